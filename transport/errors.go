@@ -1,0 +1,129 @@
+package transport
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// What can go wrong between a device and its hub, as errors.Is tells it. Each
+// is matched through any wrapping; which of them are retried, and how fast, is
+// the table in the documentation of package device.
+var (
+	// ErrClosed says that this side closed the connection.
+	ErrClosed = errors.New("connection closed by this device")
+	// ErrLost says that the connection ended without a reason: the line, the
+	// hub, or another client with the same identity, which the hub lets win.
+	// Over MQTT they cannot be told apart.
+	ErrLost = errors.New("connection lost")
+	// ErrStalled says that the hub showed no sign of life in time, or did not
+	// take what was written.
+	ErrStalled = errors.New("hub does not answer; the line may be dead")
+	// ErrProtocol says that the peer broke the protocol: is it a hub?
+	ErrProtocol = errors.New("peer broke the protocol; check that host and port are an IoT Hub's")
+	// ErrUnauthorized says that the hub refused the identity: wrong or expired
+	// key, token or certificate, disabled or unknown device, or a wrong clock.
+	ErrUnauthorized = errors.New("hub refused the identity; check device id, key or certificate, whether the device exists and is enabled, and the clock")
+	// ErrUnavailable says that the hub cannot serve now (CONNACK 3, 5xx).
+	ErrUnavailable = errors.New("hub is unavailable")
+	// ErrThrottled says that the hub asks for fewer requests (429).
+	ErrThrottled = errors.New("hub throttles; send less")
+	// ErrQuota says that the day's message quota is used up (403002).
+	ErrQuota = errors.New("hub's daily quota is used up; it starts anew at midnight UTC")
+	// ErrNotFound says that the hub does not know the twin (404).
+	ErrNotFound = errors.New("hub does not know the twin")
+	// ErrPrecondition says that a section's version was not the expected (412).
+	ErrPrecondition = errors.New("version precondition failed; get the twin again")
+	// ErrRejected says that the hub refuses a request for good (400, 413, or
+	// 403 with code 403100): the same request will never pass.
+	ErrRejected = errors.New("hub rejected the request for good")
+	// ErrUnsupported says that this transport cannot speak what was asked.
+	ErrUnsupported = errors.New("not possible over this transport")
+)
+
+// A StatusError is the hub's own word on a request.
+type StatusError struct {
+	// Status is HTTP-like: 400, 429, 503, …
+	Status int
+	// Code is the hub's finer error code, such as 400004; 0 when not given.
+	Code int
+	// Message is the hub's text; empty when not given.
+	Message string
+	// TrackingID is what Microsoft's support asks for; empty when not given.
+	TrackingID string
+	// RetryAfter is the hub's wish; 0 when not given.
+	RetryAfter time.Duration
+}
+
+// maxMessage bounds what a hub's text may add to an error and so to a log.
+const maxMessage = 512
+
+// NewStatusError reads the hub's error body. The status rules; a body that is
+// empty or is not the hub's JSON adds nothing.
+func NewStatusError(status int, body []byte) *StatusError {
+	e := &StatusError{Status: status}
+	var b struct {
+		ErrorCode  json.Number `json:"errorCode"`
+		Message    string      `json:"message"`
+		TrackingID string      `json:"trackingId"`
+	}
+	if json.Unmarshal(body, &b) != nil {
+		return e
+	}
+	if code, err := b.ErrorCode.Int64(); err == nil && code > 0 && code < 1e9 {
+		e.Code = int(code)
+	}
+	e.Message = clip(b.Message)
+	e.TrackingID = clip(b.TrackingID)
+	return e
+}
+
+func clip(s string) string {
+	if len(s) > maxMessage {
+		return s[:maxMessage] + "…"
+	}
+	return s
+}
+
+// Error tells status, code, text and tracking id.
+func (e *StatusError) Error() string {
+	s := fmt.Sprintf("hub answered %d", e.Status)
+	if e.Code != 0 {
+		s += fmt.Sprintf(" (%d)", e.Code)
+	}
+	if e.Message != "" {
+		s += fmt.Sprintf(": %q", e.Message)
+	}
+	if e.TrackingID != "" {
+		s += fmt.Sprintf(" [tracking id %q]", e.TrackingID)
+	}
+	return s
+}
+
+// Hub codes that say more than their status.
+const (
+	codeQuota    = 403002 // IotHubQuotaExceeded
+	codeOversize = 403100 // a twin section over its limit
+)
+
+// Is matches the sentinel of the status.
+func (e *StatusError) Is(target error) bool {
+	switch {
+	case e.Status == 401:
+		return target == ErrUnauthorized
+	case e.Status == 404:
+		return target == ErrNotFound
+	case e.Status == 412:
+		return target == ErrPrecondition
+	case e.Status == 429:
+		return target == ErrThrottled
+	case e.Code == codeQuota:
+		return target == ErrQuota
+	case e.Status == 400, e.Status == 413, e.Code == codeOversize:
+		return target == ErrRejected
+	case e.Status >= 500:
+		return target == ErrUnavailable
+	}
+	return false
+}

@@ -1,0 +1,131 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+)
+
+// A Target is where a byte stream leads, and as whom.
+type Target struct {
+	// Protocol is what will be spoken on the stream: "mqtt" or "amqp".
+	Protocol string
+	// Host is the name to connect to and to verify: the hub's, or its
+	// gateway's.
+	Host string
+	// Port is the protocol's standard port, such as 8883.
+	Port int
+	// Certificate is the client certificate to present, nil for none.
+	Certificate *tls.Certificate
+	// Now is the wall clock that certificates are judged by; nil for time.Now.
+	Now func() time.Time
+	// Sessions is the TLS session cache to resume from; nil for none.
+	Sessions tls.ClientSessionCache
+}
+
+// Target says where the login's byte stream leads.
+func (l Login) Target(protocol string, port int) Target {
+	host := l.Identity.Host
+	if l.Identity.Gateway != "" {
+		host = l.Identity.Gateway
+	}
+	return Target{
+		Protocol: protocol, Host: host, Port: port,
+		Certificate: l.Certificate, Now: l.Now, Sessions: l.Sessions,
+	}
+}
+
+// A StreamFunc opens a byte stream that is ready for the protocol: encrypted,
+// and verified to end at the target. The default of every Dialer is TLS(nil).
+//
+// The stream must support deadlines; closing it must end reads and writes
+// under way.
+type StreamFunc func(ctx context.Context, target Target) (net.Conn, error)
+
+// TLSOptions shape the streams of TLS; nil means all defaults.
+type TLSOptions struct {
+	// Config holds what is special about TLS here, such as RootCAs for a
+	// private CA. It is cloned. ServerName, GetClientCertificate, Time and
+	// ClientSessionCache are filled in from the target where they are unset.
+	// Nil means the system's roots and Go's defaults. At least TLS 1.2 is
+	// asked for, whatever it says.
+	Config *tls.Config
+	// Address is the host:port to connect to where that is not the target's
+	// own: the name that is verified stays the target's.
+	Address string
+	// Dial opens the stream below TLS; nil means TCP. TCP keep-alive probes
+	// are off then: they wake a modem every 15 s, and the protocols above have
+	// a sign of life of their own.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// TLS opens streams over TLS 1.2 or 1.3. The handshake honours ctx.
+func TLS(opts *TLSOptions) StreamFunc {
+	var o TLSOptions
+	if opts != nil {
+		o = *opts
+	}
+	if o.Config == nil {
+		o.Config = &tls.Config{}
+	}
+	config := o.Config.Clone()
+	if config.MinVersion < tls.VersionTLS12 {
+		config.MinVersion = tls.VersionTLS12
+	}
+	dial := o.Dial
+	if dial == nil {
+		dial = (&net.Dialer{KeepAlive: -1}).DialContext
+	}
+	return func(ctx context.Context, target Target) (net.Conn, error) {
+		address := o.Address
+		if address == "" {
+			address = net.JoinHostPort(target.Host, strconv.Itoa(target.Port))
+		}
+		raw, err := dial(ctx, "tcp", address)
+		if err != nil {
+			return nil, fmt.Errorf("connect to %s: %w", address, err)
+		}
+		conn := tls.Client(raw, clientConfig(config, target))
+		if err := conn.HandshakeContext(ctx); err != nil {
+			return nil, errors.Join(
+				fmt.Errorf("TLS handshake with %s as %q: %w", address, target.Host, err),
+				closeQuietly(raw))
+		}
+		return conn, nil
+	}
+}
+
+// clientConfig completes a configuration for one target.
+func clientConfig(base *tls.Config, target Target) *tls.Config {
+	c := base.Clone()
+	if c.ServerName == "" {
+		c.ServerName = target.Host
+	}
+	if c.Time == nil {
+		c.Time = target.Now
+	}
+	if c.ClientSessionCache == nil {
+		c.ClientSessionCache = target.Sessions
+	}
+	if cert := target.Certificate; cert != nil && c.GetClientCertificate == nil {
+		// Given this way the certificate is always presented; in Certificates,
+		// Go withholds one whose issuer the hub did not name.
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return cert, nil
+		}
+	}
+	return c
+}
+
+// closeQuietly closes what is of no use any more; that it was closed already
+// is no news.
+func closeQuietly(c net.Conn) error {
+	if err := c.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,91 @@
+// Package transport is the contract between the life of a client (package
+// device) and one way to speak with an IoT Hub (transport/mqtt, later
+// transport/amqp).
+//
+// A [Dialer] opens one connection; a [Conn] moves [Frame] values over it and
+// has exactly one life. It never reconnects, retries, pairs answers with
+// questions, or times a request out: all of that is written once, in package
+// device, and so behaves the same over every protocol.
+//
+// Users of the library give a Dialer to device.New and need nothing else of
+// this package, except its errors: [ErrUnauthorized] and its siblings, and
+// [StatusError].
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/auth"
+)
+
+// A Dialer opens connections to a hub in one protocol.
+//
+// Dial returns once the hub has accepted the login, or with an error that
+// matches one of this package's sentinels. It honours ctx at every stage and
+// leaves no goroutine and no socket behind when it fails. A Dialer may be used
+// by many goroutines and for many identities at once.
+type Dialer interface {
+	Dial(ctx context.Context, login Login) (Conn, error)
+}
+
+// A Login is what one session with the hub needs, and no more: a Dialer never
+// mints a token and never sees a key. The caller owns the token's life: it
+// knows when the token ends, and replaces or renews the connection before.
+type Login struct {
+	// Identity is who logs in, and at which hub.
+	Identity auth.Identity
+	// Token is the proof of a SAS identity. The zero Token means none, as
+	// X.509 wants it.
+	Token auth.Token
+	// Certificate is the client certificate of an X.509 identity, nil for none.
+	Certificate *tls.Certificate
+	// ModelID is the Plug and Play model (a DTMI) to announce; empty for none.
+	ModelID string
+	// Product is the user agent to announce, in plain text; empty for the
+	// library's own.
+	Product string
+	// KeepAlive is the longest silence on the line, after which the connection
+	// asks for a sign of life. It is always positive here: package device fills
+	// in its default and checks the hub's limit.
+	KeepAlive time.Duration
+	// Now is the wall clock that TLS judges certificates by; nil for time.Now.
+	Now func() time.Time
+	// Sessions is the TLS session cache to resume from; nil for none. It must
+	// not outlive the certificate: on a resumed session the hub sees the
+	// certificate of the first.
+	Sessions tls.ClientSessionCache
+}
+
+// A Conn is one live session with a hub.
+//
+// Every rule below is a case of internal/transporttest, which each transport
+// passes.
+type Conn interface {
+	// Send hands one frame to the byte stream and returns: nil says that the
+	// bytes left for the hub, not that the hub has them. Send may be called
+	// concurrently; frames never interleave. ctx bounds the wait for this
+	// frame's turn; a frame whose first byte is written is finished within the
+	// transport's own write limit, since half a frame would end the
+	// connection. After a failed write the Conn is dead. The body is not kept.
+	Send(ctx context.Context, f Frame) error
+	// Receive returns the next frame from the hub, in the order of arrival:
+	// everything that the hub answers comes this way, carrying the ID of the
+	// frame that it answers. One goroutine calls it. The frame's body belongs
+	// to the receiver. When Receive fails, and be it by ctx, the Conn is dead,
+	// its error says why, and it never comes back by itself.
+	Receive(ctx context.Context) (Frame, error)
+	// Close ends the session, politely if the line allows it, and waits for
+	// every goroutine of the Conn. It may be called at any time, from any
+	// goroutine, and more than once; a Receive or Send under way returns an
+	// error that matches ErrClosed.
+	Close() error
+}
+
+// A Resumer is a Conn that can tell that the hub kept the features opened in
+// an earlier session of the same identity, so that a request may follow the
+// Open frames without waiting for their Accepted: one round trip less.
+type Resumer interface {
+	Resumed() bool
+}

@@ -1,0 +1,43 @@
+// Package hubproto is the hub's grammar as literals, shared by the device's
+// transports and by the hub in the box. It holds words, no behaviour: each
+// side parses and builds with code of its own, so that a mistake on one side
+// shows on the other.
+package hubproto
+
+import "time"
+
+// APIVersion is what a device announces in its user name.
+const APIVersion = "2021-04-12"
+
+// PortMQTT is the port of MQTT over TLS.
+const PortMQTT = 8883
+
+// MaxKeepAlive is the longest keep-alive that a hub honours: it drops a client
+// that is silent for 1.5 times its keep-alive, and 1767 s at most.
+const MaxKeepAlive = 1177 * time.Second
+
+// MaxPacket bounds an MQTT packet that either side reads. A hub's largest is
+// 256 KB; a twin's two halves of 32 KB, escaped at their worst, stay below.
+const MaxPacket = 512 << 10
+
+// Topics of the twin. A filter ends in '#', a prefix in '/'; requests and
+// answers carry their parameters behind '?', in any order.
+const (
+	FilterTwinResponses = "$iothub/twin/res/#"
+	FilterDesired       = "$iothub/twin/PATCH/properties/desired/#"
+
+	PrefixTwinResponse  = "$iothub/twin/res/"
+	PrefixDesired       = "$iothub/twin/PATCH/properties/desired/"
+	PrefixGetTwin       = "$iothub/twin/GET/"
+	PrefixPatchReported = "$iothub/twin/PATCH/properties/reported/"
+
+	ParamRequestID = "$rid"
+	ParamVersion   = "$version"
+)
+
+// Parameters of the user name.
+const (
+	ParamAPIVersion = "api-version"
+	ParamClientType = "DeviceClientType"
+	ParamModelID    = "model-id"
+)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
+	"log/slog"
 	"time"
 )
 
@@ -35,57 +37,98 @@ const (
 // SASOptions shape the tokens of SAS; nil means all defaults.
 type SASOptions struct {
 	// Lifetime of each token; 0 means DefaultTokenLifetime. From one minute
-	// to 366 days.
+	// to 366 days: with any other the Credential's Token fails with ErrInvalid.
 	Lifetime time.Duration
 	// Policy is the name of the hub's shared access policy that the key
 	// belongs to; empty means that it is the device's own key.
 	Policy string
 }
 
-// SAS is the Credential of a shared key: it signs tokens.
+// SAS is the Credential of a shared key: it signs a new token each time that
+// it is asked. The options are copied. Without a signer, or with a lifetime out
+// of range, its Token fails with ErrInvalid.
 func SAS(signer Signer, opts *SASOptions) Credential {
-	var o SASOptions
+	s := &sas{lifetime: DefaultTokenLifetime}
+	if signer != nil {
+		s.sign = signer.Sign
+	}
 	if opts != nil {
-		o = *opts
+		s.policy = opts.Policy
+		if opts.Lifetime != 0 {
+			s.lifetime = opts.Lifetime
+		}
 	}
-	if o.Lifetime == 0 {
-		o.Lifetime = DefaultTokenLifetime
-	}
-	return sas{signer: signer, opts: o}
+	return s
 }
 
+// sas is a pointer as a Credential, so that two may be compared.
 type sas struct {
-	signer Signer
-	opts   SASOptions
+	// A method value in place of the Signer: whatever the signer's type holds
+	// stays out of every text, see Key. Nil when none was given.
+	sign     signFunc
+	policy   string
+	lifetime time.Duration
 }
 
-func (s sas) Token(ctx context.Context, audience string, now time.Time) (Token, error) {
-	if s.signer == nil {
-		return Token{}, fmt.Errorf("%w: SAS was given no signer", ErrInvalid)
-	}
-	if s.opts.Lifetime < minTokenLifetime || s.opts.Lifetime > maxTokenLifetime {
+// Token signs a token that ends one lifetime after now.
+func (s *sas) Token(ctx context.Context, audience string, now time.Time) (Token, error) {
+	if s.lifetime < minTokenLifetime || s.lifetime > maxTokenLifetime {
 		return Token{}, fmt.Errorf("%w: a token lifetime of %v; it is from %v to %v",
-			ErrInvalid, s.opts.Lifetime, minTokenLifetime, maxTokenLifetime)
+			ErrInvalid, s.lifetime, minTokenLifetime, maxTokenLifetime)
 	}
-	return SignToken(ctx, s.signer, audience, s.opts.Policy, now.Add(s.opts.Lifetime))
+	return signToken(ctx, s.sign, audience, s.policy, now.Add(s.lifetime))
 }
 
-func (s sas) Certificate(context.Context) (*tls.Certificate, error) { return nil, nil }
+// Certificate has none.
+func (s *sas) Certificate(context.Context) (*tls.Certificate, error) { return nil, nil }
 
-// GivenToken is the Credential of a ready-made token, used until it expires;
-// after that Token fails with ErrTokenExpired.
-func GivenToken(token Token) Credential { return given{token} }
+// String tells the kind of credential, its policy and its lifetime.
+func (s *sas) String() string {
+	of := "device key"
+	if s.policy != "" {
+		of = fmt.Sprintf("key of policy %q", s.policy)
+	}
+	return fmt.Sprintf("SAS credential, %s %s, tokens of %v", of, redacted, s.lifetime)
+}
+
+// Format is String for every verb.
+func (s *sas) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
+
+// LogValue is String for slog.
+func (s *sas) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// GivenToken is the Credential of a ready-made token, used until it ends;
+// after that Token fails with ErrTokenExpired. Asked for an audience that the
+// token's resource (sr) certainly does not cover, Token fails with ErrInvalid.
+// A token for a whole hub, or for all its devices, covers every device in it;
+// differences of letter case only the hub judges.
+func GivenToken(token Token) Credential { return &given{token} }
 
 type given struct{ token Token }
 
-func (g given) Token(_ context.Context, _ string, now time.Time) (Token, error) {
+// Token returns the token while it may be used.
+func (g *given) Token(_ context.Context, audience string, now time.Time) (Token, error) {
 	if g.token.IsZero() {
 		return Token{}, fmt.Errorf("%w: GivenToken was given the zero token", ErrInvalid)
 	}
+	if err := g.token.checkCovers(audience); err != nil {
+		return Token{}, err
+	}
 	if !now.Before(g.token.Expires()) {
-		return Token{}, fmt.Errorf("%w at %s", ErrTokenExpired, g.token.Expires().UTC().Format(time.RFC3339))
+		return Token{}, fmt.Errorf("%w at %s; the clock says %s: give a new one, or set the clock", ErrTokenExpired,
+			g.token.Expires().UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 	}
 	return g.token, nil
 }
 
-func (g given) Certificate(context.Context) (*tls.Certificate, error) { return nil, nil }
+// Certificate has none.
+func (g *given) Certificate(context.Context) (*tls.Certificate, error) { return nil, nil }
+
+// String tells the kind of credential and when it ends.
+func (g *given) String() string { return "given " + g.token.String() }
+
+// Format is String for every verb.
+func (g *given) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, g.String()) }
+
+// LogValue is String for slog.
+func (g *given) LogValue() slog.Value { return slog.StringValue(g.String()) }

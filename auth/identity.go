@@ -70,12 +70,12 @@ func checkID(field, s string) error {
 		return fmt.Errorf("%w: %s is empty", ErrInvalid, field)
 	}
 	if len(s) > maxID {
-		return fmt.Errorf("%w: %s has %d characters; at most %d are allowed", ErrInvalid, field, len(s), maxID)
+		return fmt.Errorf("%w: %s has %d bytes; at most %d are allowed", ErrInvalid, field, len(s), maxID)
 	}
-	for i := range len(s) {
-		if !isAlnum(s[i]) && !strings.ContainsRune("-:.+%_#*?!(),=@;$'", rune(s[i])) {
+	for i, c := range s {
+		if !isAlnum(c) && !strings.ContainsRune("-:.+%_#*?!(),=@;$'", c) {
 			return fmt.Errorf("%w: %s holds %q at offset %d; allowed are ASCII letters, digits and - : . + %% _ # * ? ! ( ) , = @ ; $ '",
-				ErrInvalid, field, s[i], i)
+				ErrInvalid, field, c, i)
 		}
 	}
 	return nil
@@ -86,20 +86,23 @@ const maxHost = 253
 
 func checkHost(field, s string) error {
 	if s == "" {
-		return fmt.Errorf("%w: %s is empty; it is the hub's full name, such as myhub.azure-devices.net", ErrInvalid, field)
+		return fmt.Errorf("%w: %s is empty; it is a full name, such as myhub.azure-devices.net", ErrInvalid, field)
 	}
 	if len(s) > maxHost {
-		return fmt.Errorf("%w: %s has %d characters; a host name has at most %d", ErrInvalid, field, len(s), maxHost)
+		return fmt.Errorf("%w: %s has %d bytes; a host name has at most %d", ErrInvalid, field, len(s), maxHost)
 	}
-	for i := range len(s) {
-		if !isAlnum(s[i]) && s[i] != '-' && s[i] != '.' && s[i] != '_' {
+	for i, c := range s {
+		if !isAlnum(c) && c != '-' && c != '.' && c != '_' {
 			return fmt.Errorf("%w: %s holds %q at offset %d; it is a bare host name, without scheme, port or path",
-				ErrInvalid, field, s[i], i)
+				ErrInvalid, field, c, i)
 		}
+	}
+	if strings.HasPrefix(s, ".") || strings.HasSuffix(s, ".") || strings.Contains(s, "..") {
+		return fmt.Errorf("%w: %s begins or ends in a dot, or has two in a row", ErrInvalid, field)
 	}
 	return nil
 }
 
-func isAlnum(c byte) bool {
+func isAlnum(c rune) bool {
 	return '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
 }

@@ -6,7 +6,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"log/slog"
+	"strings"
 )
 
 // A Signer holds a symmetric key, wherever that lives: in memory ([ParseKey]),
@@ -18,47 +20,66 @@ type Signer interface {
 }
 
 // A Key is a Signer in memory. It shows itself in no log and no format verb.
-type Key struct{ secret []byte }
+// The zero Key signs nothing. Keys may be copied and used concurrently.
+type Key struct {
+	// A func, since fmt calls no methods on what stands in another type's
+	// unexported field, nor after a wrong verb, and would print bytes; what a
+	// func closes over is printed by nothing.
+	secret func() []byte
+}
 
-// ParseKey reads a key as the hub hands it out: standard base64, padded.
-func ParseKey(base64Text string) (Key, error) {
-	secret, err := base64.StdEncoding.Strict().DecodeString(base64Text)
+// ParseKey reads a key as the hub hands it out: standard base64, padded. White
+// space around it, as files have it, and line breaks in it are skipped. The
+// error matches ErrInvalid and quotes nothing of the text.
+func ParseKey(base64Text string) (Key, error) { return parseKey(trimSpace(base64Text)) }
+
+func parseKey(text string) (Key, error) {
+	// Not Strict: a key that a person made up may end in bits that no byte
+	// needs. Hub and SDKs drop them, so they must not matter here.
+	secret, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
-		// The cause would quote a part of the key: only where is told.
+		// The cause tells an offset only, but that is of no use to anybody who
+		// may not see the key either.
 		return Key{}, fmt.Errorf("%w: the key is not base64; copy it whole, with its closing '='", ErrInvalid)
 	}
 	if len(secret) == 0 {
 		return Key{}, fmt.Errorf("%w: the key is empty", ErrInvalid)
 	}
-	return Key{secret: secret}, nil
+	return Key{secret: func() []byte { return secret }}, nil
 }
+
+// trimSpace takes off what files and shells leave around a line of text. No
+// name, key or token begins or ends in it.
+func trimSpace(s string) string { return strings.Trim(s, " \t\r\n") }
 
 // Sign implements Signer.
 func (k Key) Sign(ctx context.Context, data []byte) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if len(k.secret) == 0 {
+	if k.secret == nil {
 		return nil, fmt.Errorf("%w: the key is empty; make it with ParseKey", ErrInvalid)
 	}
-	mac := hmac.New(sha256.New, k.secret)
+	mac := hmac.New(sha256.New, k.secret())
 	mac.Write(data)
 	return mac.Sum(nil), nil
 }
 
 const redacted = "REDACTED"
 
-// String, GoString, Format and LogValue keep the key out of every text.
-func (k Key) String() string { return redacted }
+// String says that there is a key, and nothing else of it.
+func (k Key) String() string {
+	if k.secret == nil {
+		return "no key"
+	}
+	return "key " + redacted
+}
 
-// GoString keeps the key out of %#v.
-func (k Key) GoString() string { return "auth.Key(" + redacted + ")" }
+// Format is String for every verb, %x, %d and %#v included.
+func (k Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
 
-// Format keeps the key out of every other verb, %x and %d included.
-func (k Key) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
+// LogValue is String for slog.
+func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
-// LogValue keeps the key out of slog.
-func (k Key) LogValue() slog.Value { return slog.StringValue(redacted) }
-
-// MarshalText keeps the key out of JSON and its like.
-func (k Key) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+// MarshalText is String for JSON and its like.
+func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }

@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // What can go wrong between a device and its hub, as errors.Is tells it. Each
@@ -60,30 +63,37 @@ type StatusError struct {
 const maxMessage = 512
 
 // NewStatusError reads the hub's error body. The status rules; a body that is
-// empty or is not the hub's JSON adds nothing.
+// empty or is not the hub's JSON adds nothing, and neither does a field of
+// another type than the hub's. Texts are cut to 512 bytes. The body is not kept.
 func NewStatusError(status int, body []byte) *StatusError {
 	e := &StatusError{Status: status}
 	var b struct {
-		ErrorCode  json.Number `json:"errorCode"`
-		Message    string      `json:"message"`
-		TrackingID string      `json:"trackingId"`
+		ErrorCode  json.RawMessage `json:"errorCode"`
+		Message    string          `json:"message"`
+		TrackingID string          `json:"trackingId"`
 	}
-	if json.Unmarshal(body, &b) != nil {
+	var wrongType *json.UnmarshalTypeError // the other fields are read all the same
+	if err := json.Unmarshal(body, &b); err != nil && !errors.As(err, &wrongType) {
 		return e
 	}
-	if code, err := b.ErrorCode.Int64(); err == nil && code > 0 && code < 1e9 {
-		e.Code = int(code)
+	if code, err := strconv.Atoi(strings.Trim(string(b.ErrorCode), `"`)); err == nil && code > 0 && code < 1e9 {
+		e.Code = code
 	}
 	e.Message = clip(b.Message)
 	e.TrackingID = clip(b.TrackingID)
 	return e
 }
 
+// clip cuts a text between two characters.
 func clip(s string) string {
-	if len(s) > maxMessage {
-		return s[:maxMessage] + "…"
+	if len(s) <= maxMessage {
+		return s
 	}
-	return s
+	end := maxMessage
+	for !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + "…"
 }
 
 // Error tells status, code, text and tracking id.
@@ -101,28 +111,32 @@ func (e *StatusError) Error() string {
 	return s
 }
 
-// Hub codes that say more than their status.
+// Hub codes that say more than their status, which is 403 for both.
 const (
 	codeQuota    = 403002 // IotHubQuotaExceeded
 	codeOversize = 403100 // a twin section over its limit
 )
 
-// Is matches the sentinel of the status.
+// Is matches the sentinel of the status, refined by the code at 403. It is one
+// sentinel at most: a 403 without a known code has none, nor has a status that
+// no hub is known to send.
 func (e *StatusError) Is(target error) bool {
 	switch {
+	case e.Status == 400, e.Status == 413:
+		return target == ErrRejected
 	case e.Status == 401:
 		return target == ErrUnauthorized
+	case e.Status == 403 && e.Code == codeQuota:
+		return target == ErrQuota
+	case e.Status == 403 && e.Code == codeOversize:
+		return target == ErrRejected
 	case e.Status == 404:
 		return target == ErrNotFound
 	case e.Status == 412:
 		return target == ErrPrecondition
 	case e.Status == 429:
 		return target == ErrThrottled
-	case e.Code == codeQuota:
-		return target == ErrQuota
-	case e.Status == 400, e.Status == 413, e.Code == codeOversize:
-		return target == ErrRejected
-	case e.Status >= 500:
+	case e.Status >= 500 && e.Status <= 599:
 		return target == ErrUnavailable
 	}
 	return false

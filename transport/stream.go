@@ -50,7 +50,8 @@ type StreamFunc func(ctx context.Context, target Target) (net.Conn, error)
 type TLSOptions struct {
 	// Config holds what is special about TLS here, such as RootCAs for a
 	// private CA. It is cloned. ServerName, GetClientCertificate, Time and
-	// ClientSessionCache are filled in from the target where they are unset.
+	// ClientSessionCache are filled in from the target where they are unset;
+	// with the target's certificate, renegotiation is allowed once.
 	// Nil means the system's roots and Go's defaults. At least TLS 1.2 is
 	// asked for, whatever it says.
 	Config *tls.Config
@@ -63,7 +64,13 @@ type TLSOptions struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// TLS opens streams over TLS 1.2 or 1.3. The handshake honours ctx.
+// TLS opens streams over TLS 1.2 or 1.3. Connecting and handshake honour ctx and
+// have no limit of their own; a stream that fails leaves no socket behind. The
+// StreamFunc may be used concurrently and for many targets.
+//
+// The error wraps the one of net, crypto/tls or crypto/x509, so errors.As finds
+// a *tls.CertificateVerificationError; its text adds whose certificate was
+// offered, who issued it, and what to check.
 func TLS(opts *TLSOptions) StreamFunc {
 	var o TLSOptions
 	if opts != nil {
@@ -89,10 +96,11 @@ func TLS(opts *TLSOptions) StreamFunc {
 		if err != nil {
 			return nil, fmt.Errorf("connect to %s: %w", address, err)
 		}
-		conn := tls.Client(raw, clientConfig(config, target))
+		c := clientConfig(config, target)
+		conn := tls.Client(raw, c)
 		if err := conn.HandshakeContext(ctx); err != nil {
 			return nil, errors.Join(
-				fmt.Errorf("TLS handshake with %s as %q: %w", address, target.Host, err),
+				fmt.Errorf("TLS handshake with %s as %q: %w%s", address, c.ServerName, err, hint(err)),
 				closeQuietly(raw))
 		}
 		return conn, nil
@@ -116,6 +124,12 @@ func clientConfig(base *tls.Config, target Target) *tls.Config {
 		// Go withholds one whose issuer the hub did not name.
 		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			return cert, nil
+		}
+		// A hub that asks for the certificate only once it knows who is there
+		// does so by a second handshake (TLS 1.2), as IoT Hub's documents still
+		// say in places.
+		if c.Renegotiation == tls.RenegotiateNever {
+			c.Renegotiation = tls.RenegotiateOnceAsClient
 		}
 	}
 	return c

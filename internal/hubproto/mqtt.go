@@ -9,6 +9,10 @@ import "time"
 // APIVersion is what a device announces in its user name.
 const APIVersion = "2021-04-12"
 
+// Product is the user agent that a device announces unless it is given another;
+// what runs it is added in parentheses.
+const Product = "devicetwin-go"
+
 // PortMQTT is the port of MQTT over TLS.
 const PortMQTT = 8883
 

@@ -1,0 +1,54 @@
+// Package auth says who a device is and proves it: identities, connection
+// strings, shared keys, SAS tokens, and the plausibility of the clock that
+// tokens and certificates are judged by. It opens no socket, reads no file and
+// never asks for the time: every function that needs it takes it.
+//
+// # From a connection string
+//
+// The hub hands out one line of text for each device. [ParseConnectionString]
+// turns it into the two values that the rest of the library works with:
+//
+//	id, cred, err := auth.ParseConnectionString(os.Getenv("IOTHUB_DEVICE_CONNECTION_STRING"))
+//
+// # Piece by piece
+//
+// An [Identity] says who and where: hub, device, perhaps module and gateway.
+// It holds no secret and may be logged.
+//
+// A [Credential] proves an identity, with tokens or with a certificate.
+// [SAS] makes tokens from a shared key, [GivenToken] uses a ready-made one
+// until it ends; anything else is a type of your own with the two methods.
+//
+// A [Signer] holds a shared key, wherever that lives. [ParseKey] gives one in
+// memory; a type around a TPM, a secure element or PKCS#11 is one method.
+//
+// A [Token] is what travels: a bearer secret for one audience (see
+// [Identity.Audience]), with an end. [SignToken] makes one, [ParseToken] reads
+// one.
+//
+// # Who asks when
+//
+// Package device asks the Credential anew for each connection, from one of its
+// own goroutines and holding no lock, with the wall clock that it was given. It
+// checks that clock first, with [CheckClock]: a board without a battery begins
+// in 1970, and a token or certificate judged there fails for a reason that
+// names neither. A credential may be used for many clients at once.
+//
+// # What is redacted
+//
+// A [Key], a [Token] and the Credentials of this package never show their
+// secret in text: not through any verb of package fmt (also where fmt calls no
+// methods: in unexported fields of your own types, after a wrong verb), nor
+// log/slog, encoding/json and everything else that asks for text, nor a dumper
+// that follows pointers by reflection. Errors of this package name the field
+// and what to do about it, and never quote a key, a signature, or a part of a
+// string that might be one. A token shows itself through [Token.Reveal] only; a
+// key not at all. No promise is made about the strings that you pass in, about
+// errors of your own Signer, or about memory, which is not wiped.
+//
+// # Errors
+//
+// Everything malformed matches [ErrInvalid]: configuration that no retry
+// mends. [ErrTokenExpired] wants a new token, [ErrClockImplausible] a set
+// clock.
+package auth

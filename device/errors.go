@@ -1,0 +1,100 @@
+package device
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+
+	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/transport"
+)
+
+// What a caller of the client can meet besides the errors of packages twin,
+// auth and transport.
+var (
+	// ErrNotConnected says that Connect or Run was not called yet.
+	ErrNotConnected = errors.New("the client was not started; call Connect or Run first")
+	// ErrClosed says that the client was closed, or ended by wrong local
+	// configuration; make a new one.
+	ErrClosed = errors.New("the client is closed; make a new one")
+	// ErrStillWanted says that the waiting for a report ended, not the
+	// wanting: the report stays what this device wants the hub to have, and is
+	// sent when the line allows it. The error matches the context's, too.
+	ErrStillWanted = errors.New("the hub did not confirm the report yet; it stays wanted and will be sent")
+)
+
+// A PanicError is a panic of a listener or callback, contained.
+type PanicError struct {
+	// Value is what was panicked with.
+	Value any
+	// Stack is the goroutine's, as by runtime/debug.Stack.
+	Stack []byte
+}
+
+// Error tells the value, not the stack.
+func (e *PanicError) Error() string { return fmt.Sprintf("listener panicked: %v", e.Value) }
+
+// Unwrap gives the value, where it is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+// errRenew ends a session whose token is to be replaced: no failure.
+var errRenew = errors.New("the token is due for renewal")
+
+// errBadTwin says that a GET brought no usable twin.
+var errBadTwin = errors.New("the hub answered with something that is not a whole twin")
+
+// errNoAnswer says that a request timed out.
+var errNoAnswer = fmt.Errorf("%w: a request was not answered in time", transport.ErrStalled)
+
+// A pace is how fast a failure is tried again; the table stands in the
+// package's documentation.
+type pace uint8
+
+const (
+	paceNormal pace = iota // 1 s doubling to 2 min
+	paceSlow               // 15 s doubling to 2 min
+	paceClock              // every 5 s, no traffic
+	paceEnd                // never: wrong local configuration
+)
+
+// paceOf decides on a failure to connect or to stay so.
+func paceOf(err error) pace {
+	switch {
+	case errors.Is(err, transport.ErrUnauthorized):
+		return paceSlow
+	case errors.Is(err, auth.ErrInvalid):
+		return paceEnd
+	case errors.Is(err, auth.ErrClockImplausible):
+		return paceClock
+	case errors.Is(err, auth.ErrTokenExpired), errors.Is(err, transport.ErrQuota), untrusted(err):
+		return paceSlow
+	}
+	return paceNormal
+}
+
+// worthTelling reports whether a failure to connect ends a caller's Connect:
+// what waiting alone will hardly mend. A dead line isn't.
+func worthTelling(err error) bool { return paceOf(err) != paceNormal }
+
+// untrusted reports whether TLS did not believe the hub.
+func untrusted(err error) bool {
+	var bad *tls.CertificateVerificationError
+	return errors.As(err, &bad)
+}
+
+// contextError is what a call returns whose context ended: the context's
+// error, and what kept the call waiting, if that is known.
+func contextError(ctx context.Context, cause error) error {
+	err := context.Cause(ctx)
+	if !errors.Is(err, ctx.Err()) {
+		err = fmt.Errorf("%w: %w", ctx.Err(), err)
+	}
+	if cause != nil {
+		err = fmt.Errorf("%w; the last failure was: %w", err, cause)
+	}
+	return err
+}

@@ -1,0 +1,251 @@
+package hubtest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/devicetwin/devicetwin-go/internal/hubproto"
+	"github.com/devicetwin/devicetwin-go/transport"
+)
+
+// A Twin is a device's or module's twin as the back end sees it, at one
+// moment.
+type Twin struct {
+	DeviceID string
+	ModuleID string // empty for a device
+	// ETag changes with every write to either half.
+	ETag string
+	// Version is the root version; it starts at 2 and counts like ETag.
+	Version int64
+	// Connected tells whether the device is logged in.
+	Connected bool
+	// Enabled tells whether it may log in.
+	Enabled bool
+	// ModelID is what the device announced at its last login.
+	ModelID string
+
+	Desired, Reported Section
+}
+
+// A Section is one half of a twin.
+type Section struct {
+	// Version starts at 1.
+	Version int64
+	// JSON is the document without the hub's own members ($version,
+	// $metadata), its keys in order.
+	JSON []byte
+	// Metadata is the $metadata: when each member was written last.
+	Metadata []byte
+}
+
+// SetDesired merges a patch into the desired properties, as a back end does
+// with PATCH, and tells the device if it is connected and subscribed. It
+// returns the new version. What the hub's rules refuse is a
+// *transport.StatusError, and changes nothing.
+//
+// The id is "device" or "device/module", here and everywhere.
+func (h *Hub) SetDesired(id, patchJSON string) (int64, error) {
+	patch, f := h.opts.parsePatch([]byte(patchJSON), true)
+	if f != nil {
+		return 0, f.err()
+	}
+	return h.writeDesired(id, func(old map[string]any) (doc, told map[string]any) {
+		return merge(old, patch, h.opts.MergeRule), patch
+	})
+}
+
+// ReplaceDesired replaces the desired properties, as a back end does with PUT.
+// The device is told every new member, and null for every one that vanished.
+// The document holds no null.
+func (h *Hub) ReplaceDesired(id, docJSON string) (int64, error) {
+	doc, f := h.opts.parsePatch([]byte(docJSON), false)
+	if f != nil {
+		return 0, f.err()
+	}
+	return h.writeDesired(id, func(old map[string]any) (map[string]any, map[string]any) {
+		return doc, replacement(old, doc)
+	})
+}
+
+func (h *Hub) writeDesired(id string, change func(old map[string]any) (doc, told map[string]any)) (int64, error) {
+	now := h.opts.Now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	who := h.identities[id]
+	switch {
+	case h.closed:
+		return 0, ErrClosed
+	case who == nil:
+		return 0, fmt.Errorf("%w: %s", ErrUnknown, id)
+	}
+	s := &who.twin.desired
+	doc, told := change(s.doc)
+	if f := checkSize("Properties.Desired", s.doc, doc); f != nil {
+		return 0, f.err()
+	}
+	who.twin.write(s, doc, told, now)
+	h.notify(who, told)
+	who.touch()
+	return s.version, nil
+}
+
+// notify tells a device of a change of its desired properties, if it listens:
+// nothing is kept for one that does not. h.mu is held, so that what is told
+// stays in the order of the versions.
+func (h *Hub) notify(who *identity, told map[string]any) {
+	if who.conn == nil || !who.session.has(hubproto.FilterDesired) {
+		return
+	}
+	v := who.twin.desired.version
+	h.count(who.id, func(s *Stats) { s.Notifications++ })
+	who.conn.push(outgoing{msg: Message{
+		Device: who.id, Op: Desired, FromHub: true, Version: v,
+		Body: appendSection(nil, told, v),
+	}})
+}
+
+// checkSize refuses a document over the limit, unless it shrinks the section.
+func checkSize(name string, old, doc map[string]any) *fault {
+	if n := size(doc); n > maxSection && n > size(old) {
+		return refuse(codeOversize, "'%s' size should be less than %d bytes.", name, maxSection)
+	}
+	return nil
+}
+
+func (f *fault) err() error {
+	return &transport.StatusError{Status: f.status(), Code: f.code, Message: f.text}
+}
+
+// Twin returns the twin as it is now.
+func (h *Hub) Twin(id string) (Twin, error) {
+	t, _, err := h.view(id)
+	return t, err
+}
+
+// view returns the twin, and a channel that is closed at its next change.
+func (h *Hub) view(id string) (Twin, <-chan struct{}, error) {
+	h.mu.Lock()
+	who := h.identities[id]
+	if who == nil {
+		h.mu.Unlock()
+		return Twin{}, nil, fmt.Errorf("%w: %s", ErrUnknown, id)
+	}
+	t, changed := who.twin, who.changed // documents are never changed in place
+	out := Twin{
+		DeviceID: who.device, ModuleID: who.module, ETag: t.etagText(), Version: t.version,
+		Connected: who.conn != nil, Enabled: !who.disabled, ModelID: who.modelID,
+	}
+	h.mu.Unlock()
+	out.Desired = t.desired.view(true)
+	out.Reported = t.reported.view(false)
+	return out, changed, nil
+}
+
+func (s section) view(versions bool) Section {
+	return Section{Version: s.version, JSON: appendJSON(nil, s.doc), Metadata: s.meta.appendTo(nil, versions)}
+}
+
+// Wait waits, without polling, until cond holds for the twin, and returns it
+// as cond saw it. It looks at once, then after each change of the twin or of
+// its connection; of changes that follow each other closely it may see only
+// the last. cond is called by Wait's caller with no lock held. When ctx ends
+// first, the twin as last seen is returned with the error.
+func (h *Hub) Wait(ctx context.Context, id string, cond func(Twin) bool) (Twin, error) {
+	for {
+		t, changed, err := h.view(id)
+		if err != nil || cond(t) {
+			return t, err
+		}
+		select {
+		case <-changed:
+		case <-h.done:
+			return t, ErrClosed
+		case <-ctx.Done():
+			return t, fmt.Errorf("hubtest: waiting for twin %s: %w", id, ctx.Err())
+		}
+	}
+}
+
+// WaitReported waits until the reported property at a path such as "fan.rpm"
+// has the value; an empty path means the whole section. Objects are equal
+// whatever the order of their keys, and numbers by value. An empty wantJSON
+// waits until there is no such property.
+func (h *Hub) WaitReported(ctx context.Context, id, path, wantJSON string) (Twin, error) {
+	var want any = absent{}
+	if wantJSON != "" {
+		var err error
+		if want, err = parseJSON([]byte(wantJSON)); err != nil {
+			return Twin{}, fmt.Errorf("hubtest: wantJSON: %w", err)
+		}
+	}
+	t, err := h.Wait(ctx, id, func(t Twin) bool {
+		doc, err := parseJSON(t.Reported.JSON)
+		return err == nil && equal(at(doc, path), want)
+	})
+	if err != nil {
+		return t, fmt.Errorf("%w: reported %q is not %s in %s", err, path, wantJSON, t.Reported.JSON)
+	}
+	return t, nil
+}
+
+// absent is the value of a path that leads nowhere.
+type absent struct{}
+
+// at follows a path; keys hold no dot, by the hub's rules.
+func at(v any, path string) any {
+	if path == "" {
+		return v
+	}
+	for key := range strings.SplitSeq(path, ".") {
+		m, ok := v.(map[string]any)
+		if !ok {
+			return absent{}
+		}
+		if v, ok = m[key]; !ok {
+			return absent{}
+		}
+	}
+	return v
+}
+
+// equal compares JSON values.
+func equal(a, b any) bool {
+	switch a := a.(type) {
+	case map[string]any:
+		b, ok := b.(map[string]any)
+		if !ok || len(a) != len(b) {
+			return false
+		}
+		for k, v := range a {
+			if w, ok := b[k]; !ok || !equal(v, w) {
+				return false
+			}
+		}
+		return true
+	case []any:
+		b, ok := b.([]any)
+		if !ok || len(a) != len(b) {
+			return false
+		}
+		for i := range a {
+			if !equal(a[i], b[i]) {
+				return false
+			}
+		}
+		return true
+	case json.Number:
+		b, ok := b.(json.Number)
+		return ok && equalNumbers(string(a), string(b))
+	}
+	return a == b
+}
+
+// equalNumbers compares as doubles, which hold every whole number of a twin.
+func equalNumbers(a, b string) bool {
+	x, errX := strconv.ParseFloat(a, 64)
+	y, errY := strconv.ParseFloat(b, 64)
+	return a == b || errX == nil && errY == nil && x == y
+}

@@ -1,0 +1,110 @@
+package hubtest
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"sync"
+	"time"
+)
+
+// authority is the hub's own CA with the hub's certificate, made when first
+// asked for: a test without TLS does not pay for it.
+type authority struct {
+	once   sync.Once
+	err    error
+	root   *x509.Certificate
+	server tls.Certificate
+}
+
+// certificateLife is how long CA and certificate are valid around the hub's
+// clock: virtual time runs far.
+const certificateLife = 20 * 365 * 24 * time.Hour
+
+func (h *Hub) authority() (*authority, error) {
+	h.ca.once.Do(func() { h.ca.err = h.ca.make(h.opts.Host, h.opts.Now()) })
+	return &h.ca, h.ca.err
+}
+
+func (a *authority) make(host string, now time.Time) error {
+	rootKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return fmt.Errorf("hubtest: make a CA: %w", err)
+	}
+	root := template("devicetwin test CA", now)
+	root.IsCA, root.BasicConstraintsValid = true, true
+	root.KeyUsage = x509.KeyUsageCertSign
+	der, err := x509.CreateCertificate(rand.Reader, root, root, &rootKey.PublicKey, rootKey)
+	if err != nil {
+		return fmt.Errorf("hubtest: make a CA: %w", err)
+	}
+	if a.root, err = x509.ParseCertificate(der); err != nil {
+		return fmt.Errorf("hubtest: make a CA: %w", err)
+	}
+
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return fmt.Errorf("hubtest: make a certificate: %w", err)
+	}
+	leaf := template(host, now)
+	leaf.DNSNames = []string{host, "localhost"}
+	leaf.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+	leaf.KeyUsage = x509.KeyUsageDigitalSignature
+	leaf.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	der, err = x509.CreateCertificate(rand.Reader, leaf, a.root, &key.PublicKey, rootKey)
+	if err != nil {
+		return fmt.Errorf("hubtest: make a certificate: %w", err)
+	}
+	a.server = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	return nil
+}
+
+func template(name string, now time.Time) *x509.Certificate {
+	serial := make([]byte, 16)
+	_, _ = rand.Read(serial) // never fails, by its documentation
+	return &x509.Certificate{
+		SerialNumber: new(big.Int).SetBytes(serial),
+		Subject:      pkix.Name{CommonName: name},
+		NotBefore:    now.Add(-certificateLife), NotAfter: now.Add(certificateLife),
+	}
+}
+
+// RootCAs is a pool with the hub's CA alone, for a client's tls.Config.
+func (h *Hub) RootCAs() *x509.CertPool {
+	pool := x509.NewCertPool()
+	if a, err := h.authority(); err == nil {
+		pool.AddCert(a.root)
+	}
+	return pool
+}
+
+// CAPEM is the hub's CA certificate in PEM, for clients in other languages.
+func (h *Hub) CAPEM() []byte {
+	a, err := h.authority()
+	if err != nil {
+		return nil
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.root.Raw})
+}
+
+// tlsConfig is the hub's side of TLS: 1.2 or 1.3, any SNI. Like a real hub it
+// asks for a client certificate, needs none, and names no CA.
+func (h *Hub) tlsConfig() (*tls.Config, error) {
+	a, err := h.authority()
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		Certificates: []tls.Certificate{a.server},
+		MinVersion:   tls.VersionTLS12,
+		ClientAuth:   tls.RequestClientCert,
+		Time:         h.opts.Now,
+	}, nil
+}

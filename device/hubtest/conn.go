@@ -1,0 +1,221 @@
+package hubtest
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"github.com/devicetwin/devicetwin-go/internal/hubproto"
+	"github.com/devicetwin/devicetwin-go/internal/mqttwire"
+)
+
+// Limits of one connection.
+const (
+	// firstPacket is how long a client has until its CONNECT, TLS included.
+	firstPacket = 30 * time.Second
+	// maxSilence is the longest silence that a hub bears.
+	maxSilence = 1767 * time.Second
+	// writeLimit is how long a client may leave one packet unread.
+	writeLimit = 30 * time.Second
+)
+
+// Why a connection ended, for the log.
+var (
+	errPolite   = errors.New("device said goodbye")
+	errEnded    = errors.New("connection was ended")
+	errCut      = errors.New("cut by Intercept")
+	errRefused  = errors.New("login refused")
+	errLineDown = errors.New("line is down")
+	errTokenEnd = errors.New("token ended")
+	errSilent   = errors.New("silent for longer than its keep-alive allows")
+)
+
+// conn is one connection. A goroutine reads and performs what comes in, in
+// order; another writes. Neither waits for the other.
+type conn struct {
+	hub    *Hub
+	raw    net.Conn // closing it ends the connection
+	secure bool     // TLS is to be spoken on raw
+	ended  atomic.Bool
+	done   chan struct{} // closed once ended
+	out    queue
+
+	// Of the reading goroutine; stream is set before the writing one starts.
+	stream   net.Conn
+	in       *bufio.Reader
+	silence  time.Duration // the longest that is borne
+	tokenEnd time.Time     // by the wall clock, grace included; zero for none
+
+	// hub.mu guards what follows.
+	name    string    // who it claims to be, from CONNECT on
+	who     *identity // who it is, from its login on
+	session *session  // from its login on
+	frozen  bool
+}
+
+func newConn(h *Hub, raw net.Conn, secure bool) *conn {
+	return &conn{hub: h, raw: raw, secure: secure, done: make(chan struct{}), silence: firstPacket, out: newQueue()}
+}
+
+// close ends the connection; only the first reason counts. No lock is held.
+func (c *conn) close(reason string) {
+	if !c.ended.CompareAndSwap(false, true) {
+		return
+	}
+	close(c.done)
+	err := c.raw.Close()
+	c.hub.mu.Lock()
+	name := c.name
+	c.hub.mu.Unlock()
+	c.hub.log.Info("connection ended", "device", name, "reason", reason, "closeErr", err)
+}
+
+// serve reads until the connection ends.
+func (c *conn) serve() {
+	c.close(c.run().Error())
+	c.hub.mu.Lock()
+	defer c.hub.mu.Unlock()
+	c.hub.detach(c)
+	delete(c.hub.conns, c)
+}
+
+// detach ends a connection's part in its identity's life; a clean session ends
+// with it. Detaching again does nothing. hub.mu is held.
+func (h *Hub) detach(c *conn) {
+	who := c.who
+	if who == nil || who.conn != c {
+		return
+	}
+	who.conn = nil
+	if who.session == c.session && c.session.clean {
+		who.session = nil
+	}
+	who.touch()
+}
+
+// live reports whether this is the connection of its identity. hub.mu is held.
+func (c *conn) live() bool { return c.who != nil && c.who.conn == c }
+
+// run serves the connection and says why it ended.
+func (c *conn) run() error {
+	if !c.passGate() {
+		return errEnded
+	}
+	if err := c.secureStream(); err != nil {
+		return err
+	}
+	c.hub.spawn(c.writeAll)
+	if err := c.login(); err != nil {
+		return err
+	}
+	for {
+		p, err := c.next()
+		if err != nil {
+			return err
+		}
+		req, err := c.parse(p)
+		if err != nil {
+			return err
+		}
+		if err := c.handle(req); err != nil {
+			return err
+		}
+	}
+}
+
+// secureStream speaks TLS where it is to be spoken.
+func (c *conn) secureStream() error {
+	c.stream = c.raw
+	if c.secure {
+		config, err := c.hub.tlsConfig()
+		if err != nil {
+			return err
+		}
+		if err := c.raw.SetDeadline(time.Now().Add(firstPacket)); err != nil {
+			return err
+		}
+		s := tls.Server(c.raw, config)
+		if err := s.HandshakeContext(context.Background()); err != nil {
+			return fmt.Errorf("TLS handshake: %w", err)
+		}
+		c.stream = s
+	}
+	c.in = bufio.NewReader(c.stream)
+	return nil
+}
+
+// next reads the next packet, unless the silence or the token ends first.
+func (c *conn) next() (packets.ControlPacket, error) {
+	limit := time.Now().Add(c.silence)
+	for {
+		if err := c.raw.SetReadDeadline(c.nextLook(limit)); err != nil {
+			return nil, err
+		}
+		_, err := c.in.Peek(1) // loses nothing when it fails
+		late := errors.Is(err, os.ErrDeadlineExceeded)
+		if err != nil && !late {
+			return nil, err
+		}
+		if !c.passGate() {
+			return nil, errEnded
+		}
+		switch {
+		case !c.tokenEnd.IsZero() && !c.hub.opts.Now().Before(c.tokenEnd):
+			return nil, errTokenEnd
+		case late && !time.Now().Before(limit):
+			return nil, errSilent
+		case !late:
+			return c.packet()
+		}
+	}
+}
+
+// nextLook is when to look at the clocks again: at the limit, or at the
+// token's end as the wall clock sees it now.
+func (c *conn) nextLook(limit time.Time) time.Time {
+	if c.tokenEnd.IsZero() {
+		return limit
+	}
+	end := time.Now().Add(c.tokenEnd.Sub(c.hub.opts.Now()))
+	if end.Before(limit) {
+		return end
+	}
+	return limit
+}
+
+// packet reads the packet whose first byte has come.
+func (c *conn) packet() (packets.ControlPacket, error) {
+	if err := c.raw.SetReadDeadline(time.Now().Add(c.silence)); err != nil {
+		return nil, err
+	}
+	p, err := mqttwire.Read(c.in, hubproto.MaxPacket)
+	if err != nil {
+		return nil, err
+	}
+	if !c.passGate() { // stalled while the packet came
+		return nil, errEnded
+	}
+	return p, nil
+}
+
+// trace logs one message.
+func (c *conn) trace(m Message) {
+	if !c.hub.log.Enabled(context.Background(), slog.LevelDebug) {
+		return
+	}
+	text := "in"
+	if m.FromHub {
+		text = "out"
+	}
+	c.hub.log.Debug(text, "op", m.Op.String(), "device", m.Device, "rid", m.RequestID,
+		"status", m.Status, "version", m.Version, "bytes", len(m.Body), "topics", m.Topics)
+}

@@ -1,0 +1,272 @@
+package hubtest
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"slices"
+
+	"github.com/devicetwin/devicetwin-go/auth"
+)
+
+// A Device is what an identity's owner gets when it is registered: all that a
+// client needs to log in.
+type Device struct {
+	// Identity names the device or module, and this hub.
+	Identity auth.Identity
+	// Credential signs tokens with the primary key.
+	Credential auth.Credential
+	// ConnectionString holds the same in one line: a secret.
+	ConnectionString string
+	// PrimaryKey and SecondaryKey are in base64: secrets.
+	PrimaryKey, SecondaryKey string
+}
+
+// identity is one device or module as the registry knows it. hub.mu guards it.
+type identity struct {
+	id             string // "device" or "device/module"
+	device, module string
+	keys           keyPair
+	disabled       bool
+	modelID        string
+	twin           twin
+	session        *session // nil when there is none to resume
+	conn           *conn    // the live one, nil when offline
+	changed        chan struct{}
+}
+
+// touch wakes who waits for a change of this identity. hub.mu is held.
+func (id *identity) touch() {
+	close(id.changed)
+	id.changed = make(chan struct{})
+}
+
+// AddDevice registers a device with new random keys and an empty twin. The id
+// keeps the hub's rules: 1 to 128 of ASCII letters, digits and some signs.
+func (h *Hub) AddDevice(id string) (Device, error) {
+	return h.add(auth.Identity{Host: h.opts.Host, DeviceID: id})
+}
+
+// AddModule registers a module of a device: an identity with keys, a twin and
+// a connection of its own, known to this hub as "device/module".
+func (h *Hub) AddModule(device, module string) (Device, error) {
+	if module == "" {
+		return Device{}, fmt.Errorf("hubtest: the module id is empty")
+	}
+	return h.add(auth.Identity{Host: h.opts.Host, DeviceID: device, ModuleID: module})
+}
+
+func (h *Hub) add(who auth.Identity) (Device, error) {
+	if err := who.Validate(); err != nil {
+		return Device{}, fmt.Errorf("hubtest: %w", err)
+	}
+	id := &identity{
+		id: joinID(who.DeviceID, who.ModuleID), device: who.DeviceID, module: who.ModuleID,
+		keys: newKeys(), twin: newTwin(), changed: make(chan struct{}),
+	}
+	dev, err := describe(who, id.keys)
+	if err != nil {
+		return Device{}, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.closed:
+		return Device{}, ErrClosed
+	case h.identities[id.id] != nil:
+		return Device{}, fmt.Errorf("%w: %s", ErrExists, id.id)
+	case id.module != "" && h.identities[id.device] == nil:
+		return Device{}, fmt.Errorf("%w: %s", ErrUnknown, id.device)
+	}
+	h.identities[id.id] = id
+	if h.stats[id.id] == nil {
+		h.stats[id.id] = &Stats{}
+	}
+	return dev, nil
+}
+
+// RemoveDevice removes a device with its modules, or one module ("device/
+// module"): connections are cut, twins and sessions forgotten. Added again,
+// its versions start at 1.
+func (h *Hub) RemoveDevice(id string) error {
+	return h.withdraw(id, "identity removed", func(who *identity) {
+		delete(h.identities, who.id)
+		who.touch()
+	})
+}
+
+// SetEnabled lets an identity log in, or refuses it. Disabling cuts the
+// connection; a disabled device's modules are refused with it.
+func (h *Hub) SetEnabled(id string, on bool) error {
+	if on {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		who := h.identities[id]
+		if who == nil {
+			return fmt.Errorf("%w: %s", ErrUnknown, id)
+		}
+		who.disabled = false
+		return nil
+	}
+	return h.withdraw(id, "identity disabled", func(who *identity) {
+		if who.id == id {
+			who.disabled = true
+		}
+	})
+}
+
+// withdraw applies f to an identity and those below it, and cuts their
+// connections.
+func (h *Hub) withdraw(id, reason string, f func(*identity)) error {
+	h.mu.Lock()
+	top := h.identities[id]
+	if top == nil {
+		h.mu.Unlock()
+		return fmt.Errorf("%w: %s", ErrUnknown, id)
+	}
+	var cut []*conn
+	for _, who := range h.identities {
+		if who == top || top.module == "" && who.device == top.device {
+			if who.conn != nil {
+				cut = append(cut, who.conn)
+				h.detach(who.conn)
+			}
+			f(who)
+		}
+	}
+	h.mu.Unlock()
+	for _, c := range cut {
+		c.close(reason)
+	}
+	return nil
+}
+
+// SetKeys replaces both keys of an identity, in base64, as a rotation does; an
+// empty one is made up anew. A connection stays: a token is judged at login.
+func (h *Hub) SetKeys(id, primary, secondary string) (Device, error) {
+	keys, err := completeKeys(primary, secondary)
+	if err != nil {
+		return Device{}, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	who := h.identities[id]
+	if who == nil {
+		return Device{}, fmt.Errorf("%w: %s", ErrUnknown, id)
+	}
+	who.keys = keys
+	return describe(auth.Identity{Host: h.opts.Host, DeviceID: who.device, ModuleID: who.module}, keys)
+}
+
+func describe(who auth.Identity, keys keyPair) (Device, error) {
+	key, err := auth.ParseKey(keys.text[0])
+	if err != nil {
+		return Device{}, fmt.Errorf("hubtest: %w", err)
+	}
+	s := "HostName=" + who.Host + ";DeviceId=" + who.DeviceID
+	if who.ModuleID != "" {
+		s += ";ModuleId=" + who.ModuleID
+	}
+	return Device{
+		Identity: who, Credential: auth.SAS(key, nil),
+		ConnectionString: s + ";SharedAccessKey=" + keys.text[0],
+		PrimaryKey:       keys.text[0], SecondaryKey: keys.text[1],
+	}, nil
+}
+
+func joinID(device, module string) string {
+	if module == "" {
+		return device
+	}
+	return device + "/" + module
+}
+
+// keyPair is two symmetric keys, either of which signs.
+type keyPair struct {
+	text   [2]string
+	secret [2][]byte
+}
+
+// keySize is the size of a key that a hub makes up.
+const keySize = 32
+
+func newKeys() keyPair {
+	var k keyPair
+	for i := range k.secret {
+		k.secret[i] = make([]byte, keySize)
+		_, _ = rand.Read(k.secret[i]) // never fails, by its documentation
+		k.text[i] = base64.StdEncoding.EncodeToString(k.secret[i])
+	}
+	return k
+}
+
+// completeKeys reads two keys; an empty one is made up.
+func completeKeys(primary, secondary string) (keyPair, error) {
+	k := newKeys()
+	for i, text := range []string{primary, secondary} {
+		if text == "" {
+			continue
+		}
+		secret, err := base64.StdEncoding.DecodeString(text)
+		if err != nil || len(secret) == 0 {
+			return keyPair{}, fmt.Errorf("hubtest: key %d is not base64", i+1)
+		}
+		k.text[i], k.secret[i] = text, secret
+	}
+	return k, nil
+}
+
+// Permission is one right of a shared access policy.
+type Permission string
+
+// The permissions of a hub's policies.
+const (
+	RegistryRead   Permission = "RegistryRead"
+	RegistryWrite  Permission = "RegistryWrite"
+	ServiceConnect Permission = "ServiceConnect"
+	DeviceConnect  Permission = "DeviceConnect"
+)
+
+// A Policy is a shared access policy of the hub: its keys speak for every
+// device. A token signed by one names it (skn), and logs a device in when the
+// policy has DeviceConnect.
+type Policy struct {
+	Name                     string
+	PrimaryKey, SecondaryKey string // base64: secrets; empty ones are made up
+	Permissions              []Permission
+}
+
+func defaultPolicies() []Policy {
+	return []Policy{
+		{Name: "iothubowner", Permissions: []Permission{RegistryRead, RegistryWrite, ServiceConnect, DeviceConnect}},
+		{Name: "service", Permissions: []Permission{ServiceConnect}},
+		{Name: "device", Permissions: []Permission{DeviceConnect}},
+	}
+}
+
+// AddPolicy adds a policy, or replaces the one of that name, and returns it
+// with its keys. A new hub has iothubowner, service and device.
+func (h *Hub) AddPolicy(p Policy) (Policy, error) {
+	if p.Name == "" {
+		return Policy{}, fmt.Errorf("hubtest: the policy has no name")
+	}
+	keys, err := completeKeys(p.PrimaryKey, p.SecondaryKey)
+	if err != nil {
+		return Policy{}, err
+	}
+	p.PrimaryKey, p.SecondaryKey = keys.text[0], keys.text[1]
+	p.Permissions = slices.Clone(p.Permissions)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.policies[p.Name] = p
+	return p, nil
+}
+
+// Policy returns the policy of that name, and whether there is one.
+func (h *Hub) Policy(name string) (Policy, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p, ok := h.policies[name]
+	p.Permissions = slices.Clone(p.Permissions)
+	return p, ok
+}

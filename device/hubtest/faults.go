@@ -1,0 +1,132 @@
+package hubtest
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// Cut ends the line of a device abruptly, without a word of MQTT; ErrOffline
+// when it has none.
+func (h *Hub) Cut(id string) error {
+	h.mu.Lock()
+	who := h.identities[id]
+	if who == nil {
+		h.mu.Unlock()
+		return fmt.Errorf("%w: %s", ErrUnknown, id)
+	}
+	c := who.conn
+	if c == nil {
+		h.mu.Unlock()
+		return fmt.Errorf("%w: %s", ErrOffline, id)
+	}
+	h.detach(c)
+	h.mu.Unlock()
+	c.close("cut by Cut")
+	return nil
+}
+
+// SetLine takes a device's line down, or brings it up again. While it is down
+// its connection is cut, and a new one ends at its login without an answer. An
+// empty id means everyone's line: then no stream can be opened at all, with
+// ErrLineDown in memory, and real sockets are closed at once.
+func (h *Hub) SetLine(id string, up bool) {
+	h.mu.Lock()
+	if up {
+		delete(h.down, id)
+		h.mu.Unlock()
+		return
+	}
+	h.down[id] = true
+	cut := h.connsOf(id)
+	for _, c := range cut {
+		h.detach(c)
+	}
+	h.mu.Unlock()
+	for _, c := range cut {
+		c.close("line is down")
+	}
+}
+
+// Stall makes a device's line half-open, or well again: the hub neither reads
+// nor writes on it, and closes nothing. A new connection stalls at its login.
+// When the line is well again, what waited goes on; a client whose keep-alive
+// passed meanwhile is then cut. An empty id means everyone's line. See Freeze
+// for one connection alone.
+func (h *Hub) Stall(id string, on bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if on {
+		h.stalled[id] = true
+	} else {
+		delete(h.stalled, id)
+	}
+	h.openGate()
+}
+
+// openGate lets every connection look anew whether it stalls. h.mu is held.
+func (h *Hub) openGate() {
+	close(h.gate)
+	h.gate = make(chan struct{})
+}
+
+// passGate waits while the line stalls; false when the connection has ended.
+func (c *conn) passGate() bool {
+	h := c.hub
+	for {
+		h.mu.Lock()
+		shut := c.frozen || h.stalled[""] || h.stalled[c.name]
+		gate := h.gate
+		h.mu.Unlock()
+		if !shut {
+			return true
+		}
+		select {
+		case <-gate:
+		case <-c.done:
+			return false
+		}
+	}
+}
+
+// freeze makes the connection half-open for good.
+func (c *conn) freeze() {
+	c.hub.mu.Lock()
+	defer c.hub.mu.Unlock()
+	c.frozen = true
+}
+
+// errorBody is how the hub words an error.
+func (h *Hub) errorBody(f *fault) []byte {
+	h.mu.Lock()
+	h.faultCount++
+	n := h.faultCount
+	h.mu.Unlock()
+	return f.body(n, h.opts.Now())
+}
+
+func (f *fault) body(n uint64, now time.Time) []byte {
+	b := append([]byte(nil), `{"errorCode":`...)
+	b = strconv.AppendInt(b, int64(f.code), 10)
+	b = append(b, `,"trackingId":`...)
+	b = appendText(b, fmt.Sprintf("%032x-G:0-TimeStamp:%s", n, now.UTC().Format("01/02/2006 15:04:05")))
+	b = append(b, `,"message":`...)
+	b = appendText(b, f.text)
+	b = append(b, `,"timestampUtc":"`...)
+	b = append(b, now.UTC().Format(timeFormat)...)
+	return append(b, `"}`...)
+}
+
+// usual is the fault that Fail stands for.
+func usual(code int) *fault {
+	texts := map[int]string{
+		401003: "IotHubUnauthorizedAccess", 403002: "IotHubQuotaExceeded", 404001: "DeviceNotFound",
+		412001: "PreconditionFailed", 429001: "ThrottlingException", 500001: "ServerError",
+		503001: "ServiceUnavailable",
+	}
+	text := texts[code]
+	if text == "" {
+		text = "Error"
+	}
+	return &fault{code, "ErrorCode:" + text}
+}

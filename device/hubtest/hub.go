@@ -1,0 +1,197 @@
+package hubtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/internal/hubproto"
+	"github.com/devicetwin/devicetwin-go/internal/memconn"
+	"github.com/devicetwin/devicetwin-go/transport"
+)
+
+// Errors of the back end's side. What the hub's rules refuse is a
+// *transport.StatusError, as a service would get it.
+var (
+	// ErrClosed says that the hub was closed.
+	ErrClosed = errors.New("hubtest: hub is closed")
+	// ErrUnknown says that there is no such device or module.
+	ErrUnknown = errors.New("hubtest: no such device or module; add it first")
+	// ErrExists says that there is one already.
+	ErrExists = errors.New("hubtest: device or module exists already")
+	// ErrOffline says that the device has no connection at present.
+	ErrOffline = errors.New("hubtest: device is not connected")
+	// ErrLineDown is how opening a stream fails while the line is down.
+	ErrLineDown = errors.New("hubtest: the line is down")
+)
+
+// A Hub is an IoT Hub in this process. Its methods may be called
+// concurrently, and from an Intercept's match function, except Close.
+type Hub struct {
+	opts Options
+	log  *slog.Logger
+	done chan struct{}  // closed by Close
+	wg   sync.WaitGroup // every goroutine of the hub
+	ca   authority
+
+	// mu guards what follows. It is held for moments, never across I/O or a
+	// call of user code: so it never stops virtual time.
+	mu         sync.Mutex
+	closed     bool
+	identities map[string]*identity // by "device" or "device/module"
+	policies   map[string]Policy
+	stats      map[string]*Stats // by id, kept when the device goes; "" is the sum
+	conns      map[*conn]struct{}
+	listeners  []net.Listener
+	rules      []*rule
+	down       map[string]bool // whose line is down; "" is everyone's
+	stalled    map[string]bool // whose line stalls; "" is everyone's
+	gate       chan struct{}   // closed and replaced when stalled changes
+	faultCount uint64          // numbers the tracking ids
+}
+
+// Start starts a hub. The caller closes it.
+func Start(opts *Options) (*Hub, error) {
+	o, err := opts.fill()
+	if err != nil {
+		return nil, err
+	}
+	h := &Hub{
+		opts:       o,
+		log:        o.Logger,
+		done:       make(chan struct{}),
+		identities: map[string]*identity{},
+		policies:   map[string]Policy{},
+		stats:      map[string]*Stats{"": {}},
+		conns:      map[*conn]struct{}{},
+		down:       map[string]bool{},
+		stalled:    map[string]bool{},
+		gate:       make(chan struct{}),
+	}
+	for _, p := range defaultPolicies() {
+		if _, err := h.AddPolicy(p); err != nil {
+			return nil, err
+		}
+	}
+	return h, nil
+}
+
+// Close ends the hub: listeners, connections, delayed messages. It returns
+// when all of its goroutines have ended. Closing again does nothing.
+func (h *Hub) Close() error {
+	h.mu.Lock()
+	if !h.closed {
+		h.closed = true
+		close(h.done)
+	}
+	listeners, conns := h.listeners, h.connsOf("")
+	h.listeners = nil
+	h.mu.Unlock()
+
+	var errs []error
+	for _, l := range listeners {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	for _, c := range conns {
+		c.close("hub closed")
+	}
+	h.wg.Wait()
+	return errors.Join(errs...)
+}
+
+// Host is the hub's full name.
+func (h *Hub) Host() string { return h.opts.Host }
+
+// Stream opens an in-memory byte stream to the hub: a transport.StreamFunc
+// without TLS, made for virtual time. The target's port tells the protocol;
+// its host is not looked up, as if every name led here.
+func (h *Hub) Stream(ctx context.Context, target transport.Target) (net.Conn, error) {
+	if target.Port != hubproto.PortMQTT {
+		return nil, fmt.Errorf("hubtest: nothing listens on port %d; MQTT has %d", target.Port, hubproto.PortMQTT)
+	}
+	return h.pipe(ctx, false)
+}
+
+// Dial opens an in-memory byte stream on which the hub speaks TLS, with a
+// certificate of its own CA: it fits transport.TLSOptions.Dial. Network and
+// address are not looked at.
+func (h *Hub) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	return h.pipe(ctx, true)
+}
+
+func (h *Hub) pipe(ctx context.Context, secure bool) (net.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	client, server := memconn.Pipe("device", h.opts.Host)
+	if err := h.accept(server, secure); err != nil {
+		return nil, errors.Join(err, client.Close(), server.Close())
+	}
+	return client, nil
+}
+
+// accept starts to serve a stream; when it fails, the caller closes raw.
+func (h *Hub) accept(raw net.Conn, secure bool) error {
+	c := newConn(h, raw, secure)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return ErrClosed
+	}
+	if h.down[""] {
+		return ErrLineDown
+	}
+	h.conns[c] = struct{}{}
+	h.wg.Go(c.serve)
+	return nil
+}
+
+// spawn runs f in a goroutine that Close waits for; not once the hub closes.
+func (h *Hub) spawn(f func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.closed {
+		h.wg.Go(f)
+	}
+}
+
+// after runs f once d has passed, unless stop is closed or the hub ends
+// before.
+func (h *Hub) after(d time.Duration, stop <-chan struct{}, f func()) {
+	h.spawn(func() {
+		if wait(d, stop, h.done) {
+			f()
+		}
+	})
+}
+
+// wait waits for d and reports whether neither channel was closed before.
+func wait(d time.Duration, stop, done <-chan struct{}) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-stop:
+	case <-done:
+	}
+	return false
+}
+
+// connsOf returns the connections of whoever claims to be id, or all of them
+// for "". h.mu is held.
+func (h *Hub) connsOf(id string) []*conn {
+	var out []*conn
+	for c := range h.conns {
+		if id == "" || c.name == id {
+			out = append(out, c)
+		}
+	}
+	return out
+}

@@ -1,0 +1,76 @@
+package hubtest
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/auth"
+)
+
+// DefaultHost is the hub's name unless Options says otherwise.
+const DefaultHost = "hub.devicetwin.test"
+
+// Options shape a hub; nil means all defaults.
+type Options struct {
+	// Host is the hub's full name, which devices use in their user name and
+	// tokens; empty means DefaultHost.
+	Host string
+	// Now is the hub's wall clock: tokens and certificates are judged by it,
+	// and metadata is stamped with it. Nil means time.Now. Silences on the
+	// line are measured by time.Now's elapsed time, whatever this says.
+	Now func() time.Time
+	// TokenGrace is how long after its token's end a connection is cut; 0 cuts
+	// at the end. Real hubs have been seen to wait up to ten minutes.
+	TokenGrace time.Duration
+	// Logger hears what the hub does and why it refuses. Nil means that a hub
+	// of Start is silent, and that one of New writes to its test's log.
+	Logger *slog.Logger
+	// RewriteNumbers makes the hub write numbers as another JSON library
+	// would: 1.10 becomes 1.1, and 1e21 becomes 1E+21. Otherwise they keep
+	// their text.
+	RewriteNumbers bool
+	// MergeRule says what becomes of nulls inside an object that was not there
+	// before; the zero value is RFC 7396.
+	MergeRule MergeRule
+}
+
+// MergeRule is one of the ways in which hubs have been seen to merge a patch.
+type MergeRule uint8
+
+// The merge rules. They differ only in nulls below an object that the patch
+// brings anew.
+const (
+	// MergeRFC7396 drops such nulls: {} and {"a":{"b":null}} make {"a":{}}.
+	MergeRFC7396 MergeRule = iota
+	// MergeKeepNulls stores such an object as it is, nulls included, as Azure
+	// IoT Edge does.
+	MergeKeepNulls
+)
+
+// fill copies the options and completes them.
+func (o *Options) fill() (Options, error) {
+	var out Options
+	if o != nil {
+		out = *o
+	}
+	if out.Host == "" {
+		out.Host = DefaultHost
+	}
+	if err := (auth.Identity{Host: out.Host, DeviceID: "any"}).Validate(); err != nil {
+		return out, fmt.Errorf("hubtest: Options.Host: %w", err)
+	}
+	if out.TokenGrace < 0 {
+		return out, fmt.Errorf("hubtest: Options.TokenGrace is %v; it is not negative", out.TokenGrace)
+	}
+	if out.MergeRule > MergeKeepNulls {
+		return out, fmt.Errorf("hubtest: Options.MergeRule is %d; known are 0 and 1", out.MergeRule)
+	}
+	if out.Now == nil {
+		out.Now = time.Now
+	}
+	if out.Logger == nil {
+		out.Logger = slog.New(slog.DiscardHandler)
+	}
+	return out, nil
+}

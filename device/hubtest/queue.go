@@ -1,0 +1,203 @@
+package hubtest
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"github.com/devicetwin/devicetwin-go/internal/hubproto"
+	"github.com/devicetwin/devicetwin-go/internal/mqttwire"
+)
+
+// maxQueue bounds what waits for a client that does not read; one that lets it
+// fill is cut.
+const maxQueue = 4 << 20
+
+// itemCost is what an item costs beside its body.
+const itemCost = 256
+
+var errQueueFull = errors.New("client does not read what it is sent")
+
+// outgoing is one message on its way to the device.
+type outgoing struct {
+	msg      Message
+	packetID uint16 // of the packet that is answered
+	codes    []byte // SUBACK
+	present  bool   // CONNACK: session present
+	final    bool   // the connection ends after it
+	asIs     bool   // Intercept has had it
+}
+
+// queue is what waits to be written. Nothing ever waits to put something in.
+type queue struct {
+	wake chan struct{} // capacity 1: there is something to look at
+
+	mu    sync.Mutex
+	items []outgoing
+	bytes int
+	full  bool // and stays so: the writer ends the connection
+}
+
+func newQueue() queue { return queue{wake: make(chan struct{}, 1)} }
+
+// push hands a message to the writer. It may be called with hub.mu held.
+func (c *conn) push(item outgoing) {
+	q := &c.out
+	q.mu.Lock()
+	if q.bytes += len(item.msg.Body) + itemCost; q.bytes > maxQueue {
+		q.full = true
+	} else {
+		q.items = append(q.items, item)
+	}
+	q.mu.Unlock()
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take waits for messages and takes all of them.
+func (q *queue) take(done <-chan struct{}) ([]outgoing, error) {
+	for {
+		q.mu.Lock()
+		items, full := q.items, q.full
+		q.items, q.bytes = nil, 0
+		q.mu.Unlock()
+		switch {
+		case full:
+			return nil, errQueueFull
+		case len(items) > 0:
+			return items, nil
+		}
+		select {
+		case <-q.wake:
+		case <-done:
+			return nil, errEnded
+		}
+	}
+}
+
+// writeAll writes until the connection ends.
+func (c *conn) writeAll() {
+	for {
+		items, err := c.out.take(c.done)
+		for i := 0; err == nil && i < len(items); i++ {
+			err = c.deliver(items[i])
+		}
+		if err != nil {
+			c.close(err.Error())
+			return
+		}
+	}
+}
+
+// deliver lets a message pass Intercept, then writes it. An error ends the
+// connection.
+func (c *conn) deliver(item outgoing) error {
+	if !c.passGate() {
+		return errEnded
+	}
+	act := Pass()
+	if !item.asIs {
+		act = c.hub.intercept(item.msg)
+	}
+	switch act.kind {
+	case actDrop:
+		return item.end()
+	case actDelay, actLate:
+		item.asIs = true
+		c.hub.after(act.delay, c.done, func() { c.push(item) })
+		return nil
+	case actCut:
+		return errCut
+	case actFreeze:
+		c.freeze()
+		c.passGate()
+		return errEnded
+	case actAnswer:
+		item = c.hub.replace(item, act)
+	case actDuplicate:
+		if err := c.write(item); err != nil {
+			return err
+		}
+	}
+	if err := c.write(item); err != nil {
+		return err
+	}
+	if act.kind == actCutAfter {
+		return errCut
+	}
+	return item.end()
+}
+
+func (o outgoing) end() error {
+	if o.final {
+		return errRefused
+	}
+	return nil
+}
+
+// write writes one message.
+func (c *conn) write(item outgoing) error {
+	c.trace(item.msg)
+	p, err := item.packet()
+	if err != nil {
+		return err
+	}
+	b, err := mqttwire.Encode(p)
+	if err != nil {
+		return err
+	}
+	if err := c.raw.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
+		return err
+	}
+	_, err = c.stream.Write(b)
+	return err
+}
+
+// packet is the message as MQTT says it. Everything that is published is sent
+// with QoS 0, whatever was granted, as real hubs do.
+func (o outgoing) packet() (packets.ControlPacket, error) {
+	switch o.msg.Op {
+	case Connect:
+		p := packets.NewControlPacket(packets.Connack).(*packets.ConnackPacket)
+		p.ReturnCode, p.SessionPresent = byte(o.msg.Status), o.present
+		return p, nil
+	case Subscribe:
+		p := packets.NewControlPacket(packets.Suback).(*packets.SubackPacket)
+		p.MessageID, p.ReturnCodes = o.packetID, o.codes
+		return p, nil
+	case Unsubscribe:
+		p := packets.NewControlPacket(packets.Unsuback).(*packets.UnsubackPacket)
+		p.MessageID = o.packetID
+		return p, nil
+	case Ack:
+		p := packets.NewControlPacket(packets.Puback).(*packets.PubackPacket)
+		p.MessageID = o.packetID
+		return p, nil
+	case Ping:
+		return packets.NewControlPacket(packets.Pingresp), nil
+	case GetTwin, PatchReported, Desired:
+		p := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
+		p.TopicName, p.Payload = o.topic(), o.msg.Body
+		return p, nil
+	}
+	return nil, fmt.Errorf("no packet for %v", o.msg.Op)
+}
+
+// topic is where a message is published.
+func (o outgoing) topic() string {
+	version := hubproto.ParamVersion + "=" + strconv.FormatInt(o.msg.Version, 10)
+	if o.msg.Op == Desired {
+		return hubproto.PrefixDesired + "?" + version
+	}
+	t := hubproto.PrefixTwinResponse + strconv.Itoa(o.msg.Status) + "/?" + hubproto.ParamRequestID + "=" + o.msg.RequestID
+	if o.msg.Version != 0 {
+		t += "&" + version
+	}
+	return t
+}

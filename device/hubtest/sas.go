@@ -1,0 +1,178 @@
+package hubtest
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// clockSkew is how far a device's clock may be behind or ahead: a token is
+// good for as long after its end.
+const clockSkew = 5 * time.Minute
+
+// claim is a shared access signature taken apart. The texts that were signed
+// stay as they were received, for the signature holds over them as they are.
+type claim struct {
+	resource string // sr, as received
+	end      string // se, as received
+	expires  time.Time
+	policy   string // skn, empty for none
+	mac      []byte
+}
+
+// maxToken bounds what is taken apart.
+const maxToken = 8 << 10
+
+// parseToken reads a token strictly: each field once, none unknown, and the
+// signature percent-encoded as the documentation asks.
+func parseToken(text string) (claim, error) {
+	fields, err := tokenFields(text)
+	if err != nil {
+		return claim{}, err
+	}
+	c := claim{resource: fields["sr"], end: fields["se"]}
+	if c.expires, err = parseEnd(c.end); err != nil {
+		return claim{}, err
+	}
+	if c.policy, err = url.PathUnescape(fields["skn"]); err != nil {
+		return claim{}, errors.New("token: skn is not percent-encoded")
+	}
+	if strings.ContainsAny(fields["sig"], "+/=") {
+		return claim{}, errors.New("token: sig is not percent-encoded")
+	}
+	sig, err := url.PathUnescape(fields["sig"])
+	if err != nil {
+		return claim{}, errors.New("token: sig is not percent-encoded")
+	}
+	if c.mac, err = base64.StdEncoding.Strict().DecodeString(sig); err != nil {
+		return claim{}, errors.New("token: sig is not base64")
+	}
+	return c, nil
+}
+
+func tokenFields(text string) (map[string]string, error) {
+	if len(text) > maxToken {
+		return nil, fmt.Errorf("token: %d bytes long", len(text))
+	}
+	rest, ok := strings.CutPrefix(text, "SharedAccessSignature ")
+	if !ok {
+		return nil, errors.New("token: no SharedAccessSignature")
+	}
+	fields := map[string]string{}
+	for part := range strings.SplitSeq(rest, "&") {
+		name, value, _ := strings.Cut(part, "=")
+		if !slices.Contains([]string{"sr", "sig", "se", "skn"}, name) {
+			return nil, errors.New("token: an unknown field")
+		}
+		if _, twice := fields[name]; twice {
+			return nil, fmt.Errorf("token: %s stands twice", name)
+		}
+		fields[name] = value
+	}
+	for _, name := range []string{"sr", "sig", "se"} {
+		if fields[name] == "" {
+			return nil, fmt.Errorf("token: no %s", name)
+		}
+	}
+	return fields, nil
+}
+
+// parseEnd reads whole seconds since 1970.
+func parseEnd(text string) (time.Time, error) {
+	n, err := strconv.ParseUint(text, 10, 40)
+	if err != nil || strings.HasPrefix(text, "+") {
+		return time.Time{}, errors.New("token: se is not a whole number of seconds")
+	}
+	return time.Unix(int64(n), 0), nil
+}
+
+// signedBy reports whether one of the keys made the signature.
+func (c claim) signedBy(keys keyPair) bool {
+	good := false
+	for _, key := range keys.secret {
+		m := hmac.New(sha256.New, key)
+		m.Write([]byte(c.resource + "\n" + c.end))
+		if len(key) > 0 && hmac.Equal(m.Sum(nil), c.mac) {
+			good = true
+		}
+	}
+	return good
+}
+
+// scope takes the resource apart: the host, then the segments below it.
+func (c claim) scope() (host string, path []string, err error) {
+	plain, err := url.PathUnescape(c.resource)
+	if err != nil {
+		return "", nil, errors.New("token: sr is not percent-encoded")
+	}
+	segments := strings.Split(plain, "/")
+	return segments[0], segments[1:], nil
+}
+
+// authorize judges a password at a moment, and says until when it is good. The
+// error says why not, for the hub's log: a device is only told that. h.mu is
+// held.
+func (h *Hub) authorize(who *identity, password string, now time.Time) (time.Time, error) {
+	c, err := parseToken(password)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if late := now.Sub(c.expires); late > clockSkew {
+		return time.Time{}, fmt.Errorf("token: it ended %v ago", late)
+	}
+	keys := who.keys
+	if c.policy != "" {
+		if keys, err = h.policyKeys(c.policy); err != nil {
+			return time.Time{}, err
+		}
+	}
+	if !c.signedBy(keys) {
+		return time.Time{}, errors.New("token: no key of the identity or policy made this signature")
+	}
+	if err := c.covers(h.opts.Host, who); err != nil {
+		return time.Time{}, err
+	}
+	return c.expires, nil
+}
+
+// policyKeys returns the keys of a policy that lets devices in. h.mu is held.
+func (h *Hub) policyKeys(name string) (keyPair, error) {
+	p, ok := h.policies[name]
+	if !ok {
+		return keyPair{}, fmt.Errorf("token: there is no policy %q", name)
+	}
+	if !slices.Contains(p.Permissions, DeviceConnect) {
+		return keyPair{}, fmt.Errorf("token: policy %q lacks DeviceConnect", name)
+	}
+	return completeKeys(p.PrimaryKey, p.SecondaryKey)
+}
+
+// covers checks the token's scope, segment by segment: an identity's own key
+// speaks for exactly that identity, a policy's for all below its scope.
+func (c claim) covers(hub string, who *identity) error {
+	host, path, err := c.scope()
+	if err != nil {
+		return err
+	}
+	if !strings.EqualFold(host, hub) {
+		return fmt.Errorf("token: it is for the hub %q", host)
+	}
+	want := []string{"devices", who.device}
+	if who.module != "" {
+		want = append(want, "modules", who.module)
+	}
+	if c.policy != "" && len(path) < len(want) {
+		want = want[:len(path)]
+	}
+	if !slices.Equal(path, want) {
+		return fmt.Errorf("token: its scope %q is not this identity", strings.Join(path, "/"))
+	}
+	return nil
+}

@@ -1,0 +1,73 @@
+package hubtest
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/devicetwin/devicetwin-go/internal/hubproto"
+)
+
+// maxSubscriptions is how many topic filters a device may have at a time.
+const maxSubscriptions = 5
+
+// session is what outlives a connection: the subscriptions. hub.mu guards it.
+type session struct {
+	clean bool            // it ends with its connection
+	subs  map[string]byte // filter to granted QoS
+}
+
+func newSession(clean bool) *session {
+	return &session{clean: clean, subs: map[string]byte{}}
+}
+
+func (s *session) has(filter string) bool {
+	_, ok := s.subs[filter]
+	return ok
+}
+
+// subscribe adds filters and returns what is granted; an error ends the
+// connection, and nothing is added.
+func (s *session) subscribe(who *identity, filters []string, qos []byte) ([]byte, error) {
+	all := maps.Clone(s.subs)
+	granted := make([]byte, len(filters))
+	for i, f := range filters {
+		if !who.maySubscribe(f) {
+			return nil, fmt.Errorf("SUBSCRIBE to %q, which is no topic of this hub and device", f)
+		}
+		granted[i] = min(qos[i], 1) // QoS 2 is granted as 1
+		all[f] = granted[i]
+	}
+	if len(all) > maxSubscriptions {
+		return nil, fmt.Errorf("%d subscriptions; at most %d are allowed", len(all), maxSubscriptions)
+	}
+	s.subs = all
+	return granted, nil
+}
+
+// maySubscribe knows the documented filters. Real hubs close the connection
+// for any other.
+func (id *identity) maySubscribe(filter string) bool {
+	known := []string{hubproto.FilterTwinResponses, hubproto.FilterDesired, "$iothub/methods/POST/#"}
+	if id.module == "" {
+		known = append(known, "devices/"+id.device+"/messages/devicebound/#", "devices/+/messages/devicebound/#")
+	} else {
+		known = append(known, "devices/"+id.device+"/modules/"+id.module+"/inputs/#")
+	}
+	if slices.Contains(known, filter) {
+		return true
+	}
+	// One method alone may be subscribed to.
+	name, ok := strings.CutPrefix(filter, "$iothub/methods/POST/")
+	name, ok2 := strings.CutSuffix(name, "/#")
+	return ok && ok2 && name != "" && !strings.ContainsAny(name, "/+#")
+}
+
+func (s *session) unsubscribe(filters []string) {
+	all := maps.Clone(s.subs)
+	for _, f := range filters {
+		delete(all, f)
+	}
+	s.subs = all
+}

@@ -1,0 +1,54 @@
+package hubtest
+
+import "strings"
+
+// maxSection is the limit of the desired and of the reported section.
+const maxSection = 32 << 10
+
+// What the documentation counts for a value that is no text.
+const (
+	sizeNumber = 8
+	sizeBool   = 4
+)
+
+// size counts a section as the documentation does, in its strictest reading:
+// keys and texts by their UTF-8 bytes without control characters, arrays as
+// the sum of their elements, null as nothing. The hub's own members, which
+// begin with '$', do not count.
+func size(v any) int {
+	n := 0
+	switch v := v.(type) {
+	case map[string]any:
+		for k, e := range v {
+			if !strings.HasPrefix(k, "$") {
+				n += textSize(k) + size(e)
+			}
+		}
+	case []any:
+		for _, e := range v {
+			n += size(e)
+		}
+	case string:
+		n = textSize(v)
+	case bool:
+		n = sizeBool
+	case nil:
+	default:
+		n = sizeNumber
+	}
+	return n
+}
+
+// textSize counts UTF-8 bytes, except those of C0 and C1 control characters.
+func textSize(s string) int {
+	n := len(s)
+	for _, r := range s {
+		switch {
+		case r < 0x20:
+			n--
+		case 0x80 <= r && r < 0xa0:
+			n -= 2
+		}
+	}
+	return n
+}

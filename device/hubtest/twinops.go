@@ -1,0 +1,132 @@
+package hubtest
+
+import (
+	"github.com/devicetwin/devicetwin-go/internal/hubproto"
+)
+
+// perform does what a request asks and answers it. An error ends the
+// connection.
+func (c *conn) perform(req request) error {
+	if req.msg.Op == PatchReported {
+		c.patch(req)
+		return nil
+	}
+	c.hub.mu.Lock()
+	defer c.hub.mu.Unlock()
+	if !c.live() {
+		return errEnded
+	}
+	if req.ack {
+		c.reply(req, outgoing{msg: Message{Op: Ack}})
+	}
+	switch req.msg.Op {
+	case Disconnect:
+		return errPolite
+	case Subscribe:
+		granted, err := c.session.subscribe(c.who, req.msg.Topics, req.qos)
+		if err != nil {
+			return err
+		}
+		c.reply(req, outgoing{msg: Message{Op: Subscribe}, codes: granted})
+	case Unsubscribe:
+		c.session.unsubscribe(req.msg.Topics)
+		c.reply(req, outgoing{msg: Message{Op: Unsubscribe}})
+	case Ping:
+		c.reply(req, outgoing{msg: Message{Op: Ping}})
+	case GetTwin:
+		c.reply(req, outgoing{msg: Message{Op: GetTwin, Status: 200, Body: c.who.twin.document()}})
+	}
+	return nil
+}
+
+// patch merges into the reported properties, or refuses the whole patch.
+func (c *conn) patch(req request) {
+	h := c.hub
+	patch, f := h.opts.parsePatch(req.msg.Body, true)
+	if req.bad != nil {
+		f = req.bad
+	}
+	now := h.opts.Now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	who := c.who
+	if h.identities[who.id] != who {
+		return // removed since
+	}
+	if req.ack {
+		c.reply(req, outgoing{msg: Message{Op: Ack}})
+	}
+	s := &who.twin.reported
+	if f == nil && req.expects && req.msg.Version != s.version {
+		f = refuse(codePrecondition, "PreconditionFailed: expected reported version %d, it is %d", req.msg.Version, s.version)
+	}
+	var doc map[string]any
+	if f == nil {
+		doc = merge(s.doc, patch, h.opts.MergeRule)
+		f = checkSize("Properties.Reported", s.doc, doc)
+	}
+	if f != nil {
+		h.faultCount++
+		c.reply(req, outgoing{msg: Message{Op: PatchReported, Status: f.status(), Body: f.body(h.faultCount, now)}})
+		return
+	}
+	who.twin.write(s, doc, patch, now)
+	c.reply(req, outgoing{msg: Message{Op: PatchReported, Status: 204, Version: s.version}})
+	who.touch()
+}
+
+// reply pushes the answer to a request, if the connection still stands, the
+// request is to be answered, and the device listens to answers of this kind.
+// hub.mu is held.
+func (c *conn) reply(req request, item outgoing) {
+	op := item.msg.Op
+	twin := op == GetTwin || op == PatchReported
+	if req.mute || !c.live() || twin && !c.session.has(hubproto.FilterTwinResponses) {
+		return
+	}
+	item.msg.Device, item.msg.RequestID, item.msg.FromHub = c.who.id, req.msg.RequestID, true
+	item.packetID = req.packetID
+	c.push(item)
+}
+
+// answer answers a request as Intercept wants it, without performing it.
+func (c *conn) answer(req request, act Action) {
+	item := c.hub.replace(outgoing{msg: Message{Op: req.msg.Op}, codes: make([]byte, len(req.qos)), asIs: true}, act)
+	c.hub.mu.Lock()
+	defer c.hub.mu.Unlock()
+	if req.ack {
+		c.reply(req, outgoing{msg: Message{Op: Ack}, asIs: true})
+	}
+	switch req.msg.Op {
+	case Subscribe, Unsubscribe, GetTwin, PatchReported:
+		c.reply(req, item)
+	}
+}
+
+// replace makes an answer say what Intercept wants.
+func (h *Hub) replace(item outgoing, act Action) outgoing {
+	body := []byte(act.body)
+	if act.code != 0 {
+		body = h.errorBody(usual(act.code))
+	}
+	switch item.msg.Op {
+	case Connect:
+		code := connackCode(act.status)
+		item.msg.Status, item.final = int(code), code != 0
+		item.present = item.present && code == 0
+	case Subscribe:
+		if act.status >= subackFailure {
+			for i := range item.codes {
+				item.codes[i] = subackFailure
+			}
+		}
+	case GetTwin, PatchReported:
+		item.msg.Status, item.msg.Version, item.msg.Body = act.status, 0, body
+	case Desired:
+		item.msg.Body = body
+	}
+	return item
+}
+
+// subackFailure is SUBACK's word for a refused filter.
+const subackFailure = 0x80

@@ -1,0 +1,145 @@
+package device_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/devicetwin/devicetwin-go/device"
+	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/transport/mqtt"
+	"github.com/devicetwin/devicetwin-go/twin"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A world is a hub with one device on it, in a bubble of virtual time that
+// starts at a plausible date.
+type world struct {
+	*testing.T
+	hub *hubtest.Hub
+	dev hubtest.Device
+	log *logs
+}
+
+// story runs a test in a bubble.
+func story(t *testing.T, f func(t *testing.T, w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		// The bubble begins in 2000, which no board's clock should say.
+		time.Sleep(time.Until(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)))
+		hub := hubtest.New(t, &hubtest.Options{Logger: slog.New(slog.DiscardHandler)})
+		dev, err := hub.AddDevice("dev1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f(t, &world{t, hub, dev, &logs{}})
+	})
+}
+
+// client makes a client on the in-memory line; Cleanup closes it.
+func (w *world) client(opts *device.Options) *device.Client {
+	w.Helper()
+	var o device.Options
+	if opts != nil {
+		o = *opts
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	c := device.New(w.dev.Identity, w.dev.Credential, mqtt.Dialer{Stream: w.hub.Stream}, &o)
+	w.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			w.Errorf("Close: %v", err)
+		}
+	})
+	return c
+}
+
+// online makes a client and connects it.
+func (w *world) online(opts *device.Options) *device.Client {
+	w.Helper()
+	c := w.client(opts)
+	if err := c.Connect(w.Context()); err != nil {
+		w.Fatalf("Connect: %v", err)
+	}
+	return c
+}
+
+func (w *world) setDesired(patch string) {
+	w.Helper()
+	if _, err := w.hub.SetDesired("dev1", patch); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// reported is the hub's reported half of the device, as JSON.
+func (w *world) reported() string {
+	w.Helper()
+	tw, err := w.hub.Twin("dev1")
+	if err != nil {
+		w.Fatal(err)
+	}
+	return string(tw.Reported.JSON)
+}
+
+func (w *world) wantReported(what, want string) {
+	w.Helper()
+	if got := w.reported(); got != want {
+		w.Errorf("%s: the hub has %s, want %s", what, got, want)
+	}
+}
+
+// logs keeps what is logged, for a look at the end.
+type logs struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *logs) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(b)
+}
+
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// ears gathers what a listener hears.
+type ears struct {
+	mu    sync.Mutex
+	heard []twin.Change
+}
+
+func (e *ears) listener(_ context.Context, c twin.Change) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.heard = append(e.heard, c)
+	return nil
+}
+
+// take returns what was heard since the last take, as "cause value" lines.
+func (e *ears) take() []string {
+	synctest.Wait()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var lines []string
+	for _, c := range e.heard {
+		text := "-"
+		if c.Value.Exists() {
+			text = c.Value.String()
+		}
+		lines = append(lines, c.Cause.String()+" "+text)
+	}
+	e.heard = nil
+	return lines
+}

@@ -1,0 +1,100 @@
+package device
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/auth"
+)
+
+// The defaults of Options.
+const (
+	DefaultKeepAlive      = 240 * time.Second
+	DefaultRequestTimeout = 30 * time.Second
+	DefaultCallTimeout    = 4 * time.Minute
+)
+
+// maxKeepAlive is the hub's: it drops a client that is silent for 1.5 times
+// its keep-alive, and 1767 s at most.
+const maxKeepAlive = 1177 * time.Second
+
+// Options shape a client; nil means all defaults. New copies them.
+type Options struct {
+	// ModelID is the Plug and Play model to announce, such as
+	// "dtmi:com:example:Thermostat;1"; empty means none.
+	ModelID string
+	// Product is added to nothing: it is the user agent that the hub's logs
+	// show, such as "pump-firmware/2.1"; empty means this library's name.
+	Product string
+	// KeepAlive is the longest silence on the line before the hub is asked for
+	// a sign of life; a dead line is noticed within KeepAlive + 10 s, idle or
+	// not. 0 means DefaultKeepAlive; from 1 s to 1177 s, the hub's limit.
+	// Shorten it where a mobile operator forgets idle connections sooner.
+	KeepAlive time.Duration
+	// RequestTimeout bounds the wait for the hub's answer to one request, on
+	// a line that is up. What was asked is then asked again, after a GET has
+	// told what became of it. 0 means DefaultRequestTimeout.
+	RequestTimeout time.Duration
+	// CallTimeout bounds GetTwin and UpdateReported where their context has no
+	// deadline, so that nothing hangs for ever. 0 means DefaultCallTimeout; a
+	// negative value means no bound.
+	CallTimeout time.Duration
+	// Logger is told of states, failures and listeners' errors, and never of a
+	// secret; nil means silence.
+	Logger *slog.Logger
+	// OnState, if not nil, is called with each new state, in order, one at a
+	// time, on a goroutine of its own that holds no lock. It may call any
+	// method of the client except Close and Run. Of a slow OnState's backlog the
+	// last 32 states are kept.
+	OnState func(State)
+	// OnListenerError, if not nil, is called with each error and each panic
+	// (*PanicError) of a listener, on the listeners' goroutine, under their
+	// rules.
+	OnListenerError func(path string, err error)
+	// Now is the wall clock that tokens and certificates are judged by; nil
+	// means time.Now.
+	Now func() time.Time
+	// Elapsed is the clock of everything else, from any start; nil means the
+	// runtime's monotonic clock.
+	Elapsed func() time.Duration
+}
+
+// withDefaults is a copy with the zeros filled in.
+func (o *Options) withDefaults() Options {
+	var out Options
+	if o != nil {
+		out = *o
+	}
+	fill := func(d *time.Duration, by time.Duration) {
+		if *d == 0 {
+			*d = by
+		}
+	}
+	fill(&out.KeepAlive, DefaultKeepAlive)
+	fill(&out.RequestTimeout, DefaultRequestTimeout)
+	fill(&out.CallTimeout, DefaultCallTimeout)
+	if out.Logger == nil {
+		out.Logger = slog.New(slog.DiscardHandler)
+	}
+	if out.Now == nil {
+		out.Now = time.Now
+	}
+	if out.Elapsed == nil {
+		start := time.Now()
+		out.Elapsed = func() time.Duration { return time.Since(start) }
+	}
+	return out
+}
+
+// check says what is wrong with the options; it matches auth.ErrInvalid, like
+// all local configuration.
+func (o *Options) check() error {
+	if o.KeepAlive < time.Second || o.KeepAlive > maxKeepAlive {
+		return fmt.Errorf("%w: Options.KeepAlive is %v; from 1s to %v", auth.ErrInvalid, o.KeepAlive, maxKeepAlive)
+	}
+	if o.RequestTimeout < 0 {
+		return fmt.Errorf("%w: Options.RequestTimeout is %v; it must be positive", auth.ErrInvalid, o.RequestTimeout)
+	}
+	return nil
+}

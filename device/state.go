@@ -1,0 +1,121 @@
+package device
+
+import (
+	"strconv"
+	"time"
+)
+
+// Phase is where a client stands.
+type Phase uint8
+
+// The phases.
+const (
+	// NotStarted: neither Connect nor Run was called.
+	NotStarted Phase = iota
+	// Connecting: dialling, subscribing, or getting the twin.
+	Connecting
+	// Online: connected, subscribed, and in step with the hub.
+	Online
+	// Renewing: between two connections, on purpose, to replace a token. Calls
+	// are held, not failed.
+	Renewing
+	// Waiting: the last attempt failed; the next is at State.RetryAt.
+	Waiting
+	// Closed: Close, Shutdown, or wrong local configuration ended the client.
+	Closed
+)
+
+// String names the phase.
+func (p Phase) String() string {
+	switch p {
+	case NotStarted:
+		return "not started"
+	case Connecting:
+		return "connecting"
+	case Online:
+		return "online"
+	case Renewing:
+		return "renewing"
+	case Waiting:
+		return "waiting"
+	case Closed:
+		return "closed"
+	}
+	return "phase " + strconv.Itoa(int(p))
+}
+
+// A State is where a client stands, and why. It is a value.
+type State struct {
+	Phase Phase
+	// Since is when the phase began, by the wall clock.
+	Since time.Time
+	// Err is why: in Waiting what failed; in Connecting and Renewing what
+	// ended the connection before, nil at the first; in Closed the wrong
+	// configuration, nil after Close; in Online nil.
+	Err error
+	// RetryAt is when the next attempt is due, by the wall clock; zero except
+	// in Waiting.
+	RetryAt time.Time
+	// Attempt counts the failures in a row that led here; 0 when Online.
+	Attempt int
+}
+
+// State says where the client stands. It may be called at any time.
+func (c *Client) State() State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state
+}
+
+// enter moves to a new state, tells it to the log, to whoever waits in
+// Connect, and to the OnState callback.
+func (c *Client) enter(s State) {
+	s.Since = c.opts.Now()
+	c.mu.Lock()
+	if s.Phase == Online || s.Phase == Closed {
+		s.Attempt = 0
+	}
+	if s.Phase == Waiting || s.Phase == Closed {
+		if s.Err != nil && worthTelling(s.Err) {
+			c.told++
+		}
+	}
+	c.state = s
+	if c.states != nil {
+		c.states = append(c.states, s)
+		if n := len(c.states) - maxStates; n > 0 {
+			c.states = append(c.states[:0], c.states[n:]...)
+		}
+	}
+	close(c.changed)
+	c.changed = make(chan struct{})
+	c.mu.Unlock()
+	poke(c.news)
+	c.logState(s)
+}
+
+// maxStates bounds the states that wait for a slow OnState: the oldest go.
+const maxStates = 32
+
+func (c *Client) logState(s State) {
+	switch s.Phase {
+	case Waiting:
+		c.log.Warn("not connected", "phase", s.Phase.String(), "cause", s.Err, "retryAt", s.RetryAt, "attempt", s.Attempt)
+	case Closed:
+		if s.Err != nil {
+			c.log.Error("client ended", "cause", s.Err)
+			return
+		}
+		fallthrough
+	default:
+		c.log.Info("state changed", "phase", s.Phase.String())
+	}
+}
+
+// poke wakes whoever waits on a channel of capacity 1.
+func poke(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,131 @@
+package device
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/transport"
+)
+
+// connectTimeout bounds one attempt, from the first packet of TCP to the
+// hub's word on the login; the C# SDK gives the same reason for the same
+// minute: it is what the service allows a handshake.
+const connectTimeout = time.Minute
+
+// supervise is the one place that decides when to connect. It returns when the
+// client closes (nil), or on wrong local configuration.
+func (c *Client) supervise() error {
+	var pace backoff
+	next := State{Phase: Connecting}
+	for c.life.Err() == nil {
+		c.enter(next)
+		lasted, err := c.live()
+		if c.life.Err() != nil {
+			break
+		}
+		if lasted >= backoffForget {
+			pace.reset()
+		}
+		switch {
+		case err == errRenew:
+			next = State{Phase: Renewing, Err: err}
+			continue
+		case paceOf(err) == paceEnd:
+			return err
+		}
+		delay := pace.delay(err)
+		c.enter(State{Phase: Waiting, Err: err, RetryAt: c.opts.Now().Add(delay), Attempt: pace.failures})
+		c.pause(delay)
+		next = State{Phase: Connecting, Err: err, Attempt: pace.failures}
+	}
+	return nil
+}
+
+// pause waits, or returns when the client closes.
+func (c *Client) pause(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.life.Done():
+	}
+}
+
+// live is the life of one connection, from dialling to its end. It returns how
+// long the client was online, and why it is no more.
+func (c *Client) live() (time.Duration, error) {
+	login, renewAt, err := c.login()
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(c.life, connectTimeout)
+	conn, err := c.dialer.Dial(ctx, login)
+	cancel()
+	if err != nil {
+		return 0, fmt.Errorf("connect as %s: %w", c.id, err)
+	}
+	s := newSession(c, conn, renewAt)
+	err = s.run(c.life)
+	if s.onlineAt < 0 {
+		return 0, err
+	}
+	return c.opts.Elapsed() - s.onlineAt, err
+}
+
+// never is a time on the elapsed clock that does not come.
+const never = time.Duration(1<<63 - 1)
+
+// login collects what one session needs: the client owns the token, and knows
+// when it is to be replaced.
+func (c *Client) login() (transport.Login, time.Duration, error) {
+	ctx, cancel := context.WithTimeout(c.life, connectTimeout)
+	defer cancel()
+	login := transport.Login{
+		Identity: c.id, ModelID: c.opts.ModelID, Product: c.opts.Product,
+		KeepAlive: c.opts.KeepAlive, Now: c.opts.Now,
+	}
+	now := c.opts.Now()
+	if err := auth.CheckClock(now); err != nil {
+		return login, 0, err
+	}
+	var err error
+	if login.Certificate, err = c.cred.Certificate(ctx); err != nil {
+		return login, 0, fmt.Errorf("get the certificate: %w", err)
+	}
+	if login.Token, err = c.cred.Token(ctx, c.id.Audience(), now); err != nil {
+		return login, 0, fmt.Errorf("get a token: %w", err)
+	}
+	switch {
+	case login.Token.IsZero() && login.Certificate == nil:
+		return login, 0, fmt.Errorf("%w: the credential gave neither a token nor a certificate", auth.ErrInvalid)
+	case login.Token.IsZero():
+		return login, never, nil
+	}
+	left := login.Token.Expires().Sub(now)
+	if login.Token.Reveal() == c.token.Reveal() {
+		// A given token: there is no other to renew it with before its end.
+		return login, c.opts.Elapsed() + left, nil
+	}
+	c.token = login.Token
+	return login, c.opts.Elapsed() + renewAfter(left), nil
+}
+
+// Tokens are replaced between these parts of their life, at random, so that a
+// fleet that started together does not renew together. Other SDKs use 0.75 to
+// 0.85.
+const (
+	renewFrom  = 0.80
+	renewUntil = 0.90
+)
+
+// renewMin is the least time between two planned reconnects, however short
+// the tokens that a credential gives.
+const renewMin = 10 * time.Second
+
+// renewAfter is when to replace a token that has life left.
+func renewAfter(life time.Duration) time.Duration {
+	return max(renewMin, time.Duration(float64(life)*(renewFrom+rand.Float64()*(renewUntil-renewFrom))))
+}

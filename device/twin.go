@@ -1,0 +1,216 @@
+package device
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/twin"
+)
+
+// elapsed is a time or a span on the elapsed clock.
+type elapsed = time.Duration
+
+// A getCall is one GetTwin that waits.
+type getCall struct {
+	answer chan getAnswer // capacity 1
+	last   chan error     // capacity 1: the last failure of a GET made for it
+}
+
+type getAnswer struct {
+	doc twin.Document
+	err error
+}
+
+// failed notes why the call still waits.
+func (g *getCall) failed(err error) {
+	select {
+	case <-g.last:
+	default:
+	}
+	g.last <- err
+}
+
+// GetTwin asks the hub for the whole twin and returns its answer: a round
+// trip, never a cache. Offline or throttled it waits, until ctx ends or, where
+// ctx has no deadline, for Options.CallTimeout. Calls made at the same time
+// share one request.
+func (c *Client) GetTwin(ctx context.Context) (twin.Document, error) {
+	if err := ctx.Err(); err != nil {
+		return twin.Document{}, err
+	}
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
+	call := &getCall{answer: make(chan getAnswer, 1), last: make(chan error, 1)}
+	c.mu.Lock()
+	err := c.usable()
+	if err == nil {
+		c.gets = append(c.gets, call)
+	}
+	c.mu.Unlock()
+	if err != nil {
+		return twin.Document{}, err
+	}
+	poke(c.work)
+	select {
+	case a := <-call.answer:
+		return a.doc, a.err
+	case <-ctx.Done():
+		c.dropGet(call)
+		return twin.Document{}, fmt.Errorf("get twin: %w", contextError(ctx, c.why(call)))
+	}
+}
+
+// why is the failure that a call has been waiting on.
+func (c *Client) why(call *getCall) error {
+	select {
+	case err := <-call.last:
+		return err
+	default:
+		return c.State().Err
+	}
+}
+
+// UpdateReported merges a patch into the reported properties and returns once
+// the hub has it, with the version of the reported properties then. A patch
+// that breaks a limit is refused at once, whole, and nothing is sent; one that
+// the hub refuses for good fails with its words (*transport.StatusError,
+// matching transport.ErrRejected), and the device's idea of the value goes
+// back to the hub's.
+//
+// Reports made at the same time ride together. Offline or throttled it waits;
+// when ctx ends before the hub's word, or Options.CallTimeout where ctx has no
+// deadline, the error matches ErrStillWanted and the context's: the waiting
+// ended, the report will still be sent.
+func (c *Client) UpdateReported(ctx context.Context, p twin.Patch) (version int64, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
+	settled := make(chan twin.Settlement, 1)
+	var ticket twin.Ticket
+	c.with(func() {
+		if err = c.usable(); err != nil {
+			return
+		}
+		if ticket, err = c.reported.Want(p); err == nil {
+			c.reports[ticket] = settled
+		}
+	})
+	if err != nil {
+		return 0, err
+	}
+	poke(c.work)
+	select {
+	case s := <-settled:
+		return s.Version, s.Err
+	case <-ctx.Done():
+	}
+	c.with(func() {
+		delete(c.reports, ticket)
+		c.reported.Forget(ticket)
+	})
+	select {
+	case s := <-settled: // it came in the same moment
+		return s.Version, s.Err
+	default:
+		return 0, fmt.Errorf("%w: %w", ErrStillWanted, contextError(ctx, c.State().Err))
+	}
+}
+
+// ReportLater merges a patch into the reported properties and returns at once:
+// nil says that the client wants the hub to have it, and will see to that for
+// as long as it lives, the line down or up. A patch that breaks a limit is
+// refused, whole. A later refusal by the hub is told to the logger only.
+func (c *Client) ReportLater(ctx context.Context, p twin.Patch) (err error) {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c.with(func() {
+		if err = c.usable(); err == nil {
+			err = c.reported.WantLater(p)
+		}
+	})
+	poke(c.work)
+	return err
+}
+
+// bound gives a context without a deadline the default one.
+func (c *Client) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok || c.opts.CallTimeout < 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, c.opts.CallTimeout)
+}
+
+// with runs f on the client's state.
+func (c *Client) with(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f()
+}
+
+// nextPatch is what the reported machine has to send.
+func (c *Client) nextPatch() (patch twin.Patch, ok bool) {
+	c.with(func() { patch, ok = c.reported.Next() })
+	c.settle()
+	return patch, ok
+}
+
+// settle tells waiting callers what became of their reports.
+func (c *Client) settle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.reported.Settled() {
+		if ch := c.reports[s.Ticket]; ch != nil {
+			ch <- s
+			delete(c.reports, s.Ticket)
+		}
+	}
+}
+
+// synced takes a whole twin into both machines.
+func (c *Client) synced(s *session, doc twin.Document, cause twin.Cause) {
+	var outcome twin.Outcome
+	var readBack []string
+	c.with(func() {
+		outcome = c.desired.Fetched(doc.Desired, cause)
+		readBack = c.reported.Synced(doc.Reported)
+	})
+	if outcome == twin.Gap {
+		s.oweGet(twin.CauseGap)
+	}
+	if len(readBack) > 0 {
+		c.log.Warn("hub reads back reported values different from what it acknowledged", "keys", readBack)
+	}
+	c.settle()
+}
+
+// takeGets hands over the GetTwin calls that wait; ok when a GET is to be made
+// for them, or is owed.
+func (c *Client) takeGets(owed bool) (calls []*getCall, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	calls, c.gets = c.gets, nil
+	return calls, owed || len(calls) > 0
+}
+
+// putBack returns calls to the front of the line.
+func (c *Client) putBack(calls []*getCall) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gets = append(calls, c.gets...)
+}
+
+// dropGet forgets a call that no longer waits.
+func (c *Client) dropGet(call *getCall) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, g := range c.gets {
+		if g == call {
+			c.gets = append(c.gets[:i], c.gets[i+1:]...)
+			return
+		}
+	}
+}

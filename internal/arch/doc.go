@@ -1,0 +1,11 @@
+// Package arch is a test of the module's architecture, and holds no code that
+// anything could import: which room may import which, what no shipped file may
+// do, what stands at the top level, and that README.md tells the truth.
+//
+// Each rule is a subtest of TestArchitecture, named as a sentence; a failure
+// says where it is broken and what to do. Every rule is a plain function over
+// sources, so that TestRulesCatch can show it a small offence and see it
+// object. The rooms themselves are the table in rooms_test.go.
+//
+// A nested module is a house of its own: these rules stop at its go.mod.
+package arch

@@ -1,0 +1,154 @@
+package arch
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// A room is a folder and what its files, tests aside, may import. The standard
+// library is open to every room, but for what the room bars.
+type room struct {
+	folder string   // "x", or "x/..." for all that is below x and has no row of its own
+	own    []string // packages of this module; "x/..." is x and all below it
+	others []string // packages of other modules
+	barred []string // packages of the standard library; "x/..." as above
+}
+
+// rooms is the design: every arrow that there is. A new package gets a row
+// here first; a new arrow is a change of the design, and is argued as one.
+func rooms() []room {
+	const codec = "github.com/eclipse/paho.mqtt.golang/packets"
+	return []room{
+		// What a twin is: pure values, so no sockets, files, locks or logs.
+		{folder: "twin", barred: []string{"os/...", "net/...", "sync/...", "log/..."}},
+		// Who the device is; it has never heard of a network.
+		{folder: "auth", barred: []string{"net", "net/http/..."}},
+		// How one session is spoken.
+		{folder: "transport", own: []string{"auth"}},
+		{folder: "transport/...", own: []string{"transport", "auth", "internal/..."}, others: []string{codec}},
+		// The life of a client; it names no protocol, so that a program links
+		// only the transport that it imports.
+		{folder: "device", own: []string{"transport", "twin", "auth"}},
+		// The hub in the box is used by device's own tests: never the reverse.
+		{folder: "device/hubtest", own: []string{"twin", "auth", "transport", "internal/..."}, others: []string{codec}},
+		{folder: "internal/...", own: []string{"twin", "auth", "transport", "internal/..."}, others: []string{codec}},
+		// What users read first shows only what users can import.
+		{folder: "examples/...", own: []string{"device/...", "transport/...", "auth", "twin"}},
+	}
+}
+
+// roomOf finds the row of a folder: its own, or else the one of the tree.
+func roomOf(all []room, folder string) (room, bool) {
+	for _, r := range all {
+		if r.folder == folder {
+			return r, true
+		}
+	}
+	for _, r := range all {
+		if tree, ok := strings.CutSuffix(r.folder, "/..."); ok && folder != tree && isUnder(folder, tree) {
+			return r, true
+		}
+	}
+	return room{}, false
+}
+
+// matches reports whether a package is one of the patterns "x" and "x/...".
+func matches(patterns []string, pkg string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		tree, ok := strings.CutSuffix(p, "/...")
+		return p == pkg || ok && isUnder(pkg, tree)
+	})
+}
+
+// isStandard goes by the go command's own rule: no dot in the first element.
+func isStandard(pkg string) bool {
+	first, _, _ := strings.Cut(pkg, "/")
+	return !strings.Contains(first, ".")
+}
+
+// wrongArrows finds imports that no row of the table allows.
+func wrongArrows(table []room, srcs []source) (bad []string) {
+	unknown := map[string]bool{}
+	for _, s := range srcs {
+		if s.isTest() {
+			continue
+		}
+		r, ok := roomOf(table, s.folder())
+		if !ok {
+			if !unknown[s.folder()] {
+				bad = append(bad, fmt.Sprintf("%s: folder %s has no row in rooms(); add one that says what it may import", s.path, s.folder()))
+			}
+			unknown[s.folder()] = true
+			continue
+		}
+		for _, spec := range s.file.Imports {
+			if why := r.refuses(importPath(spec)); why != "" {
+				bad = append(bad, s.at(spec)+": "+why)
+			}
+		}
+	}
+	return bad
+}
+
+// refuses says why a room may not import a package; empty when it may.
+func (r room) refuses(pkg string) string {
+	local, isOwn := strings.CutPrefix(pkg, modulePath+"/")
+	switch {
+	case isOwn && !matches(r.own, local):
+		return fmt.Sprintf("%s may not import %s, only %s; move the code to a room that may, or pass in what it needs",
+			r.folder, local, list(r.own))
+	case isOwn:
+		return ""
+	case isStandard(pkg):
+		if !matches(r.barred, pkg) {
+			return ""
+		}
+		return fmt.Sprintf("%s may not import %s; leave that to package device, and take plain values", r.folder, pkg)
+	case !slices.Contains(r.others, pkg):
+		return fmt.Sprintf("%s may not import %s, only %s and the standard library; a dependency is a change of the design",
+			r.folder, pkg, list(r.others))
+	}
+	return ""
+}
+
+func list(names []string) string {
+	if len(names) == 0 {
+		return "nothing of that kind"
+	}
+	return strings.Join(names, ", ")
+}
+
+// reachesTesting finds packages whose users would link package testing.
+func reachesTesting(g graph) (bad []string) {
+	for _, p := range g.own() {
+		way := g.way(p, func(dep string) bool { return isUnder(dep, "testing") })
+		if way != nil {
+			bad = append(bad, fmt.Sprintf("%s; take a small interface of your own (Helper, Fatalf, …) in place of testing.TB", arrows(way)))
+		}
+	}
+	return bad
+}
+
+// heavyInSAS finds what the smallest device program must not link.
+func heavyInSAS(g graph) (bad []string) {
+	sas := path.Join(modulePath, "examples/sas")
+	if _, ok := g[sas]; !ok {
+		return []string{"there is no examples/sas; it is the program by which we see what a device links: write it"}
+	}
+	heavy := []string{
+		"github.com/Azure/go-amqp", "testing", "net/http",
+		path.Join(modulePath, "device/hubtest"), path.Join(modulePath, "transport/amqp"),
+	}
+	for _, h := range heavy {
+		if way := g.way(sas, func(dep string) bool { return isUnder(dep, h) }); way != nil {
+			bad = append(bad, arrows(way)+"; cut one of these arrows: a device pays for it in flash")
+		}
+	}
+	return bad
+}
+
+func arrows(way []string) string {
+	return strings.ReplaceAll(strings.Join(way, " → "), modulePath+"/", "")
+}

@@ -1,0 +1,92 @@
+package transport_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"github.com/devicetwin/devicetwin-go/transport"
+)
+
+// A stream may take any way to the hub; the TLS above it is checked against
+// the hub's name all the same.
+func ExampleTLS() {
+	stream := transport.TLS(&transport.TLSOptions{
+		Dial: func(_ context.Context, network, address string) (net.Conn, error) {
+			fmt.Println("dialing", network, address)
+			return nil, errors.New("the modem has no carrier")
+		},
+	})
+	_, err := stream(context.Background(), transport.Target{Host: "myhub.azure-devices.net", Port: 8883})
+	fmt.Println(err)
+	// Output:
+	// dialing tcp myhub.azure-devices.net:8883
+	// connect to myhub.azure-devices.net:8883: the modem has no carrier
+}
+
+// A gateway with a certificate of a private CA, at an address of its own. Give
+// the StreamFunc to a Dialer, such as mqtt.Dialer{Stream: stream}.
+func ExampleTLS_privateCA() {
+	pem, err := os.ReadFile("/etc/ssl/factory-ca.pem")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		fmt.Println("no certificate in that file")
+		return
+	}
+	stream := transport.TLS(&transport.TLSOptions{
+		Config:  &tls.Config{RootCAs: roots},
+		Address: "192.168.7.1:8883", // verified is the target's name, not this
+	})
+	_ = stream
+}
+
+// The hub's answer matches one sentinel, and carries the details.
+func ExampleStatusError() {
+	err := fmt.Errorf("report: %w", transport.NewStatusError(403,
+		[]byte(`{"errorCode":403002,"message":"Total number of messages exceeded the allocated quota.","trackingId":"c3c3"}`)))
+
+	fmt.Println(errors.Is(err, transport.ErrQuota), errors.Is(err, transport.ErrThrottled))
+	var status *transport.StatusError
+	if errors.As(err, &status) {
+		fmt.Println(status.Status, status.Code, status.TrackingID)
+	}
+	fmt.Println(err)
+	// Output:
+	// true false
+	// 403 403002 c3c3
+	// report: hub answered 403 (403002): "Total number of messages exceeded the allocated quota." [tracking id "c3c3"]
+}
+
+// What a program does about an error hangs on its sentinel.
+func Example_errors() {
+	for _, status := range []int{401, 404, 412, 413, 429, 503} {
+		err := error(transport.NewStatusError(status, nil))
+		switch {
+		case errors.Is(err, transport.ErrUnauthorized):
+			fmt.Println(status, "check id, key and clock")
+		case errors.Is(err, transport.ErrNotFound):
+			fmt.Println(status, "the device is not registered")
+		case errors.Is(err, transport.ErrPrecondition):
+			fmt.Println(status, "get the twin again")
+		case errors.Is(err, transport.ErrRejected):
+			fmt.Println(status, "mend the patch")
+		case errors.Is(err, transport.ErrThrottled), errors.Is(err, transport.ErrUnavailable):
+			fmt.Println(status, "later")
+		}
+	}
+	// Output:
+	// 401 check id, key and clock
+	// 404 the device is not registered
+	// 412 get the twin again
+	// 413 mend the patch
+	// 429 later
+	// 503 later
+}

@@ -1,0 +1,6 @@
+package transport
+
+// What the tests look at from outside.
+var ClientConfig = clientConfig
+
+const MaxMessage = maxMessage

@@ -1,0 +1,50 @@
+package transport
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// maxName bounds what a name in a stranger's certificate adds to an error.
+const maxName = 120
+
+// hint is what to add to the error of a failed handshake: what was seen, and
+// what to check. Most of these failures are met far from any debugger, by
+// people who see this line only. Empty where the error says it all.
+func hint(err error) string {
+	var header tls.RecordHeaderError
+	var verify *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &header):
+		return " (the peer does not speak TLS: check host and port)"
+	case errors.Is(err, io.EOF):
+		return " (the peer hung up in the handshake: a firewall or proxy, or it wants another TLS version or a certificate)"
+	case errors.As(err, &verify) && len(verify.UnverifiedCertificates) > 0:
+		return hintVerify(err, verify.UnverifiedCertificates)
+	}
+	return ""
+}
+
+// hintVerify tells a wrong clock, a missing root store, a private CA and a
+// meddling proxy apart, as far as the offered certificates can.
+func hintVerify(err error, offered []*x509.Certificate) string {
+	leaf, top := offered[0], offered[len(offered)-1]
+	seen := fmt.Sprintf("offered was a certificate of %.*q", maxName, leaf.Subject.String())
+	if top.Issuer.String() != leaf.Subject.String() {
+		seen += fmt.Sprintf(" by %.*q", maxName, top.Issuer.String())
+	}
+	var unknown x509.UnknownAuthorityError
+	var noRoots x509.SystemRootsError
+	var invalid x509.CertificateInvalidError
+	check := ""
+	switch {
+	case errors.As(err, &unknown), errors.As(err, &noRoots):
+		check = "; that issuer is not trusted here: check that the system has root certificates, that a private CA is in RootCAs, and that no proxy opens TLS"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		check = "; check the clock first"
+	}
+	return " (" + seen + check + ")"
+}

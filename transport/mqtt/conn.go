@@ -1,0 +1,170 @@
+package mqtt
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"github.com/devicetwin/devicetwin-go/transport"
+)
+
+const (
+	// grace is what a silent hub is given after it was asked for a sign of life.
+	grace = 10 * time.Second
+	// farewell is what closing may take before it stops being polite.
+	farewell = time.Second
+	// readBuffer is small, for a device has one per connection: most packets fit.
+	readBuffer = 4 << 10
+)
+
+// A conn is one session with a hub. Whoever holds the turn writes, the caller
+// of Receive reads, the keeper asks for signs of life; all that they share is
+// in atomics, in channels, and behind mu.
+type conn struct {
+	stream    net.Conn
+	keepAlive time.Duration
+	resumed   bool      // set before Dial returns
+	start     time.Time // what sent and heard are counted from
+
+	in    *bufio.Reader // owned by the caller of Receive
+	quiet time.Time     // owned by the caller of Receive: since when it hears nothing
+
+	sent  atomic.Int64 // when the last packet was written, in ns after start
+	heard atomic.Int64 // when bytes last came, likewise
+
+	turn    chan struct{} // holds a token while somebody writes
+	dead    chan struct{} // closed once the stream is of no use
+	closing chan struct{} // closed when Close begins
+	kept    chan struct{} // closed when the keeper has ended
+	closed  chan struct{} // closed when Close is done
+
+	mu     sync.Mutex        // guards the rest; nothing waits while it is held
+	ending bool              // Close was called
+	cause  error             // why the connection is dead
+	opened map[uint16]string // the ID of each Open without SUBACK, by packet id
+	lastID uint16            // the packet id used last
+}
+
+func newConn(stream net.Conn, keepAlive time.Duration) *conn {
+	now := time.Now()
+	c := &conn{
+		stream: stream, keepAlive: keepAlive, start: now, quiet: now,
+		turn:    make(chan struct{}, 1),
+		dead:    make(chan struct{}),
+		closing: make(chan struct{}),
+		kept:    make(chan struct{}),
+		closed:  make(chan struct{}),
+		opened:  map[uint16]string{},
+	}
+	c.in = bufio.NewReaderSize(ear{c}, readBuffer)
+	return c
+}
+
+// Resumed implements transport.Resumer: the hub kept the subscriptions.
+func (c *conn) Resumed() bool { return c.resumed }
+
+// now is the time since the connection began, as sent and heard count it.
+func (c *conn) now() int64 { return int64(time.Since(c.start)) }
+
+// Close says goodbye if the line takes that within a second, ends the stream,
+// and waits for the keeper. It returns nil.
+func (c *conn) Close() error {
+	c.mu.Lock()
+	first := !c.ending
+	c.ending = true
+	c.mu.Unlock()
+	if first {
+		close(c.closing)
+		c.part()
+		<-c.kept
+		close(c.closed)
+	}
+	<-c.closed
+	return nil
+}
+
+// part ends the stream politely, or not, when that takes too long.
+func (c *conn) part() {
+	ctx, cancel := context.WithTimeout(context.Background(), farewell)
+	defer cancel()
+	release := c.bind(ctx, func(error) error { return transport.ErrClosed })
+	select {
+	case <-c.dead:
+	case c.turn <- struct{}{}:
+		// After DISCONNECT the hub forgets the will [MQTT-3.14.4-3] and this
+		// side sends no more [MQTT-3.14.4-2].
+		if c.put([]byte{packets.Disconnect << 4, 0}) == nil {
+			_ = c.stream.Close() // with the farewell of TLS too
+		}
+		<-c.turn
+	}
+	release()
+	c.fail(transport.ErrClosed)
+}
+
+// fail ends the connection: the first cause stands.
+func (c *conn) fail(cause error) {
+	c.mu.Lock()
+	if c.cause != nil {
+		c.mu.Unlock()
+		return
+	}
+	if c.ending {
+		// A hub hangs up when it is told goodbye: that is not news.
+		cause = transport.ErrClosed
+	}
+	c.cause = cause
+	close(c.dead)
+	c.mu.Unlock()
+	abort(c.stream)
+}
+
+// err says why the connection is dead, or nil.
+func (c *conn) err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case !c.ending:
+		return c.cause
+	case c.cause == nil:
+		return transport.ErrClosed
+	case errors.Is(c.cause, transport.ErrClosed):
+		return c.cause
+	}
+	return fmt.Errorf("%w; it had ended before: %w", transport.ErrClosed, c.cause)
+}
+
+// abort ends a stream without a farewell: TLS would try for 5 s to say goodbye
+// on a line that may be dead.
+func abort(stream net.Conn) {
+	if t, ok := stream.(*tls.Conn); ok {
+		stream = t.NetConn()
+	}
+	_ = stream.Close() // that it was closed already is no news
+}
+
+// bind lets the end of ctx end the connection, until release, which waits for
+// that if it has begun.
+func (c *conn) bind(ctx context.Context, cause func(end error) error) (release func()) {
+	if ctx.Done() == nil {
+		return func() {}
+	}
+	done := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(done)
+		c.fail(cause(ctx.Err()))
+	})
+	return func() {
+		if !stop() {
+			<-done
+		}
+	}
+}

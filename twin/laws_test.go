@@ -1,0 +1,148 @@
+package twin
+
+import "testing"
+
+// cases is how many random cases each law stands for.
+const cases = 20_000
+
+func TestLawApplyIsRFC7396(t *testing.T) {
+	d := newDice(t)
+	for i := range cases {
+		docText, patchText := d.object(3, false), d.object(3, true)
+		doc, patch := half(t, docText), change(t, patchText)
+		got := Apply(doc, patch)
+		want := plainMerge(plainOf(t, docText), plainOf(t, patchText))
+		if plainText(plainOf(t, got.At("").String())) != plainText(want) {
+			t.Fatalf("apply %s to %s: got %v, want %v", patchText, docText, got, want)
+		}
+		if got.root.nulls {
+			t.Fatalf("apply %s to %s: got %v, want no null members", patchText, docText, got)
+		}
+		if again := Apply(got, patch); again.root != got.root {
+			t.Fatalf("apply %s twice: got %v, then %v, want the same tree", patchText, got, again)
+		}
+		if i%16 == 0 {
+			sound(t, got.root)
+		}
+		if doc.String() != half(t, docText).String() || patch.String() != change(t, patchText).String() {
+			t.Fatalf("apply %s to %s changed an argument", patchText, docText)
+		}
+	}
+}
+
+func TestLawDiffThenApply(t *testing.T) {
+	d := newDice(t)
+	for i := range cases {
+		aText, bText := d.object(3, false), d.object(3, false)
+		a, b := half(t, aText), half(t, bText)
+		if i%2 == 0 { // a neighbour, which shares branches
+			b = Apply(a, change(t, d.object(3, true)))
+		}
+		patch := Diff(a, b)
+		if got := Apply(a, patch); !got.Equal(b) {
+			t.Fatalf("from %v to %v by %v: got %v", a, b, patch, got)
+		}
+		equal := plainText(plainOf(t, a.At("").String())) == plainText(plainOf(t, b.At("").String()))
+		if got := a.Equal(b); got != equal {
+			t.Fatalf("%v equals %v: got %v, want %v", a, b, got, equal)
+		}
+		if got := patch.IsEmpty(); got != equal {
+			t.Fatalf("diff of %v and %v is empty: got %v, want %v", a, b, got, equal)
+		}
+		if got := Diff(a, half(t, aText)); !got.IsEmpty() {
+			t.Fatalf("diff of %v and itself: got %v", a, got)
+		}
+		if i%16 == 0 {
+			sound(t, patch.root)
+		}
+		minimal(t, a, b, patch)
+		deletesOnlyWhatIs(t, a.tree(), patch.tree())
+	}
+}
+
+// minimal checks that no member of the patch can go.
+func minimal(t *testing.T, a, b Properties, patch Patch) {
+	t.Helper()
+	for _, less := range without(patch.root) {
+		if Apply(a, patchOf(less)).Equal(b) {
+			t.Fatalf("from %v to %v: got %v, but %s does", a, b, patch, appendJSON(nil, less))
+		}
+	}
+}
+
+// without lists the trees that n is with one member less, at any level.
+func without(n *node) []*node {
+	if n == nil {
+		return nil
+	}
+	var all []*node
+	for _, m := range n.members {
+		all = append(all, n.withMember(m.key, nil))
+		for _, less := range without(m.value) {
+			all = append(all, n.withMember(m.key, less))
+		}
+	}
+	return all
+}
+
+// deletesOnlyWhatIs checks that a diff holds null only for what stands there:
+// hubs disagree on what other nulls do.
+func deletesOnlyWhatIs(t *testing.T, doc, patch *node) {
+	t.Helper()
+	for _, m := range patch.members {
+		switch v := doc.get(m.key); {
+		case m.value.kind == Null && v == nil:
+			t.Fatalf("diff %s deletes %q of %s", appendJSON(nil, patch), m.key, appendJSON(nil, doc))
+		case m.value.kind == Object:
+			deletesOnlyWhatIs(t, v, m.value)
+		}
+	}
+}
+
+func TestLawTextComesBack(t *testing.T) {
+	d := newDice(t)
+	for range cases {
+		text := d.object(4, true)
+		patch := change(t, text)
+		again := change(t, patch.String())
+		if got, want := again.String(), patch.String(); got != want {
+			t.Fatalf("%s: got %s, want %s", text, got, want)
+		}
+		if !identical(again.root, patch.root) {
+			t.Fatalf("%s: got another tree after its own text", text)
+		}
+		if plainText(plainOf(t, text)) != plainText(plainOf(t, patch.String())) {
+			t.Fatalf("%s: got %s", text, patch)
+		}
+	}
+}
+
+func TestLawWithMember(t *testing.T) {
+	d := newDice(t)
+	for range cases / 4 {
+		n := change(t, d.object(2, true)).tree()
+		before := string(appendJSON(nil, n))
+		key := d.pick([]string{"a", "b", "", "zz"})
+		v := change(t, d.object(2, true)).root
+		if d.IntN(2) == 0 {
+			v = nil
+		}
+		got := n.withMember(key, v)
+		sound(t, got)
+		if got.get(key) != v {
+			t.Fatalf("%s with %q: got %s", before, key, appendJSON(nil, got))
+		}
+		for _, m := range n.members {
+			if m.key != key && got.get(m.key) != m.value {
+				t.Fatalf("%s with %q lost %q: %s", before, key, m.key, appendJSON(nil, got))
+			}
+		}
+		if after := string(appendJSON(nil, n)); after != before {
+			t.Fatalf("withMember changed its receiver from %s to %s", before, after)
+		}
+		if back := got.withMember(key, n.get(key)); !identical(back, n) {
+			t.Fatalf("%s with and without %q: got %s", before, key, appendJSON(nil, back))
+		}
+		sound(t, stripNulls(n))
+	}
+}

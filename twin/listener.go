@@ -1,0 +1,169 @@
+package twin
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+)
+
+// Cause says why a listener hears of a change.
+type Cause uint8
+
+// The causes.
+const (
+	// CauseStart: the client started, or the listener was added: this is the
+	// value as it stands.
+	CauseStart Cause = iota + 1
+	// CausePatch: the back end changed it, and the hub said so.
+	CausePatch
+	// CauseReconnect: it changed while the line was down.
+	CauseReconnect
+	// CauseGap: it changed while connected, but the hub's word was lost; a
+	// full GET found it.
+	CauseGap
+)
+
+// String names the cause.
+func (c Cause) String() string {
+	switch c {
+	case CauseStart:
+		return "start"
+	case CausePatch:
+		return "patch"
+	case CauseReconnect:
+		return "reconnect"
+	case CauseGap:
+		return "gap"
+	}
+	return "cause " + strconv.Itoa(int(c))
+}
+
+// A Listener hears of changes of the desired properties at its path. The
+// client calls listeners one at a time, in version order, on a goroutine of
+// its own and with no lock held, so a listener may call any method of the
+// client except Close and Run, removing itself included. ctx ends when the
+// client closes.
+//
+// An error is told to the client's logger and to its OnListenerError; it counts as
+// delivered and is not repeated before the next change. A panic is contained
+// and told the same way.
+type Listener func(ctx context.Context, c Change) error
+
+// A Change is what a listener hears. It is a value: keep it, pass it on.
+type Change struct {
+	// Path is the listener's own.
+	Path string
+	// Value is what stands at Path now. It is missing (see Value.Exists) when
+	// nothing stands there, or no more.
+	Value Value
+	// Old is what this listener heard last; missing at the start.
+	Old Value
+	// Version is the one of the desired properties that Value was read from.
+	// A slow listener may skip versions, but never goes back, except when the
+	// device was created anew at the hub, which starts at 1 again.
+	Version int64
+	// Cause is why it is told now.
+	Cause Cause
+	// Desired is the whole desired half at Version, for a look at neighbours.
+	Desired Properties
+
+	path  []string
+	named *node // what patches named below path since the last delivery
+}
+
+// Patch is the change as a merge patch from the root: what differs between Old
+// and Value, with null for what was removed, and what the back end named
+// again with the value it had.
+func (c Change) Patch() Patch {
+	diff := diffNode(c.Old.n, c.Value.n)
+	if c.Value.n == nil {
+		if c.Old.n == nil || len(c.path) == 0 {
+			return Patch{}
+		}
+		diff = nullNode()
+	}
+	return patchOf(wrap(c.path, overlay(diff, c.named)))
+}
+
+// Removed lists what was removed, as full paths, in order: where a whole
+// object went, the object.
+func (c Change) Removed() []string {
+	if c.Value.n == nil && c.Old.n != nil {
+		return []string{c.Path}
+	}
+	var paths []string
+	collectNulls(diffNode(c.Old.n, c.Value.n), slices.Clone(c.path), &paths)
+	return paths
+}
+
+// Ack is the Plug and Play acknowledgement of this change, to be reported at
+// the same path: the value as heard, the code and the text given, and the
+// version that it answers.
+//
+// The whole twin (path "") cannot be acknowledged: that patch is an error.
+func (c Change) Ack(code int, description string) Patch {
+	if len(c.path) == 0 {
+		return Patch{err: fmt.Errorf("%w: the whole twin cannot be acknowledged; acknowledge a property", ErrInvalid)}
+	}
+	return Set(c.Path, Ack{Value: c.Value, Code: code, Version: c.Version, Description: description})
+}
+
+// Typed makes a Listener of a function that wants the value as a T, decoded by
+// the rules of encoding/json. Where nothing stands at the path, v is T's zero
+// value and c.Value.Exists() is false: check it where that matters.
+//
+// A value that does not decode is told as a *DecodeError, like any other
+// listener's error; fn isn't called, and hears the next change.
+func Typed[T any](fn func(ctx context.Context, v T, c Change) error) Listener {
+	return func(ctx context.Context, c Change) error {
+		var v T
+		if c.Value.Exists() {
+			if err := c.Value.Decode(&v); err != nil {
+				return err
+			}
+		}
+		return fn(ctx, v, c)
+	}
+}
+
+// wrap puts n below a path of objects; nil stays nil.
+func wrap(path []string, n *node) *node {
+	if n == nil {
+		return nil
+	}
+	for _, key := range slices.Backward(path) {
+		n = objectOf(member{key, n})
+	}
+	return n
+}
+
+// collectNulls gathers the paths of the nulls in a patch.
+func collectNulls(patch *node, path []string, into *[]string) {
+	if patch == nil {
+		return
+	}
+	switch patch.kind {
+	case Null:
+		*into = append(*into, joinPath(path))
+	case Object:
+		for _, m := range patch.members {
+			collectNulls(m.value, append(path, m.key), into)
+		}
+	}
+}
+
+// overlay lays patch b over patch a: where both are objects, member by member;
+// else b wins. It is how names are gathered, and not a composition of merges.
+func overlay(a, b *node) *node {
+	switch {
+	case b == nil:
+		return a
+	case a == nil || a.kind != Object || b.kind != Object:
+		return b
+	}
+	for _, m := range b.members {
+		a = a.withMember(m.key, overlay(a.get(m.key), m.value))
+	}
+	return a
+}

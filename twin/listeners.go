@@ -1,0 +1,223 @@
+package twin
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// ListenerID names one registered listener of a Desired.
+type ListenerID uint64
+
+// ListenerOptions shape one listener.
+type ListenerOptions struct {
+	// Acknowledge says that an acknowledgement is to follow each call of the
+	// listener, so that a full GET counts as naming its path when the version
+	// moved on: the acknowledgement must carry the new one.
+	Acknowledge bool
+}
+
+// A Delivery is one call of one listener, to be made by whoever drives the
+// machine.
+type Delivery struct {
+	ID          ListenerID
+	Listener    Listener
+	Change      Change
+	Acknowledge bool
+}
+
+// routes finds the listeners that a patch touches, in a trie by path, so that
+// the cost grows with the patch and with what it touches. What waits for a
+// listener is never a queue: the document as it saw it last is shared with the
+// present one, and the difference is taken when its turn comes.
+type routes struct {
+	root   route
+	byID   map[ListenerID]*subscription
+	lastID ListenerID
+	dirty  []*subscription // whose turn comes, in this order
+	fresh  []*subscription // marked by the change under way
+}
+
+type route struct {
+	children map[string]*route
+	subs     []*subscription
+}
+
+// A subscription is one listener and what it has seen.
+type subscription struct {
+	id      ListenerID
+	text    string
+	path    []string
+	fn      Listener
+	opts    ListenerOptions
+	told    bool  // it had its first call
+	seen    *node // the value that it heard last
+	ackedAt int64 // the version of its last call
+
+	waiting bool // in dirty
+	removed bool
+	touched bool  // a patch named its path, or a part of it
+	named   *node // what the patches named, as a document; see touch
+	cause   Cause // of the first change that waits
+}
+
+func (r *routes) add(text string, fn Listener, opts ListenerOptions) (*subscription, error) {
+	if fn == nil {
+		return nil, fmt.Errorf("%w: a nil listener for path %q", ErrInvalid, text)
+	}
+	path, err := splitPath(text)
+	if err != nil {
+		return nil, err
+	}
+	at := &r.root
+	for _, key := range path {
+		next := at.children[key]
+		if next == nil {
+			next = &route{}
+			if at.children == nil {
+				at.children = map[string]*route{}
+			}
+			at.children[key] = next
+		}
+		at = next
+	}
+	r.lastID++
+	s := &subscription{id: r.lastID, text: text, path: path, fn: fn, opts: opts}
+	at.subs = append(at.subs, s)
+	if r.byID == nil {
+		r.byID = map[ListenerID]*subscription{}
+	}
+	r.byID[s.id] = s
+	return s, nil
+}
+
+func (r *routes) remove(id ListenerID) {
+	s := r.byID[id]
+	if s == nil {
+		return
+	}
+	delete(r.byID, id)
+	s.removed = true
+	r.root.prune(s.path, s)
+}
+
+// prune takes a subscription away, and every route that led to it alone.
+func (rt *route) prune(path []string, s *subscription) {
+	if len(path) == 0 {
+		rt.subs = slices.DeleteFunc(rt.subs, func(t *subscription) bool { return t == s })
+		return
+	}
+	child := rt.children[path[0]]
+	child.prune(path[1:], s)
+	if len(child.subs) == 0 && len(child.children) == 0 {
+		delete(rt.children, path[0])
+	}
+}
+
+// touch marks the listeners that a patch touches. With names, a listener is
+// told of what the patch names even where the value is as before.
+func (r *routes) touch(patch *node, cause Cause, names bool) {
+	if patch != nil {
+		r.visit(&r.root, patch, cause, names)
+	}
+	r.flush()
+}
+
+func (r *routes) visit(at *route, patch *node, cause Cause, names bool) {
+	for _, s := range at.subs {
+		r.mark(s, cause)
+		if names {
+			s.touched = true
+			// Merged like the document itself, the names stay a part of it
+			// and so need no bound of their own.
+			s.named = applyNode(s.named, patch)
+		}
+	}
+	if patch.kind != Object {
+		// The whole subtree was replaced or deleted.
+		for _, child := range at.children {
+			r.markBelow(child, cause)
+		}
+		return
+	}
+	if len(at.children) < len(patch.members) {
+		for key, child := range at.children {
+			if p := patch.get(key); p != nil {
+				r.visit(child, p, cause, names)
+			}
+		}
+		return
+	}
+	for _, m := range patch.members {
+		if child := at.children[m.key]; child != nil {
+			r.visit(child, m.value, cause, names)
+		}
+	}
+}
+
+func (r *routes) markBelow(at *route, cause Cause) {
+	for _, s := range at.subs {
+		r.mark(s, cause)
+	}
+	for _, child := range at.children {
+		r.markBelow(child, cause)
+	}
+}
+
+func (r *routes) mark(s *subscription, cause Cause) {
+	if s.waiting {
+		return
+	}
+	s.waiting, s.cause = true, cause
+	r.fresh = append(r.fresh, s)
+}
+
+// flush queues what one change marked, in the order of registration.
+func (r *routes) flush() {
+	slices.SortFunc(r.fresh, func(a, b *subscription) int { return cmp.Compare(a.id, b.id) })
+	r.dirty = append(r.dirty, r.fresh...)
+	clear(r.fresh)
+	r.fresh = r.fresh[:0]
+}
+
+// each calls f for every subscription, in the order of registration.
+func (r *routes) each(f func(*subscription)) {
+	for _, id := range slices.Sorted(maps.Keys(r.byID)) {
+		f(r.byID[id])
+	}
+}
+
+// next takes the listener whose turn it is and says what it is told of doc.
+func (r *routes) next(doc Properties) (Delivery, bool) {
+	for len(r.dirty) > 0 {
+		s := r.dirty[0]
+		r.dirty[0] = nil
+		r.dirty = r.dirty[1:]
+		if d, ok := s.deliver(doc); ok {
+			return d, true
+		}
+	}
+	r.dirty = nil
+	return Delivery{}, false
+}
+
+// deliver takes what waits for the subscription; false when there is nothing.
+func (s *subscription) deliver(doc Properties) (Delivery, bool) {
+	value := find(doc.tree(), s.path)
+	touched, named := s.touched, s.named
+	s.waiting, s.touched, s.named = false, false, nil
+	if s.removed || s.told && !touched && equalNodes(s.seen, value) {
+		return Delivery{}, false
+	}
+	c := Change{
+		Path: s.text, Value: Value{value, s.text}, Old: Value{s.seen, s.text},
+		Version: doc.version, Cause: s.cause, Desired: doc,
+		path: s.path, named: named,
+	}
+	if !s.told {
+		c.Cause = CauseStart
+	}
+	s.told, s.seen, s.ackedAt = true, value, doc.version
+	return Delivery{ID: s.id, Listener: s.fn, Change: c, Acknowledge: s.opts.Acknowledge}, true
+}

@@ -1,0 +1,242 @@
+package twin
+
+// This file is the way out of Reported: what the next patch is, and what the
+// hub's answer to it means. The way in is reported.go.
+
+// pending reports whether there is anything to send.
+func (r *Reported) pending() bool {
+	return len(r.solo) > 0 || len(r.wishes) > 0 || !emptyPatch(r.named) || !equalNodes(orEmpty(r.acked.root), orEmpty(r.wanted))
+}
+
+func emptyPatch(n *node) bool {
+	return n == nil || n.kind == Object && len(n.members) == 0
+}
+
+// Next hands out the patch to send now, and counts it as in flight; false when
+// there is nothing to send, or when something is in flight or unknown.
+func (r *Reported) Next() (Patch, bool) {
+	for r.known && !r.suspect && r.flight == nil && r.pending() {
+		f := r.take1()
+		if emptyPatch(f.patch) && len(f.wishes) == 0 {
+			return Patch{}, false
+		}
+		if emptyPatch(f.patch) && !asksForNothing(f.wishes) {
+			// All that was named is as the hub has it, and cannot be named
+			// again: a deletion below a parent that isn't there.
+			for _, w := range f.wishes {
+				r.settle(w.ticket, r.acked.version, nil)
+			}
+			continue
+		}
+		r.flight = f
+		return patchOf(f.patch), true
+	}
+	return Patch{}, false
+}
+
+// asksForNothing reports whether a caller reported an empty patch: it is sent
+// as it is, so that the caller gets the hub's word and a version.
+func asksForNothing(wishes []wish) bool {
+	for _, w := range wishes {
+		if w.ticket != 0 && emptyPatch(w.names) {
+			return true
+		}
+	}
+	return false
+}
+
+// take1 makes the next flight: a part of a refused patch alone, or everything.
+func (r *Reported) take1() *flight {
+	diff := diffNode(orEmpty(r.acked.root), orEmpty(r.wanted))
+	if len(r.solo) > 0 {
+		w := r.solo[0]
+		r.solo = r.solo[1:]
+		part := nameIn(restrict(diff, w.names), w.names, orEmpty(r.acked.root), orEmpty(r.wanted))
+		return &flight{patch: enter(orEmpty(part), orEmpty(r.wanted)), wishes: []wish{w}, solo: true}
+	}
+	f := &flight{wishes: r.wishes}
+	patch := nameIn(diff, r.named, orEmpty(r.acked.root), orEmpty(r.wanted))
+	for _, w := range f.wishes {
+		patch = nameIn(patch, w.names, orEmpty(r.acked.root), orEmpty(r.wanted))
+	}
+	f.patch = enter(orEmpty(patch), orEmpty(r.wanted))
+	if !emptyPatch(diff) || !emptyPatch(r.named) {
+		f.wishes = append(f.wishes, wish{0, overlay(diff, r.named)})
+	}
+	r.wishes, r.named = nil, nil
+	return f
+}
+
+// nameIn lays over a patch what was named, with the values that are wanted
+// now: the whole value where a value was named, null where it is to be gone
+// and its parent is there.
+func nameIn(patch, names, acked, wanted *node) *node {
+	if names == nil {
+		return patch
+	}
+	for _, m := range names.members {
+		if v := nameOne(patch.get(m.key), m.value, acked.get(m.key), wanted.get(m.key), acked); v != nil {
+			patch = orEmpty(patch).withMember(m.key, v)
+		}
+	}
+	return patch
+}
+
+// nameOne gives the patch's value for one named member; nil for none.
+func nameOne(patch, name, acked, wanted, parent *node) *node {
+	switch {
+	case wanted == nil:
+		if parent == nil || parent.kind != Object {
+			return nil
+		}
+		return nullNode()
+	case name.kind == Object && wanted.kind == Object && len(name.members) == 0:
+		return orEmpty(patch)
+	case name.kind == Object && wanted.kind == Object:
+		return nameIn(patch, name, acked, wanted)
+	}
+	return overlay(patch, wanted)
+}
+
+// restrict keeps of a patch what names cover.
+func restrict(patch, names *node) *node {
+	if patch == nil || patch.kind != Object || names.kind != Object {
+		return patch
+	}
+	kept := objectOf()
+	for _, m := range names.members {
+		if p := patch.get(m.key); p != nil {
+			kept = kept.withMember(m.key, restrict(p, m.value))
+		}
+	}
+	return kept
+}
+
+// componentMarker is the member that makes an object a Plug and Play
+// component; every patch that enters the component must carry it.
+const componentMarker = "__t"
+
+// enter adds the marker of every component that the patch enters.
+func enter(patch, wanted *node) *node {
+	if patch.kind != Object || wanted == nil || wanted.kind != Object {
+		return patch
+	}
+	for _, m := range patch.members {
+		if v := enter(m.value, wanted.get(m.key)); v != m.value {
+			patch = patch.withMember(m.key, v)
+		}
+	}
+	if marker := wanted.get(componentMarker); marker != nil && patch.get(componentMarker) == nil {
+		patch = patch.withMember(componentMarker, marker)
+	}
+	return patch
+}
+
+// Acked takes the hub's word that it applied the patch in flight, with the
+// version after it, 0 for none. Gap says that the version is not the next one:
+// somebody else wrote, or an older patch arrived late. A GET is owed.
+func (r *Reported) Acked(version int64) Outcome {
+	f := r.flight
+	if f == nil {
+		return Duplicate
+	}
+	r.flight = nil
+	follows := version == r.acked.version+1
+	r.acked = propertiesOf(applyNode(r.acked.root, f.patch), version)
+	for _, w := range f.wishes {
+		if version == 0 {
+			r.awaiting = append(r.awaiting, w.ticket)
+			continue
+		}
+		r.settle(w.ticket, version, nil)
+	}
+	if follows {
+		return Applied
+	}
+	r.suspect = true
+	return Gap
+}
+
+// Retry says that the hub did not apply the patch in flight and may be asked
+// again, as after 429: it goes back to what is wanted.
+func (r *Reported) Retry() {
+	if r.flight != nil {
+		r.unsend()
+	}
+}
+
+// Unknown says that the fate of the patch in flight is unknown: the line was
+// cut, or the answer did not come. A GET is owed, and decides.
+func (r *Reported) Unknown() {
+	if r.flight != nil {
+		r.flight.unknown = true
+	}
+}
+
+// unsend takes the patch in flight back.
+func (r *Reported) unsend() {
+	f := r.flight
+	r.flight = nil
+	if f.solo {
+		r.solo = append(f.wishes, r.solo...)
+		return
+	}
+	var waiting []wish
+	for _, w := range f.wishes {
+		if w.ticket == 0 || r.open[w.ticket] == nil {
+			// What was named since stands above what was named before.
+			r.named = overlay(w.names, r.named)
+			continue
+		}
+		waiting = append(waiting, w)
+	}
+	r.wishes = append(waiting, r.wishes...)
+}
+
+// Refused says that the hub refuses the patch in flight for good. It is taken
+// apart, by caller and then by top-level key, until the refused part stands
+// alone: that part goes back to what the hub has, and fails its caller.
+func (r *Reported) Refused(err error) {
+	f := r.flight
+	if f == nil {
+		return
+	}
+	r.flight = nil
+	if len(f.wishes) > 1 {
+		r.solo = append(r.solo, f.wishes...)
+		return
+	}
+	w := f.wishes[0]
+	if keys := orEmpty(w.names).members; len(keys) > 1 {
+		r.split(w.ticket, len(keys))
+		parts := make([]wish, len(keys))
+		for i, m := range keys {
+			parts[i] = wish{w.ticket, objectOf(m)}
+		}
+		r.solo = append(parts, r.solo...)
+		return
+	}
+	r.wanted = giveUp(orEmpty(r.wanted), f.patch, orEmpty(r.acked.root))
+	r.settle(w.ticket, 0, err)
+}
+
+// giveUp takes a refused patch out of what is wanted: each leaf that still has
+// the refused value goes back to the hub's.
+func giveUp(wanted, refused, acked *node) *node {
+	for _, m := range refused.members {
+		w, a := wanted.get(m.key), acked.get(m.key)
+		switch {
+		case m.value.kind == Object && w != nil && w.kind == Object && a != nil && a.kind == Object:
+			wanted = wanted.withMember(m.key, giveUp(w, m.value, a))
+		case m.value.kind == Null && w == nil, w != nil && equalNodes(w, stripNulls(m.value)):
+			wanted = wanted.withMember(m.key, a)
+		case m.value.kind == Object && w != nil && w.kind == Object:
+			if rest := giveUp(w, m.value, objectOf()); len(rest.members) > 0 {
+				wanted = wanted.withMember(m.key, rest)
+			} else {
+				wanted = wanted.withMember(m.key, a)
+			}
+		}
+	}
+	return wanted
+}

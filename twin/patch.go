@@ -1,0 +1,223 @@
+package twin
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+)
+
+// A Patch is a change of one half of a twin, as JSON Merge Patch (RFC 7396):
+// what it names is set, what it names as null is deleted, and what it does not
+// name stays. It is built from a path ([Set], [Delete]), from Go values
+// ([From]) or from JSON ([ParsePatch]). The zero Patch is empty.
+//
+// A Patch never changes: Set and Delete return another one. Copy it, keep it,
+// read it from any goroutine. What goes wrong while building is kept and told
+// by [Patch.Err], and by everything that would send the patch; a failed patch
+// changes nothing.
+type Patch struct {
+	root *node // an object without "$" keys; nil when empty
+	err  error
+}
+
+// Set is a patch that sets one value; see [Patch.Set].
+func Set(path string, v any) Patch { return Patch{}.Set(path, v) }
+
+// Delete is a patch that deletes what is at a path; see [Patch.Delete].
+func Delete(path string) Patch { return Patch{}.Delete(path) }
+
+// From is a patch from a Go value that is an object in JSON: a struct, a map,
+// a json.RawMessage, a Value, a Patch, or Properties (without their version).
+// Structs and the like go by the rules of encoding/json, tags included; and
+// as there, nil pointers, maps and slices become null, which deletes.
+func From(v any) Patch { return Patch{}.Set("", v) }
+
+// ParsePatch reads a patch from JSON, which must be an object. The error
+// matches ErrInvalid, and is a *SyntaxError where the text isn't JSON.
+func ParsePatch(b []byte) (Patch, error) {
+	n, err := parseFromCaller(b)
+	if err != nil {
+		return Patch{}, refusal("", err)
+	}
+	p := Patch{}.put("", n)
+	if p.err != nil {
+		return Patch{}, p.err
+	}
+	return p, nil
+}
+
+// ParseNotification reads what the hub says of a change of the desired half:
+// a patch, and beside it in "$version" the version after it, 0 when there is
+// none. The hub's other keys at the root that begin with "$" are dropped.
+//
+// The error is a *SyntaxError, or matches ErrIncomplete when the text is no
+// object or its version is none.
+func ParseNotification(b []byte) (Patch, int64, error) {
+	n, err := parseFromHub(b)
+	if err != nil {
+		return Patch{}, 0, err
+	}
+	if n.kind != Object {
+		return Patch{}, 0, fmt.Errorf("%w: the notification is of kind %v, not an object", ErrIncomplete, n.kind)
+	}
+	var version int64
+	if v := n.get(keyVersion); v != nil {
+		if version, err = versionOf(v); err != nil {
+			return Patch{}, 0, fmt.Errorf("%w: the notification %w", ErrIncomplete, err)
+		}
+	}
+	return patchOf(dropSystem(n)), version, nil
+}
+
+// patchOf takes an object without "$" keys, or nil.
+func patchOf(root *node) Patch { return Patch{root: root} }
+
+// tree is the root, never nil.
+func (p Patch) tree() *node {
+	if p.root == nil {
+		return objectOf()
+	}
+	return p.root
+}
+
+// Set is the patch with the value at path set to v, which is a Go value as for
+// [From], or any other that encoding/json can write; nil is null and so
+// deletes. What the patch said of that path, or of anything below it, is
+// forgotten. A path of "" sets the whole patch, and v must be an object.
+//
+// An object merges with the one that the hub has: to be rid of members that
+// are not named, delete them by name. A path below one that this patch already
+// sets to something else than an object, or deletes, is an error, since no
+// single merge patch can say that.
+func (p Patch) Set(path string, v any) Patch {
+	if p.err != nil {
+		return p
+	}
+	n, err := nodeOf(v)
+	if err != nil {
+		return Patch{err: refusal(path, err)}
+	}
+	return p.put(path, n)
+}
+
+// Delete is the patch with null at path, so that what is there is deleted. It
+// obeys the rules of Set.
+func (p Patch) Delete(path string) Patch {
+	if p.err != nil {
+		return p
+	}
+	return p.put(path, nullNode())
+}
+
+// put is the patch with n at path.
+func (p Patch) put(path string, n *node) Patch {
+	keys, err := splitPath(path)
+	if err != nil {
+		return Patch{err: err}
+	}
+	root, err := putNode(p.root, keys, n)
+	if err == nil {
+		err = checkRoot(root)
+	}
+	if err != nil {
+		return Patch{err: refusal(path, err)}
+	}
+	return Patch{root: root}
+}
+
+// refusal is the error of a patch, for what a caller gave at path.
+func refusal(path string, err error) error {
+	switch {
+	case errors.Is(err, ErrInvalid):
+		return err
+	case path == "":
+		return fmt.Errorf("%w: patch: %w", ErrInvalid, err)
+	}
+	return fmt.Errorf("%w: patch at %q: %w", ErrInvalid, clip(path), err)
+}
+
+// putNode is the tree with v at the end of the keys.
+func putNode(n *node, keys []string, v *node) (*node, error) {
+	if len(keys) == 0 {
+		return v, nil
+	}
+	if n != nil && n.kind != Object {
+		return nil, fmt.Errorf("the patch already has a %v above; a merge patch cannot also set what is below it", n.kind)
+	}
+	child, err := putNode(n.get(keys[0]), keys[1:], v)
+	if err != nil {
+		return nil, err
+	}
+	return n.withMember(keys[0], child), nil
+}
+
+// checkRoot holds what every patch holds; limits of the hub that may change
+// are Validate's.
+func checkRoot(root *node) error {
+	if root.kind != Object {
+		return fmt.Errorf("a patch is an object, not a %v", root.kind)
+	}
+	if from, to := system(root); from < to {
+		return fmt.Errorf("key %q belongs to the hub; keys with '$' never travel in a patch", clip(root.members[from].key))
+	}
+	if root.depth > maxDepth {
+		return errDeep()
+	}
+	if root.wire > maxText {
+		return errLarge()
+	}
+	return nil
+}
+
+// Err is what went wrong while building; nil for a good patch. It matches
+// ErrInvalid. Whether the hub would take the patch is for [Validate].
+func (p Patch) Err() error { return p.err }
+
+// IsEmpty reports whether the patch names nothing. A failed patch isn't empty.
+func (p Patch) IsEmpty() bool { return p.err == nil && len(p.tree().members) == 0 }
+
+// At is what the patch says of a path: Null deletes, Missing says nothing. See
+// [Value.At].
+func (p Patch) At(path string) Value { return Value{n: p.tree()}.At(path) }
+
+// All walks the top-level members in the order of their keys.
+func (p Patch) All() iter.Seq2[string, Value] { return p.At("").All() }
+
+// Paths walks the leaves of the patch, with their paths, in order: each value
+// that it sets, each array as a whole, each null, and each empty object.
+func (p Patch) Paths() iter.Seq2[string, Value] {
+	return func(yield func(string, Value) bool) {
+		for key, v := range p.All() {
+			if !leaves(key, v.n, yield) {
+				return
+			}
+		}
+	}
+}
+
+func leaves(path string, n *node, yield func(string, Value) bool) bool {
+	if n.kind != Object || len(n.members) == 0 {
+		return yield(path, Value{n, path})
+	}
+	for _, m := range n.members {
+		if !leaves(path+"."+m.key, m.value, yield) {
+			return false
+		}
+	}
+	return true
+}
+
+// JSON is the patch as compact JSON, keys in bytewise order; {} when it is
+// empty or failed. The bytes are the caller's.
+func (p Patch) JSON() []byte { return p.At("").JSON() }
+
+// String is the same text as JSON.
+func (p Patch) String() string { return string(p.JSON()) }
+
+// MarshalJSON implements json.Marshaler; a failed patch is an error.
+func (p Patch) MarshalJSON() ([]byte, error) {
+	if p.err != nil {
+		return nil, p.err
+	}
+	return p.JSON(), nil
+}

@@ -1,0 +1,222 @@
+package twin
+
+// A Ticket names a caller that waits for its report; 0 is nobody.
+type Ticket uint64
+
+// A Settlement tells a waiting caller what became of its report.
+type Settlement struct {
+	Ticket Ticket
+	// Version is the one of the reported properties with the report in it; 0
+	// with an error.
+	Version int64
+	// Err is the hub's refusal, nil when the hub has the report.
+	Err error
+}
+
+// Reported is the machine of the reported half. The zero value is ready. It
+// does no I/O and has no clock; its driver (package device) tells it what
+// callers want and what the hub answers, sends what Next hands out, owes a GET
+// when it answers Gap, and passes on what Settled returns. It is not safe for
+// concurrent use.
+//
+// It knows two states and no queue: acked is what the hub has, wanted is what
+// callers said. At most one patch is in flight, the difference of the two with
+// all that callers named since. So what piles up while the hub is away or
+// throttles goes out as one patch, and a patch whose fate is unknown is decided
+// by the version that a GET shows.
+type Reported struct {
+	acked  Properties
+	known  bool
+	wanted *node
+	early  []wish // before the first GET: patches in the order they came
+
+	wishes []wish // of waiting callers, not yet in flight
+	named  *node  // what others named since, as a patch
+	solo   []wish // parts of a refused patch, to be sent one by one
+
+	flight   *flight
+	suspect  bool // acked is a guess until the next GET
+	awaiting []Ticket
+	open     map[Ticket]*ticket
+	last     Ticket
+	settled  []Settlement
+}
+
+// A wish is what one caller, or nobody in particular, named in one patch.
+type wish struct {
+	ticket Ticket
+	names  *node
+}
+
+// A ticket is open until its last piece is settled.
+type ticket struct {
+	pieces int
+	err    error
+}
+
+// A flight is the patch on its way to the hub, or of unknown fate.
+type flight struct {
+	patch   *node
+	wishes  []wish
+	solo    bool
+	unknown bool
+}
+
+// Known reports whether the hub's state is known, from a first GET.
+func (r *Reported) Known() bool { return r.known }
+
+// Confirmed is what the hub has, as far as is known.
+func (r *Reported) Confirmed() Properties { return r.acked }
+
+// Wanted is what callers said, laid over what the hub had.
+func (r *Reported) Wanted() Properties { return propertiesOf(r.wanted, r.acked.version) }
+
+// InFlight reports whether a patch is on its way, or of unknown fate.
+func (r *Reported) InFlight() bool { return r.flight != nil }
+
+// Idle reports whether the hub has everything that callers want.
+func (r *Reported) Idle() bool {
+	return r.known && r.flight == nil && !r.pending()
+}
+
+// Want takes a report whose caller waits: its fate comes out of Settled. A
+// patch that breaks a limit is refused whole, and changes nothing.
+func (r *Reported) Want(p Patch) (Ticket, error) {
+	if err := r.check(p); err != nil {
+		return 0, err
+	}
+	r.last++
+	if r.open == nil {
+		r.open = map[Ticket]*ticket{}
+	}
+	r.open[r.last] = &ticket{pieces: 1}
+	r.take(wish{r.last, orEmpty(p.root)})
+	return r.last, nil
+}
+
+// WantLater takes a report whose caller doesn't wait.
+func (r *Reported) WantLater(p Patch) error {
+	if err := r.check(p); err != nil {
+		return err
+	}
+	r.take(wish{0, orEmpty(p.root)})
+	return nil
+}
+
+func (r *Reported) check(p Patch) error {
+	return Validate(propertiesOf(r.wanted, 0), p)
+}
+
+func (r *Reported) take(w wish) {
+	r.wanted = applyNode(r.wanted, w.names)
+	switch {
+	case !r.known:
+		r.early = appendEarly(r.early, w)
+	case w.ticket == 0:
+		r.named = r.nameAnonymous(w.names)
+	default:
+		r.wishes = append(r.wishes, w)
+	}
+}
+
+// nameAnonymous adds to what nobody waits for. A deletion of what neither side
+// has is dropped, so that the names stay within the document's bounds.
+func (r *Reported) nameAnonymous(names *node) *node {
+	return dropVain(overlay(r.named, names), r.acked.root, r.wanted)
+}
+
+func dropVain(names, acked, wanted *node) *node {
+	if names == nil || names.kind != Object {
+		return names
+	}
+	kept := names
+	for _, m := range names.members {
+		a, w := acked.get(m.key), wanted.get(m.key)
+		switch {
+		case a == nil && w == nil:
+			kept = kept.withMember(m.key, nil)
+		case m.value.kind == Object:
+			kept = kept.withMember(m.key, dropVain(m.value, a, w))
+		}
+	}
+	return kept
+}
+
+// appendEarly keeps patches that came before the first GET. Merge patches
+// don't compose, so two are laid together only where neither replaces by an
+// object what the other set to something else.
+func appendEarly(early []wish, w wish) []wish {
+	if n := len(early); n > 0 && w.ticket == 0 && early[n-1].ticket == 0 && composable(early[n-1].names, w.names) {
+		early[n-1].names = overlay(early[n-1].names, w.names)
+		return early
+	}
+	return append(early, w)
+}
+
+func composable(a, b *node) bool {
+	if b.kind != Object {
+		return true
+	}
+	if a.kind != Object {
+		return false
+	}
+	for _, m := range b.members {
+		if v := a.get(m.key); v != nil && !composable(v, m.value) {
+			return false
+		}
+	}
+	return true
+}
+
+// Forget says that the caller stopped waiting. What it reported stays wanted.
+func (r *Reported) Forget(t Ticket) {
+	delete(r.open, t)
+	kept := r.wishes[:0]
+	for _, w := range r.wishes {
+		if w.ticket == t {
+			r.named = r.nameAnonymous(w.names)
+			continue
+		}
+		kept = append(kept, w)
+	}
+	clear(r.wishes[len(kept):])
+	r.wishes = kept
+	for i := range r.early {
+		if r.early[i].ticket == t {
+			r.early[i].ticket = 0
+		}
+	}
+}
+
+// Settled returns what became known of waiting callers since the last call.
+func (r *Reported) Settled() []Settlement {
+	s := r.settled
+	r.settled = nil
+	return s
+}
+
+// settle ends one piece of a ticket.
+func (r *Reported) settle(t Ticket, version int64, err error) {
+	open := r.open[t]
+	if open == nil {
+		return
+	}
+	if open.err == nil {
+		open.err = err
+	}
+	if open.pieces--; open.pieces > 0 {
+		return
+	}
+	delete(r.open, t)
+	if open.err != nil {
+		version = 0
+	}
+	r.settled = append(r.settled, Settlement{t, version, open.err})
+}
+
+// split turns one piece of a ticket into n.
+func (r *Reported) split(t Ticket, n int) {
+	if open := r.open[t]; open != nil {
+		open.pieces += n - 1
+	}
+}

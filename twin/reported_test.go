@@ -1,0 +1,435 @@
+package twin
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+)
+
+var errRefused = errors.New("hub says no")
+
+// step drives a Reported in the words of a story.
+type reporter struct {
+	t *testing.T
+	r Reported
+}
+
+func newReporter(t *testing.T, version int64, text string) *reporter {
+	rp := &reporter{t: t}
+	rp.r.Synced(props(t, version, text))
+	return rp
+}
+
+func (rp *reporter) want(p Patch) Ticket {
+	rp.t.Helper()
+	ticket, err := rp.r.Want(p)
+	if err != nil {
+		rp.t.Fatalf("Want(%v): %v", p, err)
+	}
+	return ticket
+}
+
+func (rp *reporter) later(p Patch) {
+	rp.t.Helper()
+	if err := rp.r.WantLater(p); err != nil {
+		rp.t.Fatalf("WantLater(%v): %v", p, err)
+	}
+}
+
+// sends expects the next patch; "" for none.
+func (rp *reporter) sends(what, want string) {
+	rp.t.Helper()
+	p, ok := rp.r.Next()
+	got := p.String()
+	if !ok {
+		got = ""
+	}
+	if got != want {
+		rp.t.Errorf("%s: sends %q, want %q", what, got, want)
+	}
+}
+
+func (rp *reporter) settles(what string, want ...Settlement) {
+	rp.t.Helper()
+	got := rp.r.Settled()
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		rp.t.Errorf("%s: settles %v, want %v", what, got, want)
+	}
+}
+
+func (rp *reporter) acked(version int64, want Outcome) {
+	rp.t.Helper()
+	if got := rp.r.Acked(version); got != want {
+		rp.t.Errorf("Acked(%d) = %v, want %v", version, got, want)
+	}
+}
+
+func TestOneInFlightAndTheRestRidesTogether(t *testing.T) {
+	rp := newReporter(t, 4, `{"n":0}`)
+	a := rp.want(Set("n", 1))
+	rp.sends("the first", `{"n":1}`)
+	b, c := rp.want(Set("n", 2)), rp.want(Set("m", 3))
+	rp.later(Set("n", 4))
+	rp.sends("while one is in flight", "")
+	rp.acked(5, Applied)
+	rp.settles("the first", Settlement{a, 5, nil})
+	rp.sends("all that came since", `{"m":3,"n":4}`)
+	rp.acked(6, Applied)
+	rp.settles("the others", Settlement{b, 6, nil}, Settlement{c, 6, nil})
+	if !rp.r.Idle() {
+		t.Error("not idle after all was acknowledged")
+	}
+}
+
+func TestWhatIsNamedIsSentEvenUnchanged(t *testing.T) {
+	rp := newReporter(t, 4, `{"n":1,"o":{"x":1,"y":2}}`)
+	for _, tc := range []struct{ named, sent string }{
+		{`{"n":1}`, `{"n":1}`},
+		{`{"o":{"x":1}}`, `{"o":{"x":1}}`},
+		{`{"o":{}}`, `{"o":{}}`},
+		{`{"gone":null}`, `{"gone":null}`},
+		{`{"o":{"z":null}}`, `{"o":{"z":null}}`},
+		{`{}`, `{}`},
+	} {
+		rp.want(patch(t, tc.named))
+		rp.sends(tc.named, tc.sent)
+		rp.acked(rp.r.Confirmed().Version()+1, Applied)
+	}
+}
+
+func TestDeletionBelowAMissingParentIsNotSent(t *testing.T) {
+	rp := newReporter(t, 4, `{}`)
+	a := rp.want(patch(t, `{"o":{"x":null}}`))
+	rp.sends("the object that the merge leaves behind", `{"o":{}}`)
+	rp.acked(5, Applied)
+	rp.settles("the caller", Settlement{a, 5, nil})
+	if got := rp.r.Confirmed().At("").String(); got != `{"o":{}}` {
+		t.Errorf("the hub has %s", got)
+	}
+}
+
+func TestPatchesBeforeTheFirstGet(t *testing.T) {
+	rp := &reporter{t: t}
+	rp.later(patch(t, `{"a":5}`))
+	rp.later(patch(t, `{"a":{"b":1}}`)) // does not compose with the one before
+	a := rp.want(patch(t, `{"n":1}`))
+	for i := range 1000 {
+		rp.later(Set("counter", i))
+	}
+	if n := len(rp.r.early); n > 4 {
+		t.Errorf("%d patches are kept, want those of a counter laid together", n)
+	}
+	rp.sends("before the hub's state is known", "")
+	rp.r.Synced(props(t, 7, `{"a":{"c":2},"other":1}`))
+	rp.sends("replayed, a lost c", `{"a":{"b":1,"c":null},"counter":999,"n":1}`)
+	rp.acked(8, Applied)
+	rp.settles("the one who waits", Settlement{a, 8, nil})
+	if got := rp.r.Confirmed().At("").String(); got != `{"a":{"b":1},"counter":999,"n":1,"other":1}` {
+		t.Errorf("the hub has %s", got)
+	}
+}
+
+func TestUnknownOutcomeIsDecidedByTheVersion(t *testing.T) {
+	for _, tc := range []struct {
+		desc       string
+		version    int64
+		hub        string
+		resent     string
+		settledNow bool
+	}{
+		{"not applied", 4, `{"n":0}`, `{"n":1}`, false},
+		{"applied", 5, `{"n":1}`, "", true},
+		{"another writer took the next version", 5, `{"n":9}`, `{"n":1}`, false},
+		{"versions jumped", 9, `{"n":0,"x":1}`, `{"n":1,"x":null}`, false},
+		{"created anew", 1, `{}`, `{"n":1}`, false},
+	} {
+		t.Run(tc.desc, func(t *testing.T) {
+			rp := newReporter(t, 4, `{"n":0}`)
+			a := rp.want(Set("n", 1))
+			rp.sends("the patch", `{"n":1}`)
+			rp.r.Unknown()
+			rp.sends("before the GET", "")
+			rp.r.Synced(props(t, tc.version, tc.hub))
+			if tc.settledNow {
+				rp.settles("by the GET", Settlement{a, tc.version, nil})
+			}
+			rp.sends("after the GET", tc.resent)
+			if tc.resent != "" {
+				rp.acked(tc.version+1, Applied)
+				rp.settles("by the answer", Settlement{a, tc.version + 1, nil})
+			}
+		})
+	}
+}
+
+func TestAckOfAnotherVersionOwesAGet(t *testing.T) {
+	rp := newReporter(t, 4, `{}`)
+	a := rp.want(Set("n", 1))
+	rp.sends("the patch", `{"n":1}`)
+	rp.acked(6, Gap)
+	rp.settles("the hub has it all the same", Settlement{a, 6, nil})
+	rp.later(Set("m", 1))
+	rp.sends("before the GET", "")
+	rp.r.Synced(props(t, 6, `{"n":0}`)) // an older patch arrived late
+	rp.sends("what is wanted, again", `{"m":1,"n":1}`)
+
+	rp = newReporter(t, 4, `{}`)
+	a = rp.want(Set("n", 1))
+	rp.sends("the patch", `{"n":1}`)
+	rp.acked(0, Gap)
+	rp.settles("no version yet")
+	rp.r.Synced(props(t, 5, `{"n":1}`))
+	rp.settles("the GET tells", Settlement{a, 5, nil})
+	rp.sends("nothing more", "")
+}
+
+func TestRetryGathersMore(t *testing.T) {
+	rp := newReporter(t, 4, `{}`)
+	rp.later(Set("n", 1))
+	a := rp.want(Set("m", 1))
+	rp.sends("the patch", `{"m":1,"n":1}`)
+	rp.r.Retry()
+	rp.later(Set("n", 2))
+	rp.sends("after 429, with what came since", `{"m":1,"n":2}`)
+	rp.acked(5, Applied)
+	rp.settles("the caller", Settlement{a, 5, nil})
+}
+
+func TestRefusedPartStandsAlone(t *testing.T) {
+	rp := newReporter(t, 4, `{"bad":"old","o":{"x":1}}`)
+	a, b := rp.want(Set("good", 1)), rp.want(Set("bad", "new").Set("fine", 2))
+	rp.later(Set("quiet", 3))
+	rp.sends("together", `{"bad":"new","fine":2,"good":1,"quiet":3}`)
+	rp.r.Refused(errRefused)
+	rp.sends("by caller", `{"good":1}`)
+	rp.acked(5, Applied)
+	rp.settles("the first caller", Settlement{a, 5, nil})
+	rp.sends("the second caller", `{"bad":"new","fine":2}`)
+	rp.r.Refused(errRefused)
+	rp.sends("by key", `{"bad":"new"}`)
+	rp.r.Refused(errRefused)
+	rp.settles("not before the other key")
+	rp.sends("the other key", `{"fine":2}`)
+	rp.acked(6, Applied)
+	rp.settles("the second caller", Settlement{b, 0, errRefused})
+	rp.sends("what nobody waits for", `{"bad":"old","fine":2,"good":1,"quiet":3}`)
+}
+
+func TestRefusedValueGoesBackUnlessChangedSince(t *testing.T) {
+	rp := newReporter(t, 4, `{"o":{"x":1,"y":1}}`)
+	rp.later(Set("o.x", "bad"))
+	rp.sends("the patch", `{"o":{"x":"bad"}}`)
+	rp.later(Set("o.x", "good"))
+	rp.r.Refused(errRefused)
+	rp.sends("the newer value", `{"o":{"x":"good"}}`)
+	rp.acked(5, Applied)
+
+	rp.later(Set("new.deep", "bad"))
+	rp.sends("the patch", `{"new":{"deep":"bad"}}`)
+	rp.r.Refused(errRefused)
+	rp.sends("nothing is left of it", "")
+	if got := rp.r.Wanted().At("").String(); got != `{"o":{"x":"good","y":1}}` {
+		t.Errorf("wanted is %s", got)
+	}
+
+	rp.later(Delete("o"))
+	rp.sends("a deletion", `{"o":null}`)
+	rp.r.Refused(errRefused)
+	rp.sends("the deletion is given up", "")
+	if got := rp.r.Wanted().At("o.x").String(); got != `"good"` {
+		t.Errorf("o.x is %s after its deletion was refused", got)
+	}
+}
+
+func TestReadBackDifferentIsNotSentAgain(t *testing.T) {
+	rp := newReporter(t, 4, `{}`)
+	rp.later(Set("s", "  padded ").Set("n", 1))
+	rp.sends("the patch", `{"n":1,"s":"  padded "}`)
+	rp.acked(5, Applied)
+	if got := rp.r.Synced(props(t, 5, `{"n":1.0,"s":"padded"}`)); fmt.Sprint(got) != "[s]" {
+		t.Errorf("reads back different: %v, want [s]", got)
+	}
+	rp.sends("peace", "")
+	if got := rp.r.Synced(props(t, 5, `{"n":1.0,"s":"padded"}`)); got != nil {
+		t.Errorf("told twice: %v", got)
+	}
+	rp.later(Set("s", " again "))
+	rp.sends("a change by firmware", `{"s":" again "}`)
+}
+
+func TestComponentMarkerTravels(t *testing.T) {
+	rp := newReporter(t, 4, `{"thermostat1":{"__t":"c","temp":1}}`)
+	rp.later(Set("thermostat1.temp", 2).Set("plain.x", 1))
+	rp.sends("into a component", `{"plain":{"x":1},"thermostat1":{"__t":"c","temp":2}}`)
+}
+
+func TestForgottenCallerStaysWanted(t *testing.T) {
+	rp := newReporter(t, 4, `{"n":1}`)
+	a, b := rp.want(Set("n", 1)), rp.want(Set("m", 1))
+	rp.r.Forget(a)
+	rp.r.Forget(a)
+	rp.sends("both", `{"m":1,"n":1}`)
+	rp.r.Forget(b)
+	rp.r.Unknown()
+	rp.r.Synced(props(t, 4, `{"n":1}`))
+	rp.sends("again", `{"m":1,"n":1}`)
+	rp.acked(5, Applied)
+	rp.settles("nobody waits")
+	if len(rp.r.open) != 0 {
+		t.Errorf("%d tickets are open", len(rp.r.open))
+	}
+}
+
+func TestNamesStayBounded(t *testing.T) {
+	rp := newReporter(t, 4, `{}`)
+	for i := range 5000 {
+		key := fmt.Sprintf("k%d", i)
+		rp.later(Set(key, 1))
+		rp.later(Delete(key))
+	}
+	if n := len(orEmpty(rp.r.named).members); n > 1 {
+		t.Errorf("%d names are kept for an empty document", n)
+	}
+}
+
+func TestWantRefuses(t *testing.T) {
+	rp := newReporter(t, 4, `{"k":"v"}`)
+	for _, p := range []Patch{Set("a.$b", 1), Set("a", strings.Repeat("x", 5000)), Set("c", func() {})} {
+		if _, err := rp.r.Want(p); !errors.Is(err, ErrInvalid) {
+			t.Errorf("Want(%v) = %v, want ErrInvalid", p, err)
+		}
+		if err := rp.r.WantLater(p); !errors.Is(err, ErrInvalid) {
+			t.Errorf("WantLater(%v) = %v, want ErrInvalid", p, err)
+		}
+	}
+	rp.sends("nothing of it", "")
+	rp.acked(5, Duplicate)
+	rp.r.Refused(errRefused)
+	rp.r.Unknown()
+	rp.r.Retry()
+	if rp.r.InFlight() {
+		t.Error("something is in flight")
+	}
+}
+
+// TestReportedConverges tells random stories of reports, answers, lost
+// answers, throttling, refusals, late applies, and devices created anew. At
+// the end the hub must have what firmware reported, by a plain map's judgement.
+func TestReportedConverges(t *testing.T) {
+	stories := 20000
+	if testing.Short() {
+		stories = 1000
+	}
+	for seed := range uint64(stories) {
+		if msg := reportedStory(rand.New(rand.NewPCG(seed, 2))); msg != "" {
+			t.Fatalf("seed %d: %s", seed, msg)
+		}
+	}
+}
+
+func reportedStory(rnd *rand.Rand) string {
+	hub, firmware := newModelHub(), newModelHub()
+	var r Reported
+	open := map[Ticket]bool{}
+	var inAir []map[string]any // patches that may still be applied late
+	var flying map[string]any
+	settle := func() {
+		for _, s := range r.Settled() {
+			delete(open, s.Ticket)
+		}
+	}
+	sync := func() {
+		r.Unknown()
+		r.Synced(hub.properties())
+		flying = nil
+		settle()
+	}
+	for range 40 {
+		switch n := rnd.IntN(12); {
+		case n < 4:
+			p := collidingPatch(rnd, 3)
+			firmware.merge(p)
+			if rnd.IntN(2) == 0 {
+				t, err := r.Want(patchFromMap(p))
+				if err != nil {
+					return err.Error()
+				}
+				open[t] = true
+			} else if err := r.WantLater(patchFromMap(p)); err != nil {
+				return err.Error()
+			}
+		case n < 6:
+			if p, ok := r.Next(); ok {
+				flying = decoded(p)
+			}
+			settle()
+		case n < 8:
+			if flying != nil {
+				hub.merge(flying)
+				flying = nil
+				if r.Acked(hub.version) == Gap {
+					sync()
+				}
+				settle()
+			}
+		case n == 8:
+			if flying != nil {
+				flying = nil
+				r.Retry()
+			}
+		case n == 9: // the answer is lost: applied, not, or late
+			if flying == nil {
+				break
+			}
+			switch rnd.IntN(3) {
+			case 0:
+				hub.merge(flying)
+			case 1:
+				inAir = append(inAir, flying)
+			}
+			sync()
+		case n == 10:
+			if flying == nil && !r.InFlight() || rnd.IntN(2) == 0 {
+				if flying == nil {
+					sync()
+				}
+			}
+		case n == 11:
+			if len(inAir) > 0 && flying == nil {
+				hub.merge(inAir[0])
+				inAir = inAir[1:]
+			} else if rnd.IntN(20) == 0 && flying == nil {
+				hub, inAir = newModelHub(), nil
+				sync() // the hub cuts the line of a device that it deletes
+			}
+		}
+	}
+	for _, p := range inAir {
+		hub.merge(p)
+	}
+	sync()
+	for range 100 {
+		p, ok := r.Next()
+		settle()
+		if !ok {
+			break
+		}
+		hub.merge(decoded(p))
+		if r.Acked(hub.version) == Gap {
+			sync()
+		}
+		settle()
+	}
+	if !r.Idle() {
+		return "it never comes to rest"
+	}
+	if len(open) > 0 {
+		return fmt.Sprintf("callers wait for ever: %v", open)
+	}
+	if got, want := hub.text(), firmware.text(); got != want {
+		return fmt.Sprintf("the hub has %s, firmware reported %s", got, want)
+	}
+	return ""
+}

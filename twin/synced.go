@@ -1,0 +1,86 @@
+package twin
+
+// Synced takes the reported half of a full GET, which is believed whatever it
+// says. It decides the fate of a patch of unknown outcome: only this identity
+// writes here, one patch at a time, so the version as before means that the
+// hub did not apply it, and the next version that it did. Anything else was
+// another writer or a late patch: what the hub has is taken for what it is,
+// and the difference to what is wanted is sent again.
+//
+// It must not be called while a patch is in flight whose answer may still
+// come: call Unknown first.
+//
+// It returns the top-level keys that the hub acknowledged and reads back
+// different: worth one line in a log. They aren't sent again until a caller
+// changes them.
+func (r *Reported) Synced(p Properties) (readBack []string) {
+	defer r.release(p.version)
+	if !r.known {
+		r.begin(p)
+		return nil
+	}
+	before := r.acked
+	r.acked = p
+	switch f := r.flight; {
+	case r.suspect:
+		r.suspect = false
+		if f != nil {
+			r.unsend()
+		}
+	case f != nil && p.version == before.version+1 && holds(p.root, f.patch):
+		r.flight = nil
+		// The hub has what was sent. Where the rest is not as expected, the
+		// version may be a late patch's, so there is no peace to make here.
+		for _, w := range f.wishes {
+			r.settle(w.ticket, p.version, nil)
+		}
+	case p.version == before.version:
+		if f != nil {
+			r.unsend()
+		}
+		return r.accept(before.root)
+	case f != nil:
+		r.unsend()
+	}
+	return nil
+}
+
+// begin starts from the first GET: the patches that came before it are laid
+// over what the hub has, one by one.
+func (r *Reported) begin(p Properties) {
+	r.acked, r.known, r.suspect = p, true, false
+	r.wanted = orEmpty(p.root)
+	early := r.early
+	r.early = nil
+	for _, w := range early {
+		r.take(w)
+	}
+}
+
+// release settles those who wait for a version that no answer told.
+func (r *Reported) release(version int64) {
+	for _, t := range r.awaiting {
+		r.settle(t, version, nil)
+	}
+	r.awaiting = nil
+}
+
+// holds reports whether a document already is what the patch would make of it.
+func holds(doc, patch *node) bool {
+	return equalNodes(applyNode(doc, patch), orEmpty(doc))
+}
+
+// accept makes peace with a hub that reads back other values than it
+// acknowledged, expected being those: what is wanted follows the hub there.
+func (r *Reported) accept(expected *node) (readBack []string) {
+	changed := diffNode(orEmpty(expected), orEmpty(r.acked.root))
+	if emptyPatch(changed) {
+		return nil
+	}
+	for _, m := range changed.members {
+		readBack = append(readBack, m.key)
+	}
+	unsent := diffNode(orEmpty(expected), orEmpty(r.wanted))
+	r.wanted = applyNode(orEmpty(r.acked.root), unsent)
+	return readBack
+}

@@ -1,0 +1,97 @@
+package twin
+
+import (
+	"encoding/json"
+	"iter"
+)
+
+// A Value is one JSON value of a twin, or nothing: the zero Value is missing.
+// It never changes; copy it, keep it, read it from any goroutine. Compare
+// values with [Value.Equal]; == compares something else.
+type Value struct {
+	n    *node
+	path string // from the root that it was found from, for errors
+}
+
+// Kind says what the value is; Missing when there is none.
+func (v Value) Kind() Kind {
+	if v.n == nil {
+		return Missing
+	}
+	return v.n.kind
+}
+
+// Exists reports whether there is a value. A null exists: it stands in
+// patches, where it deletes, and in arrays.
+func (v Value) Exists() bool { return v.n != nil }
+
+// At is the value at a path of keys, such as "climate.temperature"; "" is the
+// value itself. It is missing when any step of the way is. Arrays have no
+// keys; use Decode for them.
+//
+// A path walks one key for each part between dots, whatever its characters:
+// none is special. The empty key is an empty part, so it can be reached below
+// other keys ("a."), and at a root by [Properties.All] only.
+func (v Value) At(path string) Value {
+	if path == "" {
+		return v
+	}
+	return Value{findPath(v.n, path), below(v.path, path)}
+}
+
+// Decode stores the value in what into points to, by the rules of
+// encoding/json: case-insensitive field names, unknown members ignored. So
+// a number in an any becomes a float64; decode into a json.Number or an int64
+// where every digit counts.
+//
+// The error is a *DecodeError with the path at which the value was found; it
+// matches ErrMissing when there is no value, and then nothing is stored.
+func (v Value) Decode(into any) error {
+	if v.n == nil {
+		return &DecodeError{v.path, ErrMissing}
+	}
+	if err := json.Unmarshal(v.JSON(), into); err != nil {
+		return &DecodeError{v.path, err}
+	}
+	return nil
+}
+
+// JSON is the value as compact JSON: keys in bytewise order, numbers as they
+// were written; nil when missing. The bytes are the caller's.
+func (v Value) JSON() []byte {
+	if v.n == nil {
+		return nil
+	}
+	return appendJSON(make([]byte, 0, v.n.wire), v.n)
+}
+
+// String is the same text as JSON; "" when missing.
+func (v Value) String() string { return string(v.JSON()) }
+
+// MarshalJSON implements json.Marshaler; a missing value is null.
+func (v Value) MarshalJSON() ([]byte, error) {
+	if v.n == nil {
+		return []byte("null"), nil
+	}
+	return v.JSON(), nil
+}
+
+// Equal reports whether two values are the same: numbers by their exact
+// decimal value (1.10 equals 1.1 and 11e-1, and 0 equals -0), members in any
+// order, elements in theirs. Missing equals missing only.
+func (v Value) Equal(w Value) bool { return equalNodes(v.n, w.n) }
+
+// All walks the members of an object in the order of their keys; anything else
+// has none.
+func (v Value) All() iter.Seq2[string, Value] {
+	return func(yield func(string, Value) bool) {
+		if v.Kind() != Object {
+			return
+		}
+		for _, m := range v.n.members {
+			if !yield(m.key, Value{m.value, below(v.path, m.key)}) {
+				return
+			}
+		}
+	}
+}

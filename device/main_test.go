@@ -3,6 +3,7 @@ package device_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"sync"
 	"testing"
@@ -143,3 +144,6 @@ func (e *ears) take() []string {
 	e.heard = nil
 	return lines
 }
+
+// hubConfig trusts the hub's own CA.
+func hubConfig(hub *hubtest.Hub) *tls.Config { return &tls.Config{RootCAs: hub.RootCAs()} }

@@ -33,9 +33,13 @@ type converter struct{ left int }
 func (c *converter) node(v any, level int) (*node, error) {
 	switch v := v.(type) {
 	case map[string]any:
-		return c.object(v, level)
+		if v != nil {
+			return c.object(v, level)
+		}
 	case []any:
-		return c.array(v, level)
+		if v != nil {
+			return c.array(v, level)
+		}
 	}
 	n, err := leafOf(v)
 	if err != nil {
@@ -51,14 +55,16 @@ func (c *converter) spend(bytes int) error {
 	return nil
 }
 
-func (c *converter) object(v map[string]any, level int) (*node, error) {
-	if v == nil {
-		return nullNode(), nil
-	}
+// open accounts for an object or an array at the given level.
+func (c *converter) open(level int) error {
 	if level > maxDepth {
-		return nil, errDeep()
+		return errDeep()
 	}
-	if err := c.spend(2); err != nil {
+	return c.spend(2)
+}
+
+func (c *converter) object(v map[string]any, level int) (*node, error) {
+	if err := c.open(level); err != nil {
 		return nil, err
 	}
 	members := make([]member, 0, len(v))
@@ -79,21 +85,16 @@ func (c *converter) object(v map[string]any, level int) (*node, error) {
 }
 
 func (c *converter) array(v []any, level int) (*node, error) {
-	if v == nil {
-		return nullNode(), nil
-	}
-	if level > maxDepth {
-		return nil, errDeep()
+	if err := c.open(level); err != nil {
+		return nil, err
 	}
 	items := make([]*node, len(v))
 	for i := range v {
-		if err := c.spend(1); err != nil {
+		n, err := c.node(v[i], level+1)
+		if err != nil {
 			return nil, err
 		}
-		var err error
-		if items[i], err = c.node(v[i], level+1); err != nil {
-			return nil, err
-		}
+		items[i] = n
 	}
 	return newArray(items), nil
 }

@@ -37,15 +37,15 @@ func diffNode(a, b *node) *node {
 	x, y := a.members, b.members
 	for len(x) > 0 || len(y) > 0 {
 		switch {
+		case len(x) > 0 && len(y) > 0 && x[0].key == y[0].key:
+			add(x[0].key, x[0].value, y[0].value)
+			x, y = x[1:], y[1:]
 		case len(y) == 0 || len(x) > 0 && x[0].key < y[0].key:
 			add(x[0].key, x[0].value, nil)
 			x = x[1:]
-		case len(x) == 0 || y[0].key < x[0].key:
+		default:
 			add(y[0].key, nil, y[0].value)
 			y = y[1:]
-		default:
-			add(x[0].key, x[0].value, y[0].value)
-			x, y = x[1:], y[1:]
 		}
 	}
 	if members == nil {

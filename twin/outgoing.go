@@ -55,13 +55,15 @@ func (r *Reported) take1() *flight {
 		return &flight{patch: enter(orEmpty(part), orEmpty(r.wanted)), wishes: []wish{w}, solo: true}
 	}
 	f := &flight{wishes: r.wishes}
+	rest := overlay(diff, r.named) // what no waiting caller named
 	patch := nameIn(diff, r.named, orEmpty(r.acked.root), orEmpty(r.wanted))
 	for _, w := range f.wishes {
 		patch = nameIn(patch, w.names, orEmpty(r.acked.root), orEmpty(r.wanted))
+		rest = uncovered(rest, w.names)
 	}
 	f.patch = enter(orEmpty(patch), orEmpty(r.wanted))
-	if !emptyPatch(diff) || !emptyPatch(r.named) {
-		f.wishes = append(f.wishes, wish{0, overlay(diff, r.named)})
+	if !emptyPatch(rest) {
+		f.wishes = append(f.wishes, wish{0, rest})
 	}
 	r.wishes, r.named = nil, nil
 	return f
@@ -110,6 +112,32 @@ func restrict(patch, names *node) *node {
 		}
 	}
 	return kept
+}
+
+// uncovered is what of a patch names do not cover.
+func uncovered(patch, names *node) *node {
+	if patch == nil || patch.kind != Object {
+		return patch
+	}
+	rest := patch
+	for _, m := range names.members {
+		p := patch.get(m.key)
+		switch {
+		case p == nil, m.value.kind == Object && len(m.value.members) == 0 && !emptyPatch(p):
+		case m.value.kind == Object && p.kind == Object:
+			rest = rest.withMember(m.key, noneIfEmpty(uncovered(p, m.value)))
+		default:
+			rest = rest.withMember(m.key, nil)
+		}
+	}
+	return rest
+}
+
+func noneIfEmpty(patch *node) *node {
+	if emptyPatch(patch) {
+		return nil
+	}
+	return patch
 }
 
 // componentMarker is the member that makes an object a Plug and Play

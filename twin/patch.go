@@ -142,7 +142,7 @@ func putNode(n *node, keys []string, v *node) (*node, error) {
 		return v, nil
 	}
 	if n != nil && n.kind != Object {
-		return nil, fmt.Errorf("the patch already has a %v above; a merge patch cannot also set what is below it", n.kind)
+		return nil, fmt.Errorf("%v stands above it in this patch; one merge patch cannot set both", n.kind)
 	}
 	child, err := putNode(n.get(keys[0]), keys[1:], v)
 	if err != nil {
@@ -155,7 +155,7 @@ func putNode(n *node, keys []string, v *node) (*node, error) {
 // are Validate's.
 func checkRoot(root *node) error {
 	if root.kind != Object {
-		return fmt.Errorf("a patch is an object, not a %v", root.kind)
+		return fmt.Errorf("want an object, got %v", root.kind)
 	}
 	if from, to := system(root); from < to {
 		return fmt.Errorf("key %q belongs to the hub; keys with '$' never travel in a patch", clip(root.members[from].key))

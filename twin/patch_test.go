@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,6 +88,8 @@ func many(n int) any {
 	return v
 }
 
+func repeated(v any, n int) []any { return slices.Repeat([]any{v}, n) }
+
 func manyPatch(n int) Patch {
 	p := Set("x", 1)
 	for range n {
@@ -108,11 +111,11 @@ func TestPatchErrors(t *testing.T) {
 		p    Patch
 		want string
 	}{
-		{"not an object", From(5), "a patch is an object, not a number"},
-		{"nil", From(nil), "not a null"},
+		{"not an object", From(5), "want an object, got number"},
+		{"nil", From(nil), "got null"},
 		{"a missing value", Set("a", Value{}), "no such value"},
-		{"delete everything", Delete(""), "not a null"},
-		{"root set to a list", Set("", []int{1}), "not a array"},
+		{"delete everything", Delete(""), "got null"},
+		{"root set to a list", Set("", []int{1}), "got array"},
 		{"NaN", Set("a.b", math.NaN()), `patch at "a.b": json: unsupported value: NaN`},
 		{"infinite", Set("a", map[string]any{"b": []any{math.Inf(-1)}}), "unsupported value: -Inf"},
 		{"func", Set("a", func() {}), "unsupported type: func()"},
@@ -123,6 +126,8 @@ func TestPatchErrors(t *testing.T) {
 		{"very many", Set("a", many(60)), "more than 524288 bytes"},
 		{"very many patches", manyPatch(60), "more than 524288 bytes"},
 		{"many elements", Set("a", make([]any, 600_000)), "more than 524288 bytes"},
+		{"many empty maps", Set("a", repeated(map[string]any{}, 300_000)), "more than 524288 bytes"},
+		{"many empty slices", Set("a", repeated([]any{}, 300_000)), "more than 524288 bytes"},
 		{"many keys", Set("a", map[string]any{strings.Repeat("k", 300_000): 1, strings.Repeat("l", 300_000): 1}), "more than 524288 bytes"},
 		{"a large string", Set("a", strings.Repeat("x", 600_000)), "more than 524288 bytes"},
 		{"large in sum", Set("a", strings.Repeat("x", 300_000)).Set("b", strings.Repeat("x", 300_000)), "more than 524288 bytes"},
@@ -142,9 +147,9 @@ func TestPatchErrors(t *testing.T) {
 		{"a failed patch within", Set("a", Set("b", math.NaN())), "NaN"},
 		{"a failed patch as root", From(Set("b", math.NaN())), "NaN"},
 		{"the first error stays", Set("a", math.NaN()).Set("b", 1).Delete("c"), `at "a"`},
-		{"below a scalar", Set("a", 5).Set("a.b", 1), "already has a number above"},
-		{"below a deletion", Delete("a").Set("a.b", 1), "already has a null above"},
-		{"deletion below an array", Set("a", []int{1}).Delete("a.b.c"), "already has a array above"},
+		{"below a scalar", Set("a", 5).Set("a.b", 1), "number stands above it"},
+		{"below a deletion", Delete("a").Set("a.b", 1), "null stands above it"},
+		{"deletion below an array", Set("a", []int{1}).Delete("a.b.c"), "array stands above it"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -225,8 +230,8 @@ func TestParsePatch(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		``:                 "too early",
-		`[]`:               "a patch is an object, not a array",
-		`null`:             "not a null",
+		`[]`:               "want an object, got array",
+		`null`:             "got null",
 		`{"$version":1}`:   "belongs to the hub",
 		`{"a":"\udc00"}`:   "surrogate",
 		"{\"a\":\"\xff\"}": "UTF-8",

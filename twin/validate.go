@@ -96,6 +96,7 @@ func (v *validator) key(key string) error {
 			return v.refuse(limitKeyCharacter, "'.'", "none of . $ # space, or control characters",
 				"nest objects, or use Set, which takes a path")
 		case r == '#', r == ' ', isControl(r):
+			// The documentation does not name '#'; the hub's own error does.
 			return v.refuse(limitKeyCharacter, strconv.QuoteRune(r), "none of . $ # space, or control characters",
 				"rename the key")
 		}

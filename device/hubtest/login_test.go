@@ -36,7 +36,7 @@ func TestUserName(t *testing.T) {
 			t.Errorf("%s: got %+v, %v, want %+v", tt.desc, got, err, tt.want)
 		}
 	}
-	for _, bad := range []string{"", "dev1", "/dev1", host + "/", host + "//m", host + "/dev1//", host + "/d/m/x", host + "/d/?model-id=%zz", host + "/?api-version=1"} {
+	for _, bad := range []string{"", "dev1", "/dev1", host + "/", host + "//m", host + "/dev1//", host + "/d/m/x", host + "/d/?model-id=%zz"} {
 		if u, err := parseUserName(bad); err == nil {
 			t.Errorf("%q: got %+v, want an error", bad, u)
 		}
@@ -64,7 +64,7 @@ func testLoginRefusals(t *testing.T) {
 		{"good, clean", d, func(p *connectPacket) { p.clean = true }, "CONNACK sp=0 rc=0"},
 		{"module", m, func(*connectPacket) {}, "CONNACK sp=0 rc=0"},
 		{"host in other case", d, func(p *connectPacket) { p.user = strings.Replace(p.user, "myhub", "MyHub", 1) }, "CONNACK sp=0 rc=0"},
-		{"a will", d, func(p *connectPacket) { p.will = "devices/dev1/messages/events/" }, "CONNACK sp=0 rc=0"},
+		{"a will", d, func(p *connectPacket) { p.will, p.clean = "devices/dev1/messages/events/", true }, "CONNACK sp=0 rc=0"},
 		{"level 3", d, func(p *connectPacket) { p.name, p.level = "MQIsdp", 3 }, "CONNACK sp=0 rc=1"},
 		{"level 5", d, func(p *connectPacket) { p.level = 5 }, "CONNACK sp=0 rc=1"},
 		{"another protocol", d, func(p *connectPacket) { p.name = "HTTP" }, "close"},

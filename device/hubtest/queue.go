@@ -39,44 +39,52 @@ type queue struct {
 	mu    sync.Mutex
 	items []outgoing
 	bytes int
-	full  bool // and stays so: the writer ends the connection
+	full  bool // and stays so: the connection is ending
 }
 
 func newQueue() queue { return queue{wake: make(chan struct{}, 1)} }
 
-// push hands a message to the writer. It may be called with hub.mu held.
+// push hands a message to the writer. The caller holds hub.mu of a hub that is
+// not closed, or is a goroutine of the hub.
 func (c *conn) push(item outgoing) {
 	q := &c.out
 	q.mu.Lock()
-	if q.bytes += len(item.msg.Body) + itemCost; q.bytes > maxQueue {
-		q.full = true
-	} else {
-		q.items = append(q.items, item)
+	defer q.mu.Unlock()
+	if q.full {
+		return
 	}
-	q.mu.Unlock()
+	if q.bytes += item.cost(); q.bytes > maxQueue {
+		q.full = true
+		// The writer may be stuck, and closing is nothing to do under a lock.
+		c.hub.wg.Go(func() { c.close(errQueueFull.Error()) })
+		return
+	}
+	q.items = append(q.items, item)
 	select {
 	case q.wake <- struct{}{}:
 	default:
 	}
 }
 
-// take waits for messages and takes all of them.
-func (q *queue) take(done <-chan struct{}) ([]outgoing, error) {
+func (o outgoing) cost() int { return itemCost + len(o.msg.Body) }
+
+// take waits for the next message; false when the connection has ended.
+func (q *queue) take(done <-chan struct{}) (outgoing, bool) {
 	for {
 		q.mu.Lock()
-		items, full := q.items, q.full
-		q.items, q.bytes = nil, 0
-		q.mu.Unlock()
-		switch {
-		case full:
-			return nil, errQueueFull
-		case len(items) > 0:
-			return items, nil
+		if len(q.items) > 0 {
+			item := q.items[0]
+			q.items[0] = outgoing{} // let its body go
+			q.items = q.items[1:]
+			q.bytes -= item.cost()
+			q.mu.Unlock()
+			return item, true
 		}
+		q.mu.Unlock()
 		select {
 		case <-q.wake:
 		case <-done:
-			return nil, errEnded
+			return outgoing{}, false
 		}
 	}
 }
@@ -84,11 +92,11 @@ func (q *queue) take(done <-chan struct{}) ([]outgoing, error) {
 // writeAll writes until the connection ends.
 func (c *conn) writeAll() {
 	for {
-		items, err := c.out.take(c.done)
-		for i := 0; err == nil && i < len(items); i++ {
-			err = c.deliver(items[i])
+		item, ok := c.out.take(c.done)
+		if !ok {
+			return
 		}
-		if err != nil {
+		if err := c.deliver(item); err != nil {
 			c.close(err.Error())
 			return
 		}

@@ -1,0 +1,78 @@
+// Package device is the device's side of a twin: a [Client] that keeps it in
+// step with the hub for as long as it lives.
+//
+//	id, cred, err := auth.ParseConnectionString(os.Getenv("IOTHUB_DEVICE_CONNECTION_STRING"))
+//	…
+//	dev := device.New(id, cred, mqtt.Dialer{}, nil)
+//	defer dev.Close()
+//	dev.OnDesired("fan.rpm", twin.Typed(setFan))
+//	err = dev.Connect(ctx)
+//	version, err := dev.UpdateReported(ctx, twin.Set("climate.temperature", 21.5))
+//
+// # Promises
+//
+// Connect starts the client; from then on it connects by itself whenever the
+// line allows, until Close. After each connect it subscribes, gets the whole
+// twin, and tells every listener what differs from what it heard last,
+// removals included: nobody misses a change that still holds. A patch whose
+// version does not follow the last one starts a full GET.
+//
+// A report is what the device wants the hub to have. UpdateReported returns
+// when the hub has it; ReportLater when the client has it. At most one patch
+// is in flight; what is reported meanwhile rides together in the next. A patch
+// whose answer was lost is decided by the version of the next GET, and so is
+// neither lost nor applied twice. What is not confirmed when the process ends
+// is lost with it.
+//
+// # Contexts
+//
+// The context of Connect, GetTwin and UpdateReported ends the waiting, nothing
+// else: the client goes on connecting, and a report stays wanted. The context
+// of a listener ends when the client closes. Where GetTwin's or
+// UpdateReported's context has no deadline, Options.CallTimeout is one.
+//
+// # Goroutines
+//
+// A client has one goroutine that supervises and speaks, one that reads, one
+// that runs the listeners, and one for OnState where that is set; the MQTT
+// connection adds one for its keep-alive. Close waits for all of them.
+// Listeners run one at a time, in version order, with no lock held, and may
+// call any method but Close and Run.
+//
+// # What is retried, and how fast
+//
+// A delay of d means one picked at random from [d/2, d]. Delays double from
+// failure to failure, and are forgotten after a minute online.
+//
+//	failure                                   retried           told by Connect
+//	line cannot be opened, or is lost         1 s … 2 min       no
+//	hub unavailable (CONNACK 3)               1 s … 2 min       no
+//	no sign of life (keep-alive + 10 s)       1 s … 2 min       no
+//	peer breaks the protocol                  1 s … 2 min       no
+//	two requests in a row without an answer   1 s … 2 min       no
+//	identity refused (CONNACK 2, 4, 5)        15 s … 2 min      yes
+//	hub's certificate not trusted             15 s … 2 min      yes
+//	given token expired                       15 s … 2 min      yes
+//	clock implausible                         every 5 s, local  yes
+//	token due for renewal                     at once           no
+//	wrong local configuration                 never             yes, and the client ends
+//
+// What the hub answers to a request, on a connection that stays:
+//
+//	request       answer                       what follows
+//	GET           200, whole                   in step
+//	GET           200, broken                  asked again, 1 s … 2 min; GetTwin fails
+//	GET           429, 5xx, 403002 (quota)     asked again, 1 s … 2 min or Retry-After; GetTwin waits
+//	GET           any other                    asked again, 1 s … 2 min; GetTwin fails
+//	GET           none in RequestTimeout       asked again; GetTwin waits
+//	patch         204                          the hub has it
+//	patch         204 with a version that      the hub has it; one GET
+//	              does not follow
+//	patch         400, 413, 403 code 403100    refused for good: taken apart until the refused
+//	                                           part stands alone, which fails its caller
+//	patch         429, 403, 404, 401, …        sent again, 1 s … 2 min or Retry-After
+//	patch         5xx, or none in time         one GET decides, then sent again if need be
+//
+// The same identity on two boards looks, over MQTT, like any other lost line:
+// the hub lets the newer connection win. It is not claimed to be known.
+package device

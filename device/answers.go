@@ -125,7 +125,6 @@ func (s *session) gotPatched(f transport.Frame) {
 	case err.Status >= 500:
 		// It may have been applied all the same: the GET tells.
 		s.c.log.Warn("report failed; getting the twin", "cause", err)
-		s.c.with(func() { s.c.reported.Unknown() })
 		s.oweGet(twin.CauseGap)
 		s.gets.fail(s.now(), err.RetryAfter)
 		s.patches.fail(s.now(), err.RetryAfter)

@@ -24,9 +24,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // starts at a plausible date.
 type world struct {
 	*testing.T
-	hub *hubtest.Hub
-	dev hubtest.Device
-	log *logs
+	hub    *hubtest.Hub
+	dev    hubtest.Device
+	log    *logs
+	faults []func() // remove what chaos intercepts
 }
 
 // story runs a test in a bubble.
@@ -40,7 +41,7 @@ func story(t *testing.T, f func(t *testing.T, w *world)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f(t, &world{t, hub, dev, &logs{}})
+		f(t, &world{T: t, hub: hub, dev: dev, log: &logs{}})
 	})
 }
 

@@ -261,8 +261,7 @@ func (s *session) expire() error {
 	case transport.GetTwin:
 		s.getFailed(p, 0)
 	case transport.PatchReported:
-		s.c.with(func() { s.c.reported.Unknown() })
-		s.oweGet(twin.CauseGap)
+		s.oweGet(twin.CauseGap) // it decides
 	}
 	if s.misses >= maxMisses {
 		return errNoAnswer
@@ -272,10 +271,7 @@ func (s *session) expire() error {
 
 // abandon takes leave of what is under way when the connection ends.
 func (s *session) abandon() {
-	s.c.with(func() {
-		s.c.desired.FetchFailed()
-		s.c.reported.Unknown()
-	})
+	s.c.with(func() { s.c.desired.FetchFailed() })
 	if s.pending != nil {
 		s.c.putBack(s.pending.calls)
 	}

@@ -193,14 +193,6 @@ func (r *Reported) Retry() {
 	}
 }
 
-// Unknown says that the fate of the patch in flight is unknown: the line was
-// cut, or the answer did not come. A GET is owed, and decides.
-func (r *Reported) Unknown() {
-	if r.flight != nil {
-		r.flight.unknown = true
-	}
-}
-
 // unsend takes the patch in flight back.
 func (r *Reported) unsend() {
 	f := r.flight

@@ -56,10 +56,9 @@ type ticket struct {
 
 // A flight is the patch on its way to the hub, or of unknown fate.
 type flight struct {
-	patch   *node
-	wishes  []wish
-	solo    bool
-	unknown bool
+	patch  *node
+	wishes []wish
+	solo   bool
 }
 
 // Known reports whether the hub's state is known, from a first GET.

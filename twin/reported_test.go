@@ -149,7 +149,6 @@ func TestUnknownOutcomeIsDecidedByTheVersion(t *testing.T) {
 			rp := newReporter(t, 4, `{"n":0}`)
 			a := rp.want(Set("n", 1))
 			rp.sends("the patch", `{"n":1}`)
-			rp.r.Unknown()
 			rp.sends("before the GET", "")
 			rp.r.Synced(props(t, tc.version, tc.hub))
 			if tc.settledNow {
@@ -272,7 +271,6 @@ func TestForgottenCallerStaysWanted(t *testing.T) {
 	rp.r.Forget(a)
 	rp.sends("both", `{"m":1,"n":1}`)
 	rp.r.Forget(b)
-	rp.r.Unknown()
 	rp.r.Synced(props(t, 4, `{"n":1}`))
 	rp.sends("again", `{"m":1,"n":1}`)
 	rp.acked(5, Applied)
@@ -307,7 +305,6 @@ func TestWantRefuses(t *testing.T) {
 	rp.sends("nothing of it", "")
 	rp.acked(5, Duplicate)
 	rp.r.Refused(errRefused)
-	rp.r.Unknown()
 	rp.r.Retry()
 	if rp.r.InFlight() {
 		t.Error("something is in flight")
@@ -341,7 +338,6 @@ func reportedStory(rnd *rand.Rand) string {
 		}
 	}
 	sync := func() {
-		r.Unknown()
 		r.Synced(hub.properties())
 		flying = nil
 		settle()

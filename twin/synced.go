@@ -7,8 +7,9 @@ package twin
 // another writer or a late patch: what the hub has is taken for what it is,
 // and the difference to what is wanted is sent again.
 //
-// It must not be called while a patch is in flight whose answer may still
-// come: call Unknown first.
+// So a patch in flight whose answer will not come, because the line was cut or
+// the time was up, needs no event of its own: a GET is owed, and decides. One
+// whose answer may still come must be waited for.
 //
 // It returns the top-level keys that the hub acknowledged and reads back
 // different: worth one line in a log. They aren't sent again until a caller

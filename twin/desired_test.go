@@ -308,11 +308,7 @@ func TestChangePatchAndRemoved(t *testing.T) {
 // doubled, GETs that answer at once, late or never, a device created anew; and
 // ends each in one GET. A plain map, merged by other code, is the judge.
 func TestDesiredConverges(t *testing.T) {
-	stories := 20000
-	if testing.Short() {
-		stories = 1000
-	}
-	for seed := range uint64(stories) {
+	for seed := range uint64(*stories) {
 		if msg := desiredStory(rand.New(rand.NewPCG(seed, 1))); msg != "" {
 			t.Fatalf("seed %d: %s", seed, msg)
 		}
@@ -320,7 +316,8 @@ func TestDesiredConverges(t *testing.T) {
 }
 
 func desiredStory(rnd *rand.Rand) string {
-	hub := newModelHub()
+	rule := mergeRule(rnd.IntN(int(mergeRules)))
+	hub := newModelHub(rule)
 	var d Desired
 	paths := []string{"", "a", "b", "a.b", "a.b.c", "c.a"}
 	last := map[string]string{}
@@ -369,7 +366,7 @@ func desiredStory(rnd *rand.Rand) string {
 			}
 		case 6:
 			if rnd.IntN(10) == 0 && late == nil {
-				hub = newModelHub()
+				hub = newModelHub(rule)
 			}
 		case 7:
 			drain()

@@ -2,8 +2,23 @@ package twin
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+)
+
+// The number of random stories of each kind: go test ./twin -stories 60000
+var stories = flag.Int("stories", 10000, "random stories of each of the machines")
+
+// mergeRule is one of the ways in which hubs have been seen to merge.
+type mergeRule int
+
+const (
+	mergeRFC7396   mergeRule = iota
+	mergeKeepNulls           // an object that is new is stored as it came, nulls included
+	mergeEmpties             // deleting what isn't there, below the root, empties its parent
+	mergeRules
 )
 
 // A modelHub is a hub's section kept in plain maps, merged by code that shares
@@ -11,19 +26,25 @@ import (
 type modelHub struct {
 	doc     map[string]any
 	version int64
+	rule    mergeRule
 }
 
-func newModelHub() *modelHub { return &modelHub{doc: map[string]any{}, version: 1} }
+func newModelHub(rule mergeRule) *modelHub {
+	return &modelHub{doc: map[string]any{}, version: 1, rule: rule}
+}
 
 func (j *modelHub) merge(patch map[string]any) {
-	mergeMaps(j.doc, patch)
+	j.mergeMaps(j.doc, patch, true)
 	j.version++
 }
 
-func mergeMaps(doc, patch map[string]any) {
+func (j *modelHub) mergeMaps(doc, patch map[string]any, root bool) {
 	for k, v := range patch {
 		sub, isMap := v.(map[string]any)
+		_, there := doc[k]
 		switch {
+		case v == nil && !there && !root && j.rule == mergeEmpties:
+			clear(doc)
 		case v == nil:
 			delete(doc, k)
 		case isMap:
@@ -32,15 +53,25 @@ func mergeMaps(doc, patch map[string]any) {
 				old = map[string]any{}
 				doc[k] = old
 			}
-			mergeMaps(old, sub)
+			switch {
+			case ok || j.rule == mergeRFC7396:
+				j.mergeMaps(old, sub, false)
+			case j.rule == mergeKeepNulls:
+				maps.Copy(old, sub)
+			default:
+				(&modelHub{}).mergeMaps(old, sub, false)
+			}
 		default:
 			doc[k] = v
 		}
 	}
 }
 
+// text is the document without nulls, as every reader of it sees it.
 func (j *modelHub) text() string {
-	b, err := json.Marshal(j.doc)
+	seen := newModelHub(mergeRFC7396)
+	seen.merge(j.doc)
+	b, err := json.Marshal(seen.doc)
 	if err != nil {
 		panic(err) // plain maps of plain values
 	}
@@ -49,9 +80,10 @@ func (j *modelHub) text() string {
 
 func (j *modelHub) properties() Properties {
 	text := j.text()
-	text = fmt.Sprintf(`%s,"$version":%d}`, text[:len(text)-1], j.version)
-	if len(j.doc) == 0 {
+	if text == "{}" {
 		text = fmt.Sprintf(`{"$version":%d}`, j.version)
+	} else {
+		text = fmt.Sprintf(`%s,"$version":%d}`, text[:len(text)-1], j.version)
 	}
 	p, err := ParseProperties([]byte(text))
 	if err != nil {

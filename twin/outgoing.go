@@ -15,50 +15,29 @@ func emptyPatch(n *node) bool {
 // Next hands out the patch to send now, and counts it as in flight; false when
 // there is nothing to send, or when something is in flight or unknown.
 func (r *Reported) Next() (Patch, bool) {
-	for r.known && !r.suspect && r.flight == nil && r.pending() {
-		f := r.take1()
-		if emptyPatch(f.patch) && len(f.wishes) == 0 {
-			return Patch{}, false
-		}
-		if emptyPatch(f.patch) && !asksForNothing(f.wishes) {
-			// All that was named is as the hub has it, and cannot be named
-			// again: a deletion below a parent that isn't there.
-			for _, w := range f.wishes {
-				r.settle(w.ticket, r.acked.version, nil)
-			}
-			continue
-		}
-		r.flight = f
-		return patchOf(f.patch), true
+	if !r.known || r.suspect || r.flight != nil || !r.pending() {
+		return Patch{}, false
 	}
-	return Patch{}, false
+	r.flight = r.board()
+	return patchOf(r.flight.patch), true
 }
 
-// asksForNothing reports whether a caller reported an empty patch: it is sent
-// as it is, so that the caller gets the hub's word and a version.
-func asksForNothing(wishes []wish) bool {
-	for _, w := range wishes {
-		if w.ticket != 0 && emptyPatch(w.names) {
-			return true
-		}
-	}
-	return false
-}
-
-// take1 makes the next flight: a part of a refused patch alone, or everything.
-func (r *Reported) take1() *flight {
+// board makes the next flight: a part of a refused patch alone, or everything.
+// A caller who reported nothing at all, or nothing that can be said, gets the
+// empty patch sent, and so the hub's word and a version.
+func (r *Reported) board() *flight {
 	diff := diffNode(orEmpty(r.acked.root), orEmpty(r.wanted))
 	if len(r.solo) > 0 {
 		w := r.solo[0]
 		r.solo = r.solo[1:]
-		part := nameIn(restrict(diff, w.names), w.names, orEmpty(r.acked.root), orEmpty(r.wanted))
+		part := r.name(restrict(diff, w.names), w.names)
 		return &flight{patch: enter(orEmpty(part), orEmpty(r.wanted)), wishes: []wish{w}, solo: true}
 	}
 	f := &flight{wishes: r.wishes}
 	rest := overlay(diff, r.named) // what no waiting caller named
-	patch := nameIn(diff, r.named, orEmpty(r.acked.root), orEmpty(r.wanted))
+	patch := r.name(diff, r.named)
 	for _, w := range f.wishes {
-		patch = nameIn(patch, w.names, orEmpty(r.acked.root), orEmpty(r.wanted))
+		patch = r.name(patch, w.names)
 		rest = uncovered(rest, w.names)
 	}
 	f.patch = enter(orEmpty(patch), orEmpty(r.wanted))
@@ -69,35 +48,42 @@ func (r *Reported) take1() *flight {
 	return f
 }
 
-// nameIn lays over a patch what was named, with the values that are wanted
-// now: the whole value where a value was named, null where it is to be gone
-// and its parent is there.
-func nameIn(patch, names, acked, wanted *node) *node {
+// name lays over a patch what was named, with the values that are wanted now:
+// the whole value where a value was named, null where it is to be gone.
+func (r *Reported) name(patch, names *node) *node {
 	if names == nil {
 		return patch
 	}
+	wanted := orEmpty(r.wanted)
 	for _, m := range names.members {
-		if v := nameOne(patch.get(m.key), m.value, acked.get(m.key), wanted.get(m.key), acked); v != nil {
-			patch = orEmpty(patch).withMember(m.key, v)
+		v := nameOne(patch.get(m.key), m.value, r.acked.root.get(m.key), wanted.get(m.key))
+		if v == nil {
+			v = nullNode() // at the root, deleting what isn't there is safe
 		}
+		patch = orEmpty(patch).withMember(m.key, v)
 	}
 	return patch
 }
 
-// nameOne gives the patch's value for one named member; nil for none.
-func nameOne(patch, name, acked, wanted, parent *node) *node {
+// nameOne gives the patch's value for one named member; nil for none. Below
+// the root, a deletion goes out only where the hub has what it deletes: hubs
+// have been seen to empty the parent otherwise.
+func nameOne(patch, name, acked, wanted *node) *node {
 	switch {
+	case wanted == nil && acked == nil:
+		return nil
 	case wanted == nil:
-		if parent == nil || parent.kind != Object {
-			return nil
-		}
 		return nullNode()
-	case name.kind == Object && wanted.kind == Object && len(name.members) == 0:
-		return orEmpty(patch)
-	case name.kind == Object && wanted.kind == Object:
-		return nameIn(patch, name, acked, wanted)
+	case name.kind != Object || wanted.kind != Object:
+		return overlay(patch, wanted)
 	}
-	return overlay(patch, wanted)
+	patch = orEmpty(patch)
+	for _, m := range name.members {
+		if v := nameOne(patch.get(m.key), m.value, acked.get(m.key), wanted.get(m.key)); v != nil {
+			patch = patch.withMember(m.key, v)
+		}
+	}
+	return patch
 }
 
 // restrict keeps of a patch what names cover.
@@ -123,7 +109,7 @@ func uncovered(patch, names *node) *node {
 	for _, m := range names.members {
 		p := patch.get(m.key)
 		switch {
-		case p == nil, m.value.kind == Object && len(m.value.members) == 0 && !emptyPatch(p):
+		case p == nil, m.value.kind == Object && p.kind == Object && (emptyPatch(m.value) != emptyPatch(p)):
 		case m.value.kind == Object && p.kind == Object:
 			rest = rest.withMember(m.key, noneIfEmpty(uncovered(p, m.value)))
 		default:
@@ -236,8 +222,33 @@ func (r *Reported) Refused(err error) {
 		r.solo = append(parts, r.solo...)
 		return
 	}
-	r.wanted = giveUp(orEmpty(r.wanted), f.patch, orEmpty(r.acked.root))
+	before := r.wanted
+	r.wanted = giveUp(orEmpty(before), f.patch, orEmpty(r.acked.root))
 	r.settle(w.ticket, 0, err)
+	if r.wanted != before {
+		r.solo = r.failNaming(r.solo, f.patch, err)
+		r.wishes = r.failNaming(r.wishes, f.patch, err)
+		r.named = uncovered(r.named, f.patch)
+	}
+}
+
+// failNaming fails all who named what was given up; what else they named goes
+// on.
+func (r *Reported) failNaming(wishes []wish, refused *node, err error) []wish {
+	kept := wishes[:0]
+	for _, w := range wishes {
+		rest := uncovered(w.names, refused)
+		if rest != w.names && emptyPatch(rest) {
+			r.settle(w.ticket, 0, err)
+			continue
+		}
+		if open := r.open[w.ticket]; rest != w.names && open != nil && open.err == nil {
+			open.err = err
+		}
+		kept = append(kept, wish{w.ticket, rest})
+	}
+	clear(wishes[len(kept):])
+	return kept
 }
 
 // giveUp takes a refused patch out of what is wanted: each leaf that still has

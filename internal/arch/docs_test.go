@@ -26,10 +26,10 @@ func TestDocuments(t *testing.T) {
 			t.Errorf("the first go block of README.md is not examples/sas/main.go; copy that file into it\n%s", firstDifference(got, want))
 		}
 	})
-	t.Run("the README's test is firmware_test.go, and so it runs", func(t *testing.T) {
+	t.Run("the README's test is readme/firmware_test.go, and so it runs", func(t *testing.T) {
 		blocks := goBlocks(readme)
-		if len(blocks) < 2 || !strings.Contains(read(t, "internal/arch/firmware_test.go"), blocks[1]) {
-			t.Error("the second go block of README.md does not stand in internal/arch/firmware_test.go; copy it from there")
+		if len(blocks) < 2 || !strings.Contains(read(t, "internal/arch/readme/firmware_test.go"), blocks[1]) {
+			t.Error("the second go block of README.md does not stand in internal/arch/readme/firmware_test.go; copy it from there")
 		}
 	})
 	t.Run("the README names every example, and no other", func(t *testing.T) {

@@ -162,6 +162,21 @@ func TestWritesDoNotInterleave(t *testing.T) {
 	})
 }
 
+func TestOneWriteServesManyReads(t *testing.T) {
+	inBubble(t, func(t *testing.T, client, server net.Conn) {
+		const readers = 5
+		errs := make(chan error, readers)
+		for range readers {
+			go func() { _, err := server.Read(make([]byte, 1)); errs <- err }()
+		}
+		synctest.Wait()
+		write(t, client, "01234")
+		for range readers {
+			wantError(t, "read of one byte", <-errs, nil)
+		}
+	})
+}
+
 func TestCloseOfTheOtherEnd(t *testing.T) {
 	inBubble(t, func(t *testing.T, client, server net.Conn) {
 		write(t, client, "last words")

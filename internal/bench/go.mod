@@ -1,0 +1,12 @@
+// The comparisons with other libraries live in a module of their own, so that
+// nobody who uses the library downloads them.
+module github.com/devicetwin/devicetwin-go/internal/bench
+
+go 1.25.0
+
+require (
+	github.com/devicetwin/devicetwin-go v0.0.0
+	github.com/evanphx/json-patch/v5 v5.9.11
+)
+
+replace github.com/devicetwin/devicetwin-go => ../..

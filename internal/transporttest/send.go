@@ -1,0 +1,151 @@
+package transporttest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/devicetwin/devicetwin-go/transport"
+)
+
+func sendCases() []Case {
+	return []Case{
+		{Name: "SendConcurrently", Run: sendConcurrently,
+			Rule: "Send may be called concurrently; frames never interleave"},
+		{Name: "SendKeepsNoBody", Run: sendKeepsNoBody,
+			Rule: "The body is not kept by Send"},
+		{Name: "SendContextEnded", Run: sendContextEnded,
+			Rule: "A Send whose context has ended before sends nothing, and harms nobody"},
+		{Name: "SendContextWhileWaiting", Virtual: true, Run: sendContextWaiting,
+			Rule: "ctx bounds the wait for this frame's turn"},
+		{Name: "SendUnsayable", Run: sendUnsayable,
+			Rule: "A frame that cannot be said is refused before its first byte, and harms nobody"},
+		{Name: "SendFails", Run: sendFails,
+			Rule: "After a failed write the Conn is dead, a Receive under way too"},
+	}
+}
+
+// large is nearly the longest text that a hub stores.
+func large(c string) string { return strings.Repeat(c, 4000) }
+
+func sendConcurrently(t TB, p Peer) {
+	c := dialOpen(t, p)
+	const senders, each = 8, 10
+	var outcomes []<-chan error
+	for s := range senders {
+		body := `{"s%d":{"n":%d}}`
+		if s == 0 { // one has frames beyond every buffer on the way
+			body = fmt.Sprintf(`{"s%%d":{"n":%%d,"a":%q,"b":%[1]q,"c":%[1]q,"d":%[1]q,"e":%[1]q}}`, large("x"))
+		}
+		outcomes = append(outcomes, background(func() error {
+			for i := range each {
+				f := patchReported(fmt.Sprintf("%d-%d", s, i), fmt.Sprintf(body, s, i))
+				if err := c.Send(t.Context(), f); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+	}
+	seen := map[string]bool{}
+	for range senders * each {
+		f := receive(t, c)
+		if f.Kind != transport.Response || f.Status != 204 || seen[f.ID] {
+			t.Fatalf("got %s, body %.300q; want each patch accepted once", show(f), f.Body)
+		}
+		seen[f.ID] = true
+	}
+	for _, o := range outcomes {
+		want(t, "Send", <-o, nil)
+	}
+	got := reported(t, c, "end")
+	for s := range senders {
+		last, _ := got[fmt.Sprintf("s%d", s)].(map[string]any)
+		if last["n"] != float64(each-1) {
+			t.Fatalf("sender %d: the hub has %v; want its frames whole and in its order", s, last["n"])
+		}
+	}
+}
+
+func sendKeepsNoBody(t TB, p Peer) {
+	c := dialOpen(t, p)
+	f := patchReported("1", `{"k":"before"}`)
+	send(t, c, f)
+	copy(f.Body, `{"k":"after!"}`)
+	if got := receive(t, c); got.Status != 204 {
+		t.Fatalf("got %s; want it accepted", show(got))
+	}
+	if got := reported(t, c, "2"); got["k"] != "before" {
+		t.Fatalf("the hub has %v; want what the body was when Send was called", got["k"])
+	}
+}
+
+func sendContextEnded(t TB, p Peer) {
+	c := dialOpen(t, p)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	want(t, "Send", c.Send(ctx, patchReported("1", `{"k":1}`)), context.Canceled)
+	if got := reported(t, c, "2"); got["k"] != nil {
+		t.Fatalf("the hub has %v; want nothing to have been sent", got["k"])
+	}
+}
+
+func sendContextWaiting(t TB, p Peer) {
+	c := dial(t, p)
+	p.Stall(device, true)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	// So many frames that the line is full: one writes, the others wait.
+	const senders = 300
+	outcomes := make(chan error, senders)
+	for i := range senders {
+		body := fmt.Sprintf(`{"a":%q}`, large("x"))
+		go func() { outcomes <- c.Send(ctx, patchReported(fmt.Sprint(i), body)) }()
+	}
+	full := background(func() error { <-afterSoon(); return nil })
+	<-full
+	cancel()
+	waited := 0
+	for range senders {
+		err := within(t, "Send after its context ended", noticed, outcomes)
+		if errors.Is(err, context.Canceled) {
+			waited++
+		} else if err != nil && !errors.Is(err, transport.ErrStalled) {
+			t.Fatalf("Send: got %v; want nil, the context's end, or for the writer itself ErrStalled", err)
+		}
+	}
+	if waited == 0 {
+		t.Fatalf("of %d Sends none waited for its turn; is the line stalled?", senders)
+	}
+}
+
+func sendUnsayable(t TB, p Peer) {
+	c := dialOpen(t, p)
+	for _, f := range []transport.Frame{
+		{},
+		getTwin(""),
+		getTwin("a b"),
+		getTwin("a&b"),
+		getTwin("é"),
+		{Kind: transport.Request, Op: 99, ID: "1"},
+		{Kind: transport.Open, Feature: 99, ID: "1"},
+		{Kind: transport.Desired, Version: 1},
+	} {
+		want(t, "Send "+show(f), c.Send(t.Context(), f), transport.ErrUnsupported)
+	}
+	wantAlive(t, c)
+}
+
+func sendFails(t TB, p Peer) {
+	var streams tap
+	c := dialWith(t, p.Dialer(streams.wrap), login(t, p, device))
+	received := receiving(t.Context(), c)
+	cause := errors.New("the cable is out")
+	streams.breakWrites(cause)
+	err := c.Send(t.Context(), getTwin("1"))
+	want(t, "Send", err, cause, transport.ErrLost)
+	want(t, "Receive under way", within(t, "Receive under way", soon, received), transport.ErrLost)
+	streams.wantClosed(t, "after a failed write", 1)
+	wantDead(t, c, transport.ErrLost)
+}

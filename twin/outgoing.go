@@ -126,10 +126,6 @@ func noneIfEmpty(patch *node) *node {
 	return patch
 }
 
-// componentMarker is the member that makes an object a Plug and Play
-// component; every patch that enters the component must carry it.
-const componentMarker = "__t"
-
 // enter adds the marker of every component that the patch enters.
 func enter(patch, wanted *node) *node {
 	if patch.kind != Object || wanted == nil || wanted.kind != Object {

@@ -449,3 +449,52 @@ func reportedStory(rnd *rand.Rand) string {
 	}
 	return ""
 }
+
+func TestGiveUpKeepsWhatCameSince(t *testing.T) {
+	rp := newReporter(t, 4, `{"s":5,"n":{"a":1}}`)
+	rp.later(Set("s", map[string]int{"bad": 1}))
+	rp.sends("an object where a number was", `{"s":{"bad":1}}`)
+	rp.later(Set("s.good", 2))
+	rp.r.Refused(errRefused)
+	rp.sends("what came since", `{"s":{"good":2}}`)
+	rp.acked(5, Applied)
+
+	rp.later(Set("n", map[string]int{"bad": 1}))
+	rp.sends("into an object", `{"n":{"bad":1}}`)
+	rp.r.Refused(errRefused)
+	rp.sends("nothing is left", "")
+	if got := rp.r.Wanted().At("n").String(); got != `{"a":1}` {
+		t.Errorf("wanted n is %s", got)
+	}
+}
+
+func TestAllWhoNamedTheRefusedFail(t *testing.T) {
+	rp := newReporter(t, 4, `{}`)
+	a, b, c := rp.want(Set("bad", 1)), rp.want(Set("bad", 1).Set("good", 1)), rp.want(Set("o", map[string]int{}))
+	rp.sends("together", `{"bad":1,"good":1,"o":{}}`)
+	d := rp.want(Set("bad", 1))
+	rp.r.Refused(errRefused)
+	rp.sends("the first alone", `{"bad":1}`)
+	rp.r.Refused(errRefused)
+	rp.settles("those with nothing else", Settlement{a, 0, errRefused}, Settlement{d, 0, errRefused})
+	rp.sends("what else the second named", `{"good":1}`)
+	rp.acked(5, Applied)
+	rp.settles("the second", Settlement{b, 0, errRefused})
+	rp.sends("the third", `{"o":{}}`)
+	rp.acked(6, Applied)
+	rp.settles("the third", Settlement{c, 6, nil})
+	if !rp.r.Idle() || !rp.r.Known() {
+		t.Error("not at rest")
+	}
+}
+
+func TestForgetBeforeTheFirstGet(t *testing.T) {
+	rp := &reporter{t: t}
+	a := rp.want(Set("o.x", 1))
+	rp.r.Forget(a)
+	rp.later(Delete("o.gone"))
+	rp.r.Synced(props(t, 3, `{"o":{"y":1}}`))
+	rp.sends("it stays wanted", `{"o":{"x":1}}`)
+	rp.acked(4, Applied)
+	rp.settles("nobody waits")
+}

@@ -24,10 +24,7 @@ func (r *Reported) Synced(p Properties) (readBack []string) {
 	r.acked = p
 	switch f := r.flight; {
 	case r.suspect:
-		r.suspect = false
-		if f != nil {
-			r.unsend()
-		}
+		r.suspect = false // and so nothing is in flight
 	case f != nil && p.version == before.version+1 && holds(p.root, f.patch):
 		r.flight = nil
 		// The hub has what was sent. Where the rest is not as expected, the

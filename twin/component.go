@@ -1,0 +1,39 @@
+package twin
+
+import "iter"
+
+// componentMarker is the member that makes an object of a twin a Plug and Play
+// component, and componentType what it says. Every patch that enters the
+// component must carry it.
+const (
+	componentMarker = "__t"
+	componentType   = "c"
+)
+
+// Component is the patch with a Plug and Play component entered at a path:
+//
+//	twin.Set("thermostat1.temperature", 21.5).Component("thermostat1")
+//
+// A device needs it for its first report of a component only: from then on the
+// client adds the marker to each patch that enters one.
+func (p Patch) Component(path string) Patch {
+	return p.Set(below(path, componentMarker), componentType)
+}
+
+// IsComponent reports whether the value is a Plug and Play component.
+func (v Value) IsComponent() bool {
+	marker := v.n.get(componentMarker)
+	return marker != nil && marker.kind == String && marker.text == componentType
+}
+
+// Components walks the Plug and Play components of this half, in the order of
+// their names.
+func (p Properties) Components() iter.Seq2[string, Value] {
+	return func(yield func(string, Value) bool) {
+		for name, v := range p.All() {
+			if v.IsComponent() && !yield(name, v) {
+				return
+			}
+		}
+	}
+}

@@ -29,7 +29,9 @@ var (
 func TestChaos(t *testing.T) {
 	for seed := *chaosFirst; seed < *chaosFirst+*chaosSeeds; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			story(t, func(t *testing.T, w *world) { chaos(t, w, rand.New(rand.NewPCG(seed, 4))) })
+			rnd := rand.New(rand.NewPCG(seed, 4))
+			opts := hubtest.Options{MergeRule: hubtest.MergeRule(rnd.IntN(3)), RewriteNumbers: rnd.IntN(2) == 0}
+			storyAt(t, opts, func(t *testing.T, w *world) { chaos(t, w, rnd) })
 			if t.Failed() {
 				t.Logf("again: go test ./device -run TestChaos -chaos.first %d -chaos.seeds 1", seed)
 			}
@@ -113,10 +115,10 @@ func judge(t *testing.T, w *world, ears map[string]*lastHeard, firmware map[stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := string(tw.Reported.JSON), encode(t, firmware); got != want {
+	if got, want := visible(t, tw.Reported.JSON), encode(t, firmware); got != want {
 		t.Errorf("the hub has %s\nfirmware said %s", got, want)
 	}
-	desired, err := twin.ParsePatch(tw.Desired.JSON)
+	desired, err := twin.ParsePatch([]byte(visible(t, tw.Desired.JSON)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,6 +134,17 @@ func judge(t *testing.T, w *world, ears map[string]*lastHeard, firmware map[stri
 			t.Error(e.wrong)
 		}
 	}
+}
+
+// visible is a section without the nulls that some hubs keep: nobody else
+// tells them from nothing.
+func visible(t *testing.T, section []byte) string {
+	t.Helper()
+	var m map[string]any
+	if err := json.Unmarshal(section, &m); err != nil {
+		t.Fatal(err)
+	}
+	return encode(t, withoutNulls(m))
 }
 
 func report(t *testing.T, c *device.Client, calls *sync.WaitGroup, p twin.Patch, wait bool) {

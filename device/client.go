@@ -94,16 +94,16 @@ func (c *Client) Connect(ctx context.Context) error {
 		case s.Phase == Online:
 			return nil
 		case s.Phase == Closed && s.Err != nil:
-			return fmt.Errorf("%w: %w", ErrClosed, s.Err)
+			return ended(s.Err)
 		case s.Phase == Closed:
 			return ErrClosed
 		case now > told:
-			return fmt.Errorf("not connected, still trying: %w", s.Err)
+			return fmt.Errorf("not connected: %w", s.Err)
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return fmt.Errorf("not connected, still trying: %w", contextError(ctx, s.Err))
+			return fmt.Errorf("not connected: %w", contextError(ctx, s.Err))
 		}
 	}
 }
@@ -123,13 +123,17 @@ func (c *Client) Run(ctx context.Context) error {
 	return c.Close()
 }
 
+// ended is the error of a client that wrong local configuration has ended: the
+// cause comes first, for it is what helps.
+func ended(cause error) error { return fmt.Errorf("%w (%w)", cause, ErrClosed) }
+
 // start checks the configuration and starts the client's goroutines, once.
 func (c *Client) start() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.life.Err() != nil {
 		if c.state.Err != nil {
-			return fmt.Errorf("%w: %w", ErrClosed, c.state.Err)
+			return ended(c.state.Err)
 		}
 		return ErrClosed
 	}

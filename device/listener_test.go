@@ -375,13 +375,23 @@ func TestRealSocket(t *testing.T) {
 	if err := c.Connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := <-heard; got != "start " {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	next := func() string {
+		select {
+		case s := <-heard:
+			return s
+		case <-ctx.Done():
+			return ctx.Err().Error()
+		}
+	}
+	if got := next(); got != "start " {
 		t.Errorf("heard %q", got)
 	}
 	if _, err := hub.SetDesired("dev1/mod", `{"a":1}`); err != nil {
 		t.Fatal(err)
 	}
-	if got := <-heard; got != "patch 1" {
+	if got := next(); got != "patch 1" {
 		t.Errorf("heard %q", got)
 	}
 	if _, err := c.UpdateReported(t.Context(), twin.Set("a", 1)); err != nil {

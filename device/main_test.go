@@ -33,10 +33,17 @@ type world struct {
 // story runs a test in a bubble.
 func story(t *testing.T, f func(t *testing.T, w *world)) {
 	t.Helper()
+	storyAt(t, hubtest.Options{}, f)
+}
+
+// storyAt is story at a hub of a special kind.
+func storyAt(t *testing.T, opts hubtest.Options, f func(t *testing.T, w *world)) {
+	t.Helper()
+	opts.Logger = slog.New(slog.DiscardHandler)
 	synctest.Test(t, func(t *testing.T) {
 		// The bubble begins in 2000, which no board's clock should say.
 		time.Sleep(time.Until(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)))
-		hub := hubtest.New(t, &hubtest.Options{Logger: slog.New(slog.DiscardHandler)})
+		hub := hubtest.New(t, &opts)
 		dev, err := hub.AddDevice("dev1")
 		if err != nil {
 			t.Fatal(err)

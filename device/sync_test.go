@@ -29,8 +29,8 @@ func TestConcurrentReportsRideTogether(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if got := w.hub.Stats("dev1").Patches; got != 2 {
-			t.Errorf("100 reports at once took %d patches, want 2: the first, and the rest together", got)
+		if got := w.hub.Stats("dev1").Patches; got > 2 {
+			t.Errorf("100 reports at once took %d patches, want at most 2: the first, and the rest together", got)
 		}
 		if got := strings.Count(w.reported(), `"k`); got != 100 {
 			t.Errorf("the hub has %d of them", got)

@@ -175,7 +175,10 @@ func (h *Hub) Wait(ctx context.Context, id string, cond func(Twin) bool) (Twin, 
 // waits until there is no such property.
 func (h *Hub) WaitReported(ctx context.Context, id, path, wantJSON string) (Twin, error) {
 	var want any = absent{}
-	if wantJSON != "" {
+	wanted := wantJSON
+	if wantJSON == "" {
+		wanted = "gone"
+	} else {
 		var err error
 		if want, err = parseJSON([]byte(wantJSON)); err != nil {
 			return Twin{}, fmt.Errorf("hubtest: wantJSON: %w", err)
@@ -186,7 +189,7 @@ func (h *Hub) WaitReported(ctx context.Context, id, path, wantJSON string) (Twin
 		return err == nil && equal(at(doc, path), want)
 	})
 	if err != nil {
-		return t, fmt.Errorf("%w: reported %q is not %s in %s", err, path, wantJSON, t.Reported.JSON)
+		return t, fmt.Errorf("%w: reported %q is not %s in %s", err, path, wanted, t.Reported.JSON)
 	}
 	return t, nil
 }

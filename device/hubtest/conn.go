@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -26,6 +27,8 @@ const (
 	maxSilence = 1767 * time.Second
 	// writeLimit is how long a client may leave one packet unread.
 	writeLimit = 30 * time.Second
+	// linger is how long a client has to close a socket that the hub has ended.
+	linger = 5 * time.Second
 )
 
 // Why a connection ended, for the log.
@@ -72,20 +75,51 @@ func (c *conn) close(reason string) {
 		return
 	}
 	close(c.done)
-	err := c.raw.Close()
+	err := c.shut()
 	c.hub.mu.Lock()
 	name := c.name
 	c.hub.mu.Unlock()
 	c.hub.log.Info("connection ended", "device", name, "reason", reason, "closeErr", err)
 }
 
+// shut ends both directions. A socket that is closed with bytes unread resets
+// the line, which real hubs rarely do, and which some clients take for a fatal
+// error: so it says its end first, and serve reads on until the client's.
+func (c *conn) shut() error {
+	tcp, ok := c.raw.(*net.TCPConn)
+	if !ok || isClosed(c.hub.done) {
+		return c.raw.Close()
+	}
+	return errors.Join(tcp.CloseWrite(), tcp.SetReadDeadline(time.Now().Add(linger)))
+}
+
+// drain reads what the client still sends after the connection has ended.
+func (c *conn) drain() {
+	if c.raw.SetReadDeadline(time.Now().Add(linger)) == nil && !isClosed(c.hub.done) {
+		_, _ = io.Copy(io.Discard, c.raw)
+	}
+	_ = c.raw.Close() // a second close does nothing
+}
+
+func isClosed(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
+
 // serve reads until the connection ends.
 func (c *conn) serve() {
 	c.close(c.run().Error())
 	c.hub.mu.Lock()
-	defer c.hub.mu.Unlock()
 	c.hub.detach(c)
+	c.hub.mu.Unlock()
+	c.drain()
+	c.hub.mu.Lock()
 	delete(c.hub.conns, c)
+	c.hub.mu.Unlock()
 }
 
 // detach ends a connection's part in its identity's life; a clean session ends
@@ -140,7 +174,10 @@ func (c *conn) secureStream() error {
 		if err != nil {
 			return err
 		}
-		if err := c.raw.SetDeadline(time.Now().Add(firstPacket)); err != nil {
+		if err := c.raw.SetWriteDeadline(time.Now().Add(firstPacket)); err != nil {
+			return err
+		}
+		if err := c.readBy(time.Now().Add(firstPacket)); err != nil {
 			return err
 		}
 		s := tls.Server(c.raw, config)
@@ -157,7 +194,7 @@ func (c *conn) secureStream() error {
 func (c *conn) next() (packets.ControlPacket, error) {
 	limit := time.Now().Add(c.silence)
 	for {
-		if err := c.raw.SetReadDeadline(c.nextLook(limit)); err != nil {
+		if err := c.readBy(c.nextLook(limit)); err != nil {
 			return nil, err
 		}
 		_, err := c.in.Peek(1) // loses nothing when it fails
@@ -165,7 +202,7 @@ func (c *conn) next() (packets.ControlPacket, error) {
 		if err != nil && !late {
 			return nil, err
 		}
-		if !c.passGate() {
+		if !c.passGate() || c.ended.Load() {
 			return nil, errEnded
 		}
 		switch {
@@ -177,6 +214,18 @@ func (c *conn) next() (packets.ControlPacket, error) {
 			return c.packet()
 		}
 	}
+}
+
+// readBy sets the deadline of reads, unless the end of the connection has set
+// one before.
+func (c *conn) readBy(t time.Time) error {
+	if err := c.raw.SetReadDeadline(t); err != nil {
+		return err
+	}
+	if c.ended.Load() {
+		return errEnded
+	}
+	return nil
 }
 
 // nextLook is when to look at the clocks again: at the limit, or at the
@@ -194,7 +243,7 @@ func (c *conn) nextLook(limit time.Time) time.Time {
 
 // packet reads the packet whose first byte has come.
 func (c *conn) packet() (packets.ControlPacket, error) {
-	if err := c.raw.SetReadDeadline(time.Now().Add(c.silence)); err != nil {
+	if err := c.readBy(time.Now().Add(c.silence)); err != nil {
 		return nil, err
 	}
 	p, err := mqttwire.Read(c.in, hubproto.MaxPacket)

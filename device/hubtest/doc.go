@@ -1,4 +1,50 @@
 // Package hubtest is an IoT Hub that runs inside a test, or as part of a small
 // program: true enough that the official device SDKs over MQTT, unmodified,
 // cannot tell.
+//
+// In a test:
+//
+//	hub := hubtest.New(t, nil)                  // ends with the test
+//	at, err := hub.AddDevice("dev1")            // an identity with keys and an empty twin
+//	dev := device.New(at.Identity, at.Credential, mqtt.Dialer{Stream: hub.Stream}, nil)
+//
+// There are three ways to it. [Hub.Stream] is a byte stream in memory, without
+// TLS: with it, and in a testing/synctest bubble, a day of token renewals
+// passes in milliseconds. [Hub.Dial] is the same with TLS on it, for
+// transport.TLSOptions. [Hub.Listen] opens a real socket with TLS, for any
+// client in any language; [Hub.CAPEM] is the CA that it has to trust.
+//
+// # The back end's side
+//
+// [Hub.SetDesired] and [Hub.ReplaceDesired] do what a service does by PATCH
+// and PUT; [Hub.Twin] shows the twin with versions and metadata; [Hub.Wait]
+// and [Hub.WaitReported] wait for it without polling. Everywhere an id is
+// "device" or "device/module". What the hub's rules refuse is a
+// *transport.StatusError, for a service as for a device, and changes nothing.
+//
+// # Faults
+//
+// [Hub.Intercept] takes one message, in or out, and drops, doubles, delays or
+// answers it, or cuts the line around it. [Hub.Cut], [Hub.SetLine] and
+// [Hub.Stall] treat whole lines: ended, down, or half-open. [Hub.SetEnabled],
+// [Hub.SetKeys] and [Hub.RemoveDevice] treat identities. [Hub.Stats] counts
+// what a client did, so that a test can bound it.
+//
+// # How true it is
+//
+// The hub is a judge: it shares no twin logic and no signing with the library,
+// counts and merges in its own plain way, and takes the strictest reading
+// where the documentation leaves several. It closes the connection wherever a
+// real hub does, without a word, and writes the reason to [Options].Logger;
+// in a test, that is the test's log.
+//
+// LIMITS.md in this folder lists what it does not imitate, and what it had to
+// guess.
+//
+// # Goroutines and locks
+//
+// A connection has two goroutines, one that reads and performs and one that
+// writes; neither waits for the other, nothing waits for a client while it
+// holds a lock, and user code is called with no lock held. [Hub.Close] waits
+// for all of them.
 package hubtest

@@ -100,6 +100,7 @@ func (h *Hub) Close() error {
 	}
 	for _, c := range conns {
 		c.close("hub closed")
+		_ = c.raw.Close() // if it had ended, and waited for its client
 	}
 	h.wg.Wait()
 	return errors.Join(errs...)

@@ -113,8 +113,8 @@ func Pass() Action { return Action{} }
 // Drop loses the message. A request is neither performed nor answered.
 func Drop() Action { return Action{kind: actDrop} }
 
-// Duplicate brings the message twice. A request is performed and answered
-// twice.
+// Duplicate brings the message twice: a request is performed and answered
+// twice. A login passes once.
 func Duplicate() Action { return Action{kind: actDuplicate} }
 
 // Delay holds the message back while later ones overtake it. If the connection
@@ -170,8 +170,8 @@ type rule struct {
 // registered first takes the message. The function returned removes it.
 //
 // match is called for every message, by the goroutines that serve the
-// connections, with no lock held: it may call the hub's methods, except Close,
-// and must not block.
+// connections, of which several may call at once, with no lock held: it may
+// call the hub's methods, except Close, and must not block.
 func (h *Hub) Intercept(match func(Message) bool, do Action) (remove func()) {
 	r := &rule{match: match, do: do, left: 1}
 	if do.times != 0 {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"io"
 	"net"
 	"testing"
 	"time"
@@ -78,4 +80,29 @@ func testDial(t *testing.T) {
 		t.Errorf("after 30 s: got %s, want close", got)
 	}
 	_ = conn.Close()
+}
+
+// A client that was still writing when the hub ended the connection reads its
+// end, not a reset line.
+func TestEndOfASocketIsNoReset(t *testing.T) {
+	h := New(t, nil)
+	d := addDevice(t, h, "dev1")
+	addr, err := h.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("Listen: %v", err)
+	}
+	for range 20 {
+		c := secure(t, h, transport.TLSOptions{Address: addr.String()}, "localhost")
+		c.send(hello(t, h, d).bytes())
+		c.play("< CONNACK sp=… rc=0")
+		c.send(packetBytes(t, "SUBSCRIBE 1 [foo Q0]"))
+		for range 50 {
+			c.send(packetBytes(t, "PINGREQ"))
+		}
+		time.Sleep(time.Millisecond)
+		if _, err := c.r.ReadByte(); !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("read: got %v, want EOF", err)
+		}
+		_ = c.conn.Close()
+	}
 }

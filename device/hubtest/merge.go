@@ -2,10 +2,10 @@ package hubtest
 
 import "maps"
 
-// merge applies a patch in the way of RFC 7396: objects merge, null deletes,
-// anything else replaces. Neither argument is changed.
-func merge(target, patch map[string]any, rule MergeRule) map[string]any {
-	out := maps.Clone(target)
+// merge applies a patch to a section in the way of RFC 7396: objects merge,
+// null deletes, anything else replaces. Neither argument is changed.
+func merge(section, patch map[string]any, rule MergeRule) map[string]any {
+	out := maps.Clone(section)
 	if out == nil {
 		out = make(map[string]any, len(patch))
 	}
@@ -15,7 +15,10 @@ func merge(target, patch map[string]any, rule MergeRule) map[string]any {
 			delete(out, k)
 		case map[string]any:
 			old, merges := out[k].(map[string]any)
-			if !merges && rule == MergeKeepNulls {
+			switch {
+			case merges && rule == MergeEmpties && deletesInVain(old, v):
+				old = nil
+			case !merges && rule == MergeKeepNulls:
 				out[k] = v
 				continue
 			}
@@ -25,6 +28,16 @@ func merge(target, patch map[string]any, rule MergeRule) map[string]any {
 		}
 	}
 	return out
+}
+
+// deletesInVain reports whether a patch deletes a member that isn't there.
+func deletesInVain(doc, patch map[string]any) bool {
+	for k, v := range patch {
+		if _, there := doc[k]; v == nil && !there {
+			return true
+		}
+	}
+	return false
 }
 
 // replacement is what a device is told of a replaced section: every new member

@@ -55,6 +55,20 @@ func TestMerge(t *testing.T) { // M1–M11, M18
 	}
 }
 
+func TestMergeEmpties(t *testing.T) {
+	for _, tt := range []struct{ stored, patch, want string }{
+		{`{"k1":{"k2":"v"}}`, `{"k1":{"k3":null}}`, `{"k1":{}}`},
+		{`{"k1":{"k2":"v"}}`, `{"k1":{"k3":null,"k4":1}}`, `{"k1":{"k4":1}}`},
+		{`{"k1":{"k2":"v","k3":1}}`, `{"k1":{"k3":null}}`, `{"k1":{"k2":"v"}}`},
+		{`{"a":1}`, `{"z":null}`, `{"a":1}`},
+		{`{}`, `{"a":{"b":null,"c":1}}`, `{"a":{"c":1}}`},
+	} {
+		if got := string(appendJSON(nil, merge(object(t, tt.stored), object(t, tt.patch), MergeEmpties))); got != tt.want {
+			t.Errorf("%s and %s: got %s, want %s", tt.stored, tt.patch, got, tt.want)
+		}
+	}
+}
+
 func TestReplacement(t *testing.T) { // M15 and 5.5: by existence, not by value
 	tests := []struct{ old, doc, want string }{
 		{`{"a":1,"b":2}`, `{"a":1,"c":3}`, `{"a":1,"b":null,"c":3}`},

@@ -38,14 +38,17 @@ type Options struct {
 // MergeRule is one of the ways in which hubs have been seen to merge a patch.
 type MergeRule uint8
 
-// The merge rules. They differ only in nulls below an object that the patch
-// brings anew.
+// The merge rules. They differ only in nulls that delete nothing.
 const (
 	// MergeRFC7396 drops such nulls: {} and {"a":{"b":null}} make {"a":{}}.
 	MergeRFC7396 MergeRule = iota
 	// MergeKeepNulls stores such an object as it is, nulls included, as Azure
 	// IoT Edge does.
 	MergeKeepNulls
+	// MergeEmpties empties an object in which a patch deletes what isn't there,
+	// before it merges the rest: {"a":{"b":1}} and {"a":{"c":null}} make
+	// {"a":{}}. Azure's own hub was seen to do so in 2020.
+	MergeEmpties
 )
 
 // fill copies the options and completes them.
@@ -63,8 +66,8 @@ func (o *Options) fill() (Options, error) {
 	if out.TokenGrace < 0 {
 		return out, fmt.Errorf("hubtest: Options.TokenGrace is %v; it is not negative", out.TokenGrace)
 	}
-	if out.MergeRule > MergeKeepNulls {
-		return out, fmt.Errorf("hubtest: Options.MergeRule is %d; known are 0 and 1", out.MergeRule)
+	if out.MergeRule > MergeEmpties {
+		return out, fmt.Errorf("hubtest: Options.MergeRule is %d; known are 0 to 2", out.MergeRule)
 	}
 	if out.Now == nil {
 		out.Now = time.Now

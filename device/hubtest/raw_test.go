@@ -21,12 +21,12 @@ import (
 // raw is a client that speaks bytes: it shares no code with the hub or with
 // transport/mqtt, so a mistake of theirs shows.
 type raw struct {
-	t    *testing.T
+	t    testing.TB
 	conn net.Conn
 	r    *bufio.Reader
 }
 
-func open(t *testing.T, h *Hub) *raw {
+func open(t testing.TB, h *Hub) *raw {
 	t.Helper()
 	conn, err := h.Stream(context.Background(), transport.Target{Host: h.Host(), Port: 8883})
 	if err != nil {
@@ -37,11 +37,11 @@ func open(t *testing.T, h *Hub) *raw {
 }
 
 // login opens a stream and logs in as a device, clean=0.
-func login(t *testing.T, h *Hub, d Device) *raw {
+func login(t testing.TB, h *Hub, d Device) *raw {
 	t.Helper()
 	c := open(t, h)
 	c.send(hello(t, h, d).bytes())
-	if got := c.receive(); !strings.HasPrefix(got, "CONNACK") || !strings.HasSuffix(got, "rc=0") {
+	if got := c.receiveIn(patience); !strings.HasPrefix(got, "CONNACK") || !strings.HasSuffix(got, "rc=0") {
 		t.Fatalf("login of %v: got %q", d.Identity, got)
 	}
 	return c
@@ -60,7 +60,7 @@ type connectPacket struct {
 }
 
 // hello is a fit CONNECT of a device.
-func hello(t *testing.T, h *Hub, d Device) connectPacket {
+func hello(t testing.TB, h *Hub, d Device) connectPacket {
 	t.Helper()
 	token, err := d.Credential.Token(context.Background(), d.Identity.Audience(), h.opts.Now())
 	if err != nil {
@@ -119,7 +119,7 @@ func (p connectPacket) bytes() []byte {
 
 // packetBytes turns a line such as "SUBSCRIBE 1 [$iothub/twin/res/# Q1]" or
 // "PUBLISH Q1 7 topic body" into bytes. Only Q1 has a packet identifier.
-func packetBytes(t *testing.T, line string) []byte {
+func packetBytes(t testing.TB, line string) []byte {
 	t.Helper()
 	kind, rest, _ := strings.Cut(line, " ")
 	switch kind {
@@ -157,7 +157,7 @@ func packetBytes(t *testing.T, line string) []byte {
 	return nil
 }
 
-func number(t *testing.T, s string) []byte {
+func number(t testing.TB, s string) []byte {
 	t.Helper()
 	n, err := strconv.ParseUint(s, 10, 16)
 	if err != nil {
@@ -172,6 +172,10 @@ func (c *raw) send(b []byte) {
 		c.t.Fatalf("write: %v", err)
 	}
 }
+
+// patience is how long a packet that must come may take: much in real time on
+// a busy machine, and less than the hub's own shortest limit.
+const patience = 20 * time.Second
 
 // receive returns the next packet as a line; "close" at the end of the stream,
 // "silence" after a second without one.
@@ -233,8 +237,11 @@ func (c *raw) play(script string) {
 			c.send(packetBytes(c.t, out))
 			continue
 		}
-		want := strings.TrimPrefix(step, "< ")
-		if got := c.receive(); !matches(got, want) {
+		want, limit := strings.TrimPrefix(step, "< "), patience
+		if want == "silence" {
+			limit = time.Second
+		}
+		if got := c.receiveIn(limit); !matches(got, want) {
 			c.t.Fatalf("got  %s\nwant %s", got, want)
 		}
 	}
@@ -261,7 +268,7 @@ func bubble(t *testing.T, f func(t *testing.T)) {
 	synctest.Test(t, f)
 }
 
-func addDevice(t *testing.T, h *Hub, id string) Device {
+func addDevice(t testing.TB, h *Hub, id string) Device {
 	t.Helper()
 	d, err := h.AddDevice(id)
 	if err != nil {
@@ -270,7 +277,7 @@ func addDevice(t *testing.T, h *Hub, id string) Device {
 	return d
 }
 
-func setDesired(t *testing.T, h *Hub, id, patch string) int64 {
+func setDesired(t testing.TB, h *Hub, id, patch string) int64 {
 	t.Helper()
 	v, err := h.SetDesired(id, patch)
 	if err != nil {
@@ -279,7 +286,7 @@ func setDesired(t *testing.T, h *Hub, id, patch string) int64 {
 	return v
 }
 
-func twinOf(t *testing.T, h *Hub, id string) Twin {
+func twinOf(t testing.TB, h *Hub, id string) Twin {
 	t.Helper()
 	tw, err := h.Twin(id)
 	if err != nil {

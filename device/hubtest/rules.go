@@ -2,6 +2,7 @@ package hubtest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -14,8 +15,9 @@ const (
 	maxDepth = 10
 	maxKey   = 1 << 10
 	maxText  = 4 << 10
-	minInt   = -1 << 52
-	maxInt   = 1<<52 - 1
+
+	minInt int64 = -1 << 52
+	maxInt int64 = 1<<52 - 1
 )
 
 // Error codes that the hub answers with. The status is the code / 1000.
@@ -43,7 +45,7 @@ func refuse(code int, format string, args ...any) *fault {
 // allowed.
 func (o *Options) parsePatch(text []byte, nulls bool) (map[string]any, *fault) {
 	patch, err := parseObject(text)
-	if err == errNotObject {
+	if errors.Is(err, errNotObject) {
 		return nil, refuse(codeInvalid, "Provided json is not a valid 'tags' or 'properties' object.")
 	}
 	if err != nil {

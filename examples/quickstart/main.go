@@ -1,11 +1,7 @@
-// Command quickstart tells the story of a twin in some seconds, offline: a hub
-// and a device in one process, on real sockets with TLS. The back end desires,
-// the device obeys and reports, the line breaks, and both end up right.
-//
-//	go run ./examples/quickstart
-//
-// Each line says when, who (hub or device), and what. It ends with status 0
-// when all of it happened, and otherwise with 1 and the step that did not.
+// Command quickstart tells the story of a twin in a second, offline: a hub and
+// a device in one process, on real sockets with TLS. The back end desires, the
+// device obeys and reports, the line breaks, and both ends come out right.
+// It ends with status 0 if all of it happened, else with 1 and what did not.
 package main
 
 import (
@@ -25,8 +21,10 @@ import (
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
-// limit is how long the story may take; it takes about a second.
-const limit = 8 * time.Second
+const (
+	name  = "fan-7"         // the device, as the hub knows it
+	limit = 8 * time.Second // for a story of one second
+)
 
 func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
@@ -42,102 +40,91 @@ func main() {
 func run(ctx context.Context, out io.Writer) error {
 	hub, err := hubtest.Start(nil)
 	if err != nil {
-		return fmt.Errorf("start the hub: %w", err)
+		return err
 	}
 	return errors.Join(tell(ctx, out, hub), hub.Close())
 }
 
-// A story is told line by line, by one goroutine. What others see of it comes
-// through channels: so the lines stand in the order in which things happened.
+// A story is told by one goroutine; what others see comes through channels. So
+// its lines stand in the order in which things happened.
 type story struct {
 	out    io.Writer
 	begun  time.Time
 	hub    *hubtest.Hub
 	dev    *device.Client
-	heard  chan twin.Change  // what the listener was told
-	states chan device.State // where the client stands
+	heard  chan twin.Change  // by the listener
+	states chan device.State // of the client; more room than a story has states
 }
 
-const id = "fan-7" // the device's name at the hub
-
 func tell(ctx context.Context, out io.Writer, hub *hubtest.Hub) error {
-	s := &story{
-		out: out, begun: time.Now(), hub: hub,
-		heard: make(chan twin.Change), states: make(chan device.State, 64),
-	}
-	made, err := s.openHub()
-	if err != nil {
-		return err
-	}
-	if err := s.makeDevice(made); err != nil {
-		return err
+	s := &story{out, time.Now(), hub, nil, make(chan twin.Change), make(chan device.State, 64)}
+	if err := s.prepare(); err != nil {
+		return fmt.Errorf("prepare: %w", err)
 	}
 	defer s.dev.Close() // it waits: nothing of the client runs after this
-
-	for _, step := range []struct {
-		name string
-		do   func(context.Context) error
+	for i, step := range []struct {
+		title string
+		do    func(context.Context) error
 	}{
-		{"connect and get the twin", s.connect},
-		{"obey a change and acknowledge it", s.obey},
-		{"report", s.report},
-		{"lose the line", s.loseLine},
-		{"catch up by itself", s.catchUp},
+		{"the device connects", s.connect},
+		{"a change reaches it at once", s.obey},
+		{"it reports", s.report},
+		{"the line breaks, and life goes on", s.loseLine},
+		{"both sides catch up by themselves", s.catchUp},
 	} {
+		fmt.Fprintf(out, "\n%d. %s\n", i+1, step.title)
 		if err := step.do(ctx); err != nil {
-			return fmt.Errorf("this did not happen: %s: %w", step.name, err)
+			return fmt.Errorf("step %d, %q, did not happen: %w", i+1, step.title, err)
 		}
 	}
 	return nil
 }
 
-// openHub puts the hub on a port, with one device that it knows. A program for
-// a real hub has none of this.
-func (s *story) openHub() (hubtest.Device, error) {
-	made, err := s.hub.AddDevice(id)
+// prepare puts the hub on a port and makes the client. Only the second half
+// stands in a program for a real hub.
+func (s *story) prepare() error {
+	made, err := s.hub.AddDevice(name)
 	if err != nil {
-		return made, fmt.Errorf("add the device: %w", err)
+		return err
 	}
-	s.say("hub", "knows %s, and has no twin of it but an empty one", id)
-	return made, s.desire("800", "before the device was ever seen")
-}
-
-// makeDevice makes the client: identity, credential, transport, options.
-func (s *story) makeDevice(made hubtest.Device) error {
 	address, err := s.hub.Listen("127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	// The same line of text that the hub's portal shows. It is a secret, and
-	// comes from the environment or a file in a real program.
-	who, cred, err := auth.ParseConnectionString(made.ConnectionString)
+	s.say("hub", "speaks MQTT over TLS on %v, and knows the device %s", address, name)
+	if err := s.desire("800", "before the device was ever seen"); err != nil {
+		return err
+	}
+
+	// The line of text that a hub's portal shows. It is a secret: a real
+	// program takes it from its environment or a file.
+	id, cred, err := auth.ParseConnectionString(made.ConnectionString)
 	if err != nil {
 		return err
 	}
-	// A real hub needs neither option: its name leads to its address, and the
-	// system knows its CA. The hub's certificate is verified all the same.
+	// A real hub needs no such options: its name leads to it, and the system
+	// knows its CA. This one's certificate is verified, too.
 	line := transport.TLS(&transport.TLSOptions{
 		Config:  &tls.Config{RootCAs: s.hub.RootCAs()},
 		Address: address.String(),
 	})
-	s.dev = device.New(who, cred, mqtt.Dialer{Stream: line}, &device.Options{
-		OnState: func(state device.State) { s.states <- state },
+	s.dev = device.New(id, cred, mqtt.Dialer{Stream: line}, &device.Options{
+		OnState: func(now device.State) { s.states <- now },
 	})
-	// A listener has a path and a type. It hears of fan.rpm and of nothing
-	// else, and Acknowledge reports what it made of each value.
+	// A listener has a path and a type: it hears of fan.rpm, as an int.
+	// Acknowledge reports what became of each value by itself.
 	_, err = s.dev.Listen("fan.rpm", twin.Typed(func(ctx context.Context, rpm int, c twin.Change) error {
-		select { // here a real device turns its fan
+		select { // a real device sets its fan to rpm here
 		case s.heard <- c:
 			return nil
 		case <-ctx.Done(): // the client closes
 			return ctx.Err()
 		}
 	}), &device.ListenOptions{Acknowledge: true})
-	s.say("hub", "listens on %v, MQTT over TLS", address)
 	return err
 }
 
-// connect is all that a program does about connecting, ever.
+// connect is all that a program ever does about connecting.
 func (s *story) connect(ctx context.Context) error {
 	if err := s.dev.Connect(ctx); err != nil {
 		return err
@@ -146,78 +133,74 @@ func (s *story) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.say("device", "is connected, and got its twin: %v", doc)
-	return s.expect(ctx, twin.CauseStart, "800")
+	s.say("device", "is online, and got its twin: %v", doc)
+	return s.expect(ctx, "800", twin.CauseStart)
 }
 
-// obey: the hub tells of a change at once, while the line is up.
 func (s *story) obey(ctx context.Context) error {
 	if err := s.desire("1200", "while the device is online"); err != nil {
 		return err
 	}
-	return s.expect(ctx, twin.CausePatch, "1200")
+	return s.expect(ctx, "1200", twin.CausePatch)
 }
 
-// report: it returns when the hub has it.
 func (s *story) report(ctx context.Context) error {
 	version, err := s.dev.UpdateReported(ctx, twin.Set("climate.temperature", 21.5))
 	if err != nil {
 		return err
 	}
-	s.say("device", "reported climate.temperature = 21.5; the hub has it, as reported version %d", version)
+	s.say("device", "reported climate.temperature = 21.5; the hub has it (reported version %d)", version)
 	return nil
 }
 
-// loseLine breaks the line; life goes on at both of its ends.
 func (s *story) loseLine(ctx context.Context) error {
-	s.hub.SetLine(id, false)
-	s.say("hub", "-- the line is cut --")
+	s.hub.SetLine(name, false)
+	s.say("hub", "the line is cut")
 	state, err := s.reach(ctx, device.Waiting)
 	if err != nil {
 		return err
 	}
-	s.say("device", "noticed: %v", state.Err)
+	s.say("device", "notices: %v", state.Err)
 	if err := s.desire("1500", "which the device cannot hear"); err != nil {
 		return err
 	}
-	// ReportLater returns at once: the client wants it, and sees to the rest.
+	// ReportLater returns at once; the client sees to the rest.
 	if err := s.dev.ReportLater(ctx, twin.Set("battery", 87)); err != nil {
 		return err
 	}
-	s.say("device", "reports battery = 87, for later")
+	s.say("device", "reports battery = 87, which the hub cannot hear")
 	return nil
 }
 
-// catchUp: the program does nothing for it.
+// catchUp mends the line. The device's program does nothing about it.
 func (s *story) catchUp(ctx context.Context) error {
-	s.hub.SetLine(id, true)
-	s.say("hub", "-- the line is up again --")
+	s.hub.SetLine(name, true)
+	s.say("hub", "the line is mended")
 	if _, err := s.reach(ctx, device.Online); err != nil {
 		return err
 	}
-	s.say("device", "is connected again, by itself")
-	if err := s.expect(ctx, twin.CauseReconnect, "1500"); err != nil {
+	s.say("device", "is online again")
+	if err := s.expect(ctx, "1500", twin.CauseReconnect); err != nil {
 		return err
 	}
-	if _, err := s.hub.WaitReported(ctx, id, "battery", "87"); err != nil {
+	if _, err := s.hub.WaitReported(ctx, name, "battery", "87"); err != nil {
 		return err
 	}
-	s.say("hub", "has battery = 87, too")
+	s.say("hub", "has the report: battery = 87")
 	return nil
 }
 
-// desire is the back end's side: it sets the speed that the fan is to have.
+// desire is the back end, which sets how fast the fan is to turn.
 func (s *story) desire(rpm, when string) error {
-	version, err := s.hub.SetDesired(id, `{"fan":{"rpm":`+rpm+`}}`)
-	if err != nil {
-		return fmt.Errorf("desire fan.rpm = %s: %w", rpm, err)
+	version, err := s.hub.SetDesired(name, `{"fan":{"rpm":`+rpm+`}}`)
+	if err == nil {
+		s.say("hub", "desires fan.rpm = %s, %s (desired version %d)", rpm, when, version)
 	}
-	s.say("hub", "desires fan.rpm = %s, %s (desired version %d)", rpm, when, version)
-	return nil
+	return err
 }
 
-// expect waits until the listener hears the speed, and the hub the answer.
-func (s *story) expect(ctx context.Context, cause twin.Cause, rpm string) error {
+// expect waits until the listener hears a speed, and the hub the answer.
+func (s *story) expect(ctx context.Context, rpm string, cause twin.Cause) error {
 	var c twin.Change
 	select {
 	case c = <-s.heard:
@@ -225,13 +208,13 @@ func (s *story) expect(ctx context.Context, cause twin.Cause, rpm string) error 
 		return fmt.Errorf("the listener did not hear fan.rpm = %s: %w", rpm, ctx.Err())
 	}
 	if c.Value.String() != rpm || c.Cause != cause {
-		return fmt.Errorf("the listener heard fan.rpm = %v, cause %v; expected %s, %v", c.Value, c.Cause, rpm, cause)
+		return fmt.Errorf("the listener heard fan.rpm = %v, cause %v; want %s, %v", c.Value, c.Cause, rpm, cause)
 	}
-	s.say("device", "heard fan.rpm = %v (desired version %d, cause %q) and obeys", c.Value, c.Version, c.Cause)
-	// value, ac (code), av (version): an acknowledgement as IoT Plug and Play
-	// wants it, so that the back end knows which of its wishes was obeyed.
-	ack := fmt.Sprintf(`{"ac":200,"av":%d,"value":%s}`, c.Version, rpm)
-	if _, err := s.hub.WaitReported(ctx, id, "fan.rpm", ack); err != nil {
+	s.say("device", "hears fan.rpm = %v (desired version %d, cause %q) and obeys", c.Value, c.Version, c.Cause)
+	// An acknowledgement as IoT Plug and Play wants it: value, ac (a code as
+	// in HTTP) and av (which desired version it answers).
+	ack := fmt.Sprintf(`{"value":%s,"ac":200,"av":%d}`, rpm, c.Version)
+	if _, err := s.hub.WaitReported(ctx, name, "fan.rpm", ack); err != nil {
 		return fmt.Errorf("the hub did not see the acknowledgement: %w", err)
 	}
 	s.say("hub", "sees it acknowledged: reported fan.rpm = %s", ack)
@@ -242,9 +225,9 @@ func (s *story) expect(ctx context.Context, cause twin.Cause, rpm string) error 
 func (s *story) reach(ctx context.Context, phase device.Phase) (device.State, error) {
 	for {
 		select {
-		case state := <-s.states:
-			if state.Phase == phase {
-				return state, nil
+		case now := <-s.states:
+			if now.Phase == phase {
+				return now, nil
 			}
 		case <-ctx.Done():
 			return device.State{}, fmt.Errorf("the client is %v, not %v: %w", s.dev.State().Phase, phase, ctx.Err())
@@ -252,7 +235,7 @@ func (s *story) reach(ctx context.Context, phase device.Phase) (device.State, er
 	}
 }
 
-// say tells one line of the story.
+// say tells one line of the story: when, who, what.
 func (s *story) say(who, format string, args ...any) {
-	fmt.Fprintf(s.out, "%6.3f s  %-6s  %s\n", time.Since(s.begun).Seconds(), who, fmt.Sprintf(format, args...))
+	fmt.Fprintf(s.out, "%7.3f s  %-6s  %s\n", time.Since(s.begun).Seconds(), who, fmt.Sprintf(format, args...))
 }

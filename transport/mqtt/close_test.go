@@ -2,6 +2,7 @@ package mqtt_test
 
 import (
 	"context"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -43,20 +44,51 @@ func testCloseUnderWay(t *testing.T) {
 // Receive under way must not take that for a loss.
 func TestCloseIsPolite(t *testing.T) { synctest.Test(t, testCloseIsPolite) }
 func testCloseIsPolite(t *testing.T) {
-	c, p := connect(t, login(keepAlive))
+	c, _ := connectOn(t, func(stream net.Conn, hub *peer) net.Conn {
+		return &hooked{stream, func(b []byte) {
+			if string(b) == "\xe0\x00" {
+				hub.Close()
+				synctest.Wait() // until Receive has seen it
+			}
+		}}
+	})
 	failed := make(chan error, 1)
 	go func() { _, err := c.Receive(t.Context()); failed <- err }()
-	go func() {
-		p.wantBytes("the device says goodbye", "\xe0\x00")
-		p.Close()
-	}()
+	synctest.Wait()
 	start := time.Now()
 	wantError(t, "Close", c.Close(), nil)
 	wantElapsed(t, "Close took", start, 0)
-	err := <-failed
-	wantError(t, "Receive", err, transport.ErrClosed)
-	if err != transport.ErrClosed {
+	if err := <-failed; err != transport.ErrClosed {
 		t.Errorf("Receive: got %q; want nothing but %q", err, transport.ErrClosed)
+	}
+}
+
+// TestCloseWaits holds the keeper up in a write that not even closing the
+// stream ends: no Close may return before it.
+func TestCloseWaits(t *testing.T) { synctest.Test(t, testCloseWaits) }
+func testCloseWaits(t *testing.T) {
+	release := make(chan struct{})
+	c, _ := connectOn(t, func(stream net.Conn, _ *peer) net.Conn {
+		return &hooked{stream, func(b []byte) {
+			if string(b) == ping {
+				<-release
+			}
+		}}
+	})
+	<-time.After(keepAlive)
+	synctest.Wait() // until the keeper writes
+	closed := make(chan error, 2)
+	for range cap(closed) {
+		go func() { closed <- c.Close() }()
+	}
+	select {
+	case <-closed:
+		t.Fatal("Close returned while the keeper still runs")
+	case <-time.After(time.Minute):
+	}
+	close(release)
+	for range cap(closed) {
+		wantError(t, "Close", <-closed, nil)
 	}
 }
 
@@ -137,6 +169,18 @@ func testSendContextUnderWay(t *testing.T) {
 	wantError(t, "Send", <-sent, nil)
 	c.Close()
 	<-done
+}
+
+// TestOpenNotSent gives up an Open before it is sent: its packet id stands for
+// nothing then.
+func TestOpenNotSent(t *testing.T) { synctest.Test(t, testOpenNotSent) }
+func testOpenNotSent(t *testing.T) {
+	c, p := connect(t, login(keepAlive))
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	wantError(t, "Send", c.Send(ended, openResponses), context.Canceled)
+	p.say("\x90\x03\x00\x01\x01" + publish(desired, "{}"))
+	wantFrame(t, "nothing was accepted", c, change(0, "{}"))
 }
 
 // TestUnsendable refuses before the first byte, and the connection lives on.

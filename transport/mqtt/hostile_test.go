@@ -18,21 +18,28 @@ import (
 // canned is a hub that accepts the login, says what it has to say, and ends. It
 // takes whatever it is sent.
 type canned struct {
-	says   io.Reader
-	closed chan struct{}
+	says    io.Reader
+	closed  chan struct{}
+	writeBy time.Time
 }
 
 func newCanned(says string) *canned {
-	return &canned{io.MultiReader(strings.NewReader("\x20\x02\x00\x00"), strings.NewReader(says)), make(chan struct{})}
+	return &canned{
+		says:   io.MultiReader(strings.NewReader("\x20\x02\x00\x00"), strings.NewReader(says)),
+		closed: make(chan struct{}),
+	}
 }
 
-func (c *canned) Read(b []byte) (int, error)       { return c.says.Read(b) }
-func (c *canned) Write(b []byte) (int, error)      { return len(b), nil }
-func (c *canned) LocalAddr() net.Addr              { return nil }
-func (c *canned) RemoteAddr() net.Addr             { return nil }
-func (c *canned) SetDeadline(time.Time) error      { return nil }
-func (c *canned) SetReadDeadline(time.Time) error  { return nil }
-func (c *canned) SetWriteDeadline(time.Time) error { return nil }
+func (c *canned) Read(b []byte) (int, error)      { return c.says.Read(b) }
+func (c *canned) Write(b []byte) (int, error)     { return len(b), nil }
+func (c *canned) LocalAddr() net.Addr             { return nil }
+func (c *canned) RemoteAddr() net.Addr            { return nil }
+func (c *canned) SetDeadline(time.Time) error     { return nil }
+func (c *canned) SetReadDeadline(time.Time) error { return nil }
+func (c *canned) SetWriteDeadline(by time.Time) error {
+	c.writeBy = by
+	return nil
+}
 func (c *canned) Close() error {
 	select {
 	case <-c.closed:
@@ -72,6 +79,22 @@ func hearOut(t *testing.T, says string) (frames int, err error) {
 		if frames > len(says) || f.Kind < transport.Accepted || f.Kind == transport.Request {
 			t.Fatalf("hub says %q: frame %d is %+v", says, frames, f)
 		}
+	}
+}
+
+// TestWriteDeadlineIsTakenBack: TLS writes on its own while it reads, and would
+// be broken for good by a deadline of the past.
+func TestWriteDeadlineIsTakenBack(t *testing.T) {
+	stream := newCanned("")
+	d := mqtt.Dialer{Stream: func(context.Context, transport.Target) (net.Conn, error) { return stream, nil }}
+	c, err := d.Dial(t.Context(), login(time.Minute))
+	wantError(t, "Dial", err, nil)
+	defer c.Close()
+	for range 2 {
+		if !stream.writeBy.IsZero() {
+			t.Fatalf("after a write its deadline stands: %v", stream.writeBy)
+		}
+		send(t, c, get("1"))
 	}
 }
 

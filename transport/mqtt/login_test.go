@@ -224,6 +224,10 @@ func TestDialHonoursContext(t *testing.T) {
 			<-ctx.Done()
 			return nil, nil, ctx.Err()
 		}},
+		{"while the stream opens, with an error of its own", func(ctx context.Context) (net.Conn, net.Conn, error) {
+			<-ctx.Done()
+			return nil, nil, errors.New("no carrier")
+		}},
 		{"while CONNECT leaves", func(context.Context) (net.Conn, net.Conn, error) {
 			client, server := memconn.Pipe("device", "hub")
 			_, err := client.Write(make([]byte, 64<<10)) // fills the buffer

@@ -28,14 +28,18 @@ type peer struct {
 func dial(ctx context.Context, t *testing.T, login transport.Login) (*peer, <-chan dialed) {
 	t.Helper()
 	client, server := memconn.Pipe("device", "hub")
+	t.Cleanup(func() { server.Close() })
+	return &peer{t, server}, dialOn(ctx, client, login)
+}
+
+func dialOn(ctx context.Context, stream net.Conn, login transport.Login) <-chan dialed {
 	done := make(chan dialed, 1)
 	go func() {
-		d := mqtt.Dialer{Stream: func(context.Context, transport.Target) (net.Conn, error) { return client, nil }}
+		d := mqtt.Dialer{Stream: func(context.Context, transport.Target) (net.Conn, error) { return stream, nil }}
 		conn, err := d.Dial(ctx, login)
 		done <- dialed{conn, err}
 	}()
-	t.Cleanup(func() { server.Close() })
-	return &peer{t, server}, done
+	return done
 }
 
 type dialed struct {
@@ -47,14 +51,41 @@ type dialed struct {
 func connect(t *testing.T, login transport.Login) (transport.Conn, *peer) {
 	t.Helper()
 	p, done := dial(t.Context(), t, login)
+	return p.accept(done), p
+}
+
+// connectOn is connect with something put around the device's stream.
+func connectOn(t *testing.T, around func(net.Conn, *peer) net.Conn) (transport.Conn, *peer) {
+	t.Helper()
+	client, server := memconn.Pipe("device", "hub")
+	t.Cleanup(func() { server.Close() })
+	p := &peer{t, server}
+	return p.accept(dialOn(t.Context(), around(client, p), login(keepAlive))), p
+}
+
+// accept accepts a login.
+func (p *peer) accept(done <-chan dialed) transport.Conn {
+	p.t.Helper()
 	p.wantPacket("the device logs in", 0x10)
 	p.say("\x20\x02\x00\x00")
 	d := <-done
 	if d.err != nil {
-		t.Fatalf("Dial: %v", d.err)
+		p.t.Fatalf("Dial: %v", d.err)
 	}
-	t.Cleanup(func() { d.conn.Close() })
-	return d.conn, p
+	p.t.Cleanup(func() { d.conn.Close() })
+	return d.conn
+}
+
+// A hooked stream tells what has been written.
+type hooked struct {
+	net.Conn
+	wrote func([]byte)
+}
+
+func (h *hooked) Write(b []byte) (int, error) {
+	n, err := h.Conn.Write(b)
+	h.wrote(b[:n])
+	return n, err
 }
 
 // login is the plainest one, with a keep-alive.

@@ -172,6 +172,40 @@ func testBusyLine(t *testing.T) {
 	}
 }
 
+// TestTalkingOnly has a device that talks steadily to a hub that has nothing to
+// say: the line must be asked for signs of life all the same, and so live.
+func TestTalkingOnly(t *testing.T) { synctest.Test(t, testTalkingOnly) }
+func testTalkingOnly(t *testing.T) {
+	c, p := connect(t, login(keepAlive))
+	pings := make(chan int, 1)
+	go func() {
+		n := 0
+		for b := make([]byte, 64); ; {
+			m, err := p.Read(b) // each packet comes alone: the pipe is read at once
+			if err != nil {
+				break
+			}
+			if string(b[:m]) == ping {
+				n++
+				p.Write([]byte(pong))
+			}
+		}
+		pings <- n
+	}()
+	received := make(chan error, 1)
+	go func() { _, err := c.Receive(t.Context()); received <- err }()
+	<-time.After(time.Second / 2) // so that no packet coincides with a ping
+	for range 599 {
+		send(t, c, get("1"))
+		<-time.After(time.Second)
+	}
+	c.Close()
+	wantError(t, "Receive", <-received, transport.ErrClosed)
+	if got := <-pings; got != 9 {
+		t.Errorf("got %d pings in 10 min less a second; want one each %v", got, keepAlive)
+	}
+}
+
 // TestListeningOnly has a device that only listens: the hub must hear of it.
 func TestListeningOnly(t *testing.T) { synctest.Test(t, testListeningOnly) }
 func testListeningOnly(t *testing.T) {

@@ -1,0 +1,148 @@
+package hubtest
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+// FuzzFront feeds a hub arbitrary bytes, before and after a good login: it
+// answers or closes, does not panic, and is well for the next.
+func FuzzFront(f *testing.F) {
+	join := func(lines ...string) (b []byte) {
+		for _, l := range lines {
+			b = append(b, packetBytes(f, l)...)
+		}
+		return b
+	}
+	f.Add(true, join("SUBSCRIBE 1 [$iothub/twin/res/# Q1, $iothub/twin/PATCH/properties/desired/# Q0]",
+		"PUBLISH Q0 $iothub/twin/GET/?$rid=1", `PUBLISH Q1 9 $iothub/twin/PATCH/properties/reported/?$rid=2&$version=1 {"a":{"b":[1,null]}}`, "DISCONNECT"))
+	f.Add(true, join("UNSUBSCRIBE 3 [$iothub/twin/res/#]", "PINGREQ", "PUBLISH Q0 devices/dev1/messages/events/a=b x"))
+	f.Add(true, join("PUBLISH Q2 1 $iothub/twin/GET/?$rid=1"))
+	f.Add(false, connectPacket{name: "MQTT", level: 4, id: "dev1", user: DefaultHost + "/dev1/?api-version=2021-04-12", password: sasOne}.bytes())
+	f.Add(false, connectPacket{name: "MQIsdp", level: 3, id: "dev1", user: "-", password: "-", will: "x"}.bytes())
+	f.Add(true, []byte{0x30, 0xff, 0xff, 0xff, 0x7f, 0})
+	f.Fuzz(func(t *testing.T, loggedIn bool, data []byte) {
+		h := New(t, &Options{Logger: slog.New(slog.DiscardHandler)})
+		d := addDevice(t, h, "dev1")
+		var c *raw
+		if loggedIn {
+			c = login(t, h, d)
+		} else {
+			c = open(t, h)
+		}
+		_ = c.conn.SetWriteDeadline(time.Now().Add(time.Second))
+		_, _ = c.conn.Write(data) // the hub may have closed
+		_ = c.conn.Close()
+		login(t, h, d).play(ping)
+		tw := twinOf(t, h, "dev1")
+		if _, err := parseObject(tw.Reported.JSON); err != nil {
+			t.Errorf("reported: got %s, which is no JSON: %v", tw.Reported.JSON, err)
+		}
+	})
+}
+
+// FuzzUserName: what is understood is a part of what was said.
+func FuzzUserName(f *testing.F) {
+	for _, s := range []string{
+		DefaultHost + "/dev1/?api-version=2021-04-12&DeviceClientType=a%2Fb&model-id=dtmi:com:x;1",
+		DefaultHost + "/dev1/mod/api-version=2020-09-30", DefaultHost + "/dev1/", "//?", "h/d/?%=%&=&&%zz", "h/?/?",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		u, err := parseUserName(s)
+		if err != nil {
+			return
+		}
+		if u.host == "" || u.id == "" || strings.Contains(u.host, "/") || strings.Count(u.id, "/") > 1 || !strings.HasPrefix(s, u.host+"/"+u.id) {
+			t.Errorf("%q: got %+v", s, u)
+		}
+	})
+}
+
+// FuzzToken: nothing but the good token, in one of its spellings, passes.
+func FuzzToken(f *testing.F) {
+	for _, s := range []string{
+		sasOne, "SharedAccessSignature sr=myhub.azure-devices.net/devices/dev1&sig=P%2Bl9Zef3ZWtMiEFpFuZ3oLc9LG7epfhOGvcDcTZS2aY%3D&se=1767225600&skn=",
+		"SharedAccessSignature sr=%&sig=%zz&se=1&skn=device", "SharedAccessSignature ", "SharedAccessSignature sr=a&sr=a&sig=a&se=1",
+	} {
+		f.Add(s)
+	}
+	keys, err := completeKeys(keyOne, "")
+	if err != nil {
+		f.Fatalf("keys: %v", err)
+	}
+	who := &identity{id: "dev1", device: "dev1", keys: keys}
+	h, err := Start(&Options{Host: hostOne})
+	if err != nil {
+		f.Fatalf("Start: %v", err)
+	}
+	f.Cleanup(func() { _ = h.Close() })
+	f.Fuzz(func(t *testing.T, s string) {
+		h.mu.Lock()
+		end, err := h.authorize(who, s, time.Unix(dayOne, 0))
+		h.mu.Unlock()
+		if err != nil {
+			return
+		}
+		// Only the two signed resources are known; a forged one would be news.
+		good := strings.Contains(s, "sr=myhub.azure-devices.net%2Fdevices%2Fdev1") || strings.Contains(s, "sr=myhub.azure-devices.net/devices/dev1")
+		if !good || end.Unix() != 1767225600 {
+			t.Errorf("accepted %q until %v", s, end)
+		}
+	})
+}
+
+// FuzzPatch: what passes the rules merges into a document that passes them
+// too, whole, within the limit, and with what the merge laws ask.
+func FuzzPatch(f *testing.F) {
+	for _, s := range []string{
+		`{"a":1,"b":{"c":[1,{"d":"e"}],"f":null},"":true}`, `{"a":{"b":null}}`, `{"a.b":1}`, `{"n":-4503599627370496,"f":1.10,"g":1e-400}`,
+		`{"a":1,"a":{"b":2}}`, `[`, `{"\ud800":"\u0000"}`, `{"温度":21.5}`,
+	} {
+		f.Add([]byte(s), []byte(`{"a":{"x":1},"z":[]}`))
+	}
+	f.Fuzz(func(t *testing.T, patchText, docText []byte) {
+		var o Options
+		doc, f1 := o.parsePatch(docText, false)
+		patch, f2 := o.parsePatch(patchText, true)
+		if f1 != nil || f2 != nil {
+			return
+		}
+		merged := merge(doc, patch, MergeRFC7396)
+		text := appendJSON(nil, merged)
+		if !utf8.Valid(text) {
+			t.Errorf("merged: got %q, which is not UTF-8", text)
+		}
+		again, f3 := o.parsePatch(text, false)
+		if f3 != nil || !equal(again, merged) || size(again) != size(merged) {
+			t.Errorf("%s and %s: got %s, which reads back as %v (%v)", docText, patchText, text, again, f3)
+		}
+		if twice := merge(merged, patch, MergeRFC7396); !equal(twice, merged) {
+			t.Errorf("merging %s twice: got %v, want %v", patchText, twice, merged)
+		}
+		if told := merge(doc, replacement(doc, merged), MergeRFC7396); !equal(told, merged) {
+			t.Errorf("a client told of the replacement: got %v, want %v", told, merged)
+		}
+	})
+}
+
+// BenchmarkPatch is one reported patch, there and back, in memory.
+func BenchmarkPatch(b *testing.B) {
+	h := New(b, &Options{Logger: slog.New(slog.DiscardHandler)})
+	d, err := h.AddDevice("dev1")
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := login(b, h, d)
+	c.play(subscribed)
+	patch := packetBytes(b, `PUBLISH Q0 $iothub/twin/PATCH/properties/reported/?$rid=p {"climate":{"temperature":21.5}}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		c.send(patch)
+		c.receive()
+	}
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/devicetwin/devicetwin-go/device"
+	"github.com/devicetwin/devicetwin-go/twin"
+)
+
+// run makes the client, has the command use it, and waits for its end.
+func (t *tool) run(ctx context.Context, stdout, stderr io.Writer) error {
+	opts := &device.Options{OnState: reporter(stderr)}
+	if t.verbose {
+		opts.OnState = nil // the logger tells it
+		opts.Logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	dev := device.New(t.id, t.cred, t.dialer, opts)
+	out := json.NewEncoder(stdout)
+	out.SetEscapeHTML(false) // "<" in a twin stays "<"
+
+	var err error
+	if t.command == "watch" {
+		err = t.watch(ctx, dev, out)
+	} else {
+		err = t.once(ctx, dev, out)
+	}
+	// Close says goodbye to the hub and waits; what it could tell, Connect told.
+	if closing := dev.Close(); err == nil {
+		err = closing
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.command, err)
+	}
+	return nil
+}
+
+// reporter tells a person why nothing happens. What ended a connection is told
+// when the next one is tried: what is not tried again is the command's error.
+func reporter(stderr io.Writer) func(device.State) {
+	down := false
+	return func(s device.State) {
+		switch {
+		case s.Phase == device.Connecting && s.Err != nil:
+			fmt.Fprintf(stderr, "twin: offline, trying again: %v\n", s.Err)
+			down = true
+		case s.Phase == device.Online && down:
+			fmt.Fprintln(stderr, "twin: online")
+			down = false
+		}
+	}
+}
+
+// once is get or report: one question, one answer, within the time-out.
+func (t *tool) once(ctx context.Context, dev *device.Client, out *json.Encoder) error {
+	late := fmt.Errorf("not done within %v (-timeout): %w", t.timeout, context.DeadlineExceeded)
+	ctx, cancel := context.WithTimeoutCause(ctx, t.timeout, late)
+	defer cancel()
+	if err := dev.Connect(ctx); err != nil {
+		return err
+	}
+	if t.command == "get" {
+		doc, err := dev.GetTwin(ctx)
+		if err != nil {
+			return err
+		}
+		return emit(out, doc)
+	}
+	version, err := dev.UpdateReported(ctx, t.patch)
+	if errors.Is(err, device.ErrStillWanted) {
+		// Wanted it is, but this process ends now.
+		return fmt.Errorf("the hub did not confirm the patch; it may have it or not, which get tells: %w", context.Cause(ctx))
+	}
+	if err != nil {
+		return err
+	}
+	return emit(out, struct {
+		Version int64 `json:"version"`
+	}{version})
+}
+
+// A line is what watch prints of a change.
+type line struct {
+	Path    string     `json:"path"`
+	Version int64      `json:"version"`
+	Cause   string     `json:"cause"`
+	Value   twin.Value `json:"value"` // numbers keep their text
+	Removed []string   `json:"removed"`
+}
+
+// watch prints changes until ctx ends, which is no error.
+func (t *tool) watch(ctx context.Context, dev *device.Client, out *json.Encoder) error {
+	run, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	_, err := dev.OnDesired(t.path, func(_ context.Context, c twin.Change) error {
+		err := emit(out, line{c.Path, c.Version, c.Cause.String(), c.Value, append([]string{}, c.Removed()...)})
+		if err != nil {
+			stop(err) // nobody listens any more
+		}
+		return err
+	})
+	if err != nil {
+		return usagef("no property can stand at this path; it is at most 64 keys with dots between, such as fan.rpm")
+	}
+	// Connect tells what waiting will not mend; Run waits.
+	if err := dev.Connect(run); err != nil && run.Err() == nil {
+		return err
+	}
+	if err := dev.Run(run); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return context.Cause(run)
+}
+
+// emit writes one document as one line.
+func emit(out *json.Encoder, v any) error {
+	if err := out.Encode(v); err != nil {
+		return fmt.Errorf("write the result: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestGet(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.setDesired(`{"gain":1.10,"big":4503599627370495,"text":"<a&b>"}`)
+	code, stdout, stderr := d.run(d.ctx, "get")
+	want := `{"desired":{"big":4503599627370495,"gain":1.10,"text":"<a&b>","$version":2},"reported":{"$version":1}}` + "\n"
+	if code != exitDone || stdout != want || stderr != "" {
+		t.Errorf("got status %d, stdout\n%sstderr %q; want 0 and\n%s", code, stdout, stderr, want)
+	}
+	d.wantGoodbye()
+}
+
+func TestConnectionStringAsFlag(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	words := []string{"-c", d.dev.ConnectionString, "get"}
+	d.dev.ConnectionString = "" // and so not in the environment
+	if code, stdout, stderr := d.run(d.ctx, words...); code != exitDone {
+		t.Errorf("got status %d, stdout %q, stderr %q; want 0", code, stdout, stderr)
+	}
+}
+
+func TestReport(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	for _, tt := range []struct{ patch, stdout, reported string }{
+		{`{"fan":{"rpm":1150,"gain":1.10}}`, `{"version":2}`, `{"fan":{"gain":1.10,"rpm":1150}}`},
+		{`{"fan":{"rpm":null},"ok":true}`, `{"version":3}`, `{"fan":{"gain":1.10},"ok":true}`},
+		{`{"ok":true}`, `{"version":4}`, `{"fan":{"gain":1.10},"ok":true}`}, // said again, it is sent again
+		{`{}`, `{"version":5}`, `{"fan":{"gain":1.10},"ok":true}`},
+	} {
+		code, stdout, stderr := d.run(d.ctx, "report", tt.patch)
+		if code != exitDone || stdout != tt.stdout+"\n" || stderr != "" {
+			t.Errorf("report %s: got status %d, stdout %q, stderr %q; want 0 and %s", tt.patch, code, stdout, stderr, tt.stdout)
+		}
+		tw, err := d.hub.Twin("dev1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(tw.Reported.JSON); got != tt.reported {
+			t.Errorf("report %s: the hub has %s, want %s", tt.patch, got, tt.reported)
+		}
+	}
+}
+
+func TestWatchOnePath(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	p := d.start("watch", "fan")
+	p.want("nothing is there yet", `{"path":"fan","version":1,"cause":"start","value":null,"removed":[]}`)
+	d.setDesired(`{"fan":{"rpm":1200,"gain":1.10}}`)
+	p.want("a change", `{"path":"fan","version":2,"cause":"patch","value":{"gain":1.10,"rpm":1200},"removed":[]}`)
+	d.setDesired(`{"fan":{"gain":null}}`)
+	p.want("a removal below", `{"path":"fan","version":3,"cause":"patch","value":{"rpm":1200},"removed":["fan.gain"]}`)
+	d.setDesired(`{"pump":1}`) // is no business of this watch
+	d.setDesired(`{"fan":null}`)
+	p.want("the removal of it all", `{"path":"fan","version":5,"cause":"patch","value":null,"removed":["fan"]}`)
+
+	d.hub.SetLine("dev1", false)
+	d.setDesired(`{"fan":{"rpm":1}}`)
+	d.setDesired(`{"fan":{"rpm":2},"pump":null}`)
+	d.hub.SetLine("dev1", true)
+	p.want("what changed while the line was down", `{"path":"fan","version":7,"cause":"reconnect","value":{"rpm":2},"removed":[]}`)
+
+	if code := p.end(); code != exitDone {
+		t.Errorf("interrupted: got status %d, want 0", code)
+	}
+	stderr := p.stderr.String()
+	if !strings.HasPrefix(stderr, "twin: offline, trying again: connection lost") || !strings.HasSuffix(stderr, "\ntwin: online\n") {
+		t.Errorf("the lost line was told as %q; want that it was lost, and that it is back", stderr)
+	}
+	d.wantGoodbye()
+}
+
+func TestWatchAll(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.setDesired(`{"a":{"b":1,"c":2}}`)
+	p := d.start("watch")
+	p.want("the start", `{"path":"","version":2,"cause":"start","value":{"a":{"b":1,"c":2}},"removed":[]}`)
+	d.hub.SetLine("dev1", false)
+	d.setDesired(`{"a":{"b":null},"d":["<"]}`)
+	d.hub.SetLine("dev1", true)
+	p.want("a removal while the line was down", `{"path":"","version":3,"cause":"reconnect","value":{"a":{"c":2},"d":["<"]},"removed":["a.b"]}`)
+	if code := p.end(); code != exitDone {
+		t.Errorf("interrupted: got status %d, want 0", code)
+	}
+}
+
+// TestWatchWaitsForTheLine: it is no failure of watch that the line is down
+// when it starts, and Ctrl-C ends the waiting.
+func TestWatchWaitsForTheLine(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.hub.SetLine("", false)
+	p := d.start("watch", "fan.rpm")
+	select {
+	case <-p.spoke:
+	case <-d.ctx.Done():
+		t.Fatal("nothing was told of the line")
+	}
+	d.hub.SetLine("", true)
+	p.want("the start", `{"path":"fan.rpm","version":1,"cause":"start","value":null,"removed":[]}`)
+	d.hub.SetLine("", false)
+	if code := p.end(); code != exitDone {
+		t.Errorf("interrupted while the line is down: got status %d, want 0", code)
+	}
+	if got, want := p.stderr.String(), "twin: offline, trying again: connect as dev1@"; !strings.HasPrefix(got, want) {
+		t.Errorf("the dead line was told as %q; want %q", got, want)
+	}
+}
+
+func TestVerbose(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	code, stdout, stderr := d.run(d.ctx, "-v", "report", `{"a":1}`)
+	if code != exitDone || stdout != `{"version":2}`+"\n" || !strings.Contains(stderr, "phase=online") {
+		t.Errorf("got status %d, stdout %q, stderr %q; want 0, the version, and a log on stderr", code, stdout, stderr)
+	}
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/device/hubtest"
+)
+
+// TestFailures holds each failure's exit status, and that nothing stands on
+// stdout then.
+func TestFailures(t *testing.T) {
+	lost := func(d *desk, match func(hubtest.Message) bool, do hubtest.Action) context.Context {
+		ctx := newLapse(d.ctx)
+		d.hub.Intercept(func(m hubtest.Message) bool {
+			hit := match(m)
+			if hit {
+				ctx.pass()
+			}
+			return hit
+		}, do)
+		return ctx
+	}
+	tests := []struct {
+		desc  string
+		words []string
+		// prepare spoils something, and may give the context to run with.
+		prepare func(d *desk) context.Context
+		code    int
+		says    string
+	}{
+		{"the hub's CA is not among the trusted", []string{"get"}, func(d *desk) context.Context {
+			d.flags[1] = writeCA(d.T, hubtest.New(d.T, nil))
+			return nil
+		}, exitFailed, "that issuer is not trusted here"},
+		{"interrupted while the hub is silent", []string{"report", `{"a":1}`}, func(d *desk) context.Context {
+			ctx, cancel := context.WithCancel(d.ctx)
+			d.hub.Intercept(func(m hubtest.Message) bool {
+				hit := hubtest.FromDevice("dev1", hubtest.PatchReported)(m)
+				if hit {
+					cancel()
+				}
+				return hit
+			}, hubtest.Drop())
+			return ctx
+		}, exitFailed, "may have it or not"},
+		{"a device id that MQTT cannot carry", []string{"get"}, func(d *desk) context.Context {
+			d.dev.ConnectionString = strings.Replace(d.dev.ConnectionString, "dev1", "dev+1", 1)
+			return nil
+		}, exitUsage, "rename the device"},
+
+		{"the device is disabled", []string{"get"}, func(d *desk) context.Context {
+			if err := d.hub.SetEnabled("dev1", false); err != nil {
+				d.Fatal(err)
+			}
+			return nil
+		}, exitUnauthorized, "not disabled"},
+		{"the key was replaced", []string{"report", `{"a":1}`}, func(d *desk) context.Context {
+			if _, err := d.hub.SetKeys("dev1", "", ""); err != nil {
+				d.Fatal(err)
+			}
+			return nil
+		}, exitUnauthorized, "check the key"},
+		{"the device is unknown", []string{"watch"}, func(d *desk) context.Context {
+			if err := d.hub.RemoveDevice("dev1"); err != nil {
+				d.Fatal(err)
+			}
+			return nil
+		}, exitUnauthorized, "exists"},
+
+		{"the token given has ended", []string{"get"}, func(d *desk) context.Context {
+			key, err := auth.ParseKey(d.dev.PrimaryKey)
+			if err != nil {
+				d.Fatal(err)
+			}
+			token, err := auth.SignToken(d.ctx, key, d.dev.Identity.Audience(), "", time.Now().Add(-time.Hour))
+			if err != nil {
+				d.Fatal(err)
+			}
+			d.dev.ConnectionString = "HostName=" + d.hub.Host() + ";DeviceId=dev1;SharedAccessSignature=" + token.Reveal()
+			return nil
+		}, exitUnauthorized, "expired"},
+
+		{"the hub rejects the patch", []string{"report", `{"a":1}`}, func(d *desk) context.Context {
+			d.hub.Intercept(hubtest.FromDevice("dev1", hubtest.PatchReported), hubtest.Fail(400004))
+			return nil
+		}, exitRefused, "400004"},
+		{"the section would grow too large", []string{"report", `{"b":` + texts(2) + `}`}, func(d *desk) context.Context {
+			if code, _, stderr := d.run(d.ctx, "report", `{"a":`+texts(7)+`}`); code != exitDone {
+				d.Fatalf("got status %d: %s", code, stderr)
+			}
+			return nil
+		}, exitRefused, "section size"},
+
+		{"the line is down", []string{"-timeout", "100ms", "get"}, func(d *desk) context.Context {
+			d.hub.SetLine("", false)
+			return nil
+		}, exitTimeout, "not done within 100ms (-timeout)"},
+		{"the hub does not answer a GET", []string{"get"}, func(d *desk) context.Context {
+			return lost(d, hubtest.FromDevice("dev1", hubtest.GetTwin), hubtest.Drop())
+		}, exitTimeout, "deadline exceeded"},
+		{"the hub does not answer a report", []string{"report", `{"a":1}`}, func(d *desk) context.Context {
+			return lost(d, hubtest.FromHub("dev1", hubtest.PatchReported), hubtest.Drop())
+		}, exitTimeout, "may have it or not"},
+		{"the hub throttles", []string{"report", `{"a":1}`}, func(d *desk) context.Context {
+			return lost(d, hubtest.FromDevice("dev1", hubtest.PatchReported), hubtest.Fail(429001).Times(-1))
+		}, exitTimeout, "may have it or not"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.desc, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t)
+			ctx := d.ctx
+			if tt.prepare != nil {
+				if c := tt.prepare(d); c != nil {
+					ctx = c
+				}
+			}
+			code, stdout, stderr := d.run(ctx, tt.words...)
+			if code != tt.code || stdout != "" || !strings.Contains(stderr, tt.says) || !strings.HasPrefix(stderr, "twin: ") {
+				t.Errorf("got status %d, stdout %q, stderr %q; want %d, nothing, and %q", code, stdout, stderr, tt.code, tt.says)
+			}
+		})
+	}
+}
+
+// texts is an array of n strings near their limit.
+func texts(n int) string { return `["` + strings.Repeat(strings.Repeat("x", 4000)+`","`, n) + `x"]` }
+
+// TestNothingIsSent holds that what can be refused at home is.
+func TestNothingIsSent(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	for _, tt := range []struct {
+		patch string
+		says  string
+	}{
+		{`fan=1`, "not valid JSON"},
+		{`[1]`, "a patch is a JSON object"},
+		{`{"a":1`, "not valid JSON"},
+		{`{"$version":7}`, "belongs to the hub"},
+		{`{"a b":1}`, "rename the key"},
+		{`{"a":9007199254740993}`, "send it as a string"},
+		{`{"a":[null]}`, "leave the element or member out"},
+		{`{"a":"` + strings.Repeat("x", 4097) + `"}`, "shorten it"},
+	} {
+		code, stdout, stderr := d.run(d.ctx, "report", tt.patch)
+		if code != exitRefused || stdout != "" || !strings.Contains(stderr, tt.says) {
+			t.Errorf("report %.40s: got status %d, stdout %q, stderr %q; want %d and %q", tt.patch, code, stdout, stderr, exitRefused, tt.says)
+		}
+	}
+	if s := d.hub.Stats(""); s != (hubtest.Stats{}) {
+		t.Errorf("the hub saw %+v; want nothing", s)
+	}
+}
+
+// TestOutputFails: a full disk or a reader that has gone ends the tool.
+func TestOutputFails(t *testing.T) {
+	t.Parallel()
+	for _, words := range [][]string{{"get"}, {"report", `{"a":1}`}, {"watch"}} {
+		d := newDesk(t)
+		var stderr bytes.Buffer
+		code := run(d.ctx, d.args(words...), d.env, full{}, &stderr)
+		if code != exitFailed || !strings.Contains(stderr.String(), "write the result: disk is full") {
+			t.Errorf("%q: got status %d, stderr %q; want %d and the reason", words, code, stderr.String(), exitFailed)
+		}
+		d.wantGoodbye()
+	}
+}
+
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("disk is full") }

@@ -326,7 +326,7 @@ func TestRefusedReportsNeverLeave(t *testing.T) {
 		cyclic := map[string]any{}
 		cyclic["self"] = cyclic
 		for _, p := range []twin.Patch{
-			twin.Set("a.b$", 1), twin.Set("sp ace", 1), twin.Set("n", 1<<53), twin.Set("n", nan()), twin.From(cyclic),
+			twin.Set("a.b$", 1), twin.Set("sp ace", 1), twin.Set("n", int64(1)<<53), twin.Set("n", nan()), twin.From(cyclic),
 			twin.Set("f", func() {}), twin.Set("s", strings.Repeat("x", 4097)), twin.From(7), twin.Set("l", []any{1, nil}),
 		} {
 			if _, err := c.UpdateReported(t.Context(), p); !errors.Is(err, twin.ErrInvalid) {

@@ -16,6 +16,9 @@ type ListenerOptions struct {
 	// listener, so that a full GET counts as naming its path when the version
 	// moved on: the acknowledgement must carry the new one.
 	Acknowledge bool
+	// Durable says that what the listener does outlives the program, such as a
+	// setting that it stores: see Desired.Recall.
+	Durable bool
 }
 
 // A Delivery is one call of one listener, to be made by whoever drives the
@@ -25,6 +28,7 @@ type Delivery struct {
 	Listener    Listener
 	Change      Change
 	Acknowledge bool
+	Durable     bool
 }
 
 // routes finds the listeners that a patch touches, in a trie by path, so that
@@ -46,14 +50,15 @@ type route struct {
 
 // A subscription is one listener and what it has seen.
 type subscription struct {
-	id      ListenerID
-	text    string
-	path    []string
-	fn      Listener
-	opts    ListenerOptions
-	told    bool  // it had its first call
-	seen    *node // the value that it heard last
-	ackedAt int64 // the version of its last call
+	id       ListenerID
+	text     string
+	path     []string
+	fn       Listener
+	opts     ListenerOptions
+	told     bool  // it had its first call
+	seen     *node // the value that it heard last
+	ackedAt  int64 // the version of its last call
+	recalled bool  // told in an earlier life of the program
 
 	waiting bool // in dirty
 	removed bool
@@ -208,6 +213,7 @@ func (s *subscription) deliver(doc Properties) (Delivery, bool) {
 	touched, named := s.touched, s.named
 	s.waiting, s.touched, s.named = false, false, nil
 	if s.removed || s.told && !touched && equalNodes(s.seen, value) {
+		s.recalled = false
 		return Delivery{}, false
 	}
 	c := Change{
@@ -215,9 +221,9 @@ func (s *subscription) deliver(doc Properties) (Delivery, bool) {
 		Version: doc.version, Cause: s.cause, Desired: doc,
 		path: s.path, named: named,
 	}
-	if !s.told {
+	if !s.told || s.recalled {
 		c.Cause = CauseStart
 	}
-	s.told, s.seen, s.ackedAt = true, value, doc.version
-	return Delivery{ID: s.id, Listener: s.fn, Change: c, Acknowledge: s.opts.Acknowledge}, true
+	s.told, s.recalled, s.seen, s.ackedAt = true, false, value, doc.version
+	return Delivery{ID: s.id, Listener: s.fn, Change: c, Acknowledge: s.opts.Acknowledge, Durable: s.opts.Durable}, true
 }

@@ -33,7 +33,7 @@ func (r *Reported) board() *flight {
 		part := r.name(restrict(diff, w.names), w.names)
 		return &flight{patch: enter(orEmpty(part), orEmpty(r.wanted)), wishes: []wish{w}, solo: true}
 	}
-	f := &flight{wishes: r.wishes}
+	f := &flight{wishes: r.wishes, upto: r.taken}
 	rest := overlay(diff, r.named) // what no waiting caller named
 	patch := r.name(diff, r.named)
 	for _, w := range f.wishes {
@@ -151,6 +151,9 @@ func (r *Reported) Acked(version int64) Outcome {
 		return Duplicate
 	}
 	r.flight = nil
+	if !f.solo {
+		r.covered = f.upto
+	}
 	follows := version == r.acked.version+1
 	r.acked = propertiesOf(applyNode(r.acked.root, f.patch), version)
 	for _, w := range f.wishes {
@@ -222,6 +225,7 @@ func (r *Reported) Refused(err error) {
 	r.wanted = giveUp(orEmpty(before), f.patch, orEmpty(r.acked.root))
 	r.settle(w.ticket, 0, err)
 	if r.wanted != before {
+		r.mended = append(r.mended, patchOf(diffNode(orEmpty(before), r.wanted)))
 		r.solo = r.failNaming(r.solo, f.patch, err)
 		r.wishes = r.failNaming(r.wishes, f.patch, err)
 		r.named = uncovered(r.named, f.patch)

@@ -28,12 +28,16 @@ type Reported struct {
 	acked  Properties
 	known  bool
 	wanted *node
-	early  []wish // before the first GET: patches in the order they came
+	based  bool   // wanted stands on what the hub had, now or before a restart
+	early  []wish // without a base: patches in the order they came
 
 	wishes []wish // of waiting callers, not yet in flight
 	named  *node  // what others named since, as a patch
 	solo   []wish // parts of a refused patch, to be sent one by one
 
+	taken    uint64 // reports so far
+	covered  uint64 // of these, how many the hub has or refused
+	mended   []Patch
 	flight   *flight
 	suspect  bool // acked is a guess until the next GET
 	awaiting []Ticket
@@ -59,6 +63,7 @@ type flight struct {
 	patch  *node
 	wishes []wish
 	solo   bool
+	upto   uint64 // the reports in it and before it
 }
 
 // Known reports whether the hub's state is known, from a first GET.
@@ -89,6 +94,7 @@ func (r *Reported) Want(p Patch) (Ticket, error) {
 		r.open = map[Ticket]*ticket{}
 	}
 	r.open[r.last] = &ticket{pieces: 1}
+	r.taken++
 	r.take(wish{r.last, orEmpty(p.root)})
 	return r.last, nil
 }
@@ -98,6 +104,7 @@ func (r *Reported) WantLater(p Patch) error {
 	if err := r.check(p); err != nil {
 		return err
 	}
+	r.taken++
 	r.take(wish{0, orEmpty(p.root)})
 	return nil
 }
@@ -109,7 +116,7 @@ func (r *Reported) check(p Patch) error {
 func (r *Reported) take(w wish) {
 	r.wanted = applyNode(r.wanted, w.names)
 	switch {
-	case !r.known:
+	case !r.based:
 		r.early = appendEarly(r.early, w)
 	case w.ticket == 0:
 		r.named = r.nameAnonymous(w.names)

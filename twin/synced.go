@@ -29,6 +29,7 @@ func (r *Reported) Synced(p Properties) (readBack []string) {
 		r.flight = nil
 		// The hub has what was sent. Where the rest is not as expected, the
 		// version may be a late patch's, so there is no peace to make here.
+		r.covered = max(r.covered, f.upto)
 		for _, w := range f.wishes {
 			r.settle(w.ticket, p.version, nil)
 		}
@@ -43,11 +44,14 @@ func (r *Reported) Synced(p Properties) (readBack []string) {
 	return nil
 }
 
-// begin starts from the first GET: the patches that came before it are laid
-// over what the hub has, one by one.
+// begin starts from the first GET: without a base, the patches that came
+// before it are laid over what the hub has, one by one.
 func (r *Reported) begin(p Properties) {
-	r.acked, r.known, r.suspect = p, true, false
-	r.wanted = orEmpty(p.root)
+	r.acked, r.known = p, true
+	if r.based {
+		return // restored: what was wanted before the restart is wanted now
+	}
+	r.wanted, r.based = orEmpty(p.root), true
 	early := r.early
 	r.early = nil
 	for _, w := range early {
@@ -78,7 +82,11 @@ func (r *Reported) accept(expected *node) (readBack []string) {
 	for _, m := range changed.members {
 		readBack = append(readBack, m.key)
 	}
-	unsent := diffNode(orEmpty(expected), orEmpty(r.wanted))
+	before := orEmpty(r.wanted)
+	unsent := diffNode(orEmpty(expected), before)
 	r.wanted = applyNode(orEmpty(r.acked.root), unsent)
+	if mended := diffNode(before, r.wanted); mended != nil {
+		r.mended = append(r.mended, patchOf(mended))
+	}
 	return readBack
 }

@@ -1,0 +1,152 @@
+package twin
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+func TestRestoreFromASnapshot(t *testing.T) {
+	rp := newReporter(t, 4, `{"a":1,"b":2}`)
+	rp.later(Set("a", 5))
+	rp.sends("in flight", `{"a":5}`)
+	rp.want(Set("c", 1))
+	rp.later(Set("d", 1).Delete("b"))
+	s := rp.r.Snapshot()
+
+	again := &reporter{t: t}
+	again.r.Restore(s)
+	again.r.Redo(Set("e", 1), false)
+	again.r.Redo(Set("f", 1), true)
+	again.sends("before the GET", "")
+	again.r.Synced(props(t, 5, `{"a":5,"b":2}`)) // the flight had arrived
+	again.sends("what the hub lacks, and what was named", `{"a":5,"b":null,"c":1,"d":1,"e":1,"f":1}`)
+	again.acked(6, Applied)
+	if again.r.Covered() != again.r.Taken() {
+		t.Error("at rest not all is covered")
+	}
+}
+
+func TestRestoreWithoutABase(t *testing.T) {
+	rp := &reporter{t: t}
+	rp.later(patch(t, `{"a":5}`))
+	rp.later(patch(t, `{"a":{"b":1}}`))
+	again := &reporter{t: t}
+	again.r.Restore(rp.r.Snapshot())
+	again.r.Redo(Set("n", 1), true)
+	again.r.Synced(props(t, 5, `{"a":{"c":1}}`))
+	again.sends("in the order that they came", `{"a":{"b":1,"c":null},"n":1}`)
+}
+
+func TestRestoreAfterTheDeviceWasCreatedAnew(t *testing.T) {
+	rp := newReporter(t, 4, `{"a":1}`)
+	again := &reporter{t: t}
+	again.r.Restore(rp.r.Snapshot())
+	again.r.Synced(props(t, 1, `{}`))
+	again.sends("everything", `{"a":1}`)
+}
+
+func TestMendedIsTold(t *testing.T) {
+	rp := newReporter(t, 4, `{"a":1}`)
+	rp.later(Set("a", "bad").Set("s", " x "))
+	rp.sends("together", `{"a":"bad","s":" x "}`)
+	rp.r.Refused(errRefused)
+	rp.sends("apart", `{"a":"bad"}`)
+	rp.r.Refused(errRefused)
+	rp.sends("apart", `{"s":" x "}`)
+	rp.acked(5, Applied)
+	rp.r.Synced(props(t, 5, `{"a":1,"s":"x"}`))
+	var got []string
+	for _, p := range rp.r.Mended() {
+		got = append(got, p.String())
+	}
+	wantLines(t, "mended", got, `{"a":1}`, `{"s":"x"}`)
+	if rp.r.Mended() != nil {
+		t.Error("told twice")
+	}
+}
+
+func TestRecalledListener(t *testing.T) {
+	for _, tc := range []struct {
+		desc, now string
+		hears     []string
+	}{
+		{"nothing changed", `{"a":1}`, nil},
+		{"it changed", `{"a":2}`, []string{"a v9 start: 1 -> 2"}},
+		{"it went", `{}`, []string{"a v9 start: 1 -> -"}},
+	} {
+		var d Desired
+		id, err := d.Listen("a", nothing, ListenerOptions{Durable: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Recall(id, Heard{Version: 5, Value: Set("a", 1).At("a")})
+		d.Fetched(props(t, 9, tc.now), CauseReconnect)
+		wantLines(t, tc.desc, heard(&d), tc.hears...)
+		d.Notify(Set("a", 7), 10)
+		if got := heard(&d); len(got) != 1 || got[0][:len("a v10 patch")] != "a v10 patch" {
+			t.Errorf("%s, and on: %v", tc.desc, got)
+		}
+	}
+}
+
+// TestRestartsConverge restarts the machine at random moments of random
+// stories, from a snapshot of some time before and the reports since.
+func TestRestartsConverge(t *testing.T) {
+	for seed := range uint64(*stories) {
+		rnd := rand.New(rand.NewPCG(seed, 3))
+		hub, firmware := newModelHub(mergeRule(rnd.IntN(int(mergeRules)))), newModelHub(mergeRFC7396)
+		r := &Reported{}
+		saved := r.Snapshot()
+		var since []Patch
+		flying := false
+		for range 40 {
+			switch rnd.IntN(8) {
+			case 0, 1, 2:
+				p := collidingPatch(rnd, 3)
+				firmware.merge(p)
+				since = append(since, patchFromMap(p))
+				if err := r.WantLater(since[len(since)-1]); err != nil {
+					t.Fatal(err)
+				}
+			case 3:
+				if p, ok := r.Next(); ok {
+					flying = true
+					if rnd.IntN(2) == 0 {
+						hub.merge(decoded(p))
+						if rnd.IntN(2) == 0 {
+							r.Acked(hub.version)
+							flying = false
+						}
+					}
+				}
+			case 4:
+				r.Synced(hub.properties())
+				flying = false
+			case 5:
+				saved, since = r.Snapshot(), nil
+			case 6:
+				if rnd.IntN(4) == 0 && !flying {
+					hub = newModelHub(hub.rule)
+					r.Synced(hub.properties())
+				}
+			case 7:
+				r, flying = &Reported{}, false
+				r.Restore(saved)
+				for _, p := range since {
+					r.Redo(p, false)
+				}
+				saved, since = r.Snapshot(), nil
+			}
+		}
+		for range 10 {
+			r.Synced(hub.properties())
+			if p, ok := r.Next(); ok {
+				hub.merge(decoded(p))
+				r.Acked(hub.version)
+			}
+		}
+		if got, want := hub.text(), firmware.text(); got != want {
+			t.Fatalf("seed %d: the hub has %s, firmware reported %s", seed, got, want)
+		}
+	}
+}

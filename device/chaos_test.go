@@ -40,23 +40,14 @@ func TestChaos(t *testing.T) {
 }
 
 func chaos(t *testing.T, w *world, rnd *rand.Rand) {
-	c := w.client(&device.Options{RequestTimeout: 20 * time.Second, CallTimeout: 24 * time.Hour})
-	ears := map[string]*lastHeard{"": {}, "a": {}, "a.b": {}, "b.c": {}}
-	for path, e := range ears {
-		if _, err := c.OnDesired(path, e.listener); err != nil {
-			t.Fatal(err)
-		}
-	}
-	connecting, stop := context.WithTimeout(t.Context(), 24*time.Hour)
-	defer stop()
-	if err := c.Connect(connecting); err != nil {
-		t.Fatal(err)
-	}
+	board := newBoard(w, rnd.IntN(2) == 0)
+	board.start(t)
 	firmware := map[string]any{}
 	var calls sync.WaitGroup
 	start := time.Now()
 	for range 80 {
-		switch rnd.IntN(10) {
+		c := board.client
+		switch rnd.IntN(11) {
 		case 0, 1:
 			w.setDesired(encode(t, randomPatch(rnd, 3)))
 		case 2:
@@ -70,7 +61,7 @@ func chaos(t *testing.T, w *world, rnd *rand.Rand) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			report(t, c, &calls, patch, rnd.IntN(2) == 0)
+			report(t, c, &calls, patch, board.store == nil && rnd.IntN(2) == 0)
 		case 6, 7:
 			w.faults = append(w.faults, w.hub.Intercept(randomMatch(rnd), randomAction(rnd)))
 		case 8:
@@ -79,17 +70,69 @@ func chaos(t *testing.T, w *world, rnd *rand.Rand) {
 			}
 		case 9:
 			w.hub.SetLine("dev1", rnd.IntN(3) > 0)
+		case 10:
+			if board.store != nil && rnd.IntN(3) == 0 {
+				board.powerCut(t)
+			}
 		}
 		synctest.Wait()
 		time.Sleep(time.Duration(rnd.Int64N(int64(20 * time.Second))))
 	}
-	settleDown(t, w, c)
+	settleDown(t, w, board.client)
 	calls.Wait()
-	judge(t, w, ears, firmware)
+	judge(t, w, board.ears, firmware)
 	minutes := int(time.Since(start)/time.Minute) + 1
 	if s := w.hub.Stats("dev1"); s.Connects > 8*minutes || s.Gets > 14*minutes || s.Patches > 20*minutes {
 		t.Errorf("a storm: %+v in %d minutes", s, minutes)
 	}
+}
+
+// A board is one device that may lose its power.
+type board struct {
+	w      *world
+	store  *memStore // nil for none
+	client *device.Client
+	ears   map[string]*lastHeard
+}
+
+func newBoard(w *world, stored bool) *board {
+	b := &board{w: w, ears: map[string]*lastHeard{"": {}, "a": {}, "a.b": {}, "b.c": {durable: stored}}}
+	if stored {
+		b.store = &memStore{delay: 20 * time.Millisecond}
+	}
+	return b
+}
+
+// start boots the firmware; it does not wait for the line.
+func (b *board) start(t *testing.T) {
+	opts := &device.Options{RequestTimeout: 20 * time.Second, CallTimeout: 24 * time.Hour}
+	if b.store != nil {
+		opts.Store = b.store
+	}
+	b.client = b.w.client(opts)
+	for path, e := range b.ears {
+		if !e.durable {
+			e.value = ""
+		}
+		if _, err := b.client.Listen(path, e.listener, &device.ListenOptions{Durable: e.durable}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	soon, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := b.client.Connect(soon); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+}
+
+// powerCut ends the firmware, and boots it with what the store holds then.
+func (b *board) powerCut(t *testing.T) {
+	synctest.Wait()
+	b.store = b.store.powerCut()
+	if err := b.client.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.start(t)
 }
 
 // settleDown ends the chaos: the line stays up, nothing is intercepted, and
@@ -168,8 +211,9 @@ func report(t *testing.T, c *device.Client, calls *sync.WaitGroup, p twin.Patch,
 // lastHeard keeps what a listener heard last, and checks that each change
 // starts where the one before ended.
 type lastHeard struct {
-	value string
-	wrong string
+	value   string
+	wrong   string
+	durable bool
 }
 
 func (l *lastHeard) listener(_ context.Context, c twin.Change) error {

@@ -39,6 +39,7 @@ type Client struct {
 	reports  map[twin.Ticket]chan twin.Settlement
 	gets     []*getCall
 	state    State
+	journal  *journal      // nil without a store
 	states   []State       // for OnState; nil without one
 	changed  chan struct{} // closed and replaced at each new state
 	told     int           // failures worth telling so far
@@ -62,6 +63,9 @@ func New(id auth.Identity, cred auth.Credential, dialer transport.Dialer, opts *
 	c.state.Since = c.opts.Now()
 	if c.opts.OnState != nil {
 		c.states = []State{}
+	}
+	if c.opts.Store != nil {
+		c.openJournal(c.opts.Store)
 	}
 	return c
 }
@@ -170,11 +174,19 @@ func (c *Client) main() {
 	if c.opts.OnState != nil {
 		owned.Go(c.tell)
 	}
+	var writer sync.WaitGroup
+	if c.journal != nil {
+		writer.Go(c.write)
+	}
 	err := c.supervise()
 	c.end()
 	c.failAll()
 	c.enter(State{Phase: Closed, Err: err})
 	owned.Wait()
+	if c.journal != nil {
+		close(c.journal.last) // the last listener has returned
+	}
+	writer.Wait()
 }
 
 // Shutdown begins to close the client and returns at once, so a listener may
@@ -201,9 +213,9 @@ func (c *Client) once() {
 }
 
 // Close ends the client and waits for all its goroutines, the listener that
-// runs included; so a listener must not call it, but Shutdown. What was
-// reported and is not confirmed by then is lost with the process. It is
-// idempotent and returns nil, except where wrong local configuration had ended
+// runs included; so a listener must not call it, but Shutdown. Without a
+// Store, what was reported and is not confirmed by then is lost with the
+// process. It is idempotent and returns nil, except where wrong local configuration had ended
 // the client: then that.
 func (c *Client) Close() error {
 	c.Shutdown()

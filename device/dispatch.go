@@ -1,7 +1,6 @@
 package device
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -19,6 +18,11 @@ type ListenOptions struct {
 	// other error or panic, with the error's text as ad. It is reported at the
 	// listener's path, which must not be the whole twin.
 	Acknowledge bool
+	// Durable says that what the listener does outlives the program, such as a
+	// setting that it stores. With Options.Store, it is told at a start only
+	// what changed since it last returned; without, it makes no difference.
+	// Listeners of one path share the memory.
+	Durable bool
 }
 
 // OnDesired registers a listener for the desired properties at a path such as
@@ -50,7 +54,12 @@ func (c *Client) Listen(path string, listener twin.Listener, opts *ListenOptions
 			err = ErrClosed
 			return
 		}
-		id, err = c.desired.Listen(path, listener, twin.ListenerOptions{Acknowledge: o.Acknowledge})
+		id, err = c.desired.Listen(path, listener, twin.ListenerOptions(o))
+		if err == nil && o.Durable && c.journal != nil {
+			if h, ok := c.journal.heard[path]; ok {
+				c.desired.Recall(id, h)
+			}
+		}
 	})
 	if err != nil {
 		return nil, err
@@ -90,13 +99,33 @@ func (c *Client) deliver(d twin.Delivery) {
 			}
 		}
 	}
-	if !d.Acknowledge || !d.Change.Value.Exists() {
-		return
-	}
-	code, text := ackOf(err)
-	if err := c.ReportLater(context.WithoutCancel(c.life), d.Change.Ack(code, text)); err != nil && !errors.Is(err, ErrClosed) {
+	if err := c.conclude(d, err); err != nil {
 		c.log.Warn("acknowledgement could not be reported", "path", d.Change.Path, "cause", err)
 	}
+	poke(c.work)
+}
+
+// conclude acknowledges what a listener heard, and remembers that it did: in
+// one step, and in this order, so that after a power cut between the two the
+// listener runs again rather than stay silent.
+func (c *Client) conclude(d twin.Delivery, result error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if d.Acknowledge && d.Change.Value.Exists() {
+		if c.life.Err() != nil {
+			return nil // closing: the next start tells it again
+		}
+		code, text := ackOf(result)
+		ack := d.Change.Ack(code, text)
+		if err := c.reported.WantLater(ack); err != nil {
+			return err
+		}
+		c.noteReport(ack, false)
+	}
+	if d.Durable {
+		c.noteHeard(d.Change)
+	}
+	return nil
 }
 
 // maxAckText bounds the text of an acknowledgement, well below what a property

@@ -52,6 +52,10 @@ type Options struct {
 	// (*PanicError) of a listener, on the listeners' goroutine, under their
 	// rules.
 	OnListenerError func(path string, err error)
+	// Store, if not nil, keeps what was reported and what durable listeners
+	// heard over a restart and a power cut; see device/store. The client uses
+	// it alone; close it after the client.
+	Store Store
 	// Now is the wall clock that tokens and certificates are judged by; nil
 	// means time.Now.
 	Now func() time.Time

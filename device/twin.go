@@ -96,6 +96,7 @@ func (c *Client) UpdateReported(ctx context.Context, p twin.Patch) (version int6
 		}
 		if ticket, err = c.reported.Want(p); err == nil {
 			c.reports[ticket] = settled
+			c.noteReport(p, false)
 		}
 	})
 	if err != nil {
@@ -119,21 +120,37 @@ func (c *Client) UpdateReported(ctx context.Context, p twin.Patch) (version int6
 	}
 }
 
-// ReportLater merges a patch into the reported properties and returns at once:
-// nil says that the client wants the hub to have it, and will see to that for
-// as long as it lives, the line down or up. A patch that breaks a limit is
-// refused, whole. A later refusal by the hub is told to the logger only.
+// ReportLater merges a patch into the reported properties: nil says that the
+// client wants the hub to have it, and will see to that, the line down or up,
+// for as long as it lives and, with a Store, after a power cut too. A patch
+// that breaks a limit is refused, whole. A later refusal by the hub is told to
+// the logger only.
+//
+// Without a Store it returns at once. With one it returns when the report is
+// safe there, and ctx bounds the waiting: a bad flash takes seconds. An error
+// that matches ErrNotStored says that the report is wanted all the same.
 func (c *Client) ReportLater(ctx context.Context, p twin.Patch) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	var stored chan error
 	c.with(func() {
 		if err = c.usable(); err == nil {
-			err = c.reported.WantLater(p)
+			if err = c.reported.WantLater(p); err == nil {
+				stored = c.noteReport(p, true)
+			}
 		}
 	})
 	poke(c.work)
-	return err
+	if err != nil || stored == nil {
+		return err
+	}
+	select {
+	case err := <-stored:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrNotStored, contextError(ctx, nil))
+	}
 }
 
 // bound gives a context without a deadline the default one.
@@ -162,6 +179,7 @@ func (c *Client) nextPatch() (patch twin.Patch, ok bool) {
 func (c *Client) settle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.noteMended()
 	for _, s := range c.reported.Settled() {
 		if ch := c.reports[s.Ticket]; ch != nil {
 			ch <- s
@@ -176,7 +194,12 @@ func (c *Client) synced(s *session, doc twin.Document, cause twin.Cause) {
 	var readBack []string
 	c.with(func() {
 		outcome = c.desired.Fetched(doc.Desired, cause)
+		first := !c.reported.Snapshot().Based
 		readBack = c.reported.Synced(doc.Reported)
+		if first && c.journal != nil {
+			c.journal.rebase = true // from now on there is a base to stand on
+			poke(c.journal.ready)
+		}
 	})
 	if outcome == twin.Gap {
 		s.oweGet(twin.CauseGap)

@@ -1,0 +1,302 @@
+package device
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/twin"
+)
+
+// A Store keeps what a client must not forget when the power goes: a snapshot,
+// and records since. store.Open gives one on flash; the client is its only
+// user, from one goroutine, and does not close it.
+type Store interface {
+	// Load returns what was kept: the last snapshot, nil for none, and the
+	// records appended since, in order. It does no I/O.
+	Load() (snapshot []byte, records [][]byte)
+	// Append keeps records, in order, and returns when they are safe.
+	Append(ctx context.Context, records ...[]byte) error
+	// Compact replaces all that is kept by a snapshot, or nothing at all.
+	Compact(ctx context.Context, snapshot []byte) error
+	// NeedsCompaction reports whether it is time for Compact.
+	NeedsCompaction() bool
+}
+
+// ErrNotStored says that a report could not be kept on the store, or not in
+// time: the client wants the hub to have it as before, but a power cut may
+// lose it.
+var ErrNotStored = errors.New("the report is wanted, but not safe from a power cut")
+
+// A journal writes down what the machines must remember. Its queue is filled
+// under the client's mutex, so the order of the records is that of the events;
+// one goroutine writes, all that waits at once, so that callers share a sync.
+type journal struct {
+	store Store
+	ready chan struct{} // capacity 1: there is something to write
+	last  chan struct{} // closed when nothing more will come
+
+	// Guarded by the client's mutex.
+	queue   []entry
+	rebase  bool   // the next write is a snapshot
+	before  uint64 // reports counted before this start
+	covered uint64 // of all reports, how many the hub is known to have
+	heard   map[string]twin.Heard
+}
+
+type entry struct {
+	record []byte
+	done   chan error // capacity 1; nil when nobody waits
+}
+
+// A savedRecord is one line of the journal: one of the fields.
+type savedRecord struct {
+	Want    json.RawMessage `json:"w,omitempty"` // a report
+	Covered uint64          `json:"c,omitempty"` // with it: reports that need no second naming
+	Mend    json.RawMessage `json:"m,omitempty"` // what a refusal made of what is wanted
+	Heard   *savedHeard     `json:"h,omitempty"` // what a durable listener heard
+}
+
+type savedHeard struct {
+	Path    string          `json:"p"`
+	Version int64           `json:"v"`
+	Value   json.RawMessage `json:"j,omitempty"`
+}
+
+// A savedState is the snapshot.
+type savedState struct {
+	Reports uint64            `json:"n"` // counted so far
+	Based   bool              `json:"based"`
+	Wanted  json.RawMessage   `json:"wanted,omitempty"`
+	Unsent  []json.RawMessage `json:"unsent,omitempty"`
+	Heard   []savedHeard      `json:"heard,omitempty"`
+}
+
+// openJournal restores the machines from a store. What cannot be read is told
+// and passed over: a device that runs without its memory is better than none.
+func (c *Client) openJournal(store Store) {
+	j := &journal{store: store, ready: make(chan struct{}, 1), last: make(chan struct{}), heard: map[string]twin.Heard{}}
+	c.journal = j
+	snapshot, records := store.Load()
+	if err := c.restore(j, snapshot, records); err != nil {
+		c.log.Error("the store holds what cannot be read; running without it", "cause", err)
+		j.rebase = true
+	}
+}
+
+func (c *Client) restore(j *journal, snapshot []byte, records [][]byte) error {
+	var state savedState
+	if snapshot != nil {
+		if err := json.Unmarshal(snapshot, &state); err != nil {
+			return fmt.Errorf("snapshot: %w", err)
+		}
+	}
+	since := make([]savedRecord, len(records))
+	for i, b := range records {
+		if err := json.Unmarshal(b, &since[i]); err != nil {
+			return fmt.Errorf("record %d: %w", i, err)
+		}
+		j.covered = max(j.covered, since[i].Covered)
+	}
+	machine, err := state.machine(j.covered)
+	if err != nil {
+		return err
+	}
+	c.reported.Restore(machine)
+	j.before = state.Reports
+	for _, h := range state.Heard {
+		err = errors.Join(err, j.recall(h))
+	}
+	for _, r := range since {
+		err = errors.Join(err, c.redo(j, r))
+	}
+	return err
+}
+
+// machine is the snapshot in the machine's words.
+func (s savedState) machine(covered uint64) (m twin.Snapshot, err error) {
+	if m.Based = s.Based; m.Based {
+		p, err := twin.ParsePatch(s.Wanted)
+		if err != nil {
+			return m, fmt.Errorf("snapshot: %w", err)
+		}
+		m.Wanted = twin.Apply(twin.Properties{}, p)
+	}
+	if m.Based && covered > 0 && covered >= s.Reports {
+		return m, nil
+	}
+	for _, b := range s.Unsent {
+		p, err := twin.ParsePatch(b)
+		if err != nil {
+			return m, fmt.Errorf("snapshot: %w", err)
+		}
+		m.Unsent = append(m.Unsent, p)
+	}
+	return m, nil
+}
+
+// redo takes one record from before the restart.
+func (c *Client) redo(j *journal, r savedRecord) error {
+	switch {
+	case r.Heard != nil:
+		return j.recall(*r.Heard)
+	case r.Want != nil:
+		j.before++
+		p, err := twin.ParsePatch(r.Want)
+		if err == nil {
+			c.reported.Redo(p, j.before <= j.covered)
+		}
+		return err
+	case r.Mend != nil:
+		p, err := twin.ParsePatch(r.Mend)
+		if err == nil {
+			c.reported.Redo(p, true)
+		}
+		return err
+	}
+	return nil
+}
+
+func (j *journal) recall(h savedHeard) error {
+	heard := twin.Heard{Version: h.Version}
+	if h.Value != nil {
+		p, err := twin.ParsePatch([]byte(`{"v":` + string(h.Value) + `}`))
+		if err != nil {
+			return fmt.Errorf("what %q heard: %w", h.Path, err)
+		}
+		heard.Value = p.At("v")
+	}
+	j.heard[h.Path] = heard
+	return nil
+}
+
+// add queues a record. The caller holds the mutex.
+func (j *journal) add(r savedRecord, done chan error) {
+	b, err := json.Marshal(r)
+	if err != nil { // plain data: it cannot
+		if done != nil {
+			done <- err
+		}
+		return
+	}
+	j.queue = append(j.queue, entry{b, done})
+	poke(j.ready)
+}
+
+// noteReport queues a report that the machine has taken; the caller holds the
+// mutex. Nil when there is no store.
+func (c *Client) noteReport(p twin.Patch, wait bool) (done chan error) {
+	j := c.journal
+	if j == nil {
+		return nil
+	}
+	if wait {
+		done = make(chan error, 1)
+	}
+	if n := c.reported.Covered(); n > 0 {
+		j.covered = max(j.covered, j.before+n)
+	}
+	// The report itself is never covered yet.
+	covered := min(j.covered, j.before+c.reported.Taken()-1)
+	j.add(savedRecord{Want: p.JSON(), Covered: covered}, done)
+	return done
+}
+
+// noteMended queues what refusals did; the caller holds the mutex.
+func (c *Client) noteMended() {
+	for _, p := range c.reported.Mended() {
+		if c.journal != nil {
+			c.journal.add(savedRecord{Mend: p.JSON()}, nil)
+		}
+	}
+}
+
+// noteHeard remembers what a durable listener heard, once it has returned; the
+// caller holds the mutex.
+func (c *Client) noteHeard(ch twin.Change) {
+	if j := c.journal; j != nil {
+		j.heard[ch.Path] = twin.Heard{Version: ch.Version, Value: ch.Value}
+		j.add(savedRecord{Heard: &savedHeard{ch.Path, ch.Version, ch.Value.JSON()}}, nil)
+	}
+}
+
+// flushTime bounds the last write of a client that closes.
+const flushTime = 10 * time.Second
+
+// write is the journal's goroutine. It outlives the listeners, one of which
+// may wait for it.
+func (c *Client) write() {
+	ctx := context.WithoutCancel(c.life)
+	for {
+		select {
+		case <-c.journal.ready:
+			c.flush(ctx)
+		case <-c.journal.last:
+			ctx, cancel := context.WithTimeout(ctx, flushTime)
+			defer cancel()
+			c.flush(ctx)
+			return
+		}
+	}
+}
+
+// flush writes all that waits, with one sync.
+func (c *Client) flush(ctx context.Context) {
+	j := c.journal
+	c.mu.Lock()
+	queue := j.queue
+	j.queue = nil
+	var snapshot []byte
+	if j.rebase || j.store.NeedsCompaction() {
+		snapshot = c.snapshot()
+	}
+	c.mu.Unlock()
+	if len(queue) == 0 && snapshot == nil {
+		return
+	}
+	var err error
+	if snapshot != nil {
+		err = j.store.Compact(ctx, snapshot) // it holds what the queue says
+	} else {
+		records := make([][]byte, len(queue))
+		for i, e := range queue {
+			records[i] = e.record
+		}
+		err = j.store.Append(ctx, records...)
+	}
+	c.mu.Lock()
+	j.rebase = err != nil // what is missing, the next snapshot brings
+	c.mu.Unlock()
+	if err != nil {
+		c.log.Error("the store failed", "cause", err)
+		err = fmt.Errorf("%w: %w", ErrNotStored, err)
+	}
+	for _, e := range queue {
+		if e.done != nil {
+			e.done <- err
+		}
+	}
+}
+
+// snapshot is what outlives the process; the caller holds the mutex.
+func (c *Client) snapshot() []byte {
+	j := c.journal
+	m := c.reported.Snapshot()
+	s := savedState{Reports: j.before + c.reported.Taken(), Based: m.Based}
+	if m.Based {
+		s.Wanted = m.Wanted.JSON()
+	}
+	for _, p := range m.Unsent {
+		s.Unsent = append(s.Unsent, p.JSON())
+	}
+	for path, h := range j.heard {
+		s.Heard = append(s.Heard, savedHeard{path, h.Version, h.Value.JSON()})
+	}
+	b, err := json.Marshal(s)
+	if err != nil { // plain data: it cannot
+		c.log.Error("no snapshot", "cause", err)
+	}
+	return b
+}

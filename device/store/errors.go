@@ -1,0 +1,75 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+)
+
+// What Open can meet besides the errors of the file system.
+var (
+	// ErrLocked says that the store is open already, in another process or in
+	// this one.
+	ErrLocked = errors.New("the store is open elsewhere")
+	// ErrForeign says that the file belongs to another device or module, or is
+	// no store at all. It was not touched.
+	ErrForeign = errors.New("the file is not this device's store")
+	// ErrNewer says that a newer version of this library wrote the file, as
+	// after an A/B rollback of the firmware. It was not touched: go on without
+	// a store, and the newer firmware will find its own again.
+	ErrNewer = errors.New("the store was written by a newer version")
+)
+
+// What Append and Compact can meet besides their context's error.
+var (
+	// ErrFull says that there is no room: the record would pass
+	// Options.MaxSize, or the disk is full or over its quota, and then the
+	// file system's error is matched, too. The log is as it was before.
+	// Compact makes room in the first case; in the second it may.
+	ErrFull = errors.New("the store is full")
+	// ErrBroken says that the store cannot vouch for its file: an fsync
+	// failed, after which nobody knows which pages are on flash, or a partial
+	// record could not be cut off. Everything whose Append had returned nil is
+	// still there, but for what Options.SyncEvery puts at stake. A Compact
+	// that succeeds mends the store, for it writes a new file.
+	ErrBroken = errors.New("the store is broken until Compact succeeds")
+	// ErrClosed says that the store was closed.
+	ErrClosed = errors.New("the store is closed")
+)
+
+// A DamageError tells of damage that Open found in the file and survived.
+type DamageError struct {
+	// Path is the file.
+	Path string
+	// Offset is where the damage begins, in bytes. What stood before it is in
+	// use; 0 means that nothing was usable and the store began anew.
+	Offset int64
+	// Dropped is the number of bytes from Offset to the end of the file: they
+	// are no longer in it.
+	Dropped int64
+	// Torn says that no good record follows the damage, as where power failed
+	// while the last records were being written. Their Append hadn't returned,
+	// or Options.SyncEvery was set. False means that good records follow or
+	// that the beginning of the file is damaged.
+	Torn bool
+	// Kept is the file that holds a copy of the damaged one, where Torn is
+	// false; empty if none could be made.
+	Kept string
+	// Err is what is wrong at Offset.
+	Err error
+}
+
+// Error tells it for a person.
+func (e *DamageError) Error() string {
+	what := "corrupt"
+	if e.Torn {
+		what = "torn"
+	}
+	s := fmt.Sprintf("store %s is %s at byte %d: %v; %d bytes dropped", e.Path, what, e.Offset, e.Err, e.Dropped)
+	if e.Kept != "" {
+		s += ", a copy is in " + e.Kept
+	}
+	return s
+}
+
+// Unwrap gives Err.
+func (e *DamageError) Unwrap() error { return e.Err }

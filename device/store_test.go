@@ -1,0 +1,254 @@
+package device_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/device"
+	"github.com/devicetwin/devicetwin-go/twin"
+)
+
+// A memStore is a device.Store in memory: what it holds is what a power cut
+// would leave.
+type memStore struct {
+	mu       sync.Mutex
+	snapshot []byte
+	records  [][]byte
+	delay    time.Duration // of each write
+	fail     error         // of each write
+	appends  int
+	compacts int
+}
+
+func (m *memStore) Load() ([]byte, [][]byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.snapshot, slices.Clone(m.records)
+}
+
+func (m *memStore) Append(_ context.Context, records ...[]byte) error {
+	time.Sleep(m.delay)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fail != nil {
+		return m.fail
+	}
+	m.appends++
+	m.records = append(m.records, records...)
+	return nil
+}
+
+func (m *memStore) Compact(_ context.Context, snapshot []byte) error {
+	time.Sleep(m.delay)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fail != nil {
+		return m.fail
+	}
+	m.compacts++
+	m.snapshot, m.records = slices.Clone(snapshot), nil
+	return nil
+}
+
+func (m *memStore) NeedsCompaction() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.records) > 50
+}
+
+// powerCut is the store as the next start finds it.
+func (m *memStore) powerCut() *memStore {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return &memStore{snapshot: slices.Clone(m.snapshot), records: slices.Clone(m.records), delay: m.delay}
+}
+
+func (m *memStore) broken(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fail = err
+}
+
+func TestReportSurvivesAPowerCut(t *testing.T) {
+	for _, online := range []bool{false, true} {
+		t.Run(fmt.Sprintf("online before: %t", online), func(t *testing.T) {
+			story(t, func(t *testing.T, w *world) {
+				st := &memStore{delay: 10 * time.Millisecond}
+				c := w.client(&device.Options{Store: st})
+				if online {
+					if err := c.Connect(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					if _, err := c.UpdateReported(t.Context(), twin.Set("o", map[string]int{"x": 1, "y": 1})); err != nil {
+						t.Fatal(err)
+					}
+				}
+				w.hub.SetLine("dev1", false)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				_ = c.Connect(ctx)
+				for _, p := range []twin.Patch{twin.Set("battery", 87), twin.Set("o.x", 2), twin.Delete("o.y"), twin.Set("battery", 86)} {
+					if err := c.ReportLater(t.Context(), p); err != nil {
+						t.Fatal(err)
+					}
+				}
+				after := st.powerCut()
+				if err := c.Close(); err != nil {
+					t.Fatal(err)
+				}
+				w.hub.SetLine("dev1", true)
+				again := w.client(&device.Options{Store: after})
+				if err := again.Connect(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				w.wantReported("after the power cut", `{"battery":86,"o":{"x":2}}`)
+			})
+		})
+	}
+}
+
+func TestWholeStateSurvivesADeviceCreatedAnew(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		st := &memStore{}
+		c := w.online(&device.Options{Store: st})
+		if _, err := c.UpdateReported(t.Context(), twin.Set("serial", "x1").Set("fw", "2.0")); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.hub.RemoveDevice("dev1"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.hub.AddDevice("dev1"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.hub.SetKeys("dev1", w.dev.PrimaryKey, w.dev.SecondaryKey); err != nil {
+			t.Fatal(err)
+		}
+		w.online(&device.Options{Store: st.powerCut()})
+		synctest.Wait()
+		w.wantReported("reported again", `{"fw":"2.0","serial":"x1"}`)
+	})
+}
+
+func TestDurableListener(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		w.setDesired(`{"a":1,"b":1}`)
+		var st = &memStore{}
+		start := func() (c *device.Client, a, b *ears) {
+			a, b = &ears{}, &ears{}
+			c = w.client(&device.Options{Store: st})
+			if _, err := c.Listen("a", a.listener, &device.ListenOptions{Durable: true, Acknowledge: true}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.OnDesired("b", b.listener); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Connect(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			return c, a, b
+		}
+		c, a, b := start()
+		wantLines(t, "first start, durable", a.take(), "start 1")
+		wantLines(t, "first start", b.take(), "start 1")
+		st = st.powerCut()
+		_ = c.Close()
+		c, a, b = start()
+		wantLines(t, "nothing changed, durable", a.take())
+		wantLines(t, "nothing changed", b.take(), "start 1")
+		st = st.powerCut()
+		_ = c.Close()
+		w.setDesired(`{"a":2}`)
+		_, a, _ = start()
+		wantLines(t, "changed while off, durable", a.take(), "start 2")
+		w.wantReported("acknowledged", `{"a":{"ac":200,"av":3,"value":2}}`)
+	})
+}
+
+func TestBrokenStoreIsToldAndSurvived(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		full := errors.New("no space left on device")
+		st := &memStore{}
+		c := w.online(&device.Options{Store: st})
+		synctest.Wait()
+		st.broken(full)
+		err := c.ReportLater(t.Context(), twin.Set("a", 1))
+		if !errors.Is(err, device.ErrNotStored) || !errors.Is(err, full) {
+			t.Errorf("ReportLater on a full disk: %v", err)
+		}
+		if _, err := c.UpdateReported(t.Context(), twin.Set("b", 2)); err != nil {
+			t.Errorf("UpdateReported on a full disk: %v", err)
+		}
+		w.wantReported("the client lives on", `{"a":1,"b":2}`)
+		w.hub.SetLine("dev1", false)
+		_ = c.ReportLater(t.Context(), twin.Set("c", 3))
+		st.broken(nil)
+		if err := c.ReportLater(t.Context(), twin.Set("d", 4)); err != nil {
+			t.Errorf("ReportLater once there is room: %v", err)
+		}
+		after := st.powerCut()
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		w.hub.SetLine("dev1", true)
+		w.online(&device.Options{Store: after})
+		synctest.Wait()
+		w.wantReported("what could not be stored then is there now", `{"a":1,"b":2,"c":3,"d":4}`)
+	})
+}
+
+func TestStoreThatCannotBeRead(t *testing.T) {
+	for _, st := range []*memStore{
+		{snapshot: []byte(`{`)}, {records: [][]byte{[]byte("nonsense")}}, {snapshot: []byte(`{"based":true,"wanted":[]}`)},
+		{snapshot: []byte(`{"unsent":[7]}`)}, {records: [][]byte{[]byte(`{"w":7}`)}}, {records: [][]byte{[]byte(`{"m":7}`)}},
+		{snapshot: []byte(`{"heard":[{"p":"a","v":1,"j":[null]}]}`)}, {records: [][]byte{[]byte(`{}`)}},
+	} {
+		story(t, func(t *testing.T, w *world) {
+			c := w.online(&device.Options{Store: st})
+			if err := c.ReportLater(t.Context(), twin.Set("a", 1)); err != nil {
+				t.Errorf("%s %s: %v", st.snapshot, st.records, err)
+			}
+			synctest.Wait()
+			w.wantReported("runs without its memory", `{"a":1}`)
+			if got := st.compacts; got == 0 {
+				t.Errorf("%s %s: the store was not written anew", st.snapshot, st.records)
+			}
+		})
+	}
+}
+
+func TestReportsShareASync(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		st := &memStore{delay: time.Second}
+		c := w.online(&device.Options{Store: st})
+		time.Sleep(time.Minute)
+		var wg sync.WaitGroup
+		start := time.Now()
+		for i := range 100 {
+			wg.Go(func() {
+				if err := c.ReportLater(t.Context(), twin.Set("n", i)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if took := time.Since(start); took > 3*time.Second {
+			t.Errorf("100 reports at once took %v on a store that takes 1 s a write", took)
+		}
+		short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		err := c.ReportLater(short, twin.Set("n", 0))
+		if !errors.Is(err, device.ErrNotStored) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("ReportLater that did not wait: %v", err)
+		}
+	})
+}

@@ -34,6 +34,7 @@ func (s *session) answered(f transport.Frame) error {
 	if s.opening[f.ID] {
 		return fmt.Errorf("the hub refused a subscription: %w", statusError(f))
 	}
+	s.c.count(func(n *Stats) { n.BytesIn += int64(len(f.Body)) })
 	p := s.pending
 	if p == nil || p.id != f.ID {
 		s.c.log.Debug("late answer dropped", "id", f.ID, "status", f.Status)
@@ -63,6 +64,7 @@ func (s *session) gotTwin(p *request, f transport.Frame) {
 	}
 	s.gets.backoff.reset()
 	s.gapFrom = s.now() + gapSpacing
+	s.resync = s.c.nextResync(s.now())
 	s.owe = 0
 	s.synced = true
 	s.c.synced(s, doc, p.cause)
@@ -89,22 +91,28 @@ func (s *session) failGet(p *request, err error, status *transport.StatusError) 
 	for _, call := range p.calls {
 		call.failed(err)
 	}
-	s.getFailed(p, retryAfter(status))
-}
-
-func retryAfter(status *transport.StatusError) (wish elapsed) {
-	if status != nil {
-		wish = status.RetryAfter
-	}
-	return wish
+	s.getFailed(p, status)
 }
 
 // getFailed puts the GET off, and its callers back in line.
-func (s *session) getFailed(p *request, wish elapsed) {
+func (s *session) getFailed(p *request, status *transport.StatusError) {
 	s.c.with(func() { s.c.desired.FetchFailed() })
 	s.c.putBack(p.calls)
 	s.oweGet(p.cause)
-	s.gets.fail(s.now(), wish)
+	s.putOff(&s.gets, status)
+}
+
+// putOff spaces the next request of a kind after a failure: by back-off, or by
+// the hub's wish, or, where the day's quota is used up, until the next day.
+func (s *session) putOff(p *pacer, status *transport.StatusError) {
+	switch {
+	case status == nil:
+		p.fail(s.now(), 0)
+	case errors.Is(status, transport.ErrQuota):
+		p.notBefore = s.now() + untilTomorrow(s.c.opts.Now())
+	default:
+		p.fail(s.now(), status.RetryAfter)
+	}
 }
 
 // gotPatched takes the hub's word on the patch in flight.
@@ -119,19 +127,22 @@ func (s *session) gotPatched(f transport.Frame) {
 			s.c.log.Warn("reported version jumped; getting the twin", "version", f.Version)
 			s.oweGet(twin.CauseGap)
 		}
-	case errors.Is(err, transport.ErrRejected):
+	case errors.Is(err, transport.ErrRejected), s.c.demands() && errors.Is(err, transport.ErrPrecondition):
 		s.c.log.Warn("hub rejected a report", "cause", err)
 		s.c.with(func() { s.c.reported.Refused(err) })
 	case err.Status >= 500:
 		// It may have been applied all the same: the GET tells.
 		s.c.log.Warn("report failed; getting the twin", "cause", err)
 		s.oweGet(twin.CauseGap)
-		s.gets.fail(s.now(), err.RetryAfter)
-		s.patches.fail(s.now(), err.RetryAfter)
+		s.putOff(&s.gets, err)
+		s.putOff(&s.patches, err)
 	default:
 		s.c.log.Warn("report put off", "cause", err)
-		s.c.with(func() { s.c.reported.Retry() })
-		s.patches.fail(s.now(), err.RetryAfter)
+		s.c.with(func() {
+			s.c.reported.Retry()
+			s.c.stats.Retried++
+		})
+		s.putOff(&s.patches, err)
 	}
 	s.c.settle()
 }
@@ -149,7 +160,11 @@ func (s *session) notified(f transport.Frame) {
 		return
 	}
 	var outcome twin.Outcome
-	s.c.with(func() { outcome = s.c.desired.Notify(patch, version) })
+	s.c.with(func() {
+		outcome = s.c.desired.Notify(patch, version)
+		s.c.stats.PatchesIn++
+		s.c.stats.BytesIn += int64(len(f.Body))
+	})
 	switch outcome {
 	case twin.Gap:
 		s.oweGet(twin.CauseGap)

@@ -30,6 +30,16 @@ func (b *backoff) next(base time.Duration) time.Duration {
 	return d/2 + rand.N(d/2+1)
 }
 
+// quotaSpread is the time after midnight over which a fleet whose quota was
+// used up comes back.
+const quotaSpread = 5 * time.Minute
+
+// untilTomorrow is the time until the hub's quota starts anew, at midnight UTC.
+func untilTomorrow(now time.Time) time.Duration {
+	midnight := now.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)
+	return midnight.Sub(now) + rand.N(quotaSpread)
+}
+
 // reset forgets the failures.
 func (b *backoff) reset() { b.failures = 0 }
 

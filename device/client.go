@@ -2,6 +2,7 @@ package device
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -30,7 +31,10 @@ type Client struct {
 	turn chan struct{} // capacity 1: a listener has something to hear
 	news chan struct{} // capacity 1: OnState has something to hear
 
-	token auth.Token // of the last login; the supervisor's
+	// The supervisor's own: of the last login.
+	token    auth.Token
+	sessions tls.ClientSessionCache
+	leaf     []byte
 
 	mu       sync.Mutex // held for moments, never across I/O or a callback
 	started  bool
@@ -42,8 +46,9 @@ type Client struct {
 	journal  *journal      // nil without a store
 	states   []State       // for OnState; nil without one
 	changed  chan struct{} // closed and replaced at each new state
-	told     int           // failures worth telling so far
-	lastID   uint64        // of requests
+	stats    Stats
+	told     int    // failures worth telling so far
+	lastID   uint64 // of requests
 }
 
 // New makes a client. It does no I/O and starts no goroutine before Connect or

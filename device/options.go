@@ -40,6 +40,12 @@ type Options struct {
 	// deadline, so that nothing hangs for ever. 0 means DefaultCallTimeout; a
 	// negative value means no bound.
 	CallTimeout time.Duration
+	// Resync, if positive, makes a GET when none was made for that long, give
+	// or take a quarter, to find desired changes that got lost on a line that
+	// stayed up: the hub sends them with QoS 0. From a minute; hours are
+	// enough, for each change that arrives tells of one that did not. 0 means
+	// never.
+	Resync time.Duration
 	// Logger is told of states, failures and listeners' errors, and never of a
 	// secret; nil means silence.
 	Logger *slog.Logger
@@ -96,6 +102,9 @@ func (o *Options) withDefaults() Options {
 func (o *Options) check() error {
 	if o.KeepAlive < time.Second || o.KeepAlive > maxKeepAlive {
 		return fmt.Errorf("%w: Options.KeepAlive is %v; from 1s to %v", auth.ErrInvalid, o.KeepAlive, maxKeepAlive)
+	}
+	if o.Resync != 0 && o.Resync < time.Minute {
+		return fmt.Errorf("%w: Options.Resync is %v; at least a minute, or 0 for never", auth.ErrInvalid, o.Resync)
 	}
 	if o.RequestTimeout < 0 {
 		return fmt.Errorf("%w: Options.RequestTimeout is %v; it must be positive", auth.ErrInvalid, o.RequestTimeout)

@@ -35,6 +35,7 @@ type session struct {
 	gets    pacer
 	patches pacer
 	gapFrom time.Duration // no GET before, unless called for; on the elapsed clock
+	resync  time.Duration // a GET is due then, to find what was lost without a trace
 
 	onlineAt time.Duration // on the elapsed clock; < 0 before
 }
@@ -75,7 +76,7 @@ const drainTime = 10 * time.Second
 
 func newSession(c *Client, conn transport.Conn, renewAt time.Duration) *session {
 	s := &session{
-		c: c, conn: conn, renewAt: renewAt, onlineAt: -1,
+		c: c, conn: conn, renewAt: renewAt, onlineAt: -1, resync: never,
 		frames:  make(chan transport.Frame),
 		failed:  make(chan error, 1),
 		opening: map[string]bool{},
@@ -183,6 +184,10 @@ func (s *session) step(ctx context.Context) (time.Duration, error) {
 	if now >= s.renewAt && (s.pending == nil || now >= s.renewAt+drainTime) {
 		return 0, errRenew
 	}
+	if now >= s.resync {
+		s.resync = never
+		s.oweGet(twin.CauseGap)
+	}
 	if s.ready && s.pending == nil {
 		if err := s.request(ctx, now); err != nil {
 			return 0, err
@@ -194,7 +199,7 @@ func (s *session) step(ctx context.Context) (time.Duration, error) {
 // due is when step has something to do, if nothing happens before.
 func (s *session) due() time.Duration {
 	now := s.now()
-	next := s.renewAt
+	next := min(s.renewAt, s.resync)
 	if s.pending != nil {
 		if now >= s.renewAt {
 			next = s.renewAt + drainTime
@@ -219,13 +224,15 @@ func (s *session) request(ctx context.Context, now time.Duration) error {
 	if !s.synced || s.owe != 0 || now < s.patches.notBefore {
 		return nil
 	}
-	patch, ok := s.c.nextPatch()
+	patch, demand, ok := s.c.nextPatch()
 	if !ok {
 		return nil
 	}
 	id := s.c.nextID()
 	s.pending = &request{op: transport.PatchReported, id: id, deadline: now + s.c.opts.RequestTimeout}
-	return s.send(ctx, transport.Frame{Kind: transport.Request, Op: transport.PatchReported, ID: id, Body: patch.JSON()})
+	body := patch.JSON()
+	s.c.count(func(n *Stats) { n.PatchesOut++; n.BytesOut += int64(len(body)) })
+	return s.send(ctx, transport.Frame{Kind: transport.Request, Op: transport.PatchReported, ID: id, Version: demand, Body: body})
 }
 
 func (s *session) get(ctx context.Context, calls []*getCall) error {
@@ -235,7 +242,10 @@ func (s *session) get(ctx context.Context, calls []*getCall) error {
 		cause = twin.CauseGap // what it finds was lost on the way
 	}
 	s.pending = &request{op: transport.GetTwin, id: id, deadline: s.now() + s.c.opts.RequestTimeout, cause: cause, calls: calls}
-	s.c.with(func() { s.c.desired.Fetching() })
+	s.c.with(func() {
+		s.c.desired.Fetching()
+		s.c.stats.Gets++
+	})
 	return s.send(ctx, transport.Frame{Kind: transport.Request, Op: transport.GetTwin, ID: id})
 }
 
@@ -259,7 +269,7 @@ func (s *session) expire() error {
 	s.c.log.Warn("request was not answered", "id", p.id, "inARow", s.misses)
 	switch p.op {
 	case transport.GetTwin:
-		s.getFailed(p, 0)
+		s.getFailed(p, nil)
 	case transport.PatchReported:
 		s.oweGet(twin.CauseGap) // it decides
 	}

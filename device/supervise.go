@@ -1,7 +1,9 @@
 package device
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -67,6 +69,7 @@ func (c *Client) live() (time.Duration, error) {
 	if err != nil {
 		return 0, fmt.Errorf("connect as %s: %w", c.id, err)
 	}
+	c.count(func(n *Stats) { n.Connects++ })
 	s := newSession(c, conn, renewAt)
 	err = s.run(c.life)
 	if s.onlineAt < 0 {
@@ -95,6 +98,7 @@ func (c *Client) login() (transport.Login, time.Duration, error) {
 	if login.Certificate, err = c.cred.Certificate(ctx); err != nil {
 		return login, 0, fmt.Errorf("get the certificate: %w", err)
 	}
+	login.Sessions = c.resumable(login.Certificate)
 	if login.Token, err = c.cred.Token(ctx, c.id.Audience(), now); err != nil {
 		return login, 0, fmt.Errorf("get a token: %w", err)
 	}
@@ -111,6 +115,20 @@ func (c *Client) login() (transport.Login, time.Duration, error) {
 	}
 	c.token = login.Token
 	return login, c.opts.Elapsed() + renewAfter(left), nil
+}
+
+// resumable is the TLS session cache of one generation of a credential: on a
+// resumed session the hub sees the certificate of the first, so a new
+// certificate begins with an empty one.
+func (c *Client) resumable(cert *tls.Certificate) tls.ClientSessionCache {
+	var leaf []byte
+	if cert != nil && len(cert.Certificate) > 0 {
+		leaf = cert.Certificate[0]
+	}
+	if c.sessions == nil || !bytes.Equal(leaf, c.leaf) {
+		c.sessions, c.leaf = tls.NewLRUClientSessionCache(1), leaf
+	}
+	return c.sessions
 }
 
 // Tokens are replaced between these parts of their life, at random, so that a

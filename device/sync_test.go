@@ -111,7 +111,7 @@ func TestHubRefusesForGood(t *testing.T) {
 }
 
 func TestThrottlingIsWaitedOut(t *testing.T) {
-	for _, code := range []int{429001, 503001, 500001, 403002} {
+	for _, code := range []int{429001, 503001, 500001} {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
 			story(t, func(t *testing.T, w *world) {
 				c := w.online(nil)

@@ -2,9 +2,11 @@ package device
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
@@ -83,6 +85,45 @@ func (c *Client) why(call *getCall) error {
 // deadline, the error matches ErrStillWanted and the context's: the waiting
 // ended, the report will still be sent.
 func (c *Client) UpdateReported(ctx context.Context, p twin.Patch) (version int64, err error) {
+	version, err = c.report(ctx, func() (twin.Ticket, error) {
+		t, err := c.reported.Want(p)
+		if err == nil {
+			c.noteReport(p, false)
+		}
+		return t, err
+	})
+	if waitingEnded(err) {
+		err = fmt.Errorf("%w: %w", ErrStillWanted, err)
+	}
+	return version, err
+}
+
+// UpdateReportedIf is UpdateReported under the condition that the reported
+// properties are at the version given, as a GetTwin or a report told it; for
+// what several programs of one device write in turn. Where they are not, it
+// fails with an error that matches transport.ErrPrecondition and changes
+// nothing. It rides with no other report. When ctx ends first, the report is
+// given up: the hub may have it or not, which GetTwin tells.
+func (c *Client) UpdateReportedIf(ctx context.Context, p twin.Patch, version int64) (int64, error) {
+	now, err := c.report(ctx, func() (twin.Ticket, error) { return c.reported.WantIf(p, version) })
+	if errors.Is(err, twin.ErrStale) {
+		err = fmt.Errorf("%w: %w", transport.ErrPrecondition, err)
+	}
+	return now, err
+}
+
+// errWaiting marks the end of a caller's waiting.
+type errWaiting struct{ error }
+
+func (e errWaiting) Unwrap() error { return e.error }
+
+func waitingEnded(err error) bool {
+	_, ok := err.(errWaiting)
+	return ok
+}
+
+// report hands a report to the machine, and waits for what becomes of it.
+func (c *Client) report(ctx context.Context, want func() (twin.Ticket, error)) (version int64, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
@@ -94,9 +135,8 @@ func (c *Client) UpdateReported(ctx context.Context, p twin.Patch) (version int6
 		if err = c.usable(); err != nil {
 			return
 		}
-		if ticket, err = c.reported.Want(p); err == nil {
+		if ticket, err = want(); err == nil {
 			c.reports[ticket] = settled
-			c.noteReport(p, false)
 		}
 	})
 	if err != nil {
@@ -116,7 +156,7 @@ func (c *Client) UpdateReported(ctx context.Context, p twin.Patch) (version int6
 	case s := <-settled: // it came in the same moment
 		return s.Version, s.Err
 	default:
-		return 0, fmt.Errorf("%w: %w", ErrStillWanted, contextError(ctx, c.State().Err))
+		return 0, errWaiting{contextError(ctx, c.State().Err)}
 	}
 }
 
@@ -168,11 +208,14 @@ func (c *Client) with(f func()) {
 	f()
 }
 
-// nextPatch is what the reported machine has to send.
-func (c *Client) nextPatch() (patch twin.Patch, ok bool) {
-	c.with(func() { patch, ok = c.reported.Next() })
-	c.settle()
-	return patch, ok
+// nextPatch is what the reported machine has to send, and the version that it
+// demands.
+func (c *Client) nextPatch() (patch twin.Patch, demand int64, ok bool) {
+	c.with(func() {
+		patch, ok = c.reported.Next()
+		demand = c.reported.Demand()
+	})
+	return patch, demand, ok
 }
 
 // settle tells waiting callers what became of their reports.

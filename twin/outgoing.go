@@ -5,7 +5,7 @@ package twin
 
 // pending reports whether there is anything to send.
 func (r *Reported) pending() bool {
-	return len(r.solo) > 0 || len(r.wishes) > 0 || !emptyPatch(r.named) || !equalNodes(orEmpty(r.acked.root), orEmpty(r.wanted))
+	return len(r.guarded) > 0 || len(r.solo) > 0 || len(r.wishes) > 0 || !emptyPatch(r.named) || !equalNodes(orEmpty(r.acked.root), orEmpty(r.wanted))
 }
 
 func emptyPatch(n *node) bool {
@@ -22,10 +22,23 @@ func (r *Reported) Next() (Patch, bool) {
 	return patchOf(r.flight.patch), true
 }
 
+// Demand is the version that the patch in flight demands, 0 for none.
+func (r *Reported) Demand() int64 {
+	if r.flight == nil || r.flight.guard == nil {
+		return 0
+	}
+	return r.flight.guard.version
+}
+
 // board makes the next flight: a part of a refused patch alone, or everything.
 // A caller who reported nothing at all, or nothing that can be said, gets the
 // empty patch sent, and so the hub's word and a version.
 func (r *Reported) board() *flight {
+	if len(r.guarded) > 0 {
+		g := r.guarded[0]
+		r.guarded = r.guarded[1:]
+		return &flight{patch: g.patch, wishes: []wish{{g.ticket, g.patch}}, solo: true, guard: &g}
+	}
 	diff := diffNode(orEmpty(r.acked.root), orEmpty(r.wanted))
 	if len(r.solo) > 0 {
 		w := r.solo[0]
@@ -154,6 +167,7 @@ func (r *Reported) Acked(version int64) Outcome {
 	if !f.solo {
 		r.covered = f.upto
 	}
+	r.honour(f)
 	follows := version == r.acked.version+1
 	r.acked = propertiesOf(applyNode(r.acked.root, f.patch), version)
 	for _, w := range f.wishes {
@@ -170,6 +184,14 @@ func (r *Reported) Acked(version int64) Outcome {
 	return Gap
 }
 
+// honour makes a guarded patch that the hub has a part of what is wanted.
+func (r *Reported) honour(f *flight) {
+	if f.guard != nil {
+		r.wanted = applyNode(r.wanted, f.patch)
+		r.mended = append(r.mended, patchOf(f.patch))
+	}
+}
+
 // Retry says that the hub did not apply the patch in flight and may be asked
 // again, as after 429: it goes back to what is wanted.
 func (r *Reported) Retry() {
@@ -182,7 +204,16 @@ func (r *Reported) Retry() {
 func (r *Reported) unsend() {
 	f := r.flight
 	r.flight = nil
-	if f.solo {
+	switch {
+	case f.guard != nil && r.open[f.guard.ticket] == nil:
+		return // nobody waits: it is dropped
+	case f.guard != nil && r.acked.version != f.guard.version:
+		r.settle(f.guard.ticket, 0, ErrStale)
+		return
+	case f.guard != nil:
+		r.guarded = append([]guarded{*f.guard}, r.guarded...)
+		return
+	case f.solo:
 		r.solo = append(f.wishes, r.solo...)
 		return
 	}
@@ -207,6 +238,10 @@ func (r *Reported) Refused(err error) {
 		return
 	}
 	r.flight = nil
+	if f.guard != nil {
+		r.settle(f.guard.ticket, 0, err)
+		return
+	}
 	if len(f.wishes) > 1 {
 		r.solo = append(r.solo, f.wishes...)
 		return

@@ -1,5 +1,10 @@
 package twin
 
+import (
+	"fmt"
+	"slices"
+)
+
 // A Ticket names a caller that waits for its report; 0 is nobody.
 type Ticket uint64
 
@@ -31,9 +36,10 @@ type Reported struct {
 	based  bool   // wanted stands on what the hub had, now or before a restart
 	early  []wish // without a base: patches in the order they came
 
-	wishes []wish // of waiting callers, not yet in flight
-	named  *node  // what others named since, as a patch
-	solo   []wish // parts of a refused patch, to be sent one by one
+	guarded []guarded // patches that demand a version; each travels alone
+	wishes  []wish    // of waiting callers, not yet in flight
+	named   *node     // what others named since, as a patch
+	solo    []wish    // parts of a refused patch, to be sent one by one
 
 	taken    uint64 // reports so far
 	covered  uint64 // of these, how many the hub has or refused
@@ -52,6 +58,14 @@ type wish struct {
 	names  *node
 }
 
+// A guarded patch is applied only at the version that it demands. It is no
+// part of what is wanted before the hub has it.
+type guarded struct {
+	ticket  Ticket
+	patch   *node
+	version int64
+}
+
 // A ticket is open until its last piece is settled.
 type ticket struct {
 	pieces int
@@ -63,7 +77,8 @@ type flight struct {
 	patch  *node
 	wishes []wish
 	solo   bool
-	upto   uint64 // the reports in it and before it
+	guard  *guarded // then it is the only one in it
+	upto   uint64   // the reports in it and before it
 }
 
 // Known reports whether the hub's state is known, from a first GET.
@@ -83,20 +98,51 @@ func (r *Reported) Idle() bool {
 	return r.known && r.flight == nil && !r.pending()
 }
 
+// Outstanding reports whether something was said that the hub is not known to
+// have.
+func (r *Reported) Outstanding() bool {
+	if !r.known && !r.based {
+		return len(r.early) > 0 || len(r.guarded) > 0
+	}
+	return !r.Idle()
+}
+
 // Want takes a report whose caller waits: its fate comes out of Settled. A
 // patch that breaks a limit is refused whole, and changes nothing.
 func (r *Reported) Want(p Patch) (Ticket, error) {
 	if err := r.check(p); err != nil {
 		return 0, err
 	}
+	t := r.issue()
+	r.taken++
+	r.take(wish{t, orEmpty(p.root)})
+	return t, nil
+}
+
+// WantIf takes a report that the hub is to apply only if the reported
+// properties are at the version given, 1 or more. It travels alone and as it
+// is; where the hub is at another version, its caller fails with an error that
+// the driver gives to Refused, or with ErrStale, and nothing has changed.
+func (r *Reported) WantIf(p Patch, version int64) (Ticket, error) {
+	if version < 1 {
+		return 0, fmt.Errorf("%w: version %d; a hub's versions begin with 1", ErrInvalid, version)
+	}
+	if err := r.check(p); err != nil {
+		return 0, err
+	}
+	t := r.issue()
+	r.guarded = append(r.guarded, guarded{t, orEmpty(p.root), version})
+	return t, nil
+}
+
+// issue opens a ticket.
+func (r *Reported) issue() Ticket {
 	r.last++
 	if r.open == nil {
 		r.open = map[Ticket]*ticket{}
 	}
 	r.open[r.last] = &ticket{pieces: 1}
-	r.taken++
-	r.take(wish{r.last, orEmpty(p.root)})
-	return r.last, nil
+	return r.last
 }
 
 // WantLater takes a report whose caller doesn't wait.
@@ -174,9 +220,11 @@ func composable(a, b *node) bool {
 	return true
 }
 
-// Forget says that the caller stopped waiting. What it reported stays wanted.
+// Forget says that the caller stopped waiting. What it reported stays wanted,
+// except with a precondition: that is dropped, if it is not in flight.
 func (r *Reported) Forget(t Ticket) {
 	delete(r.open, t)
+	r.guarded = slices.DeleteFunc(r.guarded, func(g guarded) bool { return g.ticket == t })
 	kept := r.wishes[:0]
 	for _, w := range r.wishes {
 		if w.ticket == t {

@@ -150,3 +150,63 @@ func TestRestartsConverge(t *testing.T) {
 		}
 	}
 }
+
+func TestGuardedPatchTravelsAlone(t *testing.T) {
+	rp := newReporter(t, 4, `{"n":1}`)
+	if _, err := rp.r.WantIf(Set("n", 2), 0); err == nil {
+		t.Error("version 0 was taken")
+	}
+	if _, err := rp.r.WantIf(Set("$n", 2), 1); err == nil {
+		t.Error("a patch that breaks a limit was taken")
+	}
+	guard := func(p Patch, version int64) Ticket {
+		t.Helper()
+		ticket, err := rp.r.WantIf(p, version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ticket
+	}
+	a := guard(Set("n", 2), 4)
+	rp.later(Set("m", 1))
+	rp.sends("alone", `{"n":2}`)
+	if got := rp.r.Demand(); got != 4 {
+		t.Errorf("it demands version %d", got)
+	}
+	rp.acked(5, Applied)
+	rp.settles("the hub had that version", Settlement{a, 5, nil})
+	rp.sends("what was not guarded", `{"m":1}`)
+	if got := rp.r.Demand(); got != 0 {
+		t.Errorf("it demands version %d", got)
+	}
+	rp.acked(6, Applied)
+
+	b := guard(Set("n", 3), 5)
+	rp.sends("of an old version", `{"n":3}`)
+	rp.r.Refused(errRefused)
+	rp.settles("refused", Settlement{b, 0, errRefused})
+	rp.sends("and not wanted", "")
+
+	c := guard(Set("n", 4), 6)
+	rp.sends("its answer is lost", `{"n":4}`)
+	rp.r.Synced(props(t, 6, `{"m":1,"n":2}`))
+	rp.sends("the version proves that it was not applied", `{"n":4}`)
+	rp.r.Synced(props(t, 7, `{"m":1,"n":4}`))
+	rp.settles("and now that it was", Settlement{c, 7, nil})
+
+	d := guard(Set("n", 5), 7)
+	rp.sends("its answer is lost", `{"n":5}`)
+	rp.r.Synced(props(t, 9, `{"m":1,"n":4,"x":1}`))
+	rp.settles("the version proves nothing good", Settlement{d, 0, ErrStale})
+	rp.sends("what another wrote is undone", `{"x":null}`)
+	rp.acked(10, Applied)
+
+	e := guard(Set("n", 6), 10)
+	rp.r.Forget(e)
+	rp.sends("dropped", "")
+	f := guard(Set("n", 6), 10)
+	rp.sends("in flight", `{"n":6}`)
+	rp.r.Forget(f)
+	rp.r.Retry()
+	rp.sends("dropped when throttled", "")
+}

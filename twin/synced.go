@@ -30,6 +30,7 @@ func (r *Reported) Synced(p Properties) (readBack []string) {
 		// The hub has what was sent. Where the rest is not as expected, the
 		// version may be a late patch's, so there is no peace to make here.
 		r.covered = max(r.covered, f.upto)
+		r.honour(f)
 		for _, w := range f.wishes {
 			r.settle(w.ticket, p.version, nil)
 		}

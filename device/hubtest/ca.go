@@ -21,7 +21,7 @@ type authority struct {
 	once   sync.Once
 	err    error
 	root   *x509.Certificate
-	server tls.Certificate
+	config *tls.Config // one for all connections, so that sessions can be resumed
 }
 
 // certificateLife is how long CA and certificate are valid around the hub's
@@ -29,11 +29,12 @@ type authority struct {
 const certificateLife = 20 * 365 * 24 * time.Hour
 
 func (h *Hub) authority() (*authority, error) {
-	h.ca.once.Do(func() { h.ca.err = h.ca.make(h.opts.Host, h.opts.Now()) })
+	h.ca.once.Do(func() { h.ca.err = h.ca.make(h.opts.Host, h.opts.Now) })
 	return &h.ca, h.ca.err
 }
 
-func (a *authority) make(host string, now time.Time) error {
+func (a *authority) make(host string, clock func() time.Time) error {
+	now := clock()
 	rootKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return fmt.Errorf("hubtest: make a CA: %w", err)
@@ -62,7 +63,14 @@ func (a *authority) make(host string, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("hubtest: make a certificate: %w", err)
 	}
-	a.server = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	// 1.2 or 1.3, any SNI. Like a real hub it asks for a client certificate,
+	// needs none, and names no CA.
+	a.config = &tls.Config{
+		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+		MinVersion:   tls.VersionTLS12,
+		ClientAuth:   tls.RequestClientCert,
+		Time:         clock,
+	}
 	return nil
 }
 
@@ -94,17 +102,11 @@ func (h *Hub) CAPEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.root.Raw})
 }
 
-// tlsConfig is the hub's side of TLS: 1.2 or 1.3, any SNI. Like a real hub it
-// asks for a client certificate, needs none, and names no CA.
+// tlsConfig is the hub's side of TLS.
 func (h *Hub) tlsConfig() (*tls.Config, error) {
 	a, err := h.authority()
 	if err != nil {
 		return nil, err
 	}
-	return &tls.Config{
-		Certificates: []tls.Certificate{a.server},
-		MinVersion:   tls.VersionTLS12,
-		ClientAuth:   tls.RequestClientCert,
-		Time:         h.opts.Now,
-	}, nil
+	return a.config, nil
 }

@@ -1,0 +1,59 @@
+package device
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// Stats count what a client did since New. It is a value.
+type Stats struct {
+	Connects   int64 // logins that the hub accepted
+	Gets       int64 // GETs sent
+	PatchesIn  int64 // desired changes received
+	PatchesOut int64 // reported patches sent
+	Reports    int64 // reports taken from callers; beside PatchesOut, how many rode together
+	Retried    int64 // reported patches that the hub asked to send again
+	BytesIn    int64 // of bodies: twins, changes, error texts
+	BytesOut   int64 // of bodies: reported patches
+
+	// Outstanding says that the hub is not known to have all that was reported.
+	Outstanding bool
+	// DesiredVersion and ReportedVersion are the ones known last; 0 before the
+	// first GET.
+	DesiredVersion, ReportedVersion int64
+}
+
+// Stats says what the client did so far. It may be called at any time.
+func (c *Client) Stats() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.stats
+	s.Reports = int64(c.reported.Taken())
+	s.Outstanding = c.reported.Outstanding()
+	s.DesiredVersion = c.desired.Properties().Version()
+	s.ReportedVersion = c.reported.Confirmed().Version()
+	return s
+}
+
+// count changes the counters.
+func (c *Client) count(f func(*Stats)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f(&c.stats)
+}
+
+// demands reports whether the patch in flight has a precondition.
+func (c *Client) demands() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reported.Demand() != 0
+}
+
+// nextResync is when a GET is due that nothing else asks for.
+func (c *Client) nextResync(now time.Duration) time.Duration {
+	d := c.opts.Resync
+	if d <= 0 {
+		return never
+	}
+	return now + d - d/4 + rand.N(d/2+1)
+}

@@ -1,7 +1,6 @@
 package device_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -12,8 +11,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
@@ -21,6 +22,7 @@ import (
 var (
 	chaosFirst = flag.Uint64("chaos.first", 1, "first seed of TestChaos")
 	chaosSeeds = flag.Uint64("chaos.seeds", 60, "number of seeds of TestChaos")
+	chaosTLS   = flag.Bool("chaos.tls", false, "TestChaos over TLS")
 )
 
 // TestChaos tells random stories of a bad line, a moody hub and busy firmware,
@@ -31,7 +33,12 @@ func TestChaos(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 4))
 			opts := hubtest.Options{MergeRule: hubtest.MergeRule(rnd.IntN(3)), RewriteNumbers: rnd.IntN(2) == 0}
-			storyAt(t, opts, func(t *testing.T, w *world) { chaos(t, w, rnd) })
+			storyAt(t, opts, func(t *testing.T, w *world) {
+				if *chaosTLS {
+					w.stream = transport.TLS(&transport.TLSOptions{Config: hubConfig(w.hub), Dial: w.hub.Dial})
+				}
+				chaos(t, w, rnd)
+			})
 			if t.Failed() {
 				t.Logf("again: go test ./device -run TestChaos -chaos.first %d -chaos.seeds 1", seed)
 			}
@@ -39,259 +46,195 @@ func TestChaos(t *testing.T) {
 	}
 }
 
+// A drama is one random story under way.
+type drama struct {
+	*world
+	rnd      *rand.Rand
+	exact    bool // nothing happens that could make a patch be applied twice for good reasons
+	board    *board
+	firmware map[string]any // what firmware said
+	calls    sync.WaitGroup
+	n        int   // of the latest report
+	d        int   // of the latest desired change
+	k        int64 // the version at which k was named last; 0 for never
+}
+
 func chaos(t *testing.T, w *world, rnd *rand.Rand) {
-	board := newBoard(w, rnd.IntN(2) == 0)
-	board.start(t)
-	firmware := map[string]any{}
-	var calls sync.WaitGroup
+	key, err := auth.ParseKey(w.dev.PrimaryKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lifetimes := []time.Duration{0, 2 * time.Minute, 10 * time.Minute}
+	w.dev.Credential = auth.SAS(key, &auth.SASOptions{Lifetime: lifetimes[rnd.IntN(len(lifetimes))]})
+	s := &drama{world: w, rnd: rnd, exact: rnd.IntN(3) == 0, firmware: map[string]any{}}
+	s.board = newBoard(w, !s.exact && rnd.IntN(2) == 0)
+	if s.exact {
+		w.hub.Intercept(s.sentTwice, hubtest.Pass())
+	}
+	s.board.start(t)
 	start := time.Now()
 	for range 80 {
-		c := board.client
-		switch rnd.IntN(11) {
-		case 0, 1:
-			w.setDesired(encode(t, randomPatch(rnd, 3)))
-		case 2:
-			if _, err := w.hub.ReplaceDesired("dev1", encode(t, withoutNulls(randomPatch(rnd, 3)))); err != nil {
-				t.Fatal(err)
-			}
-		case 3, 4, 5:
-			p := randomPatch(rnd, 3)
-			merge(firmware, p)
-			patch, err := twin.ParsePatch([]byte(encode(t, p)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			report(t, c, &calls, patch, board.store == nil && rnd.IntN(2) == 0)
-		case 6, 7:
-			w.faults = append(w.faults, w.hub.Intercept(randomMatch(rnd), randomAction(rnd)))
-		case 8:
-			if err := w.hub.Cut("dev1"); err != nil && !errors.Is(err, hubtest.ErrOffline) {
-				t.Fatal(err)
-			}
-		case 9:
-			w.hub.SetLine("dev1", rnd.IntN(3) > 0)
-		case 10:
-			if board.store != nil && rnd.IntN(3) == 0 {
-				board.powerCut(t)
-			}
-		}
+		s.event(t)
 		synctest.Wait()
 		time.Sleep(time.Duration(rnd.Int64N(int64(20 * time.Second))))
 	}
-	settleDown(t, w, board.client)
-	calls.Wait()
-	judge(t, w, board.ears, firmware)
+	s.settleDown(t)
+	s.calls.Wait()
+	judge(t, w, s.board.ears, s.firmware, s.k)
 	minutes := int(time.Since(start)/time.Minute) + 1
-	if s := w.hub.Stats("dev1"); s.Connects > 8*minutes || s.Gets > 14*minutes || s.Patches > 20*minutes {
-		t.Errorf("a storm: %+v in %d minutes", s, minutes)
+	if n := w.hub.Stats("dev1"); n.Connects > 8*minutes || n.Gets > 14*minutes || n.Patches > 20*minutes {
+		t.Errorf("a storm: %+v in %d minutes", n, minutes)
 	}
+	s.lineIsWell(t)
 }
 
-// A board is one device that may lose its power.
-type board struct {
-	w      *world
-	store  *memStore // nil for none
-	client *device.Client
-	ears   map[string]*lastHeard
-}
-
-func newBoard(w *world, stored bool) *board {
-	b := &board{w: w, ears: map[string]*lastHeard{"": {}, "a": {}, "a.b": {}, "b.c": {durable: stored}}}
-	if stored {
-		b.store = &memStore{delay: 20 * time.Millisecond}
-	}
-	return b
-}
-
-// start boots the firmware; it does not wait for the line.
-func (b *board) start(t *testing.T) {
-	opts := &device.Options{RequestTimeout: 20 * time.Second, CallTimeout: 24 * time.Hour}
-	if b.store != nil {
-		opts.Store = b.store
-	}
-	b.client = b.w.client(opts)
-	for path, e := range b.ears {
-		if !e.durable {
-			e.value = ""
+// event lets one thing happen.
+func (s *drama) event(t *testing.T) {
+	switch s.rnd.IntN(13) {
+	case 0, 1:
+		s.d++
+		p := randomPatch(s.rnd, 3)
+		p["d"] = s.d
+		if s.rnd.IntN(2) == 0 {
+			p["k"] = 7 // always the same: what is named again must be acknowledged again
 		}
-		if _, err := b.client.Listen(path, e.listener, &device.ListenOptions{Durable: e.durable}); err != nil {
+		v, err := s.hub.SetDesired("dev1", encode(t, p))
+		if err != nil {
 			t.Fatal(err)
 		}
+		if p["k"] != nil {
+			s.k = v
+		}
+	case 2:
+		s.d++
+		doc := withoutNulls(randomPatch(s.rnd, 3))
+		doc["d"], doc["k"] = s.d, 7
+		v, err := s.hub.ReplaceDesired("dev1", encode(t, doc))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.k = v
+	case 3, 4, 5:
+		s.report(t)
+	case 6, 7:
+		s.faults = append(s.faults, s.hub.Intercept(s.fault()))
+	case 8:
+		s.cut(t)
+	case 9:
+		s.hub.SetLine("dev1", s.rnd.IntN(3) > 0)
+	case 10:
+		if s.board.store != nil && s.rnd.IntN(3) == 0 {
+			s.board.powerCut(t)
+		}
+	case 11:
+		if !s.exact {
+			takeover(t, s.world, time.Duration(s.rnd.Int64N(int64(10*time.Second))))
+		}
+	case 12:
+		if !s.exact && s.rnd.IntN(4) == 0 {
+			createAnew(t, s.world)
+			s.k = 0
+			s.board.ears["d"].mayShrink()
+		}
 	}
-	soon, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	if err := b.client.Connect(soon); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+}
+
+func (s *drama) cut(t *testing.T) {
+	if err := s.hub.Cut("dev1"); err != nil && !errors.Is(err, hubtest.ErrOffline) {
 		t.Fatal(err)
 	}
 }
 
-// powerCut ends the firmware, and boots it with what the store holds then.
-func (b *board) powerCut(t *testing.T) {
-	synctest.Wait()
-	b.store = b.store.powerCut()
-	if err := b.client.Close(); err != nil {
-		t.Fatal(err)
+// sentTwice looks at every patch before it is performed: in an exact story,
+// none may bring the report that the hub has as its latest. It is no fault, so
+// it never matches.
+func (s *drama) sentTwice(m hubtest.Message) bool {
+	if !hubtest.FromDevice("dev1", hubtest.PatchReported)(m) {
+		return false
 	}
-	b.start(t)
+	tw, err := s.hub.Twin("dev1")
+	if err != nil {
+		s.Error(err)
+		return false
+	}
+	var had, brings struct{ N int }
+	if json.Unmarshal(tw.Reported.JSON, &had) != nil || json.Unmarshal(m.Body, &brings) != nil {
+		s.Errorf("a twin or a patch without n: %s, %s", tw.Reported.JSON, m.Body)
+	}
+	if brings.N != 0 && brings.N == had.N {
+		s.Errorf("patch %s was sent twice, version %d", m.Body, tw.Reported.Version)
+	}
+	return false
 }
 
-// settleDown ends the chaos: the line stays up, nothing is intercepted, and
-// one last cut lets the client find what was lost without a trace.
-func settleDown(t *testing.T, w *world, c *device.Client) {
-	w.hub.SetLine("dev1", true)
-	for _, remove := range w.faults {
-		remove()
+// fault is something that befalls a message.
+func (s *drama) fault() (func(hubtest.Message) bool, hubtest.Action) {
+	ops := []hubtest.Op{hubtest.GetTwin, hubtest.PatchReported, hubtest.PatchReported, hubtest.Desired, hubtest.Subscribe, hubtest.Connect}
+	op, fromHub := ops[s.rnd.IntN(len(ops))], s.rnd.IntN(2) == 0
+	delay := time.Duration(s.rnd.Int64N(int64(time.Minute)))
+	actions := []hubtest.Action{
+		hubtest.Drop(), hubtest.Cut(), hubtest.CutAfter(), hubtest.Fail(503001), hubtest.Fail(500001),
+		hubtest.Duplicate(), hubtest.Delay(delay), hubtest.Late(delay), hubtest.Fail(429001),
 	}
-	time.Sleep(10 * time.Minute)
-	if err := w.hub.Cut("dev1"); err != nil && !errors.Is(err, hubtest.ErrOffline) {
-		t.Fatal(err)
+	if s.exact && op == hubtest.PatchReported {
+		actions = actions[:5] // the others may have a patch applied that the client must send again
 	}
-	time.Sleep(10 * time.Minute)
-	synctest.Wait()
-	if got := c.State(); got.Phase != device.Online {
-		t.Errorf("at the end the client is %v: %v", got.Phase, got.Err)
-	}
+	match := func(m hubtest.Message) bool { return m.Op == op && (m.FromHub == fromHub || op == hubtest.Desired) }
+	return match, actions[s.rnd.IntN(len(actions))].Times(1 + s.rnd.IntN(3))
 }
 
-func judge(t *testing.T, w *world, ears map[string]*lastHeard, firmware map[string]any) {
-	tw, err := w.hub.Twin("dev1")
+// report lets firmware say something: each time a larger n.
+func (s *drama) report(t *testing.T) {
+	s.n++
+	p := randomPatch(s.rnd, 3)
+	p["n"] = s.n
+	merge(s.firmware, p)
+	patch, err := twin.ParsePatch([]byte(encode(t, p)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := visible(t, tw.Reported.JSON), encode(t, firmware); got != want {
-		t.Errorf("the hub has %s\nfirmware said %s", got, want)
-	}
-	desired, err := twin.ParsePatch([]byte(visible(t, tw.Desired.JSON)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for path, e := range ears {
-		want := desired.At(path).String()
-		if path == "" && want == "" {
-			want = "{}"
-		}
-		if e.value != want {
-			t.Errorf("listener on %q heard last %q, the hub has %q", path, e.value, want)
-		}
-		if e.wrong != "" {
-			t.Error(e.wrong)
-		}
-	}
-}
-
-// visible is a section without the nulls that some hubs keep: nobody else
-// tells them from nothing.
-func visible(t *testing.T, section []byte) string {
-	t.Helper()
-	var m map[string]any
-	if err := json.Unmarshal(section, &m); err != nil {
-		t.Fatal(err)
-	}
-	return encode(t, withoutNulls(m))
-}
-
-func report(t *testing.T, c *device.Client, calls *sync.WaitGroup, p twin.Patch, wait bool) {
-	if !wait {
-		if err := c.ReportLater(t.Context(), p); err != nil {
+	c := s.board.client
+	if s.board.store != nil || s.rnd.IntN(2) == 0 {
+		if err := c.ReportLater(t.Context(), patch); err != nil {
 			t.Errorf("ReportLater: %v", err)
 		}
 		return
 	}
-	started := make(chan struct{})
-	calls.Go(func() {
-		close(started)
-		if _, err := c.UpdateReported(t.Context(), p); err != nil {
-			t.Errorf("UpdateReported(%v): %v", p, err)
+	s.calls.Go(func() {
+		if _, err := c.UpdateReported(t.Context(), patch); err != nil {
+			t.Errorf("UpdateReported(%v): %v", patch, err)
 		}
 	})
-	<-started
 	synctest.Wait() // it has said what it wants, in the order of the story
 }
 
-// lastHeard keeps what a listener heard last, and checks that each change
-// starts where the one before ended.
-type lastHeard struct {
-	value   string
-	wrong   string
-	durable bool
-}
-
-func (l *lastHeard) listener(_ context.Context, c twin.Change) error {
-	if c.Old.String() != l.value && c.Cause != twin.CauseStart {
-		l.wrong = fmt.Sprintf("listener on %q: old is %v, heard before was %q", c.Path, c.Old, l.value)
+// settleDown ends the chaos: the line stays up, nothing is intercepted, and
+// one last cut lets the client find what was lost without a trace.
+func (s *drama) settleDown(t *testing.T) {
+	s.hub.SetLine("dev1", true)
+	for _, remove := range s.faults {
+		remove()
 	}
-	l.value = c.Value.String()
-	return nil
-}
-
-func randomMatch(rnd *rand.Rand) func(hubtest.Message) bool {
-	ops := []hubtest.Op{hubtest.GetTwin, hubtest.PatchReported, hubtest.PatchReported, hubtest.Desired, hubtest.Subscribe, hubtest.Connect}
-	op, fromHub := ops[rnd.IntN(len(ops))], rnd.IntN(2) == 0
-	return func(m hubtest.Message) bool { return m.Op == op && (m.FromHub == fromHub || op == hubtest.Desired) }
-}
-
-func randomAction(rnd *rand.Rand) hubtest.Action {
-	delay := time.Duration(rnd.Int64N(int64(time.Minute)))
-	actions := []hubtest.Action{
-		hubtest.Drop(), hubtest.Duplicate(), hubtest.Delay(delay), hubtest.Late(delay), hubtest.Cut(), hubtest.CutAfter(),
-		hubtest.Fail(429001), hubtest.Fail(503001), hubtest.Fail(500001),
-	}
-	return actions[rnd.IntN(len(actions))].Times(1 + rnd.IntN(3))
-}
-
-func encode(t *testing.T, v any) string {
-	t.Helper()
-	b, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
-// merge is RFC 7396 on plain maps.
-func merge(doc, patch map[string]any) {
-	for k, v := range patch {
-		sub, isMap := v.(map[string]any)
-		switch {
-		case v == nil:
-			delete(doc, k)
-		case isMap:
-			old, ok := doc[k].(map[string]any)
-			if !ok {
-				old = map[string]any{}
-				doc[k] = old
-			}
-			merge(old, sub)
-		default:
-			doc[k] = v
-		}
+	time.Sleep(10 * time.Minute)
+	s.cut(t)
+	time.Sleep(10 * time.Minute)
+	synctest.Wait()
+	if got := s.board.client.State(); got.Phase != device.Online {
+		t.Errorf("at the end the client is %v: %v", got.Phase, got.Err)
 	}
 }
 
-// withoutNulls is what a patch makes of nothing.
-func withoutNulls(patch map[string]any) map[string]any {
-	doc := map[string]any{}
-	merge(doc, patch)
-	return doc
-}
-
-// randomPatch is a merge patch over few keys, so that much collides.
-func randomPatch(rnd *rand.Rand, depth int) map[string]any {
-	p := map[string]any{}
-	for range 1 + rnd.IntN(2) {
-		key := string(rune('a' + rnd.IntN(3)))
-		switch n := rnd.IntN(10); {
-		case n < 4 && depth > 1:
-			p[key] = randomPatch(rnd, depth-1)
-		case n < 6:
-			p[key] = nil
-		case n == 6:
-			p[key] = map[string]any{}
-		case n == 7:
-			p[key] = []any{rnd.IntN(2)}
-		default:
-			p[key] = rnd.IntN(3)
-		}
+// lineIsWell asks whether the last connection hears of changes by itself.
+func (s *drama) lineIsWell(t *testing.T) {
+	time.Sleep(time.Minute)
+	gets := s.hub.Stats("dev1").Gets
+	s.setDesired(`{"well":true}`)
+	time.Sleep(3 * time.Second)
+	synctest.Wait()
+	if got := s.board.ears["well"].value; got != "true" {
+		t.Errorf("a change on a line that is well was heard as %q", got)
 	}
-	return p
+	if got := s.hub.Stats("dev1").Gets; got != gets {
+		t.Errorf("it took %d GETs", got-gets)
+	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/transport/mqtt"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
@@ -27,7 +28,8 @@ type world struct {
 	hub    *hubtest.Hub
 	dev    hubtest.Device
 	log    *logs
-	faults []func() // remove what chaos intercepts
+	stream transport.StreamFunc // the line: plain in memory, unless a test says otherwise
+	faults []func()             // remove what chaos intercepts
 }
 
 // story runs a test in a bubble.
@@ -48,7 +50,7 @@ func storyAt(t *testing.T, opts hubtest.Options, f func(t *testing.T, w *world))
 		if err != nil {
 			t.Fatal(err)
 		}
-		f(t, &world{T: t, hub: hub, dev: dev, log: &logs{}})
+		f(t, &world{T: t, hub: hub, dev: dev, log: &logs{}, stream: hub.Stream})
 	})
 }
 
@@ -62,7 +64,7 @@ func (w *world) client(opts *device.Options) *device.Client {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	c := device.New(w.dev.Identity, w.dev.Credential, mqtt.Dialer{Stream: w.hub.Stream}, &o)
+	c := device.New(w.dev.Identity, w.dev.Credential, mqtt.Dialer{Stream: w.stream}, &o)
 	w.Cleanup(func() {
 		if err := c.Close(); err != nil {
 			w.Errorf("Close: %v", err)

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/boottime"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
@@ -35,6 +36,7 @@ type Client struct {
 	token    auth.Token
 	sessions tls.ClientSessionCache
 	leaf     []byte
+	alarm    *boottime.Timer // beside each Go timer: it counts in suspend
 
 	mu       sync.Mutex // held for moments, never across I/O or a callback
 	started  bool

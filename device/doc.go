@@ -21,8 +21,13 @@
 // when the hub has it; ReportLater when the client has it. At most one patch
 // is in flight; what is reported meanwhile rides together in the next. A patch
 // whose answer was lost is decided by the version of the next GET, and so is
-// neither lost nor applied twice. What is not confirmed when the process ends
-// is lost with it.
+// neither lost nor applied twice. UpdateReportedIf demands a version.
+//
+// Without Options.Store, what is not confirmed when the process ends is lost
+// with it. With a store, what ReportLater returned nil for is safe from a power
+// cut, the whole reported state comes back even to a device that was created
+// anew, and a durable listener is told after a restart only what changed since
+// it last returned.
 //
 // # Contexts
 //
@@ -34,8 +39,9 @@
 // # Goroutines
 //
 // A client has one goroutine that supervises and speaks, one that reads, one
-// that runs the listeners, and one for OnState where that is set; the MQTT
-// connection adds one for its keep-alive. Close waits for all of them.
+// that runs the listeners, and on Linux one that wakes from suspend; one each
+// for OnState and for a store, where these are set; the MQTT connection adds
+// one for its keep-alive. Close waits for all of them.
 // Listeners run one at a time, in version order, with no lock held, and may
 // call any method but Close and Run.
 //
@@ -62,7 +68,7 @@
 //	request       answer                       what follows
 //	GET           200, whole                   in step
 //	GET           200, broken                  asked again, 1 s … 2 min; GetTwin fails
-//	GET           429, 5xx, 403002 (quota)     asked again, 1 s … 2 min or Retry-After; GetTwin waits
+//	GET           429, 5xx                     asked again, 1 s … 2 min or Retry-After; GetTwin waits
 //	GET           any other                    asked again, 1 s … 2 min; GetTwin fails
 //	GET           none in RequestTimeout       asked again; GetTwin waits
 //	patch         204                          the hub has it
@@ -71,7 +77,9 @@
 //	patch         400, 413, 403 code 403100    refused for good: taken apart until the refused
 //	                                           part stands alone, which fails its caller
 //	patch         429, 403, 404, 401, …        sent again, 1 s … 2 min or Retry-After
+//	patch         412, of UpdateReportedIf     fails its caller
 //	patch         5xx, or none in time         one GET decides, then sent again if need be
+//	any           403002 (daily quota)         the same after midnight UTC, spread over 5 min
 //
 // The same identity on two boards looks, over MQTT, like any other lost line:
 // the hub lets the newer connection win. It is not claimed to be known.

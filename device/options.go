@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/boottime"
 )
 
 // The defaults of Options.
@@ -65,8 +66,9 @@ type Options struct {
 	// Now is the wall clock that tokens and certificates are judged by; nil
 	// means time.Now.
 	Now func() time.Time
-	// Elapsed is the clock of everything else, from any start; nil means the
-	// runtime's monotonic clock.
+	// Elapsed is the clock of everything else, from any start. Nil means the
+	// monotonic clock, which on Linux counts while the board is suspended, so
+	// that what fell due in its sleep is done when it wakes.
 	Elapsed func() time.Duration
 }
 
@@ -91,8 +93,7 @@ func (o *Options) withDefaults() Options {
 		out.Now = time.Now
 	}
 	if out.Elapsed == nil {
-		start := time.Now()
-		out.Elapsed = func() time.Duration { return time.Since(start) }
+		out.Elapsed = boottime.NewClock()
 	}
 	return out
 }

@@ -136,6 +136,7 @@ func (s *session) serve(ctx context.Context) error {
 			return err
 		}
 		timer.Reset(wait)
+		s.c.alarm.Reset(wait)
 		select {
 		case f := <-s.frames:
 			if err := s.handle(f); err != nil {
@@ -145,6 +146,7 @@ func (s *session) serve(ctx context.Context) error {
 			return err
 		case <-s.c.work:
 		case <-timer.C:
+		case <-s.c.alarm.C: // it fell due while the board slept
 		case <-ctx.Done():
 			return nil
 		}

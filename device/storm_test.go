@@ -217,3 +217,24 @@ func TestStatsBeforeAnything(t *testing.T) {
 		}
 	})
 }
+
+func TestSuspendIsCountedByTheElapsedClock(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		start, slept := time.Now(), make(chan time.Duration, 1)
+		slept <- 0
+		elapsed := func() time.Duration {
+			d := <-slept
+			slept <- d
+			return time.Since(start) + d
+		}
+		c := w.online(&device.Options{Elapsed: elapsed})
+		<-slept
+		slept <- 3 * time.Hour // the board slept; Go's timers know nothing of it
+		if _, err := c.UpdateReported(t.Context(), twin.Set("awake", true)); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.hub.Stats("dev1").Connects; got != 2 {
+			t.Errorf("%d connects: the token of before the sleep is %s old", got, 3*time.Hour)
+		}
+	})
+}

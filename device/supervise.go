@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/boottime"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -20,6 +21,8 @@ const connectTimeout = time.Minute
 // supervise is the one place that decides when to connect. It returns when the
 // client closes (nil), or on wrong local configuration.
 func (c *Client) supervise() error {
+	c.alarm = boottime.NewTimer()
+	defer c.alarm.Close()
 	var pace backoff
 	next := State{Phase: Connecting}
 	for c.life.Err() == nil {
@@ -50,8 +53,10 @@ func (c *Client) supervise() error {
 func (c *Client) pause(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
+	c.alarm.Reset(d)
 	select {
 	case <-timer.C:
+	case <-c.alarm.C:
 	case <-c.life.Done():
 	}
 }

@@ -41,7 +41,7 @@ func appendHeader(b []byte, id auth.Identity, salt uint64) ([]byte, tag) {
 	return binary.LittleEndian.AppendUint32(b, checksum(b[rest:])), t
 }
 
-// A damagedHeader error says that a file's first bytes were ours once.
+// errDamagedHeader says that a file's first bytes were ours once.
 var errDamagedHeader = errors.New("the header is damaged")
 
 // consumeHeader returns a file's tag and the length of its header. Its errors
@@ -99,7 +99,7 @@ func wasOurs(head []byte) bool {
 			same++
 		}
 	}
-	lost := func(c byte) bool { return len(bytes.Trim(head, string([]byte{c}))) == 0 }
+	lost := func(c byte) bool { return bytes.Count(head, []byte{c}) == len(head) }
 	return 2*same >= len(head) || lost(0) || lost(0xff)
 }
 

@@ -1,0 +1,2 @@
+// Package store keeps state on flash.
+package store

@@ -1,0 +1,94 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+
+	"github.com/devicetwin/devicetwin-go/auth"
+)
+
+// The names beside the store's own.
+const (
+	lockSuffix    = ".lock"    // what is locked; empty, and never removed
+	newSuffix     = ".new"     // being written, to replace a file
+	corruptSuffix = ".corrupt" // the last file found damaged
+)
+
+// openJournal opens the file, or makes it, and deals with what the end of the
+// last process or a power cut left behind. A power cut in the midst of that
+// leaves no other work to the next.
+func openJournal(d disk, path string, id auth.Identity, limit int64) (*journal, contents, *DamageError, error) {
+	j := &journal{disk: d, path: path, id: id, max: limit}
+	b, err := readFile(d, path, 4*limit)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, contents{}, nil, err
+	}
+	if len(b) == 0 { // new, or power failed before our time
+		err := j.compact(nil)
+		j.stats.Compactions = 0
+		return j, contents{}, nil, err
+	}
+	c, err := parse(b, id)
+	if err != nil {
+		return nil, contents{}, nil, err
+	}
+	if err := d.remove(path + newSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, contents{}, nil, err
+	}
+	var damage *DamageError
+	if c.damage != nil {
+		damage = &DamageError{Path: path, Offset: c.good, Dropped: int64(len(b)) - c.good, Torn: c.torn, Err: c.damage}
+		if !c.torn {
+			if e := j.replace(path+corruptSuffix, b); e == nil {
+				damage.Kept = path + corruptSuffix
+			} else {
+				damage.Err = fmt.Errorf("%w (and no copy could be kept: %w)", c.damage, e)
+			}
+		}
+	}
+	if c.good == 0 {
+		err := j.compact(nil)
+		j.stats.Compactions = 0
+		return j, contents{}, damage, err
+	}
+	return j, c, damage, j.resume(c)
+}
+
+// resume goes on with a file that was read. What is in it may be in the
+// kernel's memory only, where the last process was killed, and so may its
+// name: from here on both count as durable, so they are made so.
+func (j *journal) resume(c contents) error {
+	f, err := j.disk.open(j.path, false)
+	if err != nil {
+		return err
+	}
+	j.file, j.tag, j.next = f, c.tag, uint32(len(c.records))+1
+	j.base = c.header + frameLen + int64(len(c.snapshot))
+	j.end = c.good
+	if c.damage != nil {
+		if err := f.Truncate(c.good); err != nil {
+			return err
+		}
+	}
+	j.stats.Syncs++
+	if err := j.sync(); err != nil { // synced is 0 yet
+		return err
+	}
+	j.stats.Syncs++
+	return j.disk.syncDir(j.path)
+}
+
+// openError wraps an error of Open, with what to do about the likely ones.
+func openError(path string, err error) error {
+	switch {
+	case errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("open store %s: %w; it needs a folder that can be written to", path, err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("open store %s: %w; it needs to read, write and rename files in that folder", path, err)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("open store %s: %w; the folder must exist", path, err)
+	}
+	return fmt.Errorf("open store %s: %w", path, err)
+}

@@ -1,0 +1,200 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/auth"
+)
+
+// A Store is a log of records on flash, and the snapshot that it begins with.
+// All methods may be called concurrently. A Store has one goroutine, from
+// Open to Close.
+type Store struct {
+	path    string
+	every   time.Duration
+	max     int64
+	log     *slog.Logger
+	damage  error // set by Open
+	lock    io.Closer
+	journal *journal      // the writer's
+	wake    chan struct{} // capacity 1: the queue has something, or Close was called
+	done    chan struct{} // closed when the writer has ended
+
+	mu       sync.Mutex // held for moments, never across I/O
+	snapshot []byte     // for Load
+	records  [][]byte   // for Load
+	queue    []*Pending // in the order of the log
+	queued   int64      // bytes in queue and in the writer's hands
+	closing  bool
+	state    view
+	closeErr error // set before done is closed
+}
+
+// A view is what the writer last told of the journal.
+type view struct {
+	size  int64
+	needs bool
+	stats Stats
+}
+
+// Stats count what a store did since Open: wear of the flash, above all.
+type Stats struct {
+	// Records is the number of records written.
+	Records int64
+	// Bytes is the number of bytes written to files: records with their
+	// frames, snapshots, headers, and copies of damaged files. A flash writes
+	// whole pages, and a file system its own notes: count a page or two for
+	// each of Syncs beside it.
+	Bytes int64
+	// Syncs is the number of calls of fsync, for files and folders.
+	Syncs int64
+	// Compactions is the number of successful Compacts.
+	Compactions int64
+}
+
+// Open opens the store at a path, or makes it, with mode 0600; the folder must
+// exist and be writable. Beside path it uses path+".lock", ".new" and
+// ".corrupt". The store is the identity's device's and module's own; the host
+// may change. Options may be nil.
+//
+// Open returns when all that it found is durable, cut to what is whole: see
+// Damage and Load. Its errors match ErrLocked, ErrForeign or ErrNewer, or say
+// what the file system said, and leave the store's file as it was found, but
+// for what the damage made necessary. A client can go on without a store after
+// any of them.
+func Open(path string, id auth.Identity, opts *Options) (*Store, error) {
+	o, err := opts.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", path, err)
+	}
+	if path, err = wholePath(path); err != nil {
+		return nil, openError(path, err)
+	}
+	lock, err := lockFile(path + lockSuffix)
+	if err != nil {
+		return nil, openError(path, err)
+	}
+	s, err := open(osDisk{}, path, id, o)
+	if err != nil {
+		_ = lock.Close() // nothing was written to it
+		return nil, err
+	}
+	s.lock = lock
+	return s, nil
+}
+
+// wholePath is a path that stays right when the program changes its folder,
+// and at which rename replaces the file and not a link to it.
+func wholePath(path string) (string, error) {
+	if path == "" {
+		return path, errors.New("the path is empty")
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	return filepath.Abs(path)
+}
+
+// open is Open on any disk, without a lock. o has its defaults.
+func open(d disk, path string, id auth.Identity, o Options) (*Store, error) {
+	if id.DeviceID == "" || len(id.DeviceID) > maxID || len(id.ModuleID) > maxID {
+		return nil, openError(path, fmt.Errorf("%w: a device id has 1 to %d bytes, a module id %d at most", auth.ErrInvalid, maxID, maxID))
+	}
+	j, found, damage, err := openJournal(d, path, id, o.MaxSize)
+	if err != nil {
+		if j != nil && j.file != nil {
+			_ = j.file.Close() // the first error counts
+		}
+		return nil, openError(path, err)
+	}
+	s := &Store{
+		path: path, every: o.SyncEvery, max: o.MaxSize, log: o.Logger.With("store", path),
+		journal: j, wake: make(chan struct{}, 1), done: make(chan struct{}),
+		records: found.records,
+	}
+	if len(found.snapshot) > 0 {
+		s.snapshot = found.snapshot
+	}
+	if damage != nil {
+		s.damage = damage
+		s.log.Warn("the store was damaged; what was whole is in use", "torn", damage.Torn, "offset", damage.Offset,
+			"dropped", damage.Dropped, "kept", damage.Kept, "err", damage.Err)
+	}
+	s.publish()
+	go s.run()
+	return s, nil
+}
+
+// Load returns what Open found: the snapshot, nil for none or an empty one,
+// and the records appended to it since, in order. The caller owns them; they
+// are parts of one buffer as large as the file, so what is to be kept for long
+// is better copied. The store keeps none of it: later calls return nil.
+func (s *Store) Load() (snapshot []byte, records [][]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	snapshot, records = s.snapshot, s.records
+	s.snapshot, s.records = nil, nil
+	return snapshot, records
+}
+
+// Damage is what Open found wrong with the file, a *DamageError, or nil.
+func (s *Store) Damage() error { return s.damage }
+
+// Append appends a record, and returns nil when it is durable: when fsync has
+// returned, or as Options.SyncEvery says. It is BeginAppend and Wait, but does
+// nothing when ctx has ended already.
+func (s *Store) Append(ctx context.Context, record []byte) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("store: append: %w", err)
+	}
+	return s.BeginAppend(record).Wait(ctx)
+}
+
+// Compact replaces all records begun before it by a snapshot of what they
+// amount to, and returns nil when that is durable. It is atomic: after a power
+// cut at any moment the store holds either the snapshot or what was there
+// before. Records begun later follow the snapshot. It is BeginCompact and
+// Wait, but does nothing when ctx has ended already.
+func (s *Store) Compact(ctx context.Context, snapshot []byte) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("store: compact: %w", err)
+	}
+	return s.BeginCompact(snapshot).Wait(ctx)
+}
+
+// Size is the size of the file in bytes.
+func (s *Store) Size() int64 { return s.view().size }
+
+// NeedsCompaction reports whether a Compact is due: the file is larger than
+// 64 KiB and than four times its snapshot, or three quarters of the room that
+// Options.MaxSize leaves beside the snapshot are taken, or the store is broken.
+func (s *Store) NeedsCompaction() bool { return s.view().needs }
+
+// Stats counts what was done since Open, Open included.
+func (s *Store) Stats() Stats { return s.view().stats }
+
+func (s *Store) view() view {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+// Close finishes what was begun, syncs, unlocks, and waits for the store's
+// goroutine; what is begun later fails with ErrClosed. It takes as long as the
+// flash does. Its error says that the last fsync failed, or that the store was
+// broken; every call of Close returns the same.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	s.closing = true
+	s.mu.Unlock()
+	s.poke()
+	<-s.done
+	return s.closeErr
+}

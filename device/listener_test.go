@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -317,7 +319,8 @@ func TestRenewalHoldsCalls(t *testing.T) {
 
 func TestAThousandReconnectsLeaveNothingBehind(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
-		c := w.online(nil)
+		c := w.online(&device.Options{Logger: slog.New(slog.DiscardHandler)})
+		before := heap()
 		for range 1000 {
 			if err := w.hub.Cut("dev1"); err != nil {
 				t.Fatal(err)
@@ -330,7 +333,19 @@ func TestAThousandReconnectsLeaveNothingBehind(t *testing.T) {
 			}
 			time.Sleep(2 * time.Minute) // long enough online to forget
 		}
+		if after := heap(); after > before+512<<10 {
+			t.Errorf("the heap grew from %d to %d bytes", before, after)
+		}
 	}) // the bubble and goleak count the goroutines
+}
+
+// heap is what is in use after a collection.
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 // TestRealSocket is the one story of this package on a real loopback socket

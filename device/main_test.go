@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -50,8 +51,20 @@ func storyAt(t *testing.T, opts hubtest.Options, f func(t *testing.T, w *world))
 		if err != nil {
 			t.Fatal(err)
 		}
-		f(t, &world{T: t, hub: hub, dev: dev, log: &logs{}, stream: hub.Stream})
+		w := &world{T: t, hub: hub, dev: dev, log: &logs{}, stream: hub.Stream}
+		t.Cleanup(w.noSecrets)
+		f(t, w)
 	})
+}
+
+// noSecrets ends every story: no log of it may hold a key or a signature.
+func (w *world) noSecrets() {
+	text := w.log.String()
+	for _, secret := range []string{w.dev.PrimaryKey, w.dev.SecondaryKey, "sig=", "SharedAccessSignature"} {
+		if strings.Contains(text, secret) {
+			w.Errorf("the log holds %q:\n%s", secret, text)
+		}
+	}
 }
 
 // client makes a client on the in-memory line; Cleanup closes it.

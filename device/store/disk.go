@@ -22,6 +22,7 @@ type disk interface {
 type file interface {
 	io.ReaderAt
 	io.WriterAt
+	io.Seeker // to its end, for its size
 	io.Closer
 	Truncate(size int64) error
 	Sync() error
@@ -53,9 +54,14 @@ func readFile(d disk, name string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.NewSectionReader(f, 0, limit+1))
-	if err == nil && int64(len(b)) > limit {
-		err = fmt.Errorf("%s has more than %d bytes, four times Options.MaxSize; raise that, or move the file away", name, limit)
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, err
 	}
+	if size > limit {
+		return nil, fmt.Errorf("%s has %d bytes, which is more than four times Options.MaxSize; raise that, or move the file away", name, size)
+	}
+	b := make([]byte, size)
+	_, err = io.ReadFull(io.NewSectionReader(f, 0, size), b)
 	return b, err
 }

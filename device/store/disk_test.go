@@ -182,18 +182,6 @@ func (d *fakeDisk) steps() int {
 	return len(d.ops)
 }
 
-// count is how many changes of a kind were made.
-func (d *fakeDisk) count(kind opKind) (n int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, o := range d.ops {
-		if o.kind == kind {
-			n++
-		}
-	}
-	return n
-}
-
 // data is a file's bytes, nil for none.
 func (d *fakeDisk) data(name string) []byte {
 	d.mu.Lock()
@@ -250,6 +238,15 @@ func (f *fakeFile) ReadAt(b []byte, off int64) (int, error) {
 		return n, io.EOF
 	}
 	return n, nil
+}
+
+func (f *fakeFile) Seek(offset int64, whence int) (int64, error) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if offset != 0 || whence != io.SeekEnd {
+		return 0, errors.ErrUnsupported
+	}
+	return int64(len(f.ino.data)), nil
 }
 
 func (f *fakeFile) WriteAt(b []byte, off int64) (int, error) {

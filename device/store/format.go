@@ -156,10 +156,10 @@ func parse(b []byte, id auth.Identity) (contents, error) {
 		return contents{}, err
 	}
 	c := contents{tag: t, header: int64(n)}
-	off, due := n, uint32(0)
+	off, due, stray := n, uint32(0), false
 	for ; off < len(b); due++ {
 		payload, seq, n, err := consumeFrame(b[off:], t)
-		if err == nil && seq != due {
+		if stray = err == nil && seq != due; stray {
 			err = fmt.Errorf("record %d stands where record %d is due", seq, due)
 		}
 		if err != nil {
@@ -180,7 +180,7 @@ func parse(b []byte, id auth.Identity) (contents, error) {
 		return c, nil
 	}
 	c.good = int64(off)
-	c.torn = c.damage != nil && !goodAfter(b[off:], t, due)
+	c.torn = c.damage != nil && !stray && !goodAfter(b[off:], t, due)
 	return c, nil
 }
 

@@ -32,18 +32,28 @@ type journal struct {
 // keepBuf is how much of buf outlives a batch.
 const keepBuf = 16 << 10
 
-// add gathers a record for the next write.
-func (j *journal) add(record []byte) error {
+// add gathers records for the next write, all or none.
+func (j *journal) add(records [][]byte) error {
 	if j.broken != nil {
 		return j.broken
 	}
-	if j.end+int64(len(j.buf)+frameLen+len(record)) > j.max {
-		return fmt.Errorf("%w: a record of %d bytes would pass Options.MaxSize, %d; Compact first", ErrFull, len(record), j.max)
+	if size := framed(records); j.end+int64(len(j.buf))+size > j.max {
+		return fmt.Errorf("%w: %d bytes more would pass Options.MaxSize, %d; Compact first", ErrFull, size, j.max)
 	}
-	j.buf = appendFrame(j.buf, j.tag, j.next+j.batched, record)
-	j.buf = append(j.buf, record...)
-	j.batched++
+	for _, r := range records {
+		j.buf = appendFrame(j.buf, j.tag, j.next+j.batched, r)
+		j.buf = append(j.buf, r...)
+		j.batched++
+	}
 	return nil
+}
+
+// framed is what records take in the log.
+func framed(records [][]byte) (size int64) {
+	for _, r := range records {
+		size += int64(frameLen + len(r))
+	}
+	return size
 }
 
 // write hands what was gathered to the kernel, all of it or none.

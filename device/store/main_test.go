@@ -4,14 +4,24 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/devicetwin/devicetwin-go/auth"
 )
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if !runChild() {
+		goleak.VerifyTestMain(m)
+	}
+}
 
 // dev1 is the identity of most tests.
 func dev1() auth.Identity { return auth.Identity{Host: "hub.example.net", DeviceID: "dev1"} }

@@ -37,23 +37,32 @@ func openJournal(d disk, path string, id auth.Identity, limit int64) (*journal, 
 	if err := d.remove(path + newSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, contents{}, nil, err
 	}
-	var damage *DamageError
-	if c.damage != nil {
-		damage = &DamageError{Path: path, Offset: c.good, Dropped: int64(len(b)) - c.good, Torn: c.torn, Err: c.damage}
-		if !c.torn {
-			if e := j.replace(path+corruptSuffix, b); e == nil {
-				damage.Kept = path + corruptSuffix
-			} else {
-				damage.Err = fmt.Errorf("%w (and no copy could be kept: %w)", c.damage, e)
-			}
-		}
-	}
+	damage := j.setAside(c, b)
 	if c.good == 0 {
 		err := j.compact(nil)
 		j.stats.Compactions = 0
 		return j, contents{}, damage, err
 	}
 	return j, c, damage, j.resume(c)
+}
+
+// setAside tells of damage, if there is any, and keeps a copy of a file in
+// which it is more than a torn end. A full disk must not end a device's memory,
+// so it goes on without a copy, and says so.
+func (j *journal) setAside(c contents, b []byte) *DamageError {
+	if c.damage == nil {
+		return nil
+	}
+	damage := &DamageError{Path: j.path, Offset: c.good, Dropped: int64(len(b)) - c.good, Torn: c.torn, Err: c.damage}
+	if c.torn {
+		return damage
+	}
+	if err := j.replace(j.path+corruptSuffix, b); err != nil {
+		damage.Err = fmt.Errorf("%w (and no copy could be kept: %w)", c.damage, err)
+		return damage
+	}
+	damage.Kept = j.path + corruptSuffix
+	return damage
 }
 
 // resume goes on with a file that was read. What is in it may be in the
@@ -72,11 +81,11 @@ func (j *journal) resume(c contents) error {
 			return err
 		}
 	}
-	j.stats.Syncs++
-	if err := j.sync(); err != nil { // synced is 0 yet
-		return err
+	j.stats.Syncs += 2
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("fsync: %w", err)
 	}
-	j.stats.Syncs++
+	j.synced = j.end
 	return j.disk.syncDir(j.path)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -32,6 +33,7 @@ type Store struct {
 	records  [][]byte   // for Load
 	queue    []*Pending // in the order of the log
 	queued   int64      // bytes in queue and in the writer's hands
+	compacts int        // compactions among them
 	closing  bool
 	state    view
 	closeErr error // set before done is closed
@@ -96,8 +98,11 @@ func wholePath(path string) (string, error) {
 	if path == "" {
 		return path, errors.New("the path is empty")
 	}
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return path, errors.New("it is a folder or a device, and no file")
 	}
 	return filepath.Abs(path)
 }
@@ -147,14 +152,15 @@ func (s *Store) Load() (snapshot []byte, records [][]byte) {
 // Damage is what Open found wrong with the file, a *DamageError, or nil.
 func (s *Store) Damage() error { return s.damage }
 
-// Append appends a record, and returns nil when it is durable: when fsync has
-// returned, or as Options.SyncEvery says. It is BeginAppend and Wait, but does
-// nothing when ctx has ended already.
-func (s *Store) Append(ctx context.Context, record []byte) error {
+// Append appends records, in order, with one write, and returns nil when they
+// are durable: when fsync has returned, or as Options.SyncEvery says. A power
+// cut before that may leave the first few of them. Append is BeginAppend and
+// Wait, but does nothing when ctx has ended already.
+func (s *Store) Append(ctx context.Context, records ...[]byte) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("store: append: %w", err)
 	}
-	return s.BeginAppend(record).Wait(ctx)
+	return s.BeginAppend(records...).Wait(ctx)
 }
 
 // Compact replaces all records begun before it by a snapshot of what they
@@ -175,7 +181,12 @@ func (s *Store) Size() int64 { return s.view().size }
 // NeedsCompaction reports whether a Compact is due: the file is larger than
 // 64 KiB and than four times its snapshot, or three quarters of the room that
 // Options.MaxSize leaves beside the snapshot are taken, or the store is broken.
-func (s *Store) NeedsCompaction() bool { return s.view().needs }
+// While a Compact is under way no other is due.
+func (s *Store) NeedsCompaction() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.needs && s.compacts == 0
+}
 
 // Stats counts what was done since Open, Open included.
 func (s *Store) Stats() Stats { return s.view().stats }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,6 +39,27 @@ func TestLoadIsWhatWasAppended(t *testing.T) {
 	if err := s.Damage(); err != nil {
 		t.Errorf("damage: got %v, want none", err)
 	}
+}
+
+// TestAppendOfMany: in order, with one fsync, and all or none.
+func TestAppendOfMany(t *testing.T) {
+	d := newDisk(nil)
+	s := mustOpen(t, d, &Options{MaxSize: minMaxSize})
+	before := s.Stats()
+	err := s.Append(t.Context(), []byte("one"), nil, []byte("three"))
+	if err = errors.Join(err, s.Append(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if st := s.Stats(); st.Records-before.Records != 3 || st.Syncs-before.Syncs != 1 {
+		t.Errorf("got %+v after %+v, want 3 records and 1 fsync more", st, before)
+	}
+	size := s.Size()
+	wantErr(t, "too many", s.Append(t.Context(), []byte("fits"), make([]byte, minMaxSize)), ErrFull)
+	if s.Size() != size {
+		t.Error("a part of what did not fit is in the log")
+	}
+	mustClose(t, s)
+	wantLoad(t, mustOpen(t, d, nil), "|one||three")
 }
 
 // TestRecordIsCopied: the caller may use its buffer again at once.
@@ -293,10 +315,9 @@ func TestFlashThatHangs(t *testing.T) {
 	for range 100 {
 		pending = append(pending, s.BeginAppend(make([]byte, 1000)))
 	}
-	held := 0
-	for _, p := range pending {
-		held += len(p.data)
-	}
+	s.mu.Lock()
+	held := s.queued
+	s.mu.Unlock()
 	d.mu.Unlock()
 	if held > 8<<10 {
 		t.Errorf("%d bytes wait, want at most twice MaxSize", held)
@@ -304,6 +325,31 @@ func TestFlashThatHangs(t *testing.T) {
 	wantErr(t, "the last", pending[99].Wait(t.Context()), ErrFull)
 	if err := pending[0].Wait(t.Context()); err != nil {
 		t.Errorf("the first: %v", err)
+	}
+}
+
+// TestOneCompactionIsEnough: of many who might, one is asked to compact.
+func TestOneCompactionIsEnough(t *testing.T) {
+	d := newDisk(nil)
+	s := mustOpen(t, d, nil)
+	mustAppend(t, s, strings.Repeat("r", 70_000))
+	if !s.NeedsCompaction() {
+		t.Error("no compaction is due")
+	}
+	d.mu.Lock()
+	p := s.BeginCompact([]byte("s"))
+	if s.NeedsCompaction() {
+		t.Error("a second compaction is due while one is under way")
+	}
+	d.mu.Unlock()
+	if err := p.Wait(t.Context()); err != nil || s.NeedsCompaction() {
+		t.Errorf("after it: got %v, due %v", err, s.NeedsCompaction())
+	}
+	mustAppend(t, s, strings.Repeat("r", 70_000))
+	d.setFault(failing(syscall.EIO, opCreate))
+	wantErr(t, "compact", s.Compact(t.Context(), nil), syscall.EIO)
+	if !s.NeedsCompaction() {
+		t.Error("no compaction is due after one that failed")
 	}
 }
 

@@ -11,28 +11,28 @@ import (
 // A Pending is an append or a compaction that has its place in the log, and
 // isn't durable yet.
 type Pending struct {
-	data    []byte // our own copy; dropped when done
+	data    [][]byte // our own copy of the records, or the snapshot; dropped when done
 	compact bool
 	done    chan struct{}
 	err     error // set before done is closed
 }
 
-// BeginAppend appends a record without waiting: its place in the log, among
+// BeginAppend appends records without waiting: their place in the log, among
 // all records and snapshots, is decided when BeginAppend returns, so it may be
-// called under the lock that orders what the records mean. The record is
-// copied. Wait tells what became of it, with errors that match ErrFull,
-// ErrBroken, ErrClosed, or the file system's.
+// called under the lock that orders what the records mean. They are copied,
+// and follow each other. Wait tells what became of them, with errors that
+// match ErrFull, ErrBroken, ErrClosed, or the file system's.
 //
-// A record whose Wait failed is not in the log, but may turn up after a power
-// cut. Where the snapshot of a following Compact covers it, it need not be
-// appended again.
-func (s *Store) BeginAppend(record []byte) *Pending { return s.begin(record, false) }
+// Where Wait fails none of them is in the log, but the first few, or all, may
+// turn up after a power cut. Where the snapshot of a following Compact covers
+// them, they need not be appended again.
+func (s *Store) BeginAppend(records ...[]byte) *Pending { return s.begin(records, false) }
 
 // BeginCompact is Compact without waiting: the snapshot, which is copied,
 // replaces all that was begun before BeginCompact was called, and is followed
 // by what is begun after it returned. Wait's errors are those of BeginAppend;
 // where they don't match ErrBroken, the log is as it was before.
-func (s *Store) BeginCompact(snapshot []byte) *Pending { return s.begin(snapshot, true) }
+func (s *Store) BeginCompact(snapshot []byte) *Pending { return s.begin([][]byte{snapshot}, true) }
 
 // Wait waits until the record or the snapshot is durable. ctx bounds the
 // waiting alone: what was begun goes on, may or may not succeed, and may be
@@ -66,9 +66,9 @@ func (p *Pending) finish(err error) {
 }
 
 // begin gives data its place in the queue.
-func (s *Store) begin(data []byte, compact bool) *Pending {
+func (s *Store) begin(data [][]byte, compact bool) *Pending {
 	p := &Pending{compact: compact, done: make(chan struct{})}
-	size := int64(frameLen + len(data))
+	size := framed(data)
 	s.mu.Lock()
 	var err error
 	switch {
@@ -77,9 +77,15 @@ func (s *Store) begin(data []byte, compact bool) *Pending {
 	case s.queued+size > 2*s.max: // flash that hangs must not fill the memory
 		err = fmt.Errorf("%w: %d bytes wait to be written", ErrFull, s.queued)
 	default:
-		p.data = slices.Clone(data)
+		p.data = make([][]byte, len(data))
+		for i, b := range data {
+			p.data[i] = slices.Clone(b)
+		}
 		s.queue = append(s.queue, p)
 		s.queued += size
+		if compact {
+			s.compacts++
+		}
 	}
 	s.mu.Unlock()
 	if err != nil {
@@ -162,7 +168,7 @@ func (s *Store) serve(batch []*Pending) {
 		if n == 0 {
 			p := batch[0]
 			n = 1
-			s.finish(batch[:n], s.told(func() error { return s.journal.compact(p.data) }))
+			s.finish(batch[:n], s.told(func() error { return s.journal.compact(p.data[0]) }))
 		} else {
 			s.append(batch[:n])
 		}
@@ -191,13 +197,14 @@ func (s *Store) append(batch []*Pending) {
 
 // finish ends Pendings, after the store shows what they did.
 func (s *Store) finish(batch []*Pending, err error) {
-	size := int64(0)
-	for _, p := range batch {
-		size += int64(frameLen + len(p.data))
-	}
 	s.publish()
 	s.mu.Lock()
-	s.queued -= size
+	for _, p := range batch {
+		s.queued -= framed(p.data)
+		if p.compact {
+			s.compacts--
+		}
+	}
 	s.mu.Unlock()
 	for _, p := range batch {
 		p.finish(err)

@@ -1,0 +1,4 @@
+package store
+
+// runChild: a process can't be killed on Windows as on a board.
+func runChild() bool { return false }

@@ -41,6 +41,8 @@ type journal struct {
 	// Guarded by the client's mutex.
 	queue   []entry
 	rebase  bool   // the next write is a snapshot
+	pace    pacer  // of attempts at a store that failed
+	failure error  // of the last attempt
 	before  uint64 // reports counted before this start
 	covered uint64 // of all reports, how many the hub is known to have
 	heard   map[string]twin.Heard
@@ -222,6 +224,17 @@ func (c *Client) noteHeard(ch twin.Change) {
 	}
 }
 
+// storeRetry fires when a store that failed is to be tried again, though no
+// report comes; never while it is well.
+func (c *Client) storeRetry() <-chan time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.journal.failure == nil {
+		return nil
+	}
+	return time.After(c.journal.pace.notBefore - c.opts.Elapsed())
+}
+
 // flushTime bounds the last write of a client that closes.
 const flushTime = 10 * time.Second
 
@@ -232,6 +245,8 @@ func (c *Client) write() {
 	for {
 		select {
 		case <-c.journal.ready:
+			c.flush(ctx)
+		case <-c.storeRetry():
 			c.flush(ctx)
 		case <-c.journal.last:
 			ctx, cancel := context.WithTimeout(ctx, flushTime)
@@ -252,25 +267,30 @@ func (c *Client) flush(ctx context.Context) {
 	if j.rebase || j.store.NeedsCompaction() {
 		snapshot = c.snapshot()
 	}
+	now := c.opts.Elapsed()
+	tooSoon := j.failure != nil && now < j.pace.notBefore
 	c.mu.Unlock()
 	if len(queue) == 0 && snapshot == nil {
 		return
 	}
-	var err error
-	if snapshot != nil {
+	err := j.failure
+	switch {
+	case tooSoon:
+		// Each attempt writes all there is: a full disk is not asked again at
+		// every report.
+	case snapshot != nil:
 		err = j.store.Compact(ctx, snapshot) // it holds what the queue says
-	} else {
+	default:
 		records := make([][]byte, len(queue))
 		for i, e := range queue {
 			records[i] = e.record
 		}
 		err = j.store.Append(ctx, records...)
 	}
-	c.mu.Lock()
-	j.rebase = err != nil // what is missing, the next snapshot brings
-	c.mu.Unlock()
+	if !tooSoon {
+		c.noteWritten(err)
+	}
 	if err != nil {
-		c.log.Error("the store failed", "cause", err)
 		err = fmt.Errorf("%w: %w", ErrNotStored, err)
 	}
 	for _, e := range queue {
@@ -278,6 +298,20 @@ func (c *Client) flush(ctx context.Context) {
 			e.done <- err
 		}
 	}
+}
+
+// noteWritten takes the result of an attempt at the store.
+func (c *Client) noteWritten(err error) {
+	j := c.journal
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	j.rebase, j.failure = err != nil, err // what is missing, the next snapshot brings
+	if err == nil {
+		j.pace.backoff.reset()
+		return
+	}
+	j.pace.fail(c.opts.Elapsed(), 0)
+	c.log.Error("the store failed", "cause", err)
 }
 
 // snapshot is what outlives the process; the caller holds the mutex.

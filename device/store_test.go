@@ -24,6 +24,19 @@ type memStore struct {
 	fail     error         // of each write
 	appends  int
 	compacts int
+	failed   int
+}
+
+func (m *memStore) snapshots() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.compacts
+}
+
+func (m *memStore) tries() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.failed
 }
 
 func (m *memStore) Load() ([]byte, [][]byte) {
@@ -37,6 +50,7 @@ func (m *memStore) Append(_ context.Context, records ...[]byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.fail != nil {
+		m.failed++
 		return m.fail
 	}
 	m.appends++
@@ -49,6 +63,7 @@ func (m *memStore) Compact(_ context.Context, snapshot []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.fail != nil {
+		m.failed++
 		return m.fail
 	}
 	m.compacts++
@@ -191,7 +206,18 @@ func TestBrokenStoreIsToldAndSurvived(t *testing.T) {
 		w.wantReported("the client lives on", `{"a":1,"b":2}`)
 		w.hub.SetLine("dev1", false)
 		_ = c.ReportLater(t.Context(), twin.Set("c", 3))
+		for i := range 1000 {
+			_ = c.ReportLater(t.Context(), twin.Set("c", 3+i%2))
+		}
+		_ = c.ReportLater(t.Context(), twin.Set("c", 3))
+		if got := st.tries(); got > 10 {
+			t.Errorf("a full disk was tried %d times", got)
+		}
 		st.broken(nil)
+		time.Sleep(3 * time.Minute)
+		if got := st.snapshots(); got != 2 { // the base, and the cure
+			t.Errorf("%d snapshots; it is not tried again by itself", got)
+		}
 		if err := c.ReportLater(t.Context(), twin.Set("d", 4)); err != nil {
 			t.Errorf("ReportLater once there is room: %v", err)
 		}
@@ -219,7 +245,7 @@ func TestStoreThatCannotBeRead(t *testing.T) {
 			}
 			synctest.Wait()
 			w.wantReported("runs without its memory", `{"a":1}`)
-			if got := st.compacts; got == 0 {
+			if got := st.snapshots(); got == 0 {
 				t.Errorf("%s %s: the store was not written anew", st.snapshot, st.records)
 			}
 		})

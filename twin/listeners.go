@@ -213,7 +213,11 @@ func (s *subscription) deliver(doc Properties) (Delivery, bool) {
 	touched, named := s.touched, s.named
 	s.waiting, s.touched, s.named = false, false, nil
 	if s.removed || s.told && !touched && equalNodes(s.seen, value) {
-		s.recalled = false
+		if s.recalled {
+			// What it answered before the restart stands: a durable listener is
+			// not run again for a version that brought it nothing.
+			s.recalled, s.ackedAt = false, doc.version
+		}
 		return Delivery{}, false
 	}
 	c := Change{

@@ -89,6 +89,25 @@ func TestRecalledListener(t *testing.T) {
 	}
 }
 
+func TestRecalledListenerThatAcknowledges(t *testing.T) {
+	for _, version := range []int64{5, 9} {
+		var d Desired
+		id, err := d.Listen("a", nothing, ListenerOptions{Durable: true, Acknowledge: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Recall(id, Heard{Version: 5, Value: Set("a", 1).At("a")})
+		for range 2 { // a line that flaps makes no difference
+			d.Fetching()
+			d.Fetched(props(t, version, `{"a":1}`), CauseReconnect)
+			wantLines(t, "nothing changed", heard(&d))
+		}
+		d.Fetching()
+		d.Fetched(props(t, 12, `{"a":1}`), CauseReconnect)
+		wantLines(t, "a newer version", heard(&d), "a v12 reconnect: 1 -> 1")
+	}
+}
+
 // TestRestartsConverge restarts the machine at random moments of random
 // stories, from a snapshot of some time before and the reports since.
 func TestRestartsConverge(t *testing.T) {

@@ -1,6 +1,7 @@
 package boottime
 
 import (
+	"context"
 	"math"
 	"runtime"
 	"sync"
@@ -18,6 +19,18 @@ func newTimer(t *testing.T) *Timer {
 	}
 	t.Cleanup(timer.Close)
 	return timer
+}
+
+// wantFire waits for a timer.
+func wantFire(t *testing.T, why string, timer *Timer) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		t.Fatalf("%s: the timer did not fire", why)
+	}
 }
 
 func bootNow(t *testing.T) time.Duration {

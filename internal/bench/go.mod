@@ -6,7 +6,14 @@ go 1.25.0
 
 require (
 	github.com/devicetwin/devicetwin-go v0.0.0
+	github.com/eclipse/paho.mqtt.golang v1.5.1
 	github.com/evanphx/json-patch/v5 v5.9.11
+)
+
+require (
+	github.com/gorilla/websocket v1.5.3 // indirect
+	golang.org/x/net v0.44.0 // indirect
+	golang.org/x/sync v0.17.0 // indirect
 )
 
 replace github.com/devicetwin/devicetwin-go => ../..

@@ -1,0 +1,41 @@
+package bench
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestSizes builds a whole device, examples/sas, beside the floor, which does
+// a part of its work by hand on bare paho, for boards: ours must not be larger.
+func TestSizes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it compiles for other machines")
+	}
+	size := func(target, pkg string) int64 {
+		t.Helper()
+		out := filepath.Join(t.TempDir(), "program")
+		cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, pkg)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
+		cmd.Env = append(cmd.Env, strings.Fields(target)...)
+		if b, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s %s: %v\n%s", target, pkg, err, b)
+		}
+		info, err := os.Stat(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	for _, target := range []string{"GOARCH=arm GOARM=7", "GOARCH=riscv64"} {
+		floor := size(target, "./floor")
+		ours := size(target, "github.com/devicetwin/devicetwin-go/examples/sas")
+		ratio := float64(ours) / float64(floor)
+		t.Logf("%s: examples/sas %d bytes, bare paho %d bytes, ratio %.2f", target, ours, floor, ratio)
+		if ratio > 1 {
+			t.Errorf("%s: examples/sas is %.2f of bare paho's size", target, ratio)
+		}
+	}
+}

@@ -332,7 +332,7 @@ func (p *parser) escape() error {
 	return nil
 }
 
-// unicode reads \uXXXX, or the two of them that make a surrogate pair.
+// unicode reads a \u escape, or the two of them that make a surrogate pair.
 func (p *parser) unicode() error {
 	at := p.i
 	r, err := p.hex()
@@ -363,7 +363,7 @@ func (p *parser) unicode() error {
 	return nil
 }
 
-// hex reads \uXXXX.
+// hex reads the four digits of a \u escape.
 func (p *parser) hex() (rune, error) {
 	p.i += 2
 	var r rune

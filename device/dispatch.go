@@ -20,7 +20,8 @@ type ListenOptions struct {
 	Acknowledge bool
 	// Durable says that what the listener does outlives the program, such as a
 	// setting that it stores. With Options.Store, it is told at a start only
-	// what changed since it last returned; without, it makes no difference.
+	// what changed since it last returned without an error; without, it makes
+	// no difference.
 	// Listeners of one path share the memory.
 	Durable bool
 }
@@ -122,8 +123,8 @@ func (c *Client) conclude(d twin.Delivery, result error) error {
 		}
 		c.noteReport(ack, false)
 	}
-	if d.Durable {
-		c.noteHeard(d.Change)
+	if d.Durable && result == nil {
+		c.noteHeard(d.Change) // one that failed hears it again at the next start
 	}
 	return nil
 }

@@ -278,3 +278,34 @@ func TestReportsShareASync(t *testing.T) {
 		}
 	})
 }
+
+func TestDurableListenerThatFailedHearsItAgain(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		w.setDesired(`{"a":1}`)
+		st := &memStore{}
+		calls := 0
+		start := func(result error) *device.Client {
+			c := w.client(&device.Options{Store: st})
+			if _, err := c.Listen("a", func(context.Context, twin.Change) error {
+				calls++
+				return result
+			}, &device.ListenOptions{Durable: true}); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Connect(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			return c
+		}
+		for i, result := range []error{errors.New("valve stuck"), nil, nil} {
+			if err := start(result).Close(); err != nil {
+				t.Fatal(err)
+			}
+			st = st.powerCut()
+			if want := []int{1, 2, 2}[i]; calls != want {
+				t.Errorf("start %d: %d calls so far, want %d", i, calls, want)
+			}
+		}
+	})
+}

@@ -4,14 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
-
-// elapsed is a time or a span on the elapsed clock.
-type elapsed = time.Duration
 
 // A getCall is one GetTwin that waits.
 type getCall struct {

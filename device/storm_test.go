@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -64,14 +65,17 @@ func TestQuotaWaitsForTheNextDay(t *testing.T) {
 
 func TestTenThousandUpdatesOfACounter(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
-		c := w.online(nil)
+		c := w.online(&device.Options{Logger: slog.New(slog.DiscardHandler)})
 		w.hub.Intercept(hubtest.FromDevice("dev1", hubtest.PatchReported), hubtest.Delay(200*time.Millisecond).Times(-1))
-		start := time.Now()
+		start, before := time.Now(), heap()
 		for i := range 10000 {
 			if err := c.ReportLater(t.Context(), twin.Set("n", i)); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Millisecond)
+		}
+		if after := heap(); after > before+512<<10 {
+			t.Errorf("the heap grew from %d to %d bytes", before, after)
 		}
 		if _, err := c.UpdateReported(t.Context(), twin.Set("last", true)); err != nil {
 			t.Fatal(err)

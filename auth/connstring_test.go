@@ -95,7 +95,7 @@ func TestParseConnectionStringErrors(t *testing.T) {
 		{"policy of two lines", who + ";SharedAccessKeyName=p\nq;" + secret, "SharedAccessKeyName holds a control"},
 		{"key broken by ;", who + ";" + secret[:30] + ";" + secret[30:len(secret)-1], "part 4 of 4 has no '='"},
 		{"key broken in two, twice", who + ";" + key1[20:] + ";" + key1[20:], "part 4 of 4 has the same (unknown) key"},
-		{"key cut", who + ";" + secret[:len(secret)-1], "SharedAccessKey: invalid credentials: the key is not base64"},
+		{"key cut", who + ";" + secret[:len(secret)-1], "SharedAccessKey: invalid configuration: the key is not base64"},
 		{"key not trimmed", who + ";SharedAccessKey= " + key1, "the key is not base64"},
 		{"key without name", who + ";=" + key1, "part 3 of 3 has nothing before its '='"},
 		{"empty part", who + ";;" + secret, "part 3 of 4 has no '='"},
@@ -113,10 +113,10 @@ func TestParseConnectionStringErrors(t *testing.T) {
 		{"bad host", "HostName=" + hub + ":8883;DeviceId=dev1;" + secret, "HostName holds ':'"},
 		{"bad module", who + ";ModuleId=a/b;" + secret, "ModuleId holds '/'"},
 		{"bad gateway", who + ";GatewayHostName=a/b;" + secret, "GatewayHostName holds '/'"},
-		{"bad token", who + ";SharedAccessSignature=" + strings.Replace(sas1, "&se=", "&", 1), "SharedAccessSignature: invalid credentials: SAS token: field 3 of 3"},
+		{"bad token", who + ";SharedAccessSignature=" + strings.Replace(sas1, "&se=", "&", 1), "SharedAccessSignature: invalid configuration: SAS token: field 3 of 3"},
 		{"token not trimmed", who + ";SharedAccessSignature= " + sas1, "must begin"},
 		{"token of another device", "HostName=" + hub + ";DeviceId=dev2;SharedAccessSignature=" + sas1,
-			`SharedAccessSignature: invalid credentials: the given token is for "` + hub + `/devices/dev1", which does not cover "` + hub + `/devices/dev2"`},
+			`SharedAccessSignature: invalid configuration: the given token is for "` + hub + `/devices/dev1", which does not cover "` + hub + `/devices/dev2"`},
 		{"token of a module", who + ";SharedAccessSignature=" + vectors[3].text, "does not cover"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -48,9 +48,9 @@ func ExampleParseConnectionString_errors() {
 		}
 	}
 	// Output:
-	// connection string: SharedAccessKey: invalid credentials: the key is not base64; copy it whole, with its closing '='
-	// connection string: invalid credentials: DeviceId holds ' ' at offset 6; allowed are ASCII letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ '
-	// connection string: invalid credentials: DeviceId is missing; this looks like a string for services; copy the whole string of the device from the hub
+	// connection string: SharedAccessKey: invalid configuration: the key is not base64; copy it whole, with its closing '='
+	// connection string: invalid configuration: DeviceId holds ' ' at offset 6; allowed are ASCII letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ '
+	// connection string: invalid configuration: DeviceId is missing; this looks like a string for services; copy the whole string of the device from the hub
 }
 
 // tpm stands for a chip that keeps the key and computes with it.
@@ -111,7 +111,7 @@ func ExampleParseToken() {
 	fmt.Println(err)
 	// Output:
 	// 2026-01-01 00:00:00 +0000 UTC <nil>
-	// invalid credentials: SAS token: field sig is not the base64 of 32 bytes; copy the token whole
+	// invalid configuration: SAS token: field sig is not the base64 of 32 bytes; copy the token whole
 }
 
 // A device may be given a token in place of a key. When it ends, somebody must
@@ -133,7 +133,7 @@ func ExampleGivenToken() {
 	fmt.Println(errors.Is(err, auth.ErrInvalid), err)
 	// Output:
 	// true the given SAS token expired at 2026-01-01T00:00:00Z; the clock says 2026-01-01T00:00:05Z: give a new one, or set the clock
-	// true invalid credentials: the given token is for "myhub.azure-devices.net/devices/dev1", which does not cover "myhub.azure-devices.net/devices/dev2": check its sr field
+	// true invalid configuration: the given token is for "myhub.azure-devices.net/devices/dev1", which does not cover "myhub.azure-devices.net/devices/dev2": check its sr field
 }
 
 // A board without a battery begins in 1970.
@@ -155,7 +155,7 @@ func ExampleIdentity_Validate() {
 	id.Host = "myhub.azure-devices.net"
 	fmt.Println(id.Validate())
 	// Output:
-	// invalid credentials: HostName holds ':' at offset 5; it is a bare host name, without scheme, port or path
+	// invalid configuration: HostName holds ':' at offset 5; it is a bare host name, without scheme, port or path
 	// <nil>
 }
 

@@ -122,7 +122,8 @@ func (c *Client) Connect(ctx context.Context) error {
 // Run is Connect, wait, Close: it starts the client and keeps it until ctx
 // ends or Shutdown is called, whatever the line does, and returns when every
 // goroutine has ended. It returns nil then, and an error only where wrong
-// local configuration ended the client. A listener must not call it.
+// local configuration ended the client: a refused identity or a wrong clock is
+// told to Options.Logger, OnState and State alone. A listener must not call it.
 func (c *Client) Run(ctx context.Context) error {
 	if err := c.start(); err != nil {
 		return err
@@ -152,7 +153,10 @@ func (c *Client) start() error {
 		return nil
 	}
 	if err := c.check(); err != nil {
-		return err
+		c.end()
+		c.state = State{Phase: Closed, Since: c.opts.Now(), Err: err}
+		close(c.done)
+		return ended(err)
 	}
 	c.started = true
 	go c.main()
@@ -165,7 +169,7 @@ func (c *Client) check() error {
 		return err
 	}
 	if c.cred == nil {
-		return fmt.Errorf("%w: no credential; a connection string with x509=true brings none, give a certificate", auth.ErrInvalid)
+		return fmt.Errorf("%w: no credential; a connection string with x509=true brings none: use one with a SharedAccessKey, or a Credential of your own that gives a certificate", auth.ErrInvalid)
 	}
 	if c.dialer == nil {
 		return fmt.Errorf("%w: no transport; give one, such as mqtt.Dialer{}", auth.ErrInvalid)
@@ -200,23 +204,12 @@ func (c *Client) main() {
 // call it. Calls under way end with ErrClosed. Wait for the end with Close.
 func (c *Client) Shutdown() {
 	c.mu.Lock()
-	started := c.started
+	defer c.mu.Unlock()
 	c.end()
-	c.mu.Unlock()
-	if !started {
-		c.once()
-	}
-}
-
-// once closes a client that never started.
-func (c *Client) once() {
-	c.mu.Lock()
-	first := c.state.Phase == NotStarted
-	if first {
+	if c.state.Phase == NotStarted && !c.started {
 		c.state = State{Phase: Closed, Since: c.opts.Now()}
 		close(c.done)
 	}
-	c.mu.Unlock()
 }
 
 // Close ends the client and waits for all its goroutines, the listener that
@@ -253,7 +246,7 @@ func (c *Client) usable() error {
 	case c.life.Err() != nil:
 		return ErrClosed
 	case !c.started:
-		return ErrNotConnected
+		return ErrNotStarted
 	}
 	return nil
 }

@@ -168,7 +168,7 @@ func TestCallsBeforeConnectAndAfterClose(t *testing.T) {
 				t.Errorf("ReportLater %s: %v, want %v", when, err, want)
 			}
 		}
-		check("before Connect", device.ErrNotConnected)
+		check("before Connect", device.ErrNotStarted)
 		if err := c.Connect(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -12,11 +12,12 @@ import (
 
 // ListenOptions shape one listener; nil means all defaults.
 type ListenOptions struct {
-	// Acknowledge sends the Plug and Play acknowledgement of each change by
+	// Acknowledge sends the Plug and Play acknowledgement of each value by
 	// itself once the listener returned: the value as heard with ac 200; ac
 	// 400 where a typed listener's value did not decode, and ac 500 after any
 	// other error or panic, with the error's text as ad. It is reported at the
-	// listener's path, which must not be the whole twin.
+	// listener's path, which must not be the whole twin. A removal is not
+	// acknowledged: the last acknowledgement stays until you delete it.
 	Acknowledge bool
 	// Durable says that what the listener does outlives the program, such as a
 	// setting that it stores. With Options.Store, it is told at a start only
@@ -34,8 +35,9 @@ type ListenOptions struct {
 // who calls it, and what it may do.
 //
 // remove takes it away; a call under way may still finish. OnDesired may be
-// called before Connect, and by a listener. It fails on a path that no
-// property can have, on a nil listener, and on a closed client.
+// called before Connect, and by a listener. It fails on a path with a key that
+// no property can have ("a/b" is one key; dots make a path), on a nil listener,
+// and on a closed client.
 func (c *Client) OnDesired(path string, listener twin.Listener) (remove func(), err error) {
 	return c.Listen(path, listener, nil)
 }

@@ -33,8 +33,8 @@
 //
 // The context of Connect, GetTwin and UpdateReported ends the waiting, nothing
 // else: the client goes on connecting, and a report stays wanted. The context
-// of a listener ends when the client closes. Where GetTwin's or
-// UpdateReported's context has no deadline, Options.CallTimeout is one.
+// of a listener ends when the client closes. Where the context of GetTwin or
+// of a report has no deadline, Options.CallTimeout is one.
 //
 // # Goroutines
 //

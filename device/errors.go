@@ -13,8 +13,8 @@ import (
 // What a caller of the client can meet besides the errors of packages twin,
 // auth and transport.
 var (
-	// ErrNotConnected says that Connect or Run was not called yet.
-	ErrNotConnected = errors.New("the client was not started; call Connect or Run first")
+	// ErrNotStarted says that Connect or Run was not called yet.
+	ErrNotStarted = errors.New("the client was not started; call Connect or Run first")
 	// ErrClosed says that the client was closed, or ended by wrong local
 	// configuration; make a new one.
 	ErrClosed = errors.New("the client is closed; make a new one")
@@ -83,7 +83,7 @@ func worthTelling(err error) bool { return paceOf(err) != paceNormal }
 // untrusted reports whether TLS did not believe the hub.
 func untrusted(err error) bool {
 	var bad *tls.CertificateVerificationError
-	return errors.As(err, &bad)
+	return errors.Is(err, transport.ErrUntrusted) || errors.As(err, &bad)
 }
 
 // contextError is what a call returns whose context ended: the context's

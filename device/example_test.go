@@ -283,3 +283,41 @@ func ExampleClient_State() {
 	// not started
 	// online
 }
+
+func ExampleClient_UpdateReportedIf() {
+	hub, at, dialer := exampleHub()
+	defer hub.Close()
+	dev := device.New(at.Identity, at.Credential, dialer, nil)
+	defer dev.Close()
+	ctx := context.Background()
+	if err := dev.Connect(ctx); err != nil {
+		log.Fatal(err)
+	}
+	doc, err := dev.GetTwin(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	version, err := dev.UpdateReportedIf(ctx, twin.Set("owner", "me"), doc.Reported.Version())
+	fmt.Println(version, err)
+	_, err = dev.UpdateReportedIf(ctx, twin.Set("owner", "you"), doc.Reported.Version())
+	fmt.Println(errors.Is(err, transport.ErrPrecondition))
+	// Output:
+	// 2 <nil>
+	// true
+}
+
+func ExampleClient_Stats() {
+	hub, at, dialer := exampleHub()
+	defer hub.Close()
+	dev := device.New(at.Identity, at.Credential, dialer, nil)
+	defer dev.Close()
+	if err := dev.Connect(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := dev.UpdateReported(context.Background(), twin.Set("n", 1)); err != nil {
+		log.Fatal(err)
+	}
+	s := dev.Stats()
+	fmt.Println(s.Connects, s.Gets, s.PatchesOut, s.Outstanding, s.ReportedVersion)
+	// Output: 1 1 1 false 2
+}

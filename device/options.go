@@ -25,8 +25,9 @@ type Options struct {
 	// ModelID is the Plug and Play model to announce, such as
 	// "dtmi:com:example:Thermostat;1"; empty means none.
 	ModelID string
-	// Product is added to nothing: it is the user agent that the hub's logs
-	// show, such as "pump-firmware/2.1"; empty means this library's name.
+	// Product is the user agent that the hub's logs show, such as
+	// "pump-firmware/2.1", in place of this library's; empty means this
+	// library's name.
 	Product string
 	// KeepAlive is the longest silence on the line before the hub is asked for
 	// a sign of life; a dead line is noticed within KeepAlive + 10 s, idle or
@@ -37,9 +38,10 @@ type Options struct {
 	// a line that is up. What was asked is then asked again, after a GET has
 	// told what became of it. 0 means DefaultRequestTimeout.
 	RequestTimeout time.Duration
-	// CallTimeout bounds GetTwin and UpdateReported where their context has no
-	// deadline, so that nothing hangs for ever. 0 means DefaultCallTimeout; a
-	// negative value means no bound.
+	// CallTimeout bounds GetTwin, UpdateReported, UpdateReportedIf and
+	// ReportLater where their context has no deadline, so that nothing hangs
+	// for ever. Connect and Run wait for the line as long as their context
+	// lets them. 0 means DefaultCallTimeout; a negative value means no bound.
 	CallTimeout time.Duration
 	// Resync, if positive, makes a GET when none was made for that long, give
 	// or take a quarter, to find desired changes that got lost on a line that
@@ -61,7 +63,7 @@ type Options struct {
 	OnListenerError func(path string, err error)
 	// Store, if not nil, keeps what was reported and what durable listeners
 	// heard over a restart and a power cut; see device/store. The client uses
-	// it alone; close it after the client.
+	// it alone; close it after the client, and open it anew for the next.
 	Store Store
 	// Now is the wall clock that tokens and certificates are judged by; nil
 	// means time.Now.
@@ -108,7 +110,7 @@ func (o *Options) check() error {
 		return fmt.Errorf("%w: Options.Resync is %v; at least a minute, or 0 for never", auth.ErrInvalid, o.Resync)
 	}
 	if o.RequestTimeout < 0 {
-		return fmt.Errorf("%w: Options.RequestTimeout is %v; it must be positive", auth.ErrInvalid, o.RequestTimeout)
+		return fmt.Errorf("%w: Options.RequestTimeout is %v; it must be positive, or 0 for the default", auth.ErrInvalid, o.RequestTimeout)
 	}
 	return nil
 }

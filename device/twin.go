@@ -163,12 +163,18 @@ func (c *Client) report(ctx context.Context, want func() (twin.Ticket, error)) (
 // the logger only.
 //
 // Without a Store it returns at once. With one it returns when the report is
-// safe there, and ctx bounds the waiting: a bad flash takes seconds. An error
-// that matches ErrNotStored says that the report is wanted all the same.
+// safe there, and ctx, or Options.CallTimeout where it has no deadline, bounds
+// the waiting: a bad flash takes seconds. An error that matches ErrNotStored
+// says that the report is wanted all the same.
+//
+// A client that was not started fails with ErrNotStarted. Connect need not
+// have succeeded: one whose context ended has started the client.
 func (c *Client) ReportLater(ctx context.Context, p twin.Patch) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
 	var stored chan error
 	c.with(func() {
 		if err = c.usable(); err == nil {

@@ -28,7 +28,12 @@ var (
 	// ErrUnauthorized says that the hub refused the identity: wrong or expired
 	// key, token or certificate, disabled or unknown device, or a wrong clock.
 	ErrUnauthorized = errors.New("hub refused the identity; check device id, key or certificate, whether the device exists and is enabled, and the clock")
-	// ErrUnavailable says that the hub cannot serve now (CONNACK 3, 5xx).
+	// ErrUntrusted says that the certificate at the other end is not to be
+	// believed: another CA than expected, another name, or a wrong clock.
+	// Nothing was said to it.
+	ErrUntrusted = errors.New("the hub's certificate is not trusted; check the roots, the host name and the clock")
+	// ErrUnavailable says that the hub cannot serve now (CONNACK 3, 5xx), or
+	// that no line to it could be opened.
 	ErrUnavailable = errors.New("hub is unavailable")
 	// ErrThrottled says that the hub asks for fewer requests (429).
 	ErrThrottled = errors.New("hub throttles; send less")

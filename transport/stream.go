@@ -12,7 +12,7 @@ import (
 
 // A Target is where a byte stream leads, and as whom.
 type Target struct {
-	// Protocol is what will be spoken on the stream: "mqtt" or "amqp".
+	// Protocol is what will be spoken on the stream, such as "mqtt".
 	Protocol string
 	// Host is the name to connect to and to verify: the hub's, or its
 	// gateway's.
@@ -99,8 +99,13 @@ func TLS(opts *TLSOptions) StreamFunc {
 		c := clientConfig(config, target)
 		conn := tls.Client(raw, c)
 		if err := conn.HandshakeContext(ctx); err != nil {
+			text := hint(err)
+			var untrusted *tls.CertificateVerificationError
+			if errors.As(err, &untrusted) {
+				err = fmt.Errorf("%w: %w", ErrUntrusted, err)
+			}
 			return nil, errors.Join(
-				fmt.Errorf("TLS handshake with %s as %q: %w%s", address, c.ServerName, err, hint(err)),
+				fmt.Errorf("TLS handshake with %s as %q: %w%s", address, c.ServerName, err, text),
 				closeQuietly(raw))
 		}
 		return conn, nil

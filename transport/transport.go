@@ -1,6 +1,5 @@
 // Package transport is the contract between the life of a client (package
-// device) and one way to speak with an IoT Hub (transport/mqtt, later
-// transport/amqp).
+// device) and one way to speak with an IoT Hub (transport/mqtt).
 //
 // A [Dialer] opens one connection; a [Conn] moves [Frame] values over it and
 // has exactly one life. It never reconnects, retries, pairs answers with

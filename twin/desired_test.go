@@ -2,6 +2,7 @@ package twin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -269,8 +270,10 @@ func TestListenRefuses(t *testing.T) {
 	if _, err := d.Listen("a", nil, ListenerOptions{}); err == nil {
 		t.Error("a nil listener was taken")
 	}
-	if _, err := d.Listen("a\xff", nothing, ListenerOptions{}); err == nil {
-		t.Error("a path that is not UTF-8 was taken")
+	for _, path := range []string{"a\xff", "$version", "a b", "a#", "a." + strings.Repeat("k", 1025), "a.b.c.d.e.f.g.h.i.j.k.l"} {
+		if _, err := d.Listen(path, nothing, ListenerOptions{}); !errors.Is(err, ErrInvalid) {
+			t.Errorf("the path %q that no property can have: %v", path, err)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Cause says why a listener hears of a change.
@@ -72,18 +73,27 @@ type Change struct {
 	named *node // what patches named below path since the last delivery
 }
 
+// keys is Path taken apart, also of a Change that was made by hand, as a test
+// of a listener does.
+func (c Change) keys() []string {
+	if c.path == nil && c.Path != "" {
+		return strings.Split(c.Path, ".")
+	}
+	return c.path
+}
+
 // Patch is the change as a merge patch from the root: what differs between Old
 // and Value, with null for what was removed, and what the back end named
 // again with the value it had.
 func (c Change) Patch() Patch {
 	diff := diffNode(c.Old.n, c.Value.n)
 	if c.Value.n == nil {
-		if c.Old.n == nil || len(c.path) == 0 {
+		if c.Old.n == nil || len(c.keys()) == 0 {
 			return Patch{}
 		}
 		diff = nullNode()
 	}
-	return patchOf(wrap(c.path, overlay(diff, c.named)))
+	return patchOf(wrap(c.keys(), overlay(diff, c.named)))
 }
 
 // Removed lists what was removed, as full paths, in order: where a whole
@@ -93,7 +103,7 @@ func (c Change) Removed() []string {
 		return []string{c.Path}
 	}
 	var paths []string
-	collectNulls(diffNode(c.Old.n, c.Value.n), slices.Clone(c.path), &paths)
+	collectNulls(diffNode(c.Old.n, c.Value.n), slices.Clone(c.keys()), &paths)
 	return paths
 }
 
@@ -101,10 +111,14 @@ func (c Change) Removed() []string {
 // the same path: the value as heard, the code and the text given, and the
 // version that it answers.
 //
-// The whole twin (path "") cannot be acknowledged: that patch is an error.
+// There is nothing to acknowledge where Value is missing, and the whole twin
+// (path "") cannot be: that patch is an error.
 func (c Change) Ack(code int, description string) Patch {
-	if len(c.path) == 0 {
+	switch {
+	case len(c.keys()) == 0:
 		return Patch{err: fmt.Errorf("%w: the whole twin cannot be acknowledged; acknowledge a property", ErrInvalid)}
+	case !c.Value.Exists():
+		return Patch{err: fmt.Errorf("%w: %q is not there, so there is nothing to acknowledge; check Value.Exists", ErrInvalid, clip(c.Path))}
 	}
 	return Set(c.Path, Ack{Value: c.Value, Code: code, Version: c.Version, Description: description})
 }

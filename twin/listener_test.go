@@ -63,8 +63,15 @@ func TestChangeAck(t *testing.T) {
 		t.Errorf("Ack is %s, want %s", got, want)
 	}
 	gone := oneChange(t, "o.x", `{"o":{"x":1}}`, `{}`)
-	if got, want := gone.Ack(AckOK, "").String(), `{"o":{"x":{"ac":200,"av":2,"value":null}}}`; got != want {
-		t.Errorf("Ack of a removal is %s, want %s", got, want)
+	if err := gone.Ack(AckOK, "").Err(); !errors.Is(err, ErrInvalid) {
+		t.Errorf("Ack of a removal: %v, want ErrInvalid", err)
+	}
+	byHand := Change{Path: "o.x", Value: Set("v", 7).At("v"), Version: 3}
+	if got, want := byHand.Ack(AckOK, "").String(), `{"o":{"x":{"ac":200,"av":3,"value":7}}}`; got != want {
+		t.Errorf("Ack of a change made by hand is %s, want %s", got, want)
+	}
+	if got, want := byHand.Patch().String(), `{"o":{"x":7}}`; got != want {
+		t.Errorf("Patch of a change made by hand is %s, want %s", got, want)
 	}
 	all := oneChange(t, "", `{}`, `{"a":1}`)
 	if err := all.Ack(AckOK, "").Err(); !errors.Is(err, ErrInvalid) {

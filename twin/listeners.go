@@ -72,6 +72,9 @@ func (r *routes) add(text string, fn Listener, opts ListenerOptions) (*subscript
 		return nil, fmt.Errorf("%w: a nil listener for path %q", ErrInvalid, text)
 	}
 	path, err := splitPath(text)
+	if err == nil && text != "" {
+		err = Validate(Properties{}, Set(text, true)) // a path that no property can have
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,6 @@
 // Package hubtest is an IoT Hub that runs inside a test, or as part of a small
-// program: true enough that the official device SDKs over MQTT, unmodified,
-// cannot tell.
+// program: true enough for the official Node.js device SDK, unmodified, over
+// MQTT; see LIMITS.md for what it does not imitate.
 //
 // In a test:
 //
@@ -10,7 +10,8 @@
 //
 // There are three ways to it. [Hub.Stream] is a byte stream in memory, without
 // TLS: with it, and in a testing/synctest bubble, a day of token renewals
-// passes in milliseconds. [Hub.Dial] is the same with TLS on it, for
+// passes in milliseconds. (A bubble's clock begins in 2000, which a client
+// calls implausible: begin with a time.Sleep to a date of today.) [Hub.Dial] is the same with TLS on it, for
 // transport.TLSOptions. [Hub.Listen] opens a real socket with TLS, for any
 // client in any language; [Hub.CAPEM] is the CA that it has to trust.
 //

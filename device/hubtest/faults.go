@@ -29,13 +29,18 @@ func (h *Hub) Cut(id string) error {
 // SetLine takes a device's line down, or brings it up again. While it is down
 // its connection is cut, and a new one ends at its login without an answer. An
 // empty id means everyone's line: then no stream can be opened at all, with
-// ErrLineDown in memory, and real sockets are closed at once.
-func (h *Hub) SetLine(id string, up bool) {
+// ErrLineDown in memory, and real sockets are closed at once. It fails with
+// ErrUnknown where there is no such device, and changes nothing.
+func (h *Hub) SetLine(id string, up bool) error {
 	h.mu.Lock()
+	if err := h.known(id); err != nil {
+		h.mu.Unlock()
+		return err
+	}
 	if up {
 		delete(h.down, id)
 		h.mu.Unlock()
-		return
+		return nil
 	}
 	h.down[id] = true
 	cut := h.connsOf(id)
@@ -46,22 +51,37 @@ func (h *Hub) SetLine(id string, up bool) {
 	for _, c := range cut {
 		c.close("line is down")
 	}
+	return nil
+}
+
+// known fails where no device has the id; the empty one is everyone's. h.mu is
+// held.
+func (h *Hub) known(id string) error {
+	if id != "" && h.identities[id] == nil {
+		return fmt.Errorf("%w: %s", ErrUnknown, id)
+	}
+	return nil
 }
 
 // Stall makes a device's line half-open, or well again: the hub neither reads
 // nor writes on it, and closes nothing. A new connection stalls at its login.
 // When the line is well again, what waited goes on; a client whose keep-alive
 // passed meanwhile is then cut. An empty id means everyone's line. See Freeze
-// for one connection alone.
-func (h *Hub) Stall(id string, on bool) {
+// for one connection alone. It fails with ErrUnknown where there is no such
+// device.
+func (h *Hub) Stall(id string, on bool) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if err := h.known(id); err != nil {
+		return err
+	}
 	if on {
 		h.stalled[id] = true
 	} else {
 		delete(h.stalled, id)
 	}
 	h.openGate()
+	return nil
 }
 
 // openGate lets every connection look anew whether it stalls. h.mu is held.

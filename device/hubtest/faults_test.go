@@ -245,3 +245,16 @@ func testRotatedKeys(t *testing.T) {
 	c.send(hello(t, h, d).bytes())
 	c.play("< CONNACK sp=0 rc=5\n< close")
 }
+
+func TestFaultsOfUnknownDevices(t *testing.T) {
+	hub := New(t, nil)
+	if err := hub.SetLine("typo", false); !errors.Is(err, ErrUnknown) {
+		t.Errorf("SetLine: %v", err)
+	}
+	if err := hub.Stall("typo", true); !errors.Is(err, ErrUnknown) {
+		t.Errorf("Stall: %v", err)
+	}
+	if err := hub.SetLine("", false); err != nil {
+		t.Errorf("everyone's line: %v", err)
+	}
+}

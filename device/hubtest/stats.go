@@ -16,7 +16,8 @@ type Stats struct {
 }
 
 // Stats returns the counters of an identity, which outlive its removal; an
-// empty id means the sum over all, and over whoever is unknown.
+// empty id means the sum over all, and over whoever is unknown. An id that the
+// hub never knew has counted nothing.
 func (h *Hub) Stats(id string) Stats {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -9,14 +9,14 @@ import (
 var (
 	// ErrLocked says that the store is open already, in another process or in
 	// this one.
-	ErrLocked = errors.New("the store is open elsewhere")
+	ErrLocked = errors.New("the store is open elsewhere; close the other user, or give each its own path")
 	// ErrForeign says that the file belongs to another device or module, or is
 	// no store at all. It was not touched.
-	ErrForeign = errors.New("the file is not this device's store")
+	ErrForeign = errors.New("the file is not this device's store; give each device its own path, or remove the file if it is not wanted")
 	// ErrNewer says that a newer version of this library wrote the file, as
 	// after an A/B rollback of the firmware. It was not touched: go on without
 	// a store, and the newer firmware will find its own again.
-	ErrNewer = errors.New("the store was written by a newer version")
+	ErrNewer = errors.New("the store was written by a newer version; go on without it, and it stays as it is")
 )
 
 // What Append and Compact can meet besides their context's error.

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"log"
+	"log/slog"
 	"os"
 	"os/signal"
 
@@ -18,7 +19,7 @@ func main() {
 	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt)
 	id, cred, err := auth.ParseConnectionString(os.Getenv("IOTHUB_DEVICE_CONNECTION_STRING"))
 	exitOn(err)
-	dev := device.New(id, cred, mqtt.Dialer{}, nil) // no I/O yet
+	dev := device.New(id, cred, mqtt.Dialer{}, &device.Options{Logger: slog.Default()}) // no I/O yet
 	_, err = dev.OnDesired("fan.rpm", twin.Typed(func(ctx context.Context, rpm int, c twin.Change) error {
 		if !c.Value.Exists() {
 			return nil // not set by the back end, or removed
@@ -27,10 +28,13 @@ func main() {
 		return dev.ReportLater(ctx, c.Ack(twin.AckOK, "")) // answered, with the version
 	}))
 	exitOn(err)
-	exitOn(dev.Connect(ctx)) // from here on it reconnects by itself
-	version, err := dev.UpdateReported(ctx, twin.Set("climate.temperature", 21.5))
-	exitOn(err)
-	log.Printf("the hub has the report, as version %d", version)
+	if err := dev.Connect(ctx); err != nil {
+		log.Print(err) // told early; it goes on trying, unless the configuration is wrong
+	} else if version, err := dev.UpdateReported(ctx, twin.Set("climate.temperature", 21.5)); err != nil {
+		log.Print(err) // not confirmed in time; it goes on trying here, too
+	} else {
+		log.Printf("the hub has the report, as version %d", version)
+	}
 	exitOn(dev.Run(ctx)) // until Ctrl-C, whatever the line does
 }
 

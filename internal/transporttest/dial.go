@@ -84,7 +84,7 @@ func dialContextEnded(t TB, p Peer) {
 
 func dialContextCancelled(t TB, p Peer) {
 	l := login(t, p, device)
-	p.Stall(device, true)
+	mustStall(t, p)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var streams tap
@@ -104,7 +104,7 @@ func dialContextCancelled(t TB, p Peer) {
 
 func dialContextDeadline(t TB, p Peer) {
 	l := login(t, p, device)
-	p.Stall(device, true)
+	mustStall(t, p)
 	const limit = 200 * time.Millisecond
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()

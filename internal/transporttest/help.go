@@ -251,3 +251,11 @@ func (s *tapped) Close() error {
 	}
 	return s.Conn.Close()
 }
+
+// mustStall makes the device's line half-open.
+func mustStall(t TB, p Peer) {
+	t.Helper()
+	if err := p.Stall(device, true); err != nil {
+		t.Fatalf("stall the line: %v", err)
+	}
+}

@@ -93,7 +93,7 @@ func sendContextEnded(t TB, p Peer) {
 
 func sendContextWaiting(t TB, p Peer) {
 	c := dial(t, p)
-	p.Stall(device, true)
+	mustStall(t, p)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	// So many frames that the line is full: one writes, the others wait.

@@ -28,7 +28,7 @@ func afterSoon() <-chan time.Time { return time.After(time.Second) }
 func stall(t TB, p Peer) (time.Time, transport.Conn) {
 	t.Helper()
 	c := dialOpen(t, p)
-	p.Stall(device, true)
+	mustStall(t, p)
 	return time.Now(), c
 }
 

@@ -32,7 +32,7 @@ type Hub interface {
 	Cut(id string) error
 	// Stall makes the device's line half-open: the hub neither reads nor
 	// writes, also at its next login, and closes nothing.
-	Stall(id string, on bool)
+	Stall(id string, on bool) error
 }
 
 // A Peer is a transport with a hub at its far end. Each case gets a new one.

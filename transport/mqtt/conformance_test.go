@@ -112,7 +112,9 @@ func testDeafHubOverTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	hub.Stall("dev1", true)
+	if err := hub.Stall("dev1", true); err != nil {
+		t.Fatal(err)
+	}
 	start := time.Now()
 	big := strings.Repeat("x", 30<<10)
 	for err == nil {

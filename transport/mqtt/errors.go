@@ -91,7 +91,7 @@ func streamError(ctx context.Context, err error) error {
 func hasSentinel(err error) bool {
 	for _, s := range []error{
 		transport.ErrClosed, transport.ErrLost, transport.ErrStalled, transport.ErrProtocol,
-		transport.ErrUnauthorized, transport.ErrUnavailable, transport.ErrThrottled, transport.ErrUnsupported,
+		transport.ErrUnauthorized, transport.ErrUntrusted, transport.ErrUnavailable, transport.ErrThrottled, transport.ErrUnsupported,
 	} {
 		if errors.Is(err, s) {
 			return true

@@ -28,7 +28,10 @@ func TestFanFollowsTheHub(t *testing.T) {
 	dev := device.New(board.Identity, board.Credential, mqtt.Dialer{Stream: hub.Stream}, nil)
 	defer dev.Close()
 	if _, err := dev.Listen("fan.rpm", twin.Typed(func(ctx context.Context, rpm int, c twin.Change) error {
-		return nil // turn the motor
+		if c.Value.Exists() {
+			return nil // turn the motor
+		}
+		return nil // nothing is desired: stop it
 	}), &device.ListenOptions{Acknowledge: true}); err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func (s *session) answered(f transport.Frame) error {
 	}
 	s.c.count(func(n *Stats) { n.BytesIn += int64(len(f.Body)) })
 	p := s.pending
-	if p == nil || p.id != f.ID {
+	if p == nil || !s.ready || p.id != f.ID {
 		s.c.log.Debug("late answer dropped", "id", f.ID, "status", f.Status)
 		return nil
 	}
@@ -52,7 +52,7 @@ func (s *session) answered(f transport.Frame) error {
 // gotTwin takes the answer to a GET. Only a whole twin counts; anything else
 // takes nothing away from what is known.
 func (s *session) gotTwin(p *request, f transport.Frame) {
-	if f.Status >= 300 {
+	if !succeeded(f.Status) {
 		err := statusError(f)
 		s.failGet(p, err, err)
 		return
@@ -77,6 +77,8 @@ func (s *session) gotTwin(p *request, f transport.Frame) {
 	}
 	poke(s.c.turn)
 }
+
+func succeeded(status int) bool { return 200 <= status && status < 300 }
 
 // failGet takes a GET that brought nothing. What the hub may do better in a
 // while is asked again for its callers too; else they are told.
@@ -120,7 +122,7 @@ func (s *session) gotPatched(f transport.Frame) {
 	var outcome twin.Outcome
 	err := statusError(f)
 	switch {
-	case f.Status < 300:
+	case succeeded(f.Status):
 		s.patches.backoff.reset()
 		s.c.with(func() { outcome = s.c.reported.Acked(f.Version) })
 		if outcome == twin.Gap {
@@ -156,8 +158,7 @@ func (s *session) notified(f transport.Frame) {
 	}
 	if err != nil {
 		s.c.log.Warn("desired change cannot be read; getting the twin", "cause", err)
-		s.oweGet(twin.CauseGap)
-		return
+		patch, version = twin.Patch{}, 0 // a gap, also while a GET is under way
 	}
 	var outcome twin.Outcome
 	s.c.with(func() {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/internal/boottime"
@@ -144,7 +145,7 @@ func (c *Client) start() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.life.Err() != nil {
-		if c.state.Err != nil {
+		if c.state.Phase == Closed && c.state.Err != nil {
 			return ended(c.state.Err)
 		}
 		return ErrClosed
@@ -186,8 +187,10 @@ func (c *Client) main() {
 		owned.Go(c.tell)
 	}
 	var writer sync.WaitGroup
+	writing, abort := context.WithCancel(context.WithoutCancel(c.life))
+	defer abort()
 	if c.journal != nil {
-		writer.Go(c.write)
+		writer.Go(func() { c.write(writing) })
 	}
 	err := c.supervise()
 	c.end()
@@ -195,7 +198,8 @@ func (c *Client) main() {
 	c.enter(State{Phase: Closed, Err: err})
 	owned.Wait()
 	if c.journal != nil {
-		close(c.journal.last) // the last listener has returned
+		close(c.journal.last)                         // the last listener has returned
+		defer time.AfterFunc(flushTime, abort).Stop() // bounds a write under way, too
 	}
 	writer.Wait()
 }

@@ -49,8 +49,9 @@ type journal struct {
 }
 
 type entry struct {
-	record []byte
+	record []byte     // nil: nothing to write, only to wait for what stands before it
 	done   chan error // capacity 1; nil when nobody waits
+	then   func()     // called once it is written, or the store failed; nil for nothing
 }
 
 // A savedRecord is one line of the journal: one of the fields.
@@ -83,7 +84,7 @@ func (c *Client) openJournal(store Store) {
 	c.journal = j
 	snapshot, records := store.Load()
 	if err := c.restore(j, snapshot, records); err != nil {
-		c.log.Error("the store holds what cannot be read; running without it", "cause", err)
+		c.log.Error("the store holds what cannot be read; going on with the rest", "cause", err)
 		j.rebase = true
 	}
 }
@@ -95,17 +96,20 @@ func (c *Client) restore(j *journal, snapshot []byte, records [][]byte) error {
 			return fmt.Errorf("snapshot: %w", err)
 		}
 	}
+	var unread error
 	since := make([]savedRecord, len(records))
 	for i, b := range records {
 		if err := json.Unmarshal(b, &since[i]); err != nil {
-			return fmt.Errorf("record %d: %w", i, err)
+			since[i] = savedRecord{}
+			unread = errors.Join(unread, fmt.Errorf("record %d: %w", i, err))
 		}
 		j.covered = max(j.covered, since[i].Covered)
 	}
 	machine, err := state.machine(j.covered)
 	if err != nil {
-		return err
+		machine = twin.Snapshot{} // what was reported since may stand by itself
 	}
+	err = errors.Join(unread, err)
 	c.reported.Restore(machine)
 	j.before = state.Reports
 	for _, h := range state.Heard {
@@ -183,7 +187,7 @@ func (j *journal) add(r savedRecord, done chan error) {
 		}
 		return
 	}
-	j.queue = append(j.queue, entry{b, done})
+	j.queue = append(j.queue, entry{record: b, done: done})
 	poke(j.ready)
 }
 
@@ -194,6 +198,7 @@ func (c *Client) noteReport(p twin.Patch, wait bool) (done chan error) {
 	if j == nil {
 		return nil
 	}
+	c.noteMended() // what the machine did before this report stands before it
 	if wait {
 		done = make(chan error, 1)
 	}
@@ -240,35 +245,33 @@ const flushTime = 10 * time.Second
 
 // write is the journal's goroutine. It outlives the listeners, one of which
 // may wait for it.
-func (c *Client) write() {
-	ctx := context.WithoutCancel(c.life)
+func (c *Client) write(ctx context.Context) {
 	for {
 		select {
 		case <-c.journal.ready:
-			c.flush(ctx)
+			c.flush(ctx, false)
 		case <-c.storeRetry():
-			c.flush(ctx)
+			c.flush(ctx, false)
 		case <-c.journal.last:
-			ctx, cancel := context.WithTimeout(ctx, flushTime)
-			defer cancel()
-			c.flush(ctx)
+			c.flush(ctx, true)
 			return
 		}
 	}
 }
 
 // flush writes all that waits, with one sync.
-func (c *Client) flush(ctx context.Context) {
+func (c *Client) flush(ctx context.Context, last bool) {
 	j := c.journal
 	c.mu.Lock()
 	queue := j.queue
 	j.queue = nil
-	var snapshot []byte
-	if j.rebase || j.store.NeedsCompaction() {
-		snapshot = c.snapshot()
-	}
 	now := c.opts.Elapsed()
-	tooSoon := j.failure != nil && now < j.pace.notBefore
+	tooSoon := !last && j.failure != nil && now < j.pace.notBefore
+	var snapshot []byte
+	if !tooSoon && (j.rebase || j.store.NeedsCompaction()) {
+		snapshot = c.snapshot()
+		j.rebase = false // another GET may ask for one while this is written
+	}
 	c.mu.Unlock()
 	if len(queue) == 0 && snapshot == nil {
 		return
@@ -281,11 +284,15 @@ func (c *Client) flush(ctx context.Context) {
 	case snapshot != nil:
 		err = j.store.Compact(ctx, snapshot) // it holds what the queue says
 	default:
-		records := make([][]byte, len(queue))
-		for i, e := range queue {
-			records[i] = e.record
+		var records [][]byte
+		for _, e := range queue {
+			if e.record != nil {
+				records = append(records, e.record)
+			}
 		}
-		err = j.store.Append(ctx, records...)
+		if len(records) > 0 {
+			err = j.store.Append(ctx, records...)
+		}
 	}
 	if !tooSoon {
 		c.noteWritten(err)
@@ -297,6 +304,9 @@ func (c *Client) flush(ctx context.Context) {
 		if e.done != nil {
 			e.done <- err
 		}
+		if e.then != nil {
+			e.then()
+		}
 	}
 }
 
@@ -305,7 +315,7 @@ func (c *Client) noteWritten(err error) {
 	j := c.journal
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	j.rebase, j.failure = err != nil, err // what is missing, the next snapshot brings
+	j.rebase, j.failure = j.rebase || err != nil, err // what is missing, the next snapshot brings
 	if err == nil {
 		j.pace.backoff.reset()
 		return
@@ -317,6 +327,7 @@ func (c *Client) noteWritten(err error) {
 // snapshot is what outlives the process; the caller holds the mutex.
 func (c *Client) snapshot() []byte {
 	j := c.journal
+	c.reported.Mended() // the snapshot holds them
 	m := c.reported.Snapshot()
 	s := savedState{Reports: j.before + c.reported.Taken(), Based: m.Based}
 	if m.Based {

@@ -116,7 +116,7 @@ func (c *Client) login() (transport.Login, time.Duration, error) {
 	left := login.Token.Expires().Sub(now)
 	if login.Token.Reveal() == c.token.Reveal() {
 		// A given token: there is no other to renew it with before its end.
-		return login, c.opts.Elapsed() + left, nil
+		return login, c.opts.Elapsed() + min(max(left, renewMin), never/2), nil
 	}
 	c.token = login.Token
 	return login, c.opts.Elapsed() + renewAfter(left), nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/twin"
@@ -13,6 +14,7 @@ import (
 type getCall struct {
 	answer chan getAnswer // capacity 1
 	last   chan error     // capacity 1: the last failure of a GET made for it
+	gone   bool           // its caller has; guarded by the client's mutex
 }
 
 type getAnswer struct {
@@ -76,6 +78,9 @@ func (c *Client) why(call *getCall) error {
 // matching transport.ErrRejected), and the device's idea of the value goes
 // back to the hub's.
 //
+// With a Store it waits for that, too: a start that did not know of the report
+// would take it for a stranger's. A store that fails is told to the logger.
+//
 // Reports made at the same time ride together. Offline or throttled it waits;
 // when ctx ends before the hub's word, or Options.CallTimeout where ctx has no
 // deadline, the error matches ErrStillWanted and the context's: the waiting
@@ -95,10 +100,12 @@ func (c *Client) UpdateReported(ctx context.Context, p twin.Patch) (version int6
 }
 
 // UpdateReportedIf is UpdateReported under the condition that the reported
-// properties are at the version given, as a GetTwin or a report told it; for
-// what several programs of one device write in turn. Where they are not, it
-// fails with an error that matches transport.ErrPrecondition and changes
-// nothing. It rides with no other report. When ctx ends first, the report is
+// properties are at the version given, as a GetTwin or a report told it: a
+// guard against another writer of the same identity, such as a second board.
+// Where they are not, it fails with an error that matches
+// transport.ErrPrecondition and changes nothing. It rides with no other report.
+// (It does not make room for that other writer: what this client wants, it
+// goes on to want.) When ctx ends first, the report is
 // given up: the hub may have it or not, which GetTwin tells.
 func (c *Client) UpdateReportedIf(ctx context.Context, p twin.Patch, version int64) (int64, error) {
 	now, err := c.report(ctx, func() (twin.Ticket, error) { return c.reported.WantIf(p, version) })
@@ -226,10 +233,19 @@ func (c *Client) settle() {
 	defer c.mu.Unlock()
 	c.noteMended()
 	for _, s := range c.reported.Settled() {
-		if ch := c.reports[s.Ticket]; ch != nil {
-			ch <- s
-			delete(c.reports, s.Ticket)
+		ch := c.reports[s.Ticket]
+		if ch == nil {
+			continue
 		}
+		delete(c.reports, s.Ticket)
+		if c.journal == nil {
+			ch <- s
+			continue
+		}
+		// Told only once the records are safe: a start without them would take
+		// a value that its caller was told the hub has for an old one.
+		c.journal.queue = append(c.journal.queue, entry{then: func() { ch <- s }})
+		poke(c.journal.ready)
 	}
 }
 
@@ -239,7 +255,7 @@ func (c *Client) synced(s *session, doc twin.Document, cause twin.Cause) {
 	var readBack []string
 	c.with(func() {
 		outcome = c.desired.Fetched(doc.Desired, cause)
-		first := !c.reported.Snapshot().Based
+		first := !c.reported.Based()
 		readBack = c.reported.Synced(doc.Reported)
 		if first && c.journal != nil {
 			c.journal.rebase = true // from now on there is a base to stand on
@@ -268,6 +284,7 @@ func (c *Client) takeGets(owed bool) (calls []*getCall, ok bool) {
 func (c *Client) putBack(calls []*getCall) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	calls = slices.DeleteFunc(calls, func(g *getCall) bool { return g.gone })
 	c.gets = append(calls, c.gets...)
 }
 
@@ -275,6 +292,7 @@ func (c *Client) putBack(calls []*getCall) {
 func (c *Client) dropGet(call *getCall) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	call.gone = true
 	for i, g := range c.gets {
 		if g == call {
 			c.gets = append(c.gets[:i], c.gets[i+1:]...)

@@ -167,9 +167,9 @@ func (r *Reported) Acked(version int64) Outcome {
 	if !f.solo {
 		r.covered = f.upto
 	}
-	r.honour(f)
 	follows := version == r.acked.version+1
 	r.acked = propertiesOf(applyNode(r.acked.root, f.patch), version)
+	r.honour(f)
 	for _, w := range f.wishes {
 		if version == 0 {
 			r.awaiting = append(r.awaiting, w.ticket)
@@ -178,7 +178,15 @@ func (r *Reported) Acked(version int64) Outcome {
 		r.settle(w.ticket, version, nil)
 	}
 	if follows {
+		r.blind = nil
 		return Applied
+	}
+	// A hub that tells no version, and reads back something else, would be
+	// sent the same patch for ever: the second time it has its way.
+	r.vain = version == 0 && r.blind != nil && equalNodes(r.blind, f.patch)
+	r.blind = nil
+	if version == 0 {
+		r.blind = f.patch
 	}
 	r.suspect = true
 	return Gap
@@ -187,15 +195,23 @@ func (r *Reported) Acked(version int64) Outcome {
 // honour makes a guarded patch that the hub has a part of what is wanted.
 func (r *Reported) honour(f *flight) {
 	if f.guard != nil {
+		since := r.name(nil, f.guard.since) // with the values wanted now
 		r.wanted = applyNode(r.wanted, f.patch)
 		r.mended = append(r.mended, patchOf(f.patch))
+		if !emptyPatch(since) {
+			r.wanted = applyNode(r.wanted, since)
+			r.mended = append(r.mended, patchOf(since))
+		}
 	}
 }
 
 // Retry says that the hub did not apply the patch in flight and may be asked
 // again, as after 429: it goes back to what is wanted.
 func (r *Reported) Retry() {
-	if r.flight != nil {
+	if f := r.flight; f != nil && f.guard != nil && r.open[f.guard.ticket] != nil {
+		r.flight = nil // the hub has not judged the version
+		r.guarded = append([]guarded{*f.guard}, r.guarded...)
+	} else if f != nil {
 		r.unsend()
 	}
 }
@@ -261,9 +277,10 @@ func (r *Reported) Refused(err error) {
 	r.settle(w.ticket, 0, err)
 	if r.wanted != before {
 		r.mended = append(r.mended, patchOf(diffNode(orEmpty(before), r.wanted)))
-		r.solo = r.failNaming(r.solo, f.patch, err)
-		r.wishes = r.failNaming(r.wishes, f.patch, err)
-		r.named = uncovered(r.named, f.patch)
+		gone := diffNode(orEmpty(before), r.wanted) // what was said since stays
+		r.solo = r.failNaming(r.solo, gone, err)
+		r.wishes = r.failNaming(r.wishes, gone, err)
+		r.named = uncovered(r.named, gone)
 	}
 }
 

@@ -45,7 +45,9 @@ type Reported struct {
 	covered  uint64 // of these, how many the hub has or refused
 	mended   []Patch
 	flight   *flight
-	suspect  bool // acked is a guess until the next GET
+	suspect  bool  // acked is a guess until the next GET
+	blind    *node // the last patch that was acknowledged without a version
+	vain     bool  // and it was the same as the one before
 	awaiting []Ticket
 	open     map[Ticket]*ticket
 	last     Ticket
@@ -64,6 +66,7 @@ type guarded struct {
 	ticket  Ticket
 	patch   *node
 	version int64
+	since   *node // what was named after it, and so stands above it
 }
 
 // A ticket is open until its last piece is settled.
@@ -98,6 +101,10 @@ func (r *Reported) Idle() bool {
 	return r.known && r.flight == nil && !r.pending()
 }
 
+// Based reports whether the whole half is known, from a GET now or before a
+// restart.
+func (r *Reported) Based() bool { return r.based }
+
 // Outstanding reports whether something was said that the hub is not known to
 // have.
 func (r *Reported) Outstanding() bool {
@@ -131,7 +138,7 @@ func (r *Reported) WantIf(p Patch, version int64) (Ticket, error) {
 		return 0, err
 	}
 	t := r.issue()
-	r.guarded = append(r.guarded, guarded{t, orEmpty(p.root), version})
+	r.guarded = append(r.guarded, guarded{ticket: t, patch: orEmpty(p.root), version: version})
 	return t, nil
 }
 
@@ -161,6 +168,12 @@ func (r *Reported) check(p Patch) error {
 
 func (r *Reported) take(w wish) {
 	r.wanted = applyNode(r.wanted, w.names)
+	for i := range r.guarded {
+		r.guarded[i].since = overlay(r.guarded[i].since, w.names)
+	}
+	if r.flight != nil && r.flight.guard != nil {
+		r.flight.guard.since = overlay(r.flight.guard.since, w.names)
+	}
 	switch {
 	case !r.based:
 		r.early = appendEarly(r.early, w)
@@ -194,32 +207,6 @@ func dropVain(names, acked, wanted *node) *node {
 	return kept
 }
 
-// appendEarly keeps patches that came before the first GET. Merge patches
-// don't compose, so two are laid together only where neither replaces by an
-// object what the other set to something else.
-func appendEarly(early []wish, w wish) []wish {
-	if n := len(early); n > 0 && w.ticket == 0 && early[n-1].ticket == 0 && composable(early[n-1].names, w.names) {
-		early[n-1].names = overlay(early[n-1].names, w.names)
-		return early
-	}
-	return append(early, w)
-}
-
-func composable(a, b *node) bool {
-	if b.kind != Object {
-		return true
-	}
-	if a.kind != Object {
-		return false
-	}
-	for _, m := range b.members {
-		if v := a.get(m.key); v != nil && !composable(v, m.value) {
-			return false
-		}
-	}
-	return true
-}
-
 // Forget says that the caller stopped waiting. What it reported stays wanted,
 // except with a precondition: that is dropped, if it is not in flight.
 func (r *Reported) Forget(t Ticket) {
@@ -237,7 +224,12 @@ func (r *Reported) Forget(t Ticket) {
 	r.wishes = kept
 	for i := range r.early {
 		if r.early[i].ticket == t {
-			r.early[i].ticket = 0
+			early := r.early
+			early[i].ticket, r.early = 0, nil
+			for _, w := range early { // laid together where they compose now
+				r.early = appendEarly(r.early, w)
+			}
+			return
 		}
 	}
 }

@@ -28,7 +28,7 @@ func (r *Reported) Snapshot() Snapshot {
 	}
 	s.Wanted = propertiesOf(r.wanted, 0)
 	names := r.named
-	if r.flight != nil {
+	if r.flight != nil && r.flight.guard == nil {
 		for _, w := range r.flight.wishes {
 			names = overlay(w.names, names)
 		}

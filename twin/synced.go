@@ -22,10 +22,18 @@ func (r *Reported) Synced(p Properties) (readBack []string) {
 	}
 	before := r.acked
 	r.acked = p
+	next := before.version + 1
+	if f := r.flight; f != nil && f.guard != nil {
+		next = f.guard.version + 1 // at no other could the hub have applied it
+	}
 	switch f := r.flight; {
 	case r.suspect:
 		r.suspect = false // and so nothing is in flight
-	case f != nil && p.version == before.version+1 && holds(p.root, f.patch):
+		if r.vain {
+			r.vain, r.blind = false, nil
+			return r.accept(before.root)
+		}
+	case f != nil && p.version == next && holds(p.root, f.patch):
 		r.flight = nil
 		// The hub has what was sent. Where the rest is not as expected, the
 		// version may be a late patch's, so there is no peace to make here.

@@ -62,7 +62,7 @@ func (s *session) gotTwin(p *request, f transport.Frame) {
 		s.failGet(p, fmt.Errorf("%w: %w", errBadTwin, err), nil)
 		return
 	}
-	s.gets.backoff.reset()
+	s.c.getPace.backoff.reset()
 	s.gapFrom = s.now() + gapSpacing
 	s.resync = s.c.nextResync(s.now())
 	s.owe = 0
@@ -101,7 +101,7 @@ func (s *session) getFailed(p *request, status *transport.StatusError) {
 	s.c.with(func() { s.c.desired.FetchFailed() })
 	s.c.putBack(p.calls)
 	s.oweGet(p.cause)
-	s.putOff(&s.gets, status)
+	s.putOff(&s.c.getPace, status)
 }
 
 // putOff spaces the next request of a kind after a failure: by back-off, or by
@@ -123,7 +123,7 @@ func (s *session) gotPatched(f transport.Frame) {
 	err := statusError(f)
 	switch {
 	case succeeded(f.Status):
-		s.patches.backoff.reset()
+		s.c.patchPace.backoff.reset()
 		s.c.with(func() { outcome = s.c.reported.Acked(f.Version) })
 		if outcome == twin.Gap {
 			s.c.log.Warn("reported version jumped; getting the twin", "version", f.Version)
@@ -136,15 +136,15 @@ func (s *session) gotPatched(f transport.Frame) {
 		// It may have been applied all the same: the GET tells.
 		s.c.log.Warn("report failed; getting the twin", "cause", err)
 		s.oweGet(twin.CauseGap)
-		s.putOff(&s.gets, err)
-		s.putOff(&s.patches, err)
+		s.putOff(&s.c.getPace, err)
+		s.putOff(&s.c.patchPace, err)
 	default:
 		s.c.log.Warn("report put off", "cause", err)
 		s.c.with(func() {
 			s.c.reported.Retry()
 			s.c.stats.Retried++
 		})
-		s.putOff(&s.patches, err)
+		s.putOff(&s.c.patchPace, err)
 	}
 	s.c.settle()
 }

@@ -33,11 +33,13 @@ type Client struct {
 	turn chan struct{} // capacity 1: a listener has something to hear
 	news chan struct{} // capacity 1: OnState has something to hear
 
-	// The supervisor's own: of the last login.
-	token    auth.Token
-	sessions tls.ClientSessionCache
-	leaf     []byte
-	alarm    *boottime.Timer // beside each Go timer: it counts in suspend
+	// The supervisor's own.
+	token     auth.Token             // of the last login
+	sessions  tls.ClientSessionCache // of its credential
+	leaf      []byte                 // the certificate that these belong to
+	alarm     *boottime.Timer        // beside each Go timer: it counts in suspend
+	getPace   pacer                  // what the hub wished outlives a connection
+	patchPace pacer
 
 	mu       sync.Mutex // held for moments, never across I/O or a callback
 	started  bool

@@ -81,6 +81,9 @@
 //	patch         5xx, or none in time         one GET decides, then sent again if need be
 //	any           403002 (daily quota)         the same after midnight UTC, spread over 5 min
 //
+// While a GET is owed, reports gather and wait for it: what the hub has must be
+// known first. These delays outlive a connection, and end with a success.
+//
 // The same identity on two boards looks, over MQTT, like any other lost line:
 // the hub lets the newer connection win. It is not claimed to be known.
 package device

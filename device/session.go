@@ -32,8 +32,6 @@ type session struct {
 	synced  bool            // a GET answered in this session
 	ready   bool            // requests can be made
 
-	gets    pacer
-	patches pacer
 	gapFrom time.Duration // no GET before, unless called for; on the elapsed clock
 	resync  time.Duration // a GET is due then, to find what was lost without a trace
 
@@ -208,7 +206,7 @@ func (s *session) due() time.Duration {
 		}
 		return min(next, s.pending.deadline)
 	}
-	for _, at := range []time.Duration{s.gets.notBefore, s.patches.notBefore, s.gapFrom} {
+	for _, at := range []time.Duration{s.c.getPace.notBefore, s.c.patchPace.notBefore, s.gapFrom} {
 		if at > now {
 			next = min(next, at)
 		}
@@ -218,12 +216,12 @@ func (s *session) due() time.Duration {
 
 // request makes the next request, if one is due.
 func (s *session) request(ctx context.Context, now time.Duration) error {
-	if now >= s.gets.notBefore {
+	if now >= s.c.getPace.notBefore {
 		if calls, ok := s.c.takeGets(s.owe != 0 && now >= s.gapFrom); ok {
 			return s.get(ctx, calls)
 		}
 	}
-	if !s.synced || s.owe != 0 || now < s.patches.notBefore {
+	if !s.synced || s.owe != 0 || now < s.c.patchPace.notBefore {
 		return nil
 	}
 	patch, demand, ok := s.c.nextPatch()

@@ -91,12 +91,13 @@ func (c *Client) openJournal(store Store) {
 
 func (c *Client) restore(j *journal, snapshot []byte, records [][]byte) error {
 	var state savedState
+	var unread error
 	if snapshot != nil {
 		if err := json.Unmarshal(snapshot, &state); err != nil {
-			return fmt.Errorf("snapshot: %w", err)
+			state = savedState{} // what was reported since may stand by itself
+			unread = fmt.Errorf("snapshot: %w", err)
 		}
 	}
-	var unread error
 	since := make([]savedRecord, len(records))
 	for i, b := range records {
 		if err := json.Unmarshal(b, &since[i]); err != nil {
@@ -107,7 +108,7 @@ func (c *Client) restore(j *journal, snapshot []byte, records [][]byte) error {
 	}
 	machine, err := state.machine(j.covered)
 	if err != nil {
-		machine = twin.Snapshot{} // what was reported since may stand by itself
+		machine = twin.Snapshot{} // likewise
 	}
 	err = errors.Join(unread, err)
 	c.reported.Restore(machine)

@@ -73,14 +73,13 @@ const maxMisses = 2
 const drainTime = 10 * time.Second
 
 func newSession(c *Client, conn transport.Conn, renewAt time.Duration) *session {
-	s := &session{
+	return &session{
 		c: c, conn: conn, renewAt: renewAt, onlineAt: -1, resync: never,
 		frames:  make(chan transport.Frame),
 		failed:  make(chan error, 1),
 		opening: map[string]bool{},
 		owe:     twin.CauseReconnect,
 	}
-	return s
 }
 
 // run serves the connection until it ends, and says why. It leaves nothing

@@ -309,3 +309,12 @@ func TestDurableListenerThatFailedHearsItAgain(t *testing.T) {
 		}
 	})
 }
+
+func TestReportsOutliveAnUnreadableSnapshot(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		st := &memStore{snapshot: []byte(`{`), records: [][]byte{[]byte(`{"w":{"n":1}}`), []byte("nonsense"), []byte(`{"w":{"m":2}}`)}}
+		w.online(&device.Options{Store: st})
+		synctest.Wait()
+		w.wantReported("what could be read", `{"m":2,"n":1}`)
+	})
+}

@@ -103,10 +103,10 @@ func (c *Client) UpdateReported(ctx context.Context, p twin.Patch) (version int6
 // properties are at the version given, as a GetTwin or a report told it: a
 // guard against another writer of the same identity, such as a second board.
 // Where they are not, it fails with an error that matches
-// transport.ErrPrecondition and changes nothing. It rides with no other report.
-// (It does not make room for that other writer: what this client wants, it
-// goes on to want.) When ctx ends first, the report is
-// given up: the hub may have it or not, which GetTwin tells.
+// transport.ErrPrecondition and changes nothing. It rides with no other report,
+// and makes no room for that other writer: what this client wants, it goes on
+// to want. When ctx ends first, the report is given up: the hub may have it or
+// not, which GetTwin tells.
 func (c *Client) UpdateReportedIf(ctx context.Context, p twin.Patch, version int64) (int64, error) {
 	now, err := c.report(ctx, func() (twin.Ticket, error) { return c.reported.WantIf(p, version) })
 	if errors.Is(err, twin.ErrStale) {

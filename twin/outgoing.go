@@ -276,8 +276,8 @@ func (r *Reported) Refused(err error) {
 	r.wanted = giveUp(orEmpty(before), f.patch, orEmpty(r.acked.root))
 	r.settle(w.ticket, 0, err)
 	if r.wanted != before {
-		r.mended = append(r.mended, patchOf(diffNode(orEmpty(before), r.wanted)))
 		gone := diffNode(orEmpty(before), r.wanted) // what was said since stays
+		r.mended = append(r.mended, patchOf(gone))
 		r.solo = r.failNaming(r.solo, gone, err)
 		r.wishes = r.failNaming(r.wishes, gone, err)
 		r.named = uncovered(r.named, gone)

@@ -99,7 +99,9 @@ func TestEndOfASocketIsNoReset(t *testing.T) {
 		for range 50 {
 			c.send(packetBytes(t, "PINGREQ"))
 		}
-		time.Sleep(time.Millisecond)
+		if _, err := h.Wait(t.Context(), "dev1", func(tw Twin) bool { return !tw.Connected }); err != nil {
+			t.Fatalf("the hub did not end the connection: %v", err)
+		}
 		if _, err := c.r.ReadByte(); !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("read: got %v, want EOF", err)
 		}

@@ -104,12 +104,52 @@ func (s *sas) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // differences of letter case only the hub judges.
 func GivenToken(token Token) Credential { return &given{token} }
 
+// TokenFunc is the Credential of tokens that come from elsewhere: a key service,
+// another process, a person. Fetch is asked for each connection, and so again
+// before a token ends; it honours ctx, may be called concurrently, and gives a
+// token for the audience, such as by ParseToken. Its errors are passed on, and
+// asked again later. A token that has ended already fails with ErrTokenExpired,
+// and one that certainly does not cover the audience with ErrInvalid, as at
+// GivenToken.
+func TokenFunc(fetch func(ctx context.Context, audience string) (Token, error)) Credential {
+	return &fetched{fetch}
+}
+
+// fetched holds a func, so whatever that closes over stays out of every text.
+type fetched struct {
+	fetch func(ctx context.Context, audience string) (Token, error)
+}
+
+// Token fetches a token and looks at its scope and end.
+func (f *fetched) Token(ctx context.Context, audience string, now time.Time) (Token, error) {
+	if f.fetch == nil {
+		return Token{}, fmt.Errorf("%w: TokenFunc was given no function", ErrInvalid)
+	}
+	token, err := f.fetch(ctx, audience)
+	if err != nil {
+		return Token{}, err
+	}
+	return GivenToken(token).Token(ctx, audience, now)
+}
+
+// Certificate has none.
+func (f *fetched) Certificate(context.Context) (*tls.Certificate, error) { return nil, nil }
+
+// String tells the kind of credential.
+func (f *fetched) String() string { return "credential of fetched tokens" }
+
+// Format is String for every verb.
+func (f *fetched) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, f.String()) }
+
+// LogValue is String for slog.
+func (f *fetched) LogValue() slog.Value { return slog.StringValue(f.String()) }
+
 type given struct{ token Token }
 
 // Token returns the token while it may be used.
 func (g *given) Token(_ context.Context, audience string, now time.Time) (Token, error) {
 	if g.token.IsZero() {
-		return Token{}, fmt.Errorf("%w: GivenToken was given the zero token", ErrInvalid)
+		return Token{}, fmt.Errorf("%w: the given token is the zero token; make one with ParseToken", ErrInvalid)
 	}
 	if err := g.token.checkCovers(audience); err != nil {
 		return Token{}, err

@@ -1,7 +1,8 @@
 // Package auth says who a device is and proves it: identities, connection
 // strings, shared keys, SAS tokens, and the plausibility of the clock that
-// tokens and certificates are judged by. It opens no socket, reads no file and
-// never asks for the time: every function that needs it takes it.
+// tokens and certificates are judged by. It opens no socket and never asks for
+// the time: every function that needs it takes it. Files are read by X509Files
+// and X509Reload alone, when a connection needs them.
 //
 // # From a connection string
 //
@@ -17,10 +18,25 @@
 //
 // A [Credential] proves an identity, with tokens or with a certificate.
 // [SAS] makes tokens from a shared key, [GivenToken] uses a ready-made one
-// until it ends; anything else is a type of your own with the two methods.
+// until it ends, [TokenFunc] fetches them; [X509Files] and [X509] present a
+// certificate. Anything else is a type of your own with the two methods.
 //
 // A [Signer] holds a shared key, wherever that lives. [ParseKey] gives one in
-// memory; a type around a TPM, a secure element or PKCS#11 is one method.
+// memory; a type around a TPM, a secure element or PKCS#11 is one method. The
+// key of a certificate is any crypto.Signer.
+//
+// # Certificates
+//
+// [X509Files] reads PEM files for each connection, and so uses a renewed
+// certificate at the next one. [ParseX509] takes PEM in memory,
+// [NewCertificate] joins certificates and a key that live apart, and
+// [X509Reload] reads files of any other form. The chain is put in order and
+// presented whole; a gap in it, a key that does not fit, and a certificate
+// that is out of its time are told by name, before anything is sent.
+//
+// Encrypted keys are opened by package auth/pkcs8, PFX files by auth/pfx, and a
+// module in Azure IoT Edge finds its identity by auth/edge: each is linked only
+// by firmware that imports it.
 //
 // A [Token] is what travels: a bearer secret for one audience (see
 // [Identity.Audience]), with an end. [SignToken] makes one, [ParseToken] reads
@@ -49,6 +65,7 @@
 // # Errors
 //
 // Everything malformed matches [ErrInvalid]: configuration that no retry
-// mends. [ErrTokenExpired] wants a new token, [ErrClockImplausible] a set
-// clock.
+// mends. [ErrTokenExpired] wants a new token, [ErrCertificateExpired] a new
+// certificate; [ErrClockImplausible] and, most often,
+// [ErrCertificateNotYetValid] want a set clock.
 package auth

@@ -33,6 +33,8 @@ type Client struct {
 	turn chan struct{} // capacity 1: a listener has something to hear
 	news chan struct{} // capacity 1: OnState has something to hear
 
+	renew chan struct{} // capacity 1: Renew was called
+
 	// The supervisor's own.
 	token     auth.Token             // of the last login
 	sessions  tls.ClientSessionCache // of its credential
@@ -65,6 +67,7 @@ func New(id auth.Identity, cred auth.Credential, dialer transport.Dialer, opts *
 		work:    make(chan struct{}, 1),
 		turn:    make(chan struct{}, 1),
 		news:    make(chan struct{}, 1),
+		renew:   make(chan struct{}, 1),
 		reports: map[twin.Ticket]chan twin.Settlement{},
 		changed: make(chan struct{}),
 	}
@@ -172,7 +175,7 @@ func (c *Client) check() error {
 		return err
 	}
 	if c.cred == nil {
-		return fmt.Errorf("%w: no credential; a connection string with x509=true brings none: use one with a SharedAccessKey, or a Credential of your own that gives a certificate", auth.ErrInvalid)
+		return fmt.Errorf("%w: no credential; a connection string with x509=true brings none: give auth.X509Files or another Credential that has the certificate", auth.ErrInvalid)
 	}
 	if c.dialer == nil {
 		return fmt.Errorf("%w: no transport; give one, such as mqtt.Dialer{}", auth.ErrInvalid)

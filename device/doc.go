@@ -59,8 +59,10 @@
 //	identity refused (CONNACK 2, 4, 5)        15 s … 2 min      yes
 //	hub's certificate not trusted             15 s … 2 min      yes
 //	given token expired                       15 s … 2 min      yes
+//	client certificate out of its time        15 s … 2 min      yes
+//	credential fails (file, key in hardware)  1 s … 2 min       yes
 //	clock implausible                         every 5 s, local  yes
-//	token due for renewal                     at once           no
+//	token due for renewal, or Renew           at once           no
 //	wrong local configuration                 never             yes, and the client ends
 //
 // What the hub answers to a request, on a connection that stays:

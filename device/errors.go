@@ -41,8 +41,13 @@ func (e *PanicError) Unwrap() error {
 	return err
 }
 
-// errRenew ends a session whose token is to be replaced: no failure.
-var errRenew = errors.New("the token is due for renewal")
+// errRenew ends a session whose token or certificate is to be replaced: no
+// failure.
+var errRenew = errors.New("the token or certificate is due for renewal")
+
+// errNoCredential says that the credential itself failed: a file that is not
+// there, a key in hardware that does not answer.
+var errNoCredential = errors.New("the credential gave no token or certificate")
 
 // errBadTwin says that a GET brought no usable twin.
 var errBadTwin = errors.New("the hub answered with something that is not a whole twin")
@@ -70,7 +75,8 @@ func paceOf(err error) pace {
 		return paceEnd
 	case errors.Is(err, auth.ErrClockImplausible):
 		return paceClock
-	case errors.Is(err, auth.ErrTokenExpired), errors.Is(err, transport.ErrQuota), untrusted(err):
+	case errors.Is(err, auth.ErrTokenExpired), errors.Is(err, transport.ErrQuota), untrusted(err),
+		errors.Is(err, auth.ErrCertificateExpired), errors.Is(err, auth.ErrCertificateNotYetValid):
 		return paceSlow
 	}
 	return paceNormal
@@ -78,7 +84,9 @@ func paceOf(err error) pace {
 
 // worthTelling reports whether a failure to connect ends a caller's Connect:
 // what waiting alone will hardly mend. A dead line isn't.
-func worthTelling(err error) bool { return paceOf(err) != paceNormal }
+func worthTelling(err error) bool {
+	return paceOf(err) != paceNormal || errors.Is(err, errNoCredential)
+}
 
 // untrusted reports whether TLS did not believe the hub.
 func untrusted(err error) bool {

@@ -142,6 +142,8 @@ func (s *session) serve(ctx context.Context) error {
 		case err := <-s.failed:
 			return err
 		case <-s.c.work:
+		case <-s.c.renew:
+			s.renewAt = s.now()
 		case <-timer.C:
 		case <-s.c.alarm.C: // it fell due while the board slept
 		case <-ctx.Done():

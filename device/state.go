@@ -16,8 +16,8 @@ const (
 	Connecting
 	// Online: connected, subscribed, and in step with the hub.
 	Online
-	// Renewing: between two connections, on purpose, to replace a token. Calls
-	// are held, not failed.
+	// Renewing: between two connections, on purpose, to replace a token or, at
+	// Renew, a certificate. Calls are held, not failed.
 	Renewing
 	// Waiting: the last attempt failed; the next is at State.RetryAt.
 	Waiting

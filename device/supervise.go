@@ -57,8 +57,25 @@ func (c *Client) pause(d time.Duration) {
 	select {
 	case <-timer.C:
 	case <-c.alarm.C:
+	case <-c.renew:
 	case <-c.life.Done():
 	}
+}
+
+// Renew asks the credential for a token or certificate at once, and connects
+// anew with what it gives: after a key or a certificate was replaced, and
+// sooner than at the next connection, which asks anyway. A client that waits
+// for its next attempt makes it now. Calls under way are held, not failed. Renew
+// does not wait: it returns ErrNotStarted or ErrClosed where it can have no
+// effect. Each call costs a connection: make it when something has changed.
+func (c *Client) Renew() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.usable(); err != nil {
+		return err
+	}
+	poke(c.renew)
+	return nil
 }
 
 // live is the life of one connection, from dialling to its end. It returns how
@@ -72,7 +89,7 @@ func (c *Client) live() (time.Duration, error) {
 	conn, err := c.dialer.Dial(ctx, login)
 	cancel()
 	if err != nil {
-		return 0, fmt.Errorf("connect as %s: %w", c.id, err)
+		return 0, fmt.Errorf("connect as %s: %w%s", c.id, err, presented(err, login))
 	}
 	c.count(func(n *Stats) { n.Connects++ })
 	s := newSession(c, conn, renewAt)
@@ -89,6 +106,10 @@ const never = time.Duration(1<<63 - 1)
 // login collects what one session needs: the client owns the token, and knows
 // when it is to be replaced.
 func (c *Client) login() (transport.Login, time.Duration, error) {
+	select {
+	case <-c.renew: // this is it
+	default:
+	}
 	ctx, cancel := context.WithTimeout(c.life, connectTimeout)
 	defer cancel()
 	login := transport.Login{
@@ -101,11 +122,16 @@ func (c *Client) login() (transport.Login, time.Duration, error) {
 	}
 	var err error
 	if login.Certificate, err = c.cred.Certificate(ctx); err != nil {
-		return login, 0, fmt.Errorf("get the certificate: %w", err)
+		return login, 0, fmt.Errorf("%w: %w", errNoCredential, err)
+	}
+	if login.Certificate != nil {
+		if err := auth.CheckCertificate(login.Certificate, now); err != nil {
+			return login, 0, err
+		}
 	}
 	login.Sessions = c.resumable(login.Certificate)
 	if login.Token, err = c.cred.Token(ctx, c.id.Audience(), now); err != nil {
-		return login, 0, fmt.Errorf("get a token: %w", err)
+		return login, 0, fmt.Errorf("%w: %w", errNoCredential, err)
 	}
 	switch {
 	case login.Token.IsZero() && login.Certificate == nil:

@@ -8,6 +8,8 @@ import (
 	"net"
 	"strconv"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/auth"
 )
 
 // A Target is where a byte stream leads, and as whom.
@@ -51,10 +53,19 @@ type TLSOptions struct {
 	// Config holds what is special about TLS here, such as RootCAs for a
 	// private CA. It is cloned. ServerName, GetClientCertificate, Time and
 	// ClientSessionCache are filled in from the target where they are unset;
-	// with the target's certificate, renegotiation is allowed once.
-	// Nil means the system's roots and Go's defaults. At least TLS 1.2 is
-	// asked for, whatever it says.
+	// with the target's certificate, renegotiation is allowed once on MQTT's
+	// own port. Nil means the system's roots and Go's defaults. At least TLS
+	// 1.2 is asked for, whatever it says. With InsecureSkipVerify it needs a
+	// VerifyConnection that judges in place of Go: without one, opening a
+	// stream fails with auth.ErrInvalid.
 	Config *tls.Config
+	// Pins, if any, are SHA-256 hashes of public keys (the certificate's
+	// RawSubjectPublicKeyInfo, as PinOf makes them). Besides what Config asks
+	// for, one certificate of the verified chain must have one of these keys,
+	// or the stream fails with ErrUntrusted. Microsoft advises never to pin a
+	// hub's leaf or intermediate, since these change without notice: pin
+	// roots, two at least, or the CA of a gateway of your own.
+	Pins []Pin
 	// Address is the host:port to connect to where that is not the target's
 	// own: the name that is verified stays the target's.
 	Address string
@@ -80,6 +91,8 @@ func TLS(opts *TLSOptions) StreamFunc {
 		o.Config = &tls.Config{}
 	}
 	config := o.Config.Clone()
+	unverified := config.InsecureSkipVerify && config.VerifyConnection == nil
+	config.VerifyConnection = pinned(o.Pins, config.VerifyConnection)
 	if config.MinVersion < tls.VersionTLS12 {
 		config.MinVersion = tls.VersionTLS12
 	}
@@ -88,6 +101,9 @@ func TLS(opts *TLSOptions) StreamFunc {
 		dial = (&net.Dialer{KeepAlive: -1}).DialContext
 	}
 	return func(ctx context.Context, target Target) (net.Conn, error) {
+		if unverified {
+			return nil, fmt.Errorf("%w: TLSOptions.Config has InsecureSkipVerify and no VerifyConnection, so that anybody could play the hub; put the CA into RootCAs", auth.ErrInvalid)
+		}
 		address := o.Address
 		if address == "" {
 			address = net.JoinHostPort(target.Host, strconv.Itoa(target.Port))
@@ -112,6 +128,9 @@ func TLS(opts *TLSOptions) StreamFunc {
 	}
 }
 
+// mqttPort is the port of MQTT over TLS.
+const mqttPort = 8883
+
 // clientConfig completes a configuration for one target.
 func clientConfig(base *tls.Config, target Target) *tls.Config {
 	c := base.Clone()
@@ -132,8 +151,9 @@ func clientConfig(base *tls.Config, target Target) *tls.Config {
 		}
 		// A hub that asks for the certificate only once it knows who is there
 		// does so by a second handshake (TLS 1.2), as IoT Hub's documents still
-		// say in places.
-		if c.Renegotiation == tls.RenegotiateNever {
+		// say in places of MQTT on 8883: without this it hung up at the first
+		// publish (lf-edge/ekuiper#2241). Nothing else is known to need it.
+		if c.Renegotiation == tls.RenegotiateNever && target.Protocol == "mqtt" && target.Port == mqttPort {
 			c.Renegotiation = tls.RenegotiateOnceAsClient
 		}
 	}

@@ -249,7 +249,7 @@ func TestTLSClonesConfig(t *testing.T) {
 	opts.Address, config.RootCAs, config.ServerName = "nowhere.invalid:1", x509.NewCertPool(), "nobody.invalid"
 
 	device := ca.issue(t, "dev1")
-	target := transport.Target{Host: hubName, Certificate: &device, Sessions: tls.NewLRUClientSessionCache(0), Now: time.Now}
+	target := transport.Target{Protocol: "mqtt", Host: hubName, Port: 8883, Certificate: &device, Sessions: tls.NewLRUClientSessionCache(0), Now: time.Now}
 	var streams sync.WaitGroup
 	for range 8 {
 		streams.Go(func() {
@@ -273,7 +273,7 @@ func TestClientConfig(t *testing.T) {
 	device, own := ca.issue(t, "dev1"), ca.issue(t, "own")
 	targets, users := tls.NewLRUClientSessionCache(1), tls.NewLRUClientSessionCache(1)
 	at := func(sec int64) func() time.Time { return func() time.Time { return time.Unix(sec, 0) } }
-	target := transport.Target{Host: hubName, Certificate: &device, Sessions: targets, Now: at(1)}
+	target := transport.Target{Protocol: "mqtt", Host: hubName, Port: 8883, Certificate: &device, Sessions: targets, Now: at(1)}
 
 	got := transport.ClientConfig(&tls.Config{}, target)
 	if got.ServerName != hubName || got.Time().Unix() != 1 || got.ClientSessionCache != targets {
@@ -284,6 +284,15 @@ func TestClientConfig(t *testing.T) {
 	}
 	if got.Renegotiation != tls.RenegotiateOnceAsClient {
 		t.Errorf("renegotiation %v, want once: the certificate may be asked for late", got.Renegotiation)
+	}
+	for _, other := range []transport.Target{
+		{Protocol: "mqtt", Host: hubName, Port: 443, Certificate: &device},
+		{Protocol: "amqp", Host: hubName, Port: 5671, Certificate: &device},
+		{Protocol: "mqtt", Host: hubName, Port: 8883},
+	} {
+		if c := transport.ClientConfig(&tls.Config{}, other); c.Renegotiation != tls.RenegotiateNever {
+			t.Errorf("%s on %d: renegotiation %v, want never", other.Protocol, other.Port, c.Renegotiation)
+		}
 	}
 
 	got = transport.ClientConfig(&tls.Config{

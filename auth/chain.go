@@ -1,0 +1,231 @@
+package auth
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"strings"
+)
+
+// Bounds of what is read: a chain has two to four certificates of some 1 to
+// 2 KB, a key at most some 13 KB (RSA with 16384 bits).
+const (
+	maxPEM    = 256 << 10
+	maxChain  = 16
+	maxName   = 120 // of a certificate's name in an error
+	typeCert  = "CERTIFICATE"
+	keySuffix = "PRIVATE KEY"
+)
+
+// blocks are the PEM blocks of a text.
+func blocks(what string, text []byte) ([]*pem.Block, error) {
+	if len(text) > maxPEM {
+		return nil, fmt.Errorf("%w: the %s has %d bytes; at most %d are read", ErrInvalid, what, len(text), maxPEM)
+	}
+	var all []*pem.Block
+	for {
+		var b *pem.Block
+		if b, text = pem.Decode(text); b == nil {
+			return all, nil
+		}
+		all = append(all, b)
+	}
+}
+
+// parseChain reads every certificate of a PEM text.
+func parseChain(text []byte) ([]*x509.Certificate, error) {
+	all, err := blocks("certificate", text)
+	if err != nil {
+		return nil, err
+	}
+	var chain []*x509.Certificate
+	for _, b := range all {
+		if b.Type != typeCert {
+			continue
+		}
+		c, err := x509.ParseCertificate(b.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("%w: certificate %d in the file cannot be read: %w", ErrInvalid, len(chain)+1, err)
+		}
+		if chain = append(chain, c); len(chain) > maxChain {
+			return nil, fmt.Errorf("%w: the file holds more than %d certificates; give the device's own and its intermediates", ErrInvalid, maxChain)
+		}
+	}
+	if len(chain) == 0 {
+		return nil, fmt.Errorf("%w: the certificate is not in PEM: there is no %q block in it; a PFX is read by package auth/pfx, and DER is turned into PEM by openssl x509 -inform DER", ErrInvalid, typeCert)
+	}
+	return chain, nil
+}
+
+// parseKeyPEM reads the one private key of a PEM text.
+func parseKeyPEM(text []byte, o X509Options) (crypto.Signer, error) {
+	all, err := blocks("key", text)
+	if err != nil {
+		return nil, err
+	}
+	var found *pem.Block
+	for _, b := range all {
+		if !strings.HasSuffix(b.Type, keySuffix) {
+			continue
+		}
+		if found != nil {
+			return nil, fmt.Errorf("%w: there are two private keys; leave one", ErrInvalid)
+		}
+		found = b
+	}
+	switch {
+	case found == nil:
+		return nil, fmt.Errorf("%w: there is no private key in PEM; give the file with the %q block", ErrInvalid, keySuffix)
+	case !encrypted(found):
+		return parsePlainKey(found)
+	case o.Decrypt == nil:
+		return nil, fmt.Errorf("%w: the private key is encrypted; set X509Options.Decrypt to pkcs8.Decrypt, and Passphrase", ErrInvalid)
+	case o.Passphrase == "":
+		return nil, fmt.Errorf("%w: the private key is encrypted, and there is no passphrase", ErrInvalid)
+	}
+	return o.Decrypt(found, o.Passphrase)
+}
+
+// encrypted reports whether a key is: in the way of PKCS#8, or in that of old
+// openssl (RFC 1421).
+func encrypted(b *pem.Block) bool {
+	return b.Type == "ENCRYPTED "+keySuffix || strings.Contains(b.Headers["Proc-Type"], "ENCRYPTED")
+}
+
+// parsePlainKey reads a key that is not encrypted. What is wrong with it is not
+// quoted: an ASN.1 error might tell bytes of it.
+func parsePlainKey(b *pem.Block) (crypto.Signer, error) {
+	if b.Type == "OPENSSH "+keySuffix {
+		return nil, fmt.Errorf("%w: the private key is OpenSSH's; write it anew as PKCS#8: ssh-keygen -p -m PKCS8 -f FILE", ErrInvalid)
+	}
+	if key, err := x509.ParsePKCS8PrivateKey(b.Bytes); err == nil {
+		return AsSigner(key)
+	}
+	if key, err := x509.ParsePKCS1PrivateKey(b.Bytes); err == nil {
+		return key, nil
+	}
+	if key, err := x509.ParseECPrivateKey(b.Bytes); err == nil {
+		return key, nil
+	}
+	return nil, fmt.Errorf("%w: the private key in the %q block cannot be read: cut, or of a kind that TLS does not know; RSA, ECDSA (P-256, P-384, P-521) and Ed25519 are known", ErrInvalid, b.Type)
+}
+
+// AsSigner is a private key as readers of key files return it, as what TLS can
+// sign with: RSA, ECDSA or Ed25519. Any other matches ErrInvalid.
+func AsSigner(key any) (crypto.Signer, error) {
+	switch key := key.(type) {
+	case *rsa.PrivateKey:
+		return key, nil
+	case *ecdsa.PrivateKey:
+		return key, nil
+	case ed25519.PrivateKey:
+		return key, nil
+	}
+	return nil, fmt.Errorf("%w: the private key is of a kind that TLS cannot sign with (%T); RSA, ECDSA and Ed25519 are known", ErrInvalid, key)
+}
+
+// leafOf is the certificate that the key belongs to.
+func leafOf(certs []*x509.Certificate, key crypto.Signer) (*x509.Certificate, error) {
+	if len(certs) == 0 {
+		return nil, fmt.Errorf("%w: there is no client certificate", ErrInvalid)
+	}
+	if key == nil {
+		return nil, fmt.Errorf("%w: the client certificate of %s has no private key", ErrInvalid, name(certs[0]))
+	}
+	public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
+	if !ok {
+		return nil, fmt.Errorf("%w: the private key's public half is of a kind that TLS does not know (%T)", ErrInvalid, key.Public())
+	}
+	for _, c := range certs {
+		if public.Equal(c.PublicKey) {
+			return c, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: the private key is not that of the certificate of %s; give the pair that was made together", ErrInvalid, name(certs[0]))
+}
+
+// orderChain goes up from the leaf. Each certificate given must be part of the
+// way.
+func orderChain(leaf *x509.Certificate, certs []*x509.Certificate) ([]*x509.Certificate, error) {
+	chain := []*x509.Certificate{leaf}
+	rest := without(certs, leaf)
+	for top := leaf; len(rest) > 0; {
+		issuer := issuerOf(top, rest)
+		if issuer == nil {
+			return nil, gap(top, rest)
+		}
+		chain = append(chain, issuer)
+		rest, top = without(rest, issuer), issuer
+	}
+	return chain, nil
+}
+
+// gap says what the way up from a certificate lacks.
+func gap(top *x509.Certificate, rest []*x509.Certificate) error {
+	if selfIssued(top) {
+		return fmt.Errorf("%w: the certificate of %s is no part of the chain, which ends at %s; take it out", ErrInvalid, name(rest[0]), name(top))
+	}
+	for _, c := range rest {
+		if bytes.Equal(c.RawSubject, top.RawIssuer) {
+			return fmt.Errorf("%w: the certificate of %s was not signed by the key of the %s that is given, but by another of that name; add the one that signed it", ErrInvalid, name(top), name(c))
+		}
+	}
+	return fmt.Errorf("%w: the chain has a gap: %s issued the certificate of %s, and is not among the certificates; add that intermediate", ErrInvalid, issuerName(top), name(top))
+}
+
+// leadsTo says whether a chain ends at, or below, one of the roots. Times are
+// not looked at here.
+func leadsTo(chain []*x509.Certificate, roots *x509.CertPool) error {
+	between := x509.NewCertPool()
+	for _, c := range chain[1:] {
+		between.AddCert(c)
+	}
+	_, err := chain[0].Verify(x509.VerifyOptions{
+		Roots: roots, Intermediates: between, CurrentTime: chain[0].NotBefore,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	if err == nil {
+		return nil
+	}
+	top := chain[len(chain)-1]
+	if selfIssued(top) {
+		return fmt.Errorf("%w: the chain of %s ends at %s, which is none of the given roots", ErrInvalid, name(chain[0]), name(top))
+	}
+	return fmt.Errorf("%w: the chain of %s does not lead to one of the given roots: %s issued the certificate of %s; add that intermediate (%w)",
+		ErrInvalid, name(chain[0]), issuerName(top), name(top), err)
+}
+
+func issuerOf(c *x509.Certificate, among []*x509.Certificate) *x509.Certificate {
+	for _, i := range among {
+		if bytes.Equal(i.RawSubject, c.RawIssuer) && i.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil {
+			return i
+		}
+	}
+	return nil
+}
+
+// without leaves a certificate out, every time that it is there.
+func without(certs []*x509.Certificate, c *x509.Certificate) []*x509.Certificate {
+	var rest []*x509.Certificate
+	for _, other := range certs {
+		if !other.Equal(c) {
+			rest = append(rest, other)
+		}
+	}
+	return rest
+}
+
+func selfIssued(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, c.RawIssuer) }
+
+// name is a certificate's subject for an error, which a stranger may have
+// written.
+func name(c *x509.Certificate) string { return fmt.Sprintf("%.*q", maxName, c.Subject.String()) }
+
+func issuerName(c *x509.Certificate) string {
+	return fmt.Sprintf("%.*q", maxName, c.Issuer.String())
+}

@@ -128,3 +128,24 @@ func checkToken(t *testing.T, s string) {
 		t.Fatalf("accepted, but before its end: %v", err)
 	}
 }
+
+// FuzzParseX509 reads any two texts as a certificate and its key.
+func FuzzParseX509(f *testing.F) {
+	const cert = "-----BEGIN CERTIFICATE-----\nMIIBGTCBwaADAgECAgEBMAoGCCqGSM49BAMCMA8xDTALBgNVBAMTBGRldjEwHhcN\n-----END CERTIFICATE-----\n"
+	f.Add(cert, "-----BEGIN PRIVATE KEY-----\n"+marker+"\n-----END PRIVATE KEY-----\n")
+	f.Add(cert+cert, "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,"+marker+"\n\n"+marker+"\n-----END EC PRIVATE KEY-----\n")
+	f.Add("", "-----BEGIN ENCRYPTED PRIVATE KEY-----\n\n-----END ENCRYPTED PRIVATE KEY-----\n")
+	f.Fuzz(func(t *testing.T, cert, key string) {
+		got, err := auth.ParseX509([]byte(cert), []byte(key), nil)
+		switch {
+		case err == nil:
+			if err := auth.CheckCertificate(&got, got.Leaf.NotBefore); errors.Is(err, auth.ErrInvalid) {
+				t.Fatalf("accepted, but %v", err)
+			}
+		case !errors.Is(err, auth.ErrInvalid) || len(err.Error()) > 4000:
+			t.Fatalf("error of %d bytes, ErrInvalid %t: %v", len(err.Error()), errors.Is(err, auth.ErrInvalid), err)
+		case !strings.Contains(cert, marker[:8]):
+			wantNoMarker(t, err.Error())
+		}
+	})
+}

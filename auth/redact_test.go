@@ -2,12 +2,15 @@ package auth_test
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/big"
 	"reflect"
 	"strings"
 	"testing"
@@ -194,6 +197,43 @@ func dump(out *strings.Builder, v reflect.Value, depth int) {
 	}
 }
 
+// A certificate's key is found no more than a shared one, nor is a passphrase.
+func TestX509Redacts(t *testing.T) {
+	key, ok := newECKey(t).(*ecdsa.PrivateKey)
+	if !ok {
+		t.Fatal("no ECDSA key")
+	}
+	raw, err := key.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	hidden := append(append(forms(string(raw)), new(big.Int).SetBytes(raw).String()[8:]), forms(key1)...)
+	f := folder{t, t.TempDir()}
+	f.write("both.pem", append(certPEM(newLeaf(t, "dev1", nil, key)), keyPEM(t, key)...))
+	files := auth.X509Files(f.path("both.pem"), "", &auth.X509Options{Passphrase: key1})
+	cert, err := files.Certificate(t.Context()) // it has read the key by now
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, v := range map[string]any{
+		"X509": auth.X509(*cert), "X509Files": files,
+		"unexported field": struct{ c auth.Credential }{auth.X509(*cert)},
+		"parse":            auth.X509Reload(func([][]byte) (tls.Certificate, error) { return *cert, nil }),
+	} {
+		var out strings.Builder
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d", "%q", "%!"} {
+			fmt.Fprintf(&out, verb+"\n", v)
+		}
+		dump(&out, reflect.ValueOf(v), 0)
+		slog.New(slog.NewJSONHandler(&out, nil)).Info("m", "v", v)
+		for _, secret := range hidden {
+			if strings.Contains(out.String(), secret) {
+				t.Errorf("%s shows %q in %s", name, secret, out.String())
+			}
+		}
+	}
+}
+
 // The tests above would see a leak: here is one in each of their ways.
 func TestLeaksAreSeen(t *testing.T) {
 	raw := []byte("0123456789abcdef0123456789abcdef")
@@ -229,6 +269,8 @@ func TestRedactedTexts(t *testing.T) {
 		{auth.Token{}, "no token"},
 		{auth.SAS(key, nil), "SAS credential, device key REDACTED, tokens of 1h0m0s"},
 		{auth.SAS(key, &auth.SASOptions{Policy: "device"}), `SAS credential, key of policy "device" REDACTED, tokens of 1h0m0s`},
+		{auth.X509Files("cert.pem", "key.pem", &auth.X509Options{Passphrase: key1}), "X.509 credential, key REDACTED"},
+		{auth.TokenFunc(nil), "credential of fetched tokens"},
 		{auth.GivenToken(token), "given SAS token REDACTED, ends 2026-01-01T00:00:00Z"},
 	} {
 		if got := fmt.Sprintf("%+v", test.v); got != test.want {

@@ -279,3 +279,42 @@ func TestGivenTokenScope(t *testing.T) {
 		}
 	}
 }
+
+// TestTokenFunc fetches tokens, and looks at what it got.
+func TestTokenFunc(t *testing.T) {
+	broken := errors.New("the key service is down")
+	audience := hub + "/devices/dev1"
+	for _, tt := range []struct {
+		what  string
+		fetch func(context.Context, string) (auth.Token, error)
+		now   time.Time
+		want  error
+		says  string
+	}{
+		{"a good one", func(_ context.Context, a string) (auth.Token, error) {
+			if a != audience {
+				t.Errorf("asked for %q, want %q", a, audience)
+			}
+			return parseToken(t, sas1), nil
+		}, vectorEnd.Add(-time.Hour), nil, ""},
+		{"one that ended", func(context.Context, string) (auth.Token, error) { return parseToken(t, sas1), nil }, vectorEnd, auth.ErrTokenExpired, "2026-01-01"},
+		{"none", func(context.Context, string) (auth.Token, error) { return auth.Token{}, nil }, vectorEnd, auth.ErrInvalid, "zero token"},
+		{"an error", func(context.Context, string) (auth.Token, error) { return auth.Token{}, broken }, vectorEnd, broken, "key service"},
+		{"no function", nil, vectorEnd, auth.ErrInvalid, "no function"},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			cred := auth.TokenFunc(tt.fetch)
+			got, err := cred.Token(t.Context(), audience, tt.now)
+			if tt.want == nil {
+				if err != nil || got.Reveal() != sas1 {
+					t.Errorf("got %v, %v", got, err)
+				}
+				return
+			}
+			wantError(t, err, tt.want, tt.says)
+		})
+	}
+	if cert, err := auth.TokenFunc(nil).Certificate(t.Context()); cert != nil || err != nil {
+		t.Errorf("Certificate() = %v, %v; want none", cert, err)
+	}
+}

@@ -14,18 +14,26 @@ import (
 type Device struct {
 	// Identity names the device or module, and this hub.
 	Identity auth.Identity
-	// Credential signs tokens with the primary key.
+	// Credential signs tokens with the primary key, or presents the certificate;
+	// nil for an X.509 identity whose certificate was made elsewhere.
 	Credential auth.Credential
-	// ConnectionString holds the same in one line: a secret.
+	// ConnectionString holds the same in one line: a secret. That of an X.509
+	// identity says x509=true, and holds none.
 	ConnectionString string
-	// PrimaryKey and SecondaryKey are in base64: secrets.
+	// PrimaryKey and SecondaryKey are in base64: secrets. An X.509 identity has
+	// none.
 	PrimaryKey, SecondaryKey string
+	// CertificatePEM and KeyPEM are the certificate, with its intermediates, and
+	// the private key (a secret) that the hub made for an X.509 identity; nil
+	// for any other.
+	CertificatePEM, KeyPEM []byte
 }
 
 // identity is one device or module as the registry knows it. hub.mu guards it.
 type identity struct {
 	id             string // "device" or "device/module"
 	device, module string
+	proof          proofRule
 	keys           keyPair
 	disabled       bool
 	modelID        string
@@ -57,32 +65,43 @@ func (h *Hub) AddModule(device, module string) (Device, error) {
 }
 
 func (h *Hub) add(who auth.Identity) (Device, error) {
-	if err := who.Validate(); err != nil {
-		return Device{}, fmt.Errorf("hubtest: %w", err)
-	}
-	id := &identity{
-		id: joinID(who.DeviceID, who.ModuleID), device: who.DeviceID, module: who.ModuleID,
-		keys: newKeys(), twin: newTwin(), changed: make(chan struct{}),
-	}
-	dev, err := describe(who, id.keys)
+	keys := newKeys()
+	dev, err := describe(who, keys)
 	if err != nil {
 		return Device{}, err
 	}
+	if err := h.register(who, func(id *identity) { id.keys = keys }); err != nil {
+		return Device{}, err
+	}
+	return dev, nil
+}
+
+// register adds an identity with an empty twin; proves fills in what it proves
+// itself with.
+func (h *Hub) register(who auth.Identity, proves func(*identity)) error {
+	if err := who.Validate(); err != nil {
+		return fmt.Errorf("hubtest: %w", err)
+	}
+	id := &identity{
+		id: joinID(who.DeviceID, who.ModuleID), device: who.DeviceID, module: who.ModuleID,
+		twin: newTwin(), changed: make(chan struct{}),
+	}
+	proves(id)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.closed:
-		return Device{}, ErrClosed
+		return ErrClosed
 	case h.identities[id.id] != nil:
-		return Device{}, fmt.Errorf("%w: %s", ErrExists, id.id)
+		return fmt.Errorf("%w: %s", ErrExists, id.id)
 	case id.module != "" && h.identities[id.device] == nil:
-		return Device{}, fmt.Errorf("%w: %s", ErrUnknown, id.device)
+		return fmt.Errorf("%w: %s", ErrUnknown, id.device)
 	}
 	h.identities[id.id] = id
 	if h.stats[id.id] == nil {
 		h.stats[id.id] = &Stats{}
 	}
-	return dev, nil
+	return nil
 }
 
 // RemoveDevice removes a device with its modules, or one module ("device/
@@ -142,7 +161,8 @@ func (h *Hub) withdraw(id, reason string, f func(*identity)) error {
 }
 
 // SetKeys replaces both keys of an identity, in base64, as a rotation does; an
-// empty one is made up anew. A connection stays: a token is judged at login.
+// empty one is made up anew. A connection stays: a token is judged at login. An
+// X.509 identity is one of keys from then on.
 func (h *Hub) SetKeys(id, primary, secondary string) (Device, error) {
 	keys, err := completeKeys(primary, secondary)
 	if err != nil {
@@ -154,7 +174,7 @@ func (h *Hub) SetKeys(id, primary, secondary string) (Device, error) {
 	if who == nil {
 		return Device{}, fmt.Errorf("%w: %s", ErrUnknown, id)
 	}
-	who.keys = keys
+	who.proof, who.keys = proofRule{}, keys
 	return describe(auth.Identity{Host: h.opts.Host, DeviceID: who.device, ModuleID: who.module}, keys)
 }
 
@@ -163,15 +183,20 @@ func describe(who auth.Identity, keys keyPair) (Device, error) {
 	if err != nil {
 		return Device{}, fmt.Errorf("hubtest: %w", err)
 	}
+	return Device{
+		Identity: who, Credential: auth.SAS(key, nil),
+		ConnectionString: stringFor(who) + ";SharedAccessKey=" + keys.text[0],
+		PrimaryKey:       keys.text[0], SecondaryKey: keys.text[1],
+	}, nil
+}
+
+// stringFor is a connection string as far as it says who.
+func stringFor(who auth.Identity) string {
 	s := "HostName=" + who.Host + ";DeviceId=" + who.DeviceID
 	if who.ModuleID != "" {
 		s += ";ModuleId=" + who.ModuleID
 	}
-	return Device{
-		Identity: who, Credential: auth.SAS(key, nil),
-		ConnectionString: s + ";SharedAccessKey=" + keys.text[0],
-		PrimaryKey:       keys.text[0], SecondaryKey: keys.text[1],
-	}, nil
+	return s
 }
 
 func joinID(device, module string) string {

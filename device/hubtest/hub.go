@@ -38,12 +38,15 @@ type Hub struct {
 	wg   sync.WaitGroup // every goroutine of the hub
 	ca   authority
 
+	devices deviceAuthority
+
 	// mu guards what follows. It is held for moments, never across I/O or a
 	// call of user code: so it never stops virtual time.
 	mu         sync.Mutex
 	closed     bool
 	identities map[string]*identity // by "device" or "device/module"
 	policies   map[string]Policy
+	cas        map[string]*knownCA
 	stats      map[string]*Stats // by id, kept when the device goes; "" is the sum
 	conns      map[*conn]struct{}
 	listeners  []net.Listener
@@ -66,6 +69,7 @@ func Start(opts *Options) (*Hub, error) {
 		done:       make(chan struct{}),
 		identities: map[string]*identity{},
 		policies:   map[string]Policy{},
+		cas:        map[string]*knownCA{},
 		stats:      map[string]*Stats{"": {}},
 		conns:      map[*conn]struct{}{},
 		down:       map[string]bool{},

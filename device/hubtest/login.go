@@ -107,7 +107,7 @@ func (c *conn) enter(p *packets.ConnectPacket, user userName, mute bool) (old *c
 	if c.ended.Load() {
 		return nil, errEnded
 	}
-	who, expires, err := h.authenticate(user, string(p.Password), now)
+	who, expires, err := h.authenticate(user, proof{token: string(p.Password), peer: peerOf(c.stream)}, now)
 	if err != nil {
 		return nil, err
 	}
@@ -121,10 +121,7 @@ func (c *conn) enter(p *packets.ConnectPacket, user userName, mute bool) (old *c
 	}
 	c.who, c.session = who, who.session
 	c.silence = silence(p.Keepalive)
-	c.tokenEnd = expires.Add(h.opts.TokenGrace)
-	if !now.Before(c.tokenEnd) { // let in by the allowance for clocks
-		c.tokenEnd = expires.Add(clockSkew + time.Second)
-	}
+	c.tokenEnd = tokenEnd(expires, now, h.opts.TokenGrace)
 	who.conn, who.modelID = c, user.modelID
 	h.count(who.id, func(s *Stats) { s.Connects++ })
 	if !mute {
@@ -135,19 +132,27 @@ func (c *conn) enter(p *packets.ConnectPacket, user userName, mute bool) (old *c
 	return old, nil
 }
 
-// authenticate finds the identity and judges its password. h.mu is held.
-func (h *Hub) authenticate(user userName, password string, now time.Time) (*identity, time.Time, error) {
+// tokenEnd is when a connection ends that a token let in: zero for never.
+func tokenEnd(expires, now time.Time, grace time.Duration) time.Time {
+	if expires.IsZero() { // let in by a certificate, which is judged once
+		return expires
+	}
+	if end := expires.Add(grace); now.Before(end) {
+		return end
+	}
+	return expires.Add(clockSkew + time.Second) // let in by the allowance for clocks
+}
+
+// authenticate finds the identity and judges its proof. h.mu is held.
+func (h *Hub) authenticate(user userName, p proof, now time.Time) (*identity, time.Time, error) {
 	if !strings.EqualFold(user.host, h.opts.Host) {
 		return nil, time.Time{}, fmt.Errorf("user name: the hub %q is not this one", user.host)
 	}
-	who := h.identities[user.id]
-	if who == nil {
-		return nil, time.Time{}, fmt.Errorf("there is no identity %q", user.id)
+	who, err := h.enabled(user.id)
+	if err != nil {
+		return nil, time.Time{}, err
 	}
-	if parent := h.identities[who.device]; who.disabled || parent == nil || parent.disabled {
-		return nil, time.Time{}, errors.New("identity is disabled")
-	}
-	expires, err := h.authorize(who, password, now)
+	expires, err := h.judge(who, p, now)
 	return who, expires, err
 }
 

@@ -23,6 +23,12 @@ type Options struct {
 	// TokenGrace is how long after its token's end a connection is cut; 0 cuts
 	// at the end. Real hubs have been seen to wait up to ten minutes.
 	TokenGrace time.Duration
+	// DisableDeviceSAS and DisableModuleSAS refuse the tokens that a device, or a
+	// module, signs with a key of its own; those of policies are good still.
+	DisableDeviceSAS, DisableModuleSAS bool
+	// StrictThumbprints refuses a certificate that is known by its thumbprint
+	// and has ended, or not begun, by Now. Otherwise its times do not matter.
+	StrictThumbprints bool
 	// Logger hears what the hub does and why it refuses. Nil means that a hub
 	// of Start is silent, and that one of New writes to its test's log.
 	Logger *slog.Logger

@@ -116,11 +116,11 @@ func (c claim) scope() (host string, path []string, err error) {
 	return segments[0], segments[1:], nil
 }
 
-// authorize judges a password at a moment, and says until when it is good. The
+// authorize judges a token at a moment, and says until when it is good. The
 // error says why not, for the hub's log: a device is only told that. h.mu is
 // held.
-func (h *Hub) authorize(who *identity, password string, now time.Time) (time.Time, error) {
-	c, err := parseToken(password)
+func (h *Hub) authorize(who *identity, token string, now time.Time) (time.Time, error) {
+	c, err := parseToken(token)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -128,10 +128,13 @@ func (h *Hub) authorize(who *identity, password string, now time.Time) (time.Tim
 		return time.Time{}, fmt.Errorf("token: it ended %v ago", late)
 	}
 	keys := who.keys
-	if c.policy != "" {
+	switch {
+	case c.policy != "":
 		if keys, err = h.policyKeys(c.policy); err != nil {
 			return time.Time{}, err
 		}
+	case who.module == "" && h.opts.DisableDeviceSAS, who.module != "" && h.opts.DisableModuleSAS:
+		return time.Time{}, errors.New("token: this hub lets nobody in by a key of its own (DisableDeviceSAS, DisableModuleSAS)")
 	}
 	if !c.signedBy(keys) {
 		return time.Time{}, errors.New("token: no key of the identity or policy made this signature")

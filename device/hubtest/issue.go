@@ -1,0 +1,229 @@
+package hubtest
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/auth"
+)
+
+// A KeyKind is a kind of private key.
+type KeyKind uint8
+
+// The kinds of keys. RSA takes long to make: some 100 ms on a desk.
+const (
+	KeyP256 KeyKind = iota
+	KeyP384
+	KeyRSA2048
+	KeyEd25519
+)
+
+// IssueOptions shape a certificate; nil means all defaults.
+type IssueOptions struct {
+	// NotBefore and NotAfter bound its validity; a zero one is 20 years before
+	// or after what the issuer's clock says.
+	NotBefore, NotAfter time.Time
+	// Key is the kind of its key; the zero value is P-256.
+	Key KeyKind
+	// WithoutChain leaves the intermediates out of what the device presents,
+	// as a forgotten file does.
+	WithoutChain bool
+	// Now is the clock for what has no issuer: NewCA and SelfSigned. Nil means
+	// time.Now. What a CA issues goes by the CA's clock.
+	Now func() time.Time
+}
+
+// Issued is a client certificate with its key.
+type Issued struct {
+	// Certificate is what TLS presents: the leaf, then the intermediates.
+	Certificate tls.Certificate
+	// CertificatePEM is the same in PEM.
+	CertificatePEM []byte
+	// KeyPEM is the private key as PKCS#8: a secret.
+	KeyPEM []byte
+	// Thumbprint is the leaf's, by SHA-256, as Hub.SetThumbprints takes it.
+	Thumbprint string
+}
+
+// Credential presents the certificate.
+func (i Issued) Credential() auth.Credential { return auth.X509(i.Certificate) }
+
+// A CA issues client certificates for tests: good ones, and those that a hub
+// has to refuse. It may be used concurrently.
+type CA struct {
+	cert   *x509.Certificate
+	key    crypto.Signer
+	parent *CA // nil for a root
+	now    func() time.Time
+}
+
+// NewCA makes a root CA of that name, which no hub knows before Hub.AddCA.
+func NewCA(name string, opts *IssueOptions) (*CA, error) { return newCA(name, nil, opts) }
+
+// Intermediate makes a CA below this one.
+func (ca *CA) Intermediate(name string, opts *IssueOptions) (*CA, error) {
+	return newCA(name, ca, opts)
+}
+
+// Rogue makes a CA that says the same of itself, and of all above it, and has
+// other keys: what it issues looks right, and proves nothing.
+func (ca *CA) Rogue() (*CA, error) {
+	o := &IssueOptions{NotBefore: ca.cert.NotBefore, NotAfter: ca.cert.NotAfter, Now: ca.now}
+	if ca.parent == nil {
+		return newCA(ca.cert.Subject.CommonName, nil, o)
+	}
+	parent, err := ca.parent.Rogue()
+	if err != nil {
+		return nil, err
+	}
+	return newCA(ca.cert.Subject.CommonName, parent, o)
+}
+
+// PEM is the CA's own certificate, as Hub.AddCA takes it.
+func (ca *CA) PEM() []byte { return certPEM(ca.cert.Raw) }
+
+// Issue makes a client certificate with that common name: a device's id, or
+// "device/module". It presents all intermediates, this CA's included unless it
+// is a root.
+func (ca *CA) Issue(commonName string, opts *IssueOptions) (Issued, error) {
+	return issue(commonName, ca, opts)
+}
+
+// SelfSigned makes a client certificate that nobody else signs, for an identity
+// that is known by its thumbprint.
+func SelfSigned(commonName string, opts *IssueOptions) (Issued, error) {
+	return issue(commonName, nil, opts)
+}
+
+func newCA(name string, parent *CA, opts *IssueOptions) (*CA, error) {
+	o := opts.fill(parent)
+	key, err := o.Key.make()
+	if err != nil {
+		return nil, err
+	}
+	tmpl, err := o.template(name)
+	if err != nil {
+		return nil, err
+	}
+	tmpl.IsCA, tmpl.BasicConstraintsValid = true, true
+	tmpl.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	cert, err := signCertificate(tmpl, parent, key)
+	if err != nil {
+		return nil, err
+	}
+	return &CA{cert: cert, key: key, parent: parent, now: o.Now}, nil
+}
+
+func issue(name string, parent *CA, opts *IssueOptions) (Issued, error) {
+	o := opts.fill(parent)
+	key, err := o.Key.make()
+	if err != nil {
+		return Issued{}, err
+	}
+	tmpl, err := o.template(name)
+	if err != nil {
+		return Issued{}, err
+	}
+	tmpl.KeyUsage = x509.KeyUsageDigitalSignature
+	tmpl.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	leaf, err := signCertificate(tmpl, parent, key)
+	if err != nil {
+		return Issued{}, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return Issued{}, fmt.Errorf("hubtest: make a certificate: %w", err)
+	}
+	out := Issued{
+		Certificate: tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf},
+		KeyPEM:      pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}),
+		Thumbprint:  fmt.Sprintf("%X", sha256.Sum256(leaf.Raw)),
+	}
+	for ca := parent; ca != nil && ca.parent != nil && !o.WithoutChain; ca = ca.parent {
+		out.Certificate.Certificate = append(out.Certificate.Certificate, ca.cert.Raw)
+	}
+	out.CertificatePEM = certPEM(out.Certificate.Certificate...)
+	return out, nil
+}
+
+// fill copies the options and completes them.
+func (o *IssueOptions) fill(parent *CA) IssueOptions {
+	var out IssueOptions
+	if o != nil {
+		out = *o
+	}
+	if parent != nil {
+		out.Now = parent.now
+	}
+	if out.Now == nil {
+		out.Now = time.Now
+	}
+	return out
+}
+
+func (o IssueOptions) template(name string) (*x509.Certificate, error) {
+	tmpl := template(name, o.Now())
+	if !o.NotBefore.IsZero() {
+		tmpl.NotBefore = o.NotBefore
+	}
+	if !o.NotAfter.IsZero() {
+		tmpl.NotAfter = o.NotAfter
+	}
+	if tmpl.NotAfter.Before(tmpl.NotBefore) {
+		return nil, fmt.Errorf("hubtest: the certificate would end (%v) before it begins (%v); set both NotBefore and NotAfter", tmpl.NotAfter, tmpl.NotBefore)
+	}
+	return tmpl, nil
+}
+
+// signCertificate has the parent sign for a key, or the key for itself.
+func signCertificate(tmpl *x509.Certificate, parent *CA, key crypto.Signer) (*x509.Certificate, error) {
+	above, by := tmpl, key
+	if parent != nil {
+		above, by = parent.cert, parent.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, above, key.Public(), by)
+	if err != nil {
+		return nil, fmt.Errorf("hubtest: make a certificate: %w", err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("hubtest: make a certificate: %w", err)
+	}
+	return cert, nil
+}
+
+func (k KeyKind) make() (key crypto.Signer, err error) {
+	switch k {
+	case KeyP256:
+		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case KeyP384:
+		key, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	case KeyRSA2048:
+		key, err = rsa.GenerateKey(rand.Reader, 2048)
+	case KeyEd25519:
+		_, key, err = ed25519.GenerateKey(rand.Reader)
+	default:
+		err = fmt.Errorf("its kind is %d; known are 0 to 3", k)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("hubtest: make a key: %w", err)
+	}
+	return key, nil
+}
+
+func certPEM(ders ...[]byte) (out []byte) {
+	for _, der := range ders {
+		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	}
+	return out
+}

@@ -1,0 +1,203 @@
+package hubtest
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/devicetwin/devicetwin-go/auth"
+)
+
+// authType is by what an identity proves itself.
+type authType uint8
+
+const (
+	authSAS        authType = iota // a token, signed with one of two keys
+	authSelfSigned                 // a certificate with one of two thumbprints
+	authCA                         // a certificate from a CA that the hub knows
+)
+
+// String is the registry's word for it.
+func (t authType) String() string {
+	return [...]string{"sas", "selfSigned", "certificateAuthority"}[t]
+}
+
+// proofRule is how one identity proves itself; its keys stand elsewhere. The
+// zero value is by keys.
+type proofRule struct {
+	kind        authType
+	thumbprints [2]string // of selfSigned: upper-case hex, empty for none
+}
+
+// X509Options say by which certificate an identity is known; nil means all
+// defaults: any with its id as the common name, from a CA that the hub knows.
+type X509Options struct {
+	// SelfSigned makes it known by thumbprint instead, whatever the name.
+	SelfSigned bool
+	// PrimaryThumbprint and SecondaryThumbprint are of certificates made
+	// elsewhere, as SetThumbprints takes them: with one of them the identity is
+	// SelfSigned, and the hub makes no certificate.
+	PrimaryThumbprint, SecondaryThumbprint string
+	// NoCertificate says that the device has a certificate already, from a CA
+	// that AddCA knows, or will know: the hub makes none.
+	NoCertificate bool
+	// Issue shapes the certificate that the hub makes.
+	Issue *IssueOptions
+}
+
+// AddX509Device registers a device that proves itself by a certificate. By
+// default the hub makes one for it, from its DeviceCA; with opts.SelfSigned a
+// self-signed one. The Device has it as Credential and in PEM, and no keys.
+// Such a device needs TLS: Hub.Dial or Hub.Listen.
+func (h *Hub) AddX509Device(id string, opts *X509Options) (Device, error) {
+	return h.addX509(auth.Identity{Host: h.opts.Host, DeviceID: id}, opts)
+}
+
+// AddX509Module registers a module of a device in the same way; its common name
+// is "device/module". The device may be of any kind.
+func (h *Hub) AddX509Module(device, module string, opts *X509Options) (Device, error) {
+	if module == "" {
+		return Device{}, errors.New("hubtest: the module id is empty")
+	}
+	return h.addX509(auth.Identity{Host: h.opts.Host, DeviceID: device, ModuleID: module}, opts)
+}
+
+func (h *Hub) addX509(who auth.Identity, opts *X509Options) (Device, error) {
+	if err := who.Validate(); err != nil { // before a certificate is made for it
+		return Device{}, fmt.Errorf("hubtest: %w", err)
+	}
+	dev, rule, err := h.prepareX509(who, opts)
+	if err != nil {
+		return Device{}, err
+	}
+	if err := h.register(who, func(id *identity) { id.proof = rule }); err != nil {
+		return Device{}, err
+	}
+	return dev, nil
+}
+
+// SetX509 makes an identity prove itself by a certificate from now on, in one
+// of the ways of AddX509Device: from keys to certificates, or from a certificate
+// to one that is newly made. The twin stays, and so does a connection: a proof
+// is judged at login. SetKeys leads back to keys.
+func (h *Hub) SetX509(id string, opts *X509Options) (Device, error) {
+	h.mu.Lock()
+	found := h.identities[id]
+	h.mu.Unlock()
+	if found == nil {
+		return Device{}, fmt.Errorf("%w: %s", ErrUnknown, id)
+	}
+	dev, rule, err := h.prepareX509(auth.Identity{Host: h.opts.Host, DeviceID: found.device, ModuleID: found.module}, opts)
+	if err != nil {
+		return Device{}, err
+	}
+	if err := h.setRule(id, rule); err != nil {
+		return Device{}, err
+	}
+	return dev, nil
+}
+
+// SetThumbprints makes an identity known by these thumbprints of certificates,
+// primary and secondary, one of which may be empty: either logs in, as long as
+// it is there. A thumbprint is the SHA-1 or SHA-256 of the certificate in DER, as
+// 40 or 64 hex digits in any case, without colons. A connection stays.
+func (h *Hub) SetThumbprints(id, primary, secondary string) error {
+	rule, err := thumbprintRule(primary, secondary)
+	if err != nil {
+		return err
+	}
+	return h.setRule(id, rule)
+}
+
+func (h *Hub) setRule(id string, rule proofRule) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	who := h.identities[id]
+	if who == nil {
+		return fmt.Errorf("%w: %s", ErrUnknown, id)
+	}
+	who.proof = rule
+	return nil
+}
+
+// prepareX509 makes what an X.509 identity needs. No lock is held: keys take
+// their time.
+func (h *Hub) prepareX509(who auth.Identity, opts *X509Options) (Device, proofRule, error) {
+	var o X509Options
+	if opts != nil {
+		o = *opts
+	}
+	if o.PrimaryThumbprint != "" || o.SecondaryThumbprint != "" {
+		rule, err := thumbprintRule(o.PrimaryThumbprint, o.SecondaryThumbprint)
+		return Device{Identity: who, ConnectionString: certString(who)}, rule, err
+	}
+	if o.NoCertificate {
+		if o.SelfSigned {
+			return Device{}, proofRule{}, errors.New("hubtest: X509Options: a self-signed certificate made elsewhere is known by its thumbprint; give PrimaryThumbprint")
+		}
+		return Device{Identity: who, ConnectionString: certString(who)}, proofRule{kind: authCA}, nil
+	}
+	made, err := h.makeClientCertificate(joinID(who.DeviceID, who.ModuleID), o)
+	if err != nil {
+		return Device{}, proofRule{}, err
+	}
+	rule := proofRule{kind: authCA}
+	if o.SelfSigned {
+		rule = proofRule{kind: authSelfSigned, thumbprints: [2]string{made.Thumbprint}}
+	}
+	return Device{
+		Identity: who, ConnectionString: certString(who), Credential: made.Credential(),
+		CertificatePEM: made.CertificatePEM, KeyPEM: made.KeyPEM,
+	}, rule, nil
+}
+
+func (h *Hub) makeClientCertificate(name string, o X509Options) (Issued, error) {
+	if !o.SelfSigned {
+		ca, err := h.DeviceCA()
+		if err != nil {
+			return Issued{}, err
+		}
+		return ca.Issue(name, o.Issue)
+	}
+	var shape IssueOptions
+	if o.Issue != nil {
+		shape = *o.Issue
+	}
+	if shape.Now == nil {
+		shape.Now = h.opts.Now
+	}
+	return SelfSigned(name, &shape)
+}
+
+// certString is the connection string of an X.509 identity: no secret.
+func certString(who auth.Identity) string { return stringFor(who) + ";x509=true" }
+
+func thumbprintRule(primary, secondary string) (proofRule, error) {
+	rule := proofRule{kind: authSelfSigned}
+	if primary == "" && secondary == "" {
+		return proofRule{}, errors.New("hubtest: there is no thumbprint; give a primary or a secondary one")
+	}
+	for i, text := range [...]string{primary, secondary} {
+		var err error
+		if rule.thumbprints[i], err = parseThumbprint(text); err != nil {
+			return proofRule{}, fmt.Errorf("hubtest: %s thumbprint: %w", [...]string{"primary", "secondary"}[i], err)
+		}
+	}
+	return rule, nil
+}
+
+// parseThumbprint reads a thumbprint; an empty one is none.
+func parseThumbprint(text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	if strings.Contains(text, ":") {
+		return "", errors.New("it has colons; take them out")
+	}
+	raw, err := hex.DecodeString(text)
+	if err != nil || len(raw) != 20 && len(raw) != 32 {
+		return "", fmt.Errorf("it is not 40 (SHA-1) or 64 (SHA-256) hex digits, but %d characters", len(text))
+	}
+	return strings.ToUpper(text), nil
+}

@@ -25,6 +25,9 @@ func rooms() []room {
 		{folder: "twin", barred: []string{"os/...", "net/...", "sync/...", "log/..."}},
 		// Who the device is; it has never heard of a network.
 		{folder: "auth", barred: []string{"net", "net/http/..."}},
+		// What opens a passphrase's files, apart from auth: firmware that needs
+		// neither links neither of their libraries.
+		{folder: "auth/pkcs8", own: []string{"auth", "internal/pbe"}, others: []string{"github.com/youmark/pkcs8"}, barred: []string{"net/..."}},
 		// How one session is spoken.
 		{folder: "transport", own: []string{"auth"}},
 		{folder: "transport/...", own: []string{"transport", "auth", "internal/..."}, others: []string{codec}},

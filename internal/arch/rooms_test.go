@@ -28,6 +28,7 @@ func rooms() []room {
 		// What opens a passphrase's files, apart from auth: firmware that needs
 		// neither links neither of their libraries.
 		{folder: "auth/pkcs8", own: []string{"auth", "internal/pbe"}, others: []string{"github.com/youmark/pkcs8"}, barred: []string{"net/..."}},
+		{folder: "auth/pfx", own: []string{"auth", "internal/pbe"}, others: []string{"software.sslmate.com/src/go-pkcs12"}, barred: []string{"net/..."}},
 		// How one session is spoken.
 		{folder: "transport", own: []string{"auth"}},
 		{folder: "transport/...", own: []string{"transport", "auth", "internal/..."}, others: []string{codec}},

@@ -15,6 +15,14 @@
 // transport.TLSOptions. [Hub.Listen] opens a real socket with TLS, for any
 // client in any language; [Hub.CAPEM] is the CA that it has to trust.
 //
+// # Certificates
+//
+// [Hub.AddX509Device] adds a device that proves itself by a certificate, which
+// the hub makes: below its [Hub.DeviceCA], or self-signed and known by its
+// thumbprint. It needs TLS, so Dial or Listen. With [NewCA], [CA.Issue] and
+// [Hub.AddCA] a test makes certificates of its own: one that ends tomorrow, one
+// without its intermediate, one of a [CA.Rogue].
+//
 // # The back end's side
 //
 // [Hub.SetDesired] and [Hub.ReplaceDesired] do what a service does by PATCH
@@ -28,7 +36,9 @@
 // [Hub.Intercept] takes one message, in or out, and drops, doubles, delays or
 // answers it, or cuts the line around it. [Hub.Cut], [Hub.SetLine] and
 // [Hub.Stall] treat whole lines: ended, down, or half-open. [Hub.SetEnabled],
-// [Hub.SetKeys] and [Hub.RemoveDevice] treat identities. [Hub.Stats] counts
+// [Hub.SetKeys] and [Hub.RemoveDevice] treat identities, as do
+// [Hub.RegeneratePrimaryKey], [Hub.SetThumbprints] and [Hub.SetX509]; a CA leaves
+// by [Hub.SetCAEnabled] and [Hub.RemoveCA]. [Hub.Stats] counts
 // what a client did, so that a test can bound it.
 //
 // # How true it is

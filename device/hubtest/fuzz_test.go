@@ -1,6 +1,7 @@
 package hubtest
 
 import (
+	"crypto/x509"
 	"log/slog"
 	"strings"
 	"testing"
@@ -145,4 +146,60 @@ func BenchmarkPatch(b *testing.B) {
 		c.send(patch)
 		c.receive()
 	}
+}
+
+// FuzzCA: what is taken for a CA is one certificate that may sign others, reads
+// back as itself, and vouches for nobody else's device.
+func FuzzCA(f *testing.F) {
+	ca := must[*CA](f, "NewCA")(NewCA("plant", nil))
+	leaf := must[Issued](f, "Issue")(ca.Issue("dev1", nil))
+	for _, s := range [][]byte{
+		ca.PEM(), leaf.CertificatePEM, leaf.KeyPEM, append([]byte("subject=CN = plant\n"), ca.PEM()...), append(ca.PEM(), ca.PEM()...),
+		[]byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), []byte("-----BEGIN CERTIFICATE-----\n-----END"),
+	} {
+		f.Add(s)
+	}
+	other := must[*CA](f, "NewCA")(NewCA("other", nil))
+	foreign := must[Issued](f, "Issue")(other.Issue("dev1", nil))
+	h, err := Start(nil)
+	if err != nil {
+		f.Fatalf("Start: %v", err)
+	}
+	f.Cleanup(func() { _ = h.Close() })
+	who := &identity{id: "dev1", device: "dev1", proof: proofRule{kind: authCA}}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if err := h.AddCA("fuzz", text); err != nil {
+			return
+		}
+		cert, err := parseCA(text)
+		if err != nil || !cert.IsCA {
+			t.Fatalf("got %v, %v, want the CA that was added", cert, err)
+		}
+		if again, err := parseCA(certPEM(cert.Raw)); err != nil || !again.Equal(cert) {
+			t.Errorf("read back: got %v, %v", again, err)
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.judgeChain(who, []*x509.Certificate{foreign.Certificate.Leaf}, time.Now()) == nil {
+			t.Errorf("a certificate of another CA was let in by %q", text)
+		}
+	})
+}
+
+// FuzzThumbprint: a thumbprint is 40 or 64 hex digits, and is kept as them.
+func FuzzThumbprint(f *testing.F) {
+	for _, s := range []string{
+		"", "0123456789abcdef0123456789ABCDEF01234567", strings.Repeat("aB", 32), strings.Repeat("ab:", 19) + "ab", strings.Repeat("a", 41), strings.Repeat("é", 20),
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		got, err := parseThumbprint(s)
+		if err != nil {
+			return
+		}
+		if n := len(got); n != 0 && n != 40 && n != 64 || strings.Trim(got, "0123456789ABCDEF") != "" || !strings.EqualFold(got, s) {
+			t.Errorf("%q: got %q", s, got)
+		}
+	})
 }

@@ -77,7 +77,7 @@ func (h *Hub) judgeThumbprint(who *identity, leaf *x509.Certificate, now time.Ti
 	one, two := fmt.Sprintf("%X", sha1.Sum(leaf.Raw)), fmt.Sprintf("%X", sha256.Sum256(leaf.Raw))
 	known := who.proof.thumbprints
 	if !slices.Contains(known[:], one) && !slices.Contains(known[:], two) {
-		// In the words of a real hub's log.
+		//lint:ignore ST1005 these are the words of a real hub's log
 		return fmt.Errorf("Thumbprint does not match configuration: Thumbprint: SHA1Hash=%s, SHA2Hash=%s; Configuration: PrimaryThumbprint=%s, SecondaryThumbprint=%s",
 			one, two, known[0], known[1])
 	}

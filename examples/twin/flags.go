@@ -36,6 +36,14 @@ Commands:
 Flags, before the command:
   -c STRING       the device's connection string. Others on this machine see it
                   there: better set IOTHUB_DEVICE_CONNECTION_STRING
+  -hostname NAME  the hub's name, such as myhub.azure-devices.net, and
+  -device ID      the device's id, or device/module, in place of a connection
+                  string, where a certificate proves the identity
+  -cert FILE      the device's certificate with its intermediates, in PEM
+  -key FILE       its private key in PEM; unless it stands in the -cert file
+  -pfx FILE       both in one PFX (PKCS#12) file
+  -pass WHERE     the passphrase of the key or PFX: env:NAME, file:NAME (its first
+                  line), or the passphrase itself, which others then see
   -ca FILE        trust the CAs in this PEM file instead of the system's
   -endpoint H:P   connect to this host and port instead of the hub's own
   -transport NAME mqtt, the only one
@@ -48,8 +56,9 @@ Exit status:
   0  done; also when Ctrl-C or SIGTERM ended watch
   1  another failure: an interrupted get or report, a hub that is not trusted,
      a wrong clock, an output that cannot be written
-  2  wrong usage: flags, arguments, connection string, CA file
-  3  the hub refused the identity: key, token, or the device is unknown or disabled
+  2  wrong usage: flags, arguments, connection string, CA file, certificate, key
+  3  the hub refused the identity: key, token, certificate, or the device is unknown
+     or disabled
   4  refused for good: the patch is no JSON object or breaks a limit (then nothing
      was sent), or the hub rejects it
   5  not done in time: the line is down, or the hub does not answer or throttles
@@ -85,10 +94,11 @@ type tool struct {
 // parse reads the command line and checks all that can be checked before
 // anything is sent.
 func parse(args []string, env func(string) string) (*tool, error) {
+	var w who
 	f := flag.NewFlagSet("twin", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	// No default is taken from the environment here: package flag prints them.
-	connection := f.String("c", "", "")
+	w.flags(f)
 	ca := f.String("ca", "", "")
 	endpoint := f.String("endpoint", "", "")
 	protocol := f.String("transport", "mqtt", "")
@@ -116,10 +126,8 @@ func parse(args []string, env func(string) string) (*tool, error) {
 		return nil, err
 	}
 	t.dialer = mqtt.Dialer{Stream: stream}
-	if *connection == "" {
-		*connection = env(variable)
-	}
-	return t, t.readIdentity(*connection)
+	t.id, t.cred, err = w.identify(env)
+	return t, err
 }
 
 // readCommand takes the words after the flags.
@@ -172,19 +180,6 @@ func (t *tool) readTimeout(text string) (err error) {
 	}
 	if t.timeout, err = time.ParseDuration(text); err != nil || t.timeout <= 0 {
 		return usagef("-timeout is no time above zero, such as 30s or 2m")
-	}
-	return nil
-}
-
-func (t *tool) readIdentity(connection string) (err error) {
-	if connection == "" {
-		return usagef("there is no connection string; set %s, or give -c", variable)
-	}
-	if t.id, t.cred, err = auth.ParseConnectionString(connection); err != nil {
-		return err
-	}
-	if t.cred == nil {
-		return usagef("the connection string asks for a certificate (x509=true); this tool takes keys and tokens")
 	}
 	return nil
 }

@@ -32,6 +32,10 @@ func TestUsage(t *testing.T) {
 	if err := os.WriteFile(rubbish, []byte("no PEM"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		args []string
 		env  string
@@ -71,7 +75,20 @@ func TestUsage(t *testing.T) {
 		{[]string{"-c", secret, "get"}, good, "connection string"}, // -c goes before the environment
 		{[]string{"get"}, "HostName=hub.example.org;SharedAccessKey=" + secret, "DeviceId is missing"},
 		{[]string{"get"}, "HostName=hub.example.org;DeviceId=dev1;SharedAccessKey=!" + secret, "SharedAccessKey"},
-		{[]string{"get"}, "HostName=hub.example.org;DeviceId=dev1;x509=true", "takes keys and tokens"},
+		{[]string{"get"}, "HostName=hub.example.org;DeviceId=dev1;x509=true", "give -cert and -key, or -pfx"},
+		{[]string{"-cert", rubbish, "get"}, good, "no \"CERTIFICATE\" block"},
+		{[]string{"-cert", good, "get"}, "HostName=h.example.org;DeviceId=d;x509=true", "cannot be read"},
+		{[]string{"-pfx", rubbish, "get"}, good, "PFX"},
+		{[]string{"-pfx", rubbish, "-cert", rubbish, "get"}, good, "-pfx holds certificate and key"},
+		{[]string{"-key", good, "get"}, good, "-key has no -cert"},
+		{[]string{"-pass", secret, "get"}, good, "-pass has no -key"},
+		{[]string{"-pass", "env:NONE", "-pfx", rubbish, "get"}, good, "variable is not set"},
+		{[]string{"-pass", "file:" + good, "-pfx", rubbish, "get"}, good, "-pass: the file cannot be read"},
+		{[]string{"-pass", "file:" + empty, "-pfx", rubbish, "get"}, good, "no first line"},
+		{[]string{"-hostname", "hub.example.org", "get"}, good, "go together"},
+		{[]string{"-device", good, "get"}, "", "go together"},
+		{[]string{"-hostname", "hub.example.org", "-device", "d", "-c", good, "get"}, "", "in place of -c"},
+		{[]string{"-hostname", "hub.example.org", "-device", "d/m", "get"}, "", "give -cert and -key, or -pfx"},
 	}
 	for _, tt := range tests {
 		var stdout, stderr bytes.Buffer

@@ -24,6 +24,14 @@
 //	Flags, before the command:
 //	  -c STRING       the device's connection string. Others on this machine see it
 //	                  there: better set IOTHUB_DEVICE_CONNECTION_STRING
+//	  -hostname NAME  the hub's name, such as myhub.azure-devices.net, and
+//	  -device ID      the device's id, or device/module, in place of a connection
+//	                  string, where a certificate proves the identity
+//	  -cert FILE      the device's certificate with its intermediates, in PEM
+//	  -key FILE       its private key in PEM; unless it stands in the -cert file
+//	  -pfx FILE       both in one PFX (PKCS#12) file
+//	  -pass WHERE     the passphrase of the key or PFX: env:NAME, file:NAME (its first
+//	                  line), or the passphrase itself, which others then see
 //	  -ca FILE        trust the CAs in this PEM file instead of the system's
 //	  -endpoint H:P   connect to this host and port instead of the hub's own
 //	  -transport NAME mqtt, the only one
@@ -36,8 +44,9 @@
 //	  0  done; also when Ctrl-C or SIGTERM ended watch
 //	  1  another failure: an interrupted get or report, a hub that is not trusted,
 //	     a wrong clock, an output that cannot be written
-//	  2  wrong usage: flags, arguments, connection string, CA file
-//	  3  the hub refused the identity: key, token, or the device is unknown or disabled
+//	  2  wrong usage: flags, arguments, connection string, CA file, certificate, key
+//	  3  the hub refused the identity: key, token, certificate, or the device is unknown
+//	     or disabled
 //	  4  refused for good: the patch is no JSON object or breaks a limit (then nothing
 //	     was sent), or the hub rejects it
 //	  5  not done in time: the line is down, or the hub does not answer or throttles
@@ -103,7 +112,7 @@ func exitStatus(err error) int {
 		return exitDone
 	case is(errUsage), is(auth.ErrInvalid):
 		return exitUsage
-	case is(transport.ErrUnauthorized), is(auth.ErrTokenExpired):
+	case is(transport.ErrUnauthorized), is(auth.ErrTokenExpired), is(auth.ErrCertificateExpired):
 		return exitUnauthorized
 	case is(twin.ErrInvalid), is(transport.ErrRejected):
 		return exitRefused

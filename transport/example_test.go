@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"time"
 
 	"github.com/devicetwin/devicetwin-go/transport"
 )
@@ -89,4 +90,25 @@ func Example_errors() {
 	// 413 mend the patch
 	// 429 later
 	// 503 later
+}
+
+// A path is a Dialer for the example.
+type path func() error
+
+func (p path) Dial(context.Context, transport.Login) (transport.Conn, error) { return nil, p() }
+
+// Two ways of the same protocol are mqtt.Dialer{} and
+// mqtt.Dialer{Stream: ws.Stream(nil)}; here are two that fail.
+func ExampleFallback() {
+	dialer := transport.Fallback(
+		path(func() error { return fmt.Errorf("%w: port 8883: connection refused", transport.ErrUnavailable) }),
+		path(func() error { return fmt.Errorf("%w over port 443", transport.ErrUnauthorized) }),
+		&transport.FallbackOptions{Wait: 5 * time.Second},
+	)
+	_, err := dialer.Dial(context.Background(), transport.Login{})
+	fmt.Println("unauthorized:", errors.Is(err, transport.ErrUnauthorized))
+	fmt.Println(err)
+	// Output:
+	// unauthorized: true
+	// hub refused the identity; check device id, key or certificate, whether the device exists and is enabled, and the clock over port 443 (before that, the other way failed: hub is unavailable: port 8883: connection refused)
 }

@@ -32,6 +32,10 @@ func rooms() []room {
 		// How one session is spoken.
 		{folder: "transport", own: []string{"auth"}},
 		{folder: "transport/...", own: []string{"transport", "auth", "internal/..."}, others: []string{codec}},
+		// How streams get through a network; the packets are not their concern.
+		{folder: "transport/ws", own: []string{"transport", "internal/hubproto"}, others: []string{"github.com/gorilla/websocket"}},
+		// A program through a proxy stays small.
+		{folder: "transport/proxy", own: []string{"transport", "internal/hubproto"}, others: []string{"golang.org/x/net/proxy"}, barred: []string{"net/http/..."}},
 		// The life of a client; it names no protocol, so that a program links
 		// only the transport that it imports.
 		{folder: "device", own: []string{"transport", "twin", "auth", "internal/boottime"}},
@@ -144,7 +148,7 @@ func heavyInSAS(g graph) (bad []string) {
 		return []string{"there is no examples/sas; it is the program by which we see what a device links: write it"}
 	}
 	heavy := []string{
-		"github.com/Azure/go-amqp", "testing", "net/http",
+		"github.com/Azure/go-amqp", "github.com/gorilla/websocket", "golang.org/x/net", "testing", "net/http",
 		path.Join(modulePath, "device/hubtest"), path.Join(modulePath, "transport/amqp"),
 	}
 	for _, h := range heavy {

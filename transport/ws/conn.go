@@ -1,0 +1,160 @@
+package ws
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/devicetwin/devicetwin-go/transport"
+)
+
+// farewell is what saying goodbye may take. Into a line with room it takes
+// nothing; one without room will hardly deliver it.
+const farewell = 100 * time.Millisecond
+
+// A conn is the byte stream inside a WebSocket. Reads take turns, writes take
+// turns; the library does the rest.
+type conn struct {
+	ws   *websocket.Conn
+	line *line
+
+	reading chan struct{} // holds a token while somebody reads
+	writing chan struct{} // likewise
+	closing chan struct{} // closed when Close begins
+
+	message io.Reader // owned by the reader: what is left of a message
+	readErr error     // owned by the reader: why there is no more
+
+	closed atomic.Bool // Close was called
+}
+
+func newConn(c *websocket.Conn, l *line) *conn {
+	return &conn{
+		ws: c, line: l,
+		reading: make(chan struct{}, 1),
+		writing: make(chan struct{}, 1),
+		closing: make(chan struct{}),
+	}
+}
+
+// Read returns what comes first of a message.
+func (c *conn) Read(b []byte) (int, error) {
+	select {
+	case <-c.closing:
+		return 0, closedError("read")
+	case c.reading <- struct{}{}:
+	}
+	defer func() { <-c.reading }()
+	if len(b) == 0 && c.readErr == nil {
+		return 0, nil
+	}
+	for c.readErr == nil {
+		n, err := c.some(b)
+		if err != nil {
+			c.readErr = err
+		}
+		if n > 0 {
+			return n, nil
+		}
+	}
+	select {
+	case <-c.closing:
+		return 0, closedError("read")
+	default:
+		return 0, c.readErr
+	}
+}
+
+// some reads from the message at hand, or from the next. It may be nothing: at
+// a message's end, and from an empty one.
+func (c *conn) some(b []byte) (int, error) {
+	if c.message == nil {
+		kind, message, err := c.ws.NextReader()
+		switch {
+		case err != nil:
+			return 0, readError(c.line, err)
+		case kind != websocket.BinaryMessage:
+			return 0, fmt.Errorf("%w: a WebSocket message of text", transport.ErrProtocol)
+		}
+		c.message = message
+	}
+	n, err := c.message.Read(b)
+	switch {
+	case errors.Is(err, io.EOF):
+		c.message = nil
+	case err != nil:
+		return n, readError(c.line, err)
+	}
+	return n, nil
+}
+
+// Write sends b as binary messages.
+func (c *conn) Write(b []byte) (int, error) {
+	select {
+	case <-c.closing:
+		return 0, closedError("write")
+	case c.writing <- struct{}{}:
+	}
+	defer func() { <-c.writing }()
+	done := 0
+	for done < len(b) {
+		piece := b[done:min(done+bufferSize, len(b))]
+		if err := c.ws.WriteMessage(websocket.BinaryMessage, piece); err != nil {
+			select {
+			case <-c.closing:
+				return done, closedError("write")
+			default:
+				return done, writeError(c.line, err)
+			}
+		}
+		done += len(piece)
+	}
+	return done, nil
+}
+
+// Close says goodbye if the line takes it at once, and ends the stream. A
+// second Close does not wait for that: it ends the stream under the first.
+func (c *conn) Close() error {
+	if c.closed.CompareAndSwap(false, true) {
+		close(c.closing)
+		select {
+		case c.writing <- struct{}{}:
+			c.part()
+			<-c.writing
+		default: // a write is under way; it fails now
+		}
+	}
+	abort(c.line.Conn)
+	return nil
+}
+
+// part sends the closing frame. The peer's answer is not waited for: what is
+// above has its own goodbye, and a line costs money.
+func (c *conn) part() {
+	if c.line.writeFailure() == nil && c.line.readFailure() == nil {
+		goodbye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
+		_ = c.ws.WriteControl(websocket.CloseMessage, goodbye, time.Now().Add(farewell))
+	}
+}
+
+// SetDeadline sets both deadlines.
+func (c *conn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+// SetReadDeadline concerns a read under way too.
+func (c *conn) SetReadDeadline(t time.Time) error { return c.line.Conn.SetReadDeadline(t) }
+
+// SetWriteDeadline concerns a write under way too.
+func (c *conn) SetWriteDeadline(t time.Time) error { return c.line.setWriteDeadline(t) }
+
+// LocalAddr is the one of the stream below.
+func (c *conn) LocalAddr() net.Addr { return c.line.LocalAddr() }
+
+// RemoteAddr is the one of the stream below.
+func (c *conn) RemoteAddr() net.Addr { return c.line.RemoteAddr() }

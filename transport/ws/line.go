@@ -1,0 +1,121 @@
+package ws
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/transport"
+)
+
+// A line is the stream below as the library sees it. It adds what the library
+// lacks: the true errors, a bound on the handshake, and write deadlines that
+// move under a write.
+type line struct {
+	net.Conn
+
+	mu       sync.Mutex // guards the rest; nothing waits while it is held
+	budget   int        // bytes that may yet be read; negative: any number
+	readErr  error      // the first error of the stream below
+	writeErr error
+	writeBy  time.Time // the user's deadline
+	data     bool      // the write under way, or the last one, was of data
+}
+
+func newLine(raw net.Conn) *line { return &line{Conn: raw, budget: maxHandshake} }
+
+// endHandshake lifts the bound on what is read.
+func (l *line) endHandshake() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.budget = -1
+}
+
+// Read notes the error, for the library hides it behind one of its own.
+func (l *line) Read(b []byte) (int, error) {
+	l.mu.Lock()
+	budget := l.budget
+	l.mu.Unlock()
+	var n int
+	var err error
+	switch {
+	case budget == 0:
+		err = fmt.Errorf("%w: its answer has no end after %d bytes", transport.ErrProtocol, maxHandshake)
+	case budget > 0:
+		n, err = l.Conn.Read(b[:min(len(b), budget)])
+	default:
+		n, err = l.Conn.Read(b)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if budget > 0 {
+		l.budget -= n
+	}
+	if l.readErr == nil && !errors.Is(err, io.EOF) { // which the library tells better
+		l.readErr = err
+	}
+	return n, err
+}
+
+// Write notes the error.
+func (l *line) Write(b []byte) (int, error) {
+	n, err := l.Conn.Write(b)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.writeErr == nil {
+		l.writeErr = err
+	}
+	return n, err
+}
+
+// SetWriteDeadline is called by the library before each write, by whoever has
+// its turn: with no deadline for data, for a conn sets none in the library, and
+// with the library's own for a ping's answer.
+func (l *line) SetWriteDeadline(t time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.data = t.IsZero()
+	if l.data {
+		t = l.writeBy
+	}
+	return l.Conn.SetWriteDeadline(t)
+}
+
+// setWriteDeadline is the user's, also for a write of data under way.
+func (l *line) setWriteDeadline(t time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.writeBy = t
+	if !l.data {
+		return nil
+	}
+	return l.Conn.SetWriteDeadline(t)
+}
+
+func (l *line) readFailure() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.readErr
+}
+
+func (l *line) writeFailure() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.writeErr
+}
+
+// failure is the first error of either direction.
+func (l *line) failure() error { return errors.Join(l.writeFailure(), l.readFailure()) }
+
+// abort ends a stream without a farewell: TLS would try for 5 s to say goodbye
+// on a line that may be dead.
+func abort(stream net.Conn) {
+	if t, ok := stream.(*tls.Conn); ok {
+		stream = t.NetConn()
+	}
+	_ = stream.Close() // that it was closed already is no news
+}

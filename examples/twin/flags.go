@@ -1,22 +1,15 @@
 package main
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
-	"net"
-	"os"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/transport"
-	"github.com/devicetwin/devicetwin-go/transport/mqtt"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
@@ -46,7 +39,10 @@ Flags, before the command:
                   line), or the passphrase itself, which others then see
   -ca FILE        trust the CAs in this PEM file instead of the system's
   -endpoint H:P   connect to this host and port instead of the hub's own
-  -transport NAME mqtt, the only one
+  -transport NAME mqtt (port 8883; the default), mqtt-ws (over WebSocket, port
+                  443), or auto: the first, and the second where that is blocked
+  -proxy URL      go through this proxy, http:// or socks5://, in place of the one
+                  that HTTPS_PROXY and NO_PROXY name; "none" for none
   -timeout TIME   how long get and report may take; 30s unless given
   -v              log to stderr what the client does
 
@@ -102,6 +98,7 @@ func parse(args []string, env func(string) string) (*tool, error) {
 	ca := f.String("ca", "", "")
 	endpoint := f.String("endpoint", "", "")
 	protocol := f.String("transport", "mqtt", "")
+	proxyURL := f.String("proxy", "", "")
 	timeout := f.String("timeout", "", "") // read below: package flag quotes what it cannot read
 	verbose := f.Bool("v", false, "")
 	switch err := f.Parse(args); {
@@ -115,17 +112,20 @@ func parse(args []string, env func(string) string) (*tool, error) {
 	if err := t.readCommand(f.Args()); err != nil {
 		return nil, err
 	}
-	if *protocol != "mqtt" {
-		return nil, usagef("-transport: only mqtt is there")
-	}
 	if err := t.readTimeout(*timeout); err != nil {
 		return nil, err
 	}
-	stream, err := streamTo(*endpoint, *ca)
+	dial, err := through(*proxyURL, env)
 	if err != nil {
 		return nil, err
 	}
-	t.dialer = mqtt.Dialer{Stream: stream}
+	stream, err := streamTo(*endpoint, *ca, dial)
+	if err != nil {
+		return nil, err
+	}
+	if t.dialer, err = dialerOf(*protocol, stream); err != nil {
+		return nil, err
+	}
 	t.id, t.cred, err = w.identify(env)
 	return t, err
 }
@@ -182,31 +182,4 @@ func (t *tool) readTimeout(text string) (err error) {
 		return usagef("-timeout is no time above zero, such as 30s or 2m")
 	}
 	return nil
-}
-
-// streamTo is a line to a hub that need not stand at its own name and port,
-// nor have a certificate of a public CA.
-func streamTo(endpoint, ca string) (transport.StreamFunc, error) {
-	if endpoint != "" {
-		host, port, err := net.SplitHostPort(endpoint)
-		if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || host == "" || n == 0 {
-			return nil, usagef("-endpoint is no host:port, such as 127.0.0.1:8883")
-		}
-	}
-	config := &tls.Config{}
-	if ca != "" {
-		text, err := os.ReadFile(ca)
-		var file *fs.PathError
-		if errors.As(err, &file) {
-			err = file.Err // without the name, which might be a secret
-		}
-		if err != nil {
-			return nil, usagef("-ca: the file cannot be read: %w", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(text) {
-			return nil, usagef("-ca: the file holds no certificate in PEM")
-		}
-	}
-	return transport.TLS(&transport.TLSOptions{Config: config, Address: endpoint}), nil
 }

@@ -34,7 +34,10 @@
 //	                  line), or the passphrase itself, which others then see
 //	  -ca FILE        trust the CAs in this PEM file instead of the system's
 //	  -endpoint H:P   connect to this host and port instead of the hub's own
-//	  -transport NAME mqtt, the only one
+//	  -transport NAME mqtt (port 8883; the default), mqtt-ws (over WebSocket, port
+//	                  443), or auto: the first, and the second where that is blocked
+//	  -proxy URL      go through this proxy, http:// or socks5://, in place of the one
+//	                  that HTTPS_PROXY and NO_PROXY name; "none" for none
 //	  -timeout TIME   how long get and report may take; 30s unless given
 //	  -v              log to stderr what the client does
 //

@@ -15,10 +15,11 @@
 // At most 256 KB are read. The file says how dear its derivations are, and a
 // hostile or careless one could keep a board busy for days. So all of them are
 // looked at first: together they may have 2,000,000 iterations, each of which is
-// done up to three times; that is up to a minute of a slow core (Cortex-A7, by
-// estimate), and some ten milliseconds for what openssl writes by default. A key
-// within an encrypted part, which only whoever knows the passphrase can make,
-// would hide its cost there: it is an error, and nothing is derived for it.
+// done up to twice (of a MAC under an empty passphrase, up to four times). That
+// is a minute or so of a slow core (Cortex-A7, by estimate), and well under a
+// second for what openssl writes by default. A key within an encrypted part,
+// which only who knows the passphrase can make, would hide its cost there: it is
+// an error, and nothing is derived for it.
 // [Parse] cannot be stopped while it derives.
 //
 // The algorithms are those of software.sslmate.com/src/go-pkcs12 and of the

@@ -21,7 +21,7 @@
 // The file says how dear its derivation is, and a hostile or careless one could
 // keep a board busy for days, or take all of its memory. That is looked at
 // first: at most 2,000,000 iterations of PBKDF2, and 32 MB and N·r·p = 1,048,576
-// of scrypt, which is some 20 s of a slow core (Cortex-A7, by estimate). Usual
+// of scrypt, which is some 30 s of a slow core (Cortex-A7, by estimate). Usual
 // files take well under a second. [Decrypt] cannot be stopped while it derives.
 //
 // The algorithms are those of github.com/youmark/pkcs8 and of the standard

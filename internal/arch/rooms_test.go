@@ -25,6 +25,8 @@ func rooms() []room {
 		{folder: "twin", barred: []string{"os/...", "net/...", "sync/...", "log/..."}},
 		// Who the device is; it has never heard of a network.
 		{folder: "auth", barred: []string{"net", "net/http/..."}},
+		// The identity of a module in IoT Edge: the one room that brings net/http.
+		{folder: "auth/edge", own: []string{"auth", "transport"}},
 		// How one session is spoken.
 		{folder: "transport", own: []string{"auth"}},
 		{folder: "transport/...", own: []string{"transport", "auth", "internal/..."}, others: []string{codec}},

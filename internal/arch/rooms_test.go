@@ -39,7 +39,7 @@ func rooms() []room {
 		{folder: "device/hubtest", own: []string{"twin", "auth", "transport", "internal/..."}, others: []string{codec}},
 		{folder: "internal/...", own: []string{"twin", "auth", "transport", "internal/..."}, others: []string{codec}},
 		// What users read first shows only what users can import.
-		{folder: "examples/...", own: []string{"device/...", "transport/...", "auth", "twin"}},
+		{folder: "examples/...", own: []string{"device/...", "transport/...", "auth/...", "twin"}},
 	}
 }
 

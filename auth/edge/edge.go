@@ -11,8 +11,8 @@ import (
 )
 
 // DefaultTimeout bounds one request to the daemon unless Options says
-// otherwise. It answers in milliseconds where its key is in a file, in seconds
-// where that is in a TPM that others use, too.
+// otherwise. It is long for a socket on the same board, since the key may be in
+// a TPM that is busy with others.
 const DefaultTimeout = 30 * time.Second
 
 // DefaultAPIVersion is the version of the workload API that is asked for where

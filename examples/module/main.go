@@ -20,7 +20,7 @@ import (
 )
 
 func main() {
-	// IoT Edge stops a module with SIGTERM, and kills it 10 s later.
+	// A container is stopped with SIGTERM.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Getenv, nil)
 	stop()

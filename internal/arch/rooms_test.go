@@ -29,6 +29,8 @@ func rooms() []room {
 		// neither links neither of their libraries.
 		{folder: "auth/pkcs8", own: []string{"auth", "internal/pbe"}, others: []string{"github.com/youmark/pkcs8"}, barred: []string{"net/..."}},
 		{folder: "auth/pfx", own: []string{"auth", "internal/pbe"}, others: []string{"software.sslmate.com/src/go-pkcs12"}, barred: []string{"net/..."}},
+		// The identity of a module in IoT Edge: the one room that brings net/http.
+		{folder: "auth/edge", own: []string{"auth", "transport"}},
 		// How one session is spoken.
 		{folder: "transport", own: []string{"auth"}},
 		{folder: "transport/...", own: []string{"transport", "auth", "internal/..."}, others: []string{codec}},

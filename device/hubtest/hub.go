@@ -35,6 +35,7 @@ type Hub struct {
 	done chan struct{}  // closed by Close
 	wg   sync.WaitGroup // every goroutine of the hub
 	ca   authority
+	idp  idp
 	web  web
 
 	// mu guards what follows. It is held for moments, never across I/O or a
@@ -47,10 +48,13 @@ type Hub struct {
 	conns      map[*conn]struct{}
 	listeners  []net.Listener
 	rules      []*rule
-	down       map[string]bool // whose line is down; "" is everyone's
-	stalled    map[string]bool // whose line stalls; "" is everyone's
-	gate       chan struct{}   // closed and replaced when stalled changes
-	faultCount uint64          // numbers the tracking ids
+	down       map[string]bool   // whose line is down; "" is everyone's
+	stalled    map[string]bool   // whose line stalls; "" is everyone's
+	gate       chan struct{}     // closed and replaced when stalled changes
+	faultCount uint64            // numbers the tracking ids
+	calls      map[string]*call  // direct methods under way, by request id
+	callCount  uint64            // numbers them
+	grants     map[string][]Role // by principal
 }
 
 // Start starts a hub. The caller closes it.
@@ -70,6 +74,8 @@ func Start(opts *Options) (*Hub, error) {
 		down:       map[string]bool{},
 		stalled:    map[string]bool{},
 		gate:       make(chan struct{}),
+		calls:      map[string]*call{},
+		grants:     map[string][]Role{},
 	}
 	for _, p := range defaultPolicies() {
 		if _, err := h.AddPolicy(p); err != nil {

@@ -26,6 +26,9 @@ type Twin struct {
 	Enabled bool
 	// ModelID is what the device announced at its last login.
 	ModelID string
+	// Tags are the back end's own, as JSON with its keys in order; no device
+	// sees them.
+	Tags []byte
 
 	Desired, Reported Section
 }
@@ -139,9 +142,28 @@ func (h *Hub) view(id string) (Twin, <-chan struct{}, error) {
 		Connected: who.conn != nil, Enabled: !who.disabled, ModelID: who.modelID,
 	}
 	h.mu.Unlock()
+	out.Tags = appendJSON(nil, t.tags)
 	out.Desired = t.desired.view(true)
 	out.Reported = t.reported.view(false)
 	return out, changed, nil
+}
+
+// SetTags merges a patch into the tags, as a back end does with PATCH. No
+// device is told. It returns the root version. What the hub's rules refuse is a
+// *transport.StatusError, and changes nothing.
+func (h *Hub) SetTags(id, patchJSON string) (int64, error) {
+	patch, f := h.opts.parsePatch([]byte(patchJSON), true)
+	if f != nil {
+		return 0, f.err()
+	}
+	t, f := h.writeTwin(id, twinWrite{tags: patch}, etagMatch{}, h.opts.Now())
+	if f != nil && f.code/1000 == 404 {
+		return 0, fmt.Errorf("%w: %s", ErrUnknown, id)
+	}
+	if f != nil {
+		return 0, f.err()
+	}
+	return t.twin.version, nil
 }
 
 func (s section) view(versions bool) Section {

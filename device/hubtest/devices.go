@@ -38,6 +38,7 @@ type identity struct {
 	disabled       bool
 	modelID        string
 	twin           twin
+	record         record   // what only services see of it
 	session        *session // nil when there is none to resume
 	conn           *conn    // the live one, nil when offline
 	changed        chan struct{}
@@ -65,12 +66,22 @@ func (h *Hub) AddModule(device, module string) (Device, error) {
 }
 
 func (h *Hub) add(who auth.Identity) (Device, error) {
-	keys := newKeys()
+	return h.addWith(who, newKeys(), nil)
+}
+
+// addWith registers an identity with its keys, and as prepare leaves it.
+func (h *Hub) addWith(who auth.Identity, keys keyPair, prepare func(*identity)) (Device, error) {
 	dev, err := describe(who, keys)
 	if err != nil {
 		return Device{}, err
 	}
-	if err := h.register(who, func(id *identity) { id.keys = keys }); err != nil {
+	err = h.register(who, func(id *identity) {
+		id.keys = keys
+		if prepare != nil {
+			prepare(id)
+		}
+	})
+	if err != nil {
 		return Device{}, err
 	}
 	return dev, nil
@@ -84,7 +95,7 @@ func (h *Hub) register(who auth.Identity, proves func(*identity)) error {
 	}
 	id := &identity{
 		id: joinID(who.DeviceID, who.ModuleID), device: who.DeviceID, module: who.ModuleID,
-		twin: newTwin(), changed: make(chan struct{}),
+		twin: newTwin(), record: newRecord(), changed: make(chan struct{}),
 	}
 	proves(id)
 	h.mu.Lock()
@@ -125,11 +136,13 @@ func (h *Hub) SetEnabled(id string, on bool) error {
 			return fmt.Errorf("%w: %s", ErrUnknown, id)
 		}
 		who.disabled = false
+		who.record.etag++
 		return nil
 	}
 	return h.withdraw(id, "identity disabled", func(who *identity) {
 		if who.id == id {
 			who.disabled = true
+			who.record.etag++
 		}
 	})
 }
@@ -143,7 +156,15 @@ func (h *Hub) withdraw(id, reason string, f func(*identity)) error {
 		h.mu.Unlock()
 		return fmt.Errorf("%w: %s", ErrUnknown, id)
 	}
-	var cut []*conn
+	cut := h.part(top, f)
+	h.mu.Unlock()
+	closeAll(cut, reason)
+	return nil
+}
+
+// part applies f to an identity and those below it, and returns their
+// connections, which the caller closes. h.mu is held.
+func (h *Hub) part(top *identity, f func(*identity)) (cut []*conn) {
 	for _, who := range h.identities {
 		if who == top || top.module == "" && who.device == top.device {
 			if who.conn != nil {
@@ -153,11 +174,13 @@ func (h *Hub) withdraw(id, reason string, f func(*identity)) error {
 			f(who)
 		}
 	}
-	h.mu.Unlock()
-	for _, c := range cut {
+	return cut
+}
+
+func closeAll(conns []*conn, reason string) {
+	for _, c := range conns {
 		c.close(reason)
 	}
-	return nil
 }
 
 // SetKeys replaces both keys of an identity, in base64, as a rotation does; an
@@ -175,6 +198,7 @@ func (h *Hub) SetKeys(id, primary, secondary string) (Device, error) {
 		return Device{}, fmt.Errorf("%w: %s", ErrUnknown, id)
 	}
 	who.proof, who.keys = proofRule{}, keys
+	who.record.etag++
 	return describe(auth.Identity{Host: h.opts.Host, DeviceID: who.device, ModuleID: who.module}, keys)
 }
 
@@ -254,7 +278,8 @@ const (
 
 // A Policy is a shared access policy of the hub: its keys speak for every
 // device. A token signed by one names it (skn), and logs a device in when the
-// policy has DeviceConnect.
+// policy has DeviceConnect; what it opens of the REST interface, each of its
+// permissions says.
 type Policy struct {
 	Name                     string
 	PrimaryKey, SecondaryKey string // base64: secrets; empty ones are made up
@@ -266,11 +291,14 @@ func defaultPolicies() []Policy {
 		{Name: "iothubowner", Permissions: []Permission{RegistryRead, RegistryWrite, ServiceConnect, DeviceConnect}},
 		{Name: "service", Permissions: []Permission{ServiceConnect}},
 		{Name: "device", Permissions: []Permission{DeviceConnect}},
+		{Name: "registryRead", Permissions: []Permission{RegistryRead}},
+		{Name: "registryReadWrite", Permissions: []Permission{RegistryRead, RegistryWrite}},
 	}
 }
 
 // AddPolicy adds a policy, or replaces the one of that name, and returns it
-// with its keys. A new hub has iothubowner, service and device.
+// with its keys. A new hub has iothubowner, service, device, registryRead and
+// registryReadWrite, as a real one.
 func (h *Hub) AddPolicy(p Policy) (Policy, error) {
 	if p.Name == "" {
 		return Policy{}, fmt.Errorf("hubtest: the policy has no name")

@@ -1,6 +1,6 @@
 // Package hubtest is an IoT Hub that runs inside a test, or as part of a small
 // program: true enough for the official Node.js device SDK, unmodified, over
-// MQTT; see LIMITS.md for what it does not imitate.
+// MQTT, and for back ends over REST; see LIMITS.md for what it does not imitate.
 //
 // In a test:
 //
@@ -13,7 +13,8 @@
 // passes in milliseconds. (A bubble's clock begins in 2000, which a client
 // calls implausible: begin with a time.Sleep to a date of today.) [Hub.Dial] is the same with TLS on it, for
 // transport.TLSOptions. [Hub.Listen] opens a real socket with TLS, for any
-// client in any language; [Hub.CAPEM] is the CA that it has to trust.
+// client in any language; [Hub.CAPEM] is the CA that it has to trust. The port,
+// or else the first byte, tells which [Protocol] a client speaks.
 //
 // # Certificates
 //
@@ -30,11 +31,17 @@
 // and [Hub.WaitReported] wait for it without polling. Everywhere an id is
 // "device" or "device/module". What the hub's rules refuse is a
 // *transport.StatusError, for a service as for a device, and changes nothing.
+// [Hub.SetTags] writes tags, and [Hub.Call] calls a direct method.
+//
+// A back end that is to be tested itself speaks HTTPS: twins, identities,
+// queries and direct methods, with tokens of a shared access policy
+// ([Hub.Policy]) or of Microsoft Entra ([Hub.EntraIssuer], [Hub.Grant]).
 //
 // # Faults
 //
 // [Hub.Intercept] takes one message, in or out, and drops, doubles, delays or
-// answers it, or cuts the line around it. [Hub.Cut], [Hub.SetLine] and
+// answers it, or cuts the line around it; a service's requests are messages,
+// too ([FromService]). [Hub.Cut], [Hub.SetLine] and
 // [Hub.Stall] treat whole lines: ended, down, or half-open. [Hub.SetEnabled],
 // [Hub.SetKeys] and [Hub.RemoveDevice] treat identities, as do
 // [Hub.RegeneratePrimaryKey], [Hub.SetThumbprints] and [Hub.SetX509]; a CA leaves

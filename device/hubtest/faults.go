@@ -148,5 +148,5 @@ func usual(code int) *fault {
 	if text == "" {
 		text = "Error"
 	}
-	return &fault{code, "ErrorCode:" + text}
+	return &fault{code: code, text: "ErrorCode:" + text}
 }

@@ -35,12 +35,16 @@ const (
 	MethodAnswer
 	// Ack is the PUBACK of whatever was published with QoS 1, in or out.
 	Ack
+	// Method is the call of a direct method, out.
+	Method
+	// Rest is a request of a service over REST, in. Its answers are not shown.
+	Rest
 )
 
 // String names the op.
 func (o Op) String() string {
 	names := []string{"Connect", "Disconnect", "Subscribe", "Unsubscribe", "GetTwin",
-		"PatchReported", "Desired", "Ping", "Telemetry", "MethodAnswer", "Ack"}
+		"PatchReported", "Desired", "Ping", "Telemetry", "MethodAnswer", "Ack", "Method", "Rest"}
 	if o == 0 || int(o) > len(names) {
 		return "Op(" + strconv.Itoa(int(o)) + ")"
 	}
@@ -51,14 +55,15 @@ func (o Op) String() string {
 // it. Only the fields that its Op has are set.
 type Message struct {
 	// Device is "device" or "device/module"; for Connect, as the client claims
-	// to be.
+	// to be; for Rest, whom the request's path names, empty for nobody.
 	Device string
 	Op     Op
 	// FromHub tells the direction.
 	FromHub bool
 	// RequestID is the $rid of a request and of its answer.
 	RequestID string
-	// Status is an answer's: HTTP-like, or CONNACK's return code.
+	// Status is an answer's: HTTP-like, or CONNACK's return code; of a
+	// MethodAnswer, the device's own.
 	Status int
 	// Version is of a section: after the change in Desired and in the answer
 	// to PatchReported, 0 for none; expected in PatchReported, 0 for any.
@@ -66,6 +71,11 @@ type Message struct {
 	// Topics are the filters of Subscribe and Unsubscribe, and the topic of
 	// Telemetry.
 	Topics []string
+	// Method is the name of a direct method.
+	Method string
+	// Request is the method and the path of Rest, decoded and without its
+	// query: "GET /twins/dev1".
+	Request string
 	// Body is the payload: a copy, which match may keep.
 	Body []byte
 }
@@ -82,6 +92,12 @@ func FromHub(device string, op Op) func(Message) bool {
 	return func(m Message) bool { return m.FromHub && m.Op == op && (device == "" || m.Device == device) }
 }
 
+// FromService matches a REST request such as "GET /twins/dev1"; an empty one
+// means any.
+func FromService(request string) func(Message) bool {
+	return func(m Message) bool { return m.Op == Rest && (request == "" || m.Request == request) }
+}
+
 // An Action is what becomes of an intercepted message. The zero Action is
 // Pass.
 type Action struct {
@@ -90,7 +106,8 @@ type Action struct {
 	status int
 	code   int
 	body   string
-	times  int // 0 means 1
+	after  time.Duration // of REST's Retry-After; 0 for none
+	times  int           // 0 means 1
 }
 
 type actionKind uint8
@@ -150,6 +167,13 @@ func CutAfter() Action { return Action{kind: actCutAfter} }
 // lost: the hub neither reads nor writes on it any more, and does not close
 // it. Other connections, also later ones of the same device, are well.
 func Freeze() Action { return Action{kind: actFreeze} }
+
+// RetryAfter makes Answer and Fail ask for a pause, in whole seconds, where the
+// protocol has a word for it: in REST's header of that name.
+func (a Action) RetryAfter(d time.Duration) Action {
+	a.after = d
+	return a
+}
 
 // Times makes the action apply to n matching messages instead of one; below 0,
 // to all of them until it is removed.

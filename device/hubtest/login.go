@@ -123,6 +123,7 @@ func (c *conn) enter(p *packets.ConnectPacket, user userName, mute bool) (old *c
 	c.silence = silence(p.Keepalive)
 	c.tokenEnd = tokenEnd(expires, now, h.opts.TokenGrace)
 	who.conn, who.modelID = c, user.modelID
+	who.record.online = now
 	h.count(who.id, func(s *Stats) { s.Connects++ })
 	if !mute {
 		// Pushed before hub.mu is given up, so that nothing overtakes it.

@@ -59,9 +59,13 @@ func (id *identity) parsePublish(req *request, p *packets.PublishPacket) error {
 		req.msg.Op = PatchReported
 		return req.parameters(p.TopicName, rest)
 	}
-	if strings.HasPrefix(p.TopicName, "$iothub/methods/res/") {
-		req.msg.Op = MethodAnswer
-		_, params, _ := strings.Cut(p.TopicName, "/?")
+	if rest, ok := strings.CutPrefix(p.TopicName, prefixMethodAnswer); ok {
+		status, params, _ := strings.Cut(rest, "/?")
+		n, err := strconv.Atoi(status)
+		if err != nil {
+			return fmt.Errorf("PUBLISH to %q, without a whole number as status", p.TopicName)
+		}
+		req.msg.Op, req.msg.Status = MethodAnswer, n
 		return req.parameters(p.TopicName, "?"+params)
 	}
 	own := "devices/" + id.device

@@ -189,7 +189,7 @@ func (o outgoing) packet() (packets.ControlPacket, error) {
 		return p, nil
 	case Ping:
 		return packets.NewControlPacket(packets.Pingresp), nil
-	case GetTwin, PatchReported, Desired:
+	case GetTwin, PatchReported, Desired, Method:
 		p := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
 		p.TopicName, p.Payload = o.topic(), o.msg.Body
 		return p, nil
@@ -199,6 +199,9 @@ func (o outgoing) packet() (packets.ControlPacket, error) {
 
 // topic is where a message is published.
 func (o outgoing) topic() string {
+	if o.msg.Op == Method {
+		return prefixMethod + o.msg.Method + "/?" + hubproto.ParamRequestID + "=" + o.msg.RequestID
+	}
 	version := hubproto.ParamVersion + "=" + strconv.FormatInt(o.msg.Version, 10)
 	if o.msg.Op == Desired {
 		return hubproto.PrefixDesired + "?" + version

@@ -26,5 +26,6 @@ func (h *Hub) regenerate(id string, which int) (Device, error) {
 		return Device{}, fmt.Errorf("hubtest: %s proves itself by a certificate (%s) and has no keys; SetKeys gives it some", id, who.proof.kind)
 	}
 	who.keys.text[which], who.keys.secret[which] = fresh.text[which], fresh.secret[which]
+	who.record.etag++
 	return describe(auth.Identity{Host: h.opts.Host, DeviceID: who.device, ModuleID: who.module}, who.keys)
 }

@@ -33,12 +33,13 @@ const (
 type fault struct {
 	code int
 	text string
+	info string // JSON, empty for none; REST tells it of direct methods
 }
 
 func (f *fault) status() int { return f.code / 1000 }
 
 func refuse(code int, format string, args ...any) *fault {
-	return &fault{code, fmt.Sprintf(format, args...)}
+	return &fault{code: code, text: fmt.Sprintf(format, args...)}
 }
 
 // parsePatch reads and checks a patch, or a whole section when nulls are not

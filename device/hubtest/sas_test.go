@@ -14,7 +14,7 @@ import (
 const keyTwo = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+Pw=="
 
 // sign makes a token plainly.
-func sign(t *testing.T, resource, key string, end time.Time, policy string) string {
+func sign(t testing.TB, resource, key string, end time.Time, policy string) string {
 	t.Helper()
 	secret, err := base64.StdEncoding.DecodeString(key)
 	if err != nil {

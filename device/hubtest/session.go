@@ -49,7 +49,7 @@ func (s *session) subscribe(who *identity, filters []string, qos []byte) ([]byte
 // maySubscribe knows the documented filters. Real hubs close the connection
 // for any other.
 func (id *identity) maySubscribe(filter string) bool {
-	known := []string{hubproto.FilterTwinResponses, hubproto.FilterDesired, "$iothub/methods/POST/#"}
+	known := []string{hubproto.FilterTwinResponses, hubproto.FilterDesired, filterMethods}
 	if id.module == "" {
 		known = append(known, "devices/"+id.device+"/messages/devicebound/#", "devices/+/messages/devicebound/#")
 	} else {
@@ -59,7 +59,7 @@ func (id *identity) maySubscribe(filter string) bool {
 		return true
 	}
 	// One method alone may be subscribed to.
-	name, ok := strings.CutPrefix(filter, "$iothub/methods/POST/")
+	name, ok := strings.CutPrefix(filter, prefixMethod)
 	name, ok2 := strings.CutSuffix(name, "/#")
 	return ok && ok2 && name != "" && !strings.ContainsAny(name, "/+#")
 }

@@ -13,6 +13,8 @@ type Stats struct {
 	Notifications int // desired changes told to a connected, subscribed device
 	Pings         int
 	Telemetry     int
+	Methods       int // direct methods handed to a connected, subscribed device
+	Requests      int // over REST; only in the sum
 }
 
 // Stats returns the counters of an identity, which outlive its removal; an

@@ -27,14 +27,15 @@ type section struct {
 // twin is both halves, and what counts their changes.
 type twin struct {
 	desired, reported section
-	version           int64  // root version
-	etag              uint64 // counts changes of either half
+	tags              map[string]any // never changed in place
+	version           int64          // root version
+	etag              uint64         // counts changes of either half and of the tags
 }
 
 // newTwin is a twin as a new identity has it: both halves empty at version 1.
 func newTwin() twin {
 	half := section{doc: map[string]any{}, version: 1}
-	t := twin{desired: half, reported: half, version: 2, etag: 1}
+	t := twin{desired: half, reported: half, tags: map[string]any{}, version: 2, etag: 1}
 	t.desired.meta, t.reported.meta = &stamp{}, &stamp{}
 	return t
 }

@@ -28,11 +28,14 @@ func (c *conn) perform(req request) error {
 			return err
 		}
 		c.reply(req, outgoing{msg: Message{Op: Subscribe}, codes: granted})
+		c.who.touch() // a method may wait for its listener
 	case Unsubscribe:
 		c.session.unsubscribe(req.msg.Topics)
 		c.reply(req, outgoing{msg: Message{Op: Unsubscribe}})
 	case Ping:
 		c.reply(req, outgoing{msg: Message{Op: Ping}})
+	case MethodAnswer:
+		c.answered(req.msg)
 	case GetTwin:
 		c.reply(req, outgoing{msg: Message{Op: GetTwin, Status: 200, Body: c.who.twin.document()}})
 	}
@@ -122,7 +125,7 @@ func (h *Hub) replace(item outgoing, act Action) outgoing {
 		}
 	case GetTwin, PatchReported:
 		item.msg.Status, item.msg.Version, item.msg.Body = act.status, 0, body
-	case Desired:
+	case Desired, Method:
 		item.msg.Body = body
 	}
 	return item

@@ -117,7 +117,8 @@ func (h *Hub) setRule(id string, rule proofRule) error {
 	if who == nil {
 		return fmt.Errorf("%w: %s", ErrUnknown, id)
 	}
-	who.proof = rule
+	who.proof, who.keys = rule, keyPair{}
+	who.record.etag++
 	return nil
 }
 

@@ -1,0 +1,185 @@
+package hubtest
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Topics of direct methods.
+const (
+	prefixMethod       = "$iothub/methods/POST/"
+	filterMethods      = prefixMethod + "#"
+	prefixMethodAnswer = "$iothub/methods/res/"
+)
+
+// maxPayload bounds what a method carries, each way.
+const maxPayload = 128 << 10
+
+// A MethodResult is what a device answered to a direct method.
+type MethodResult struct {
+	// Status is the device's own code.
+	Status int
+	// Payload is JSON, empty for none.
+	Payload []byte
+}
+
+// call is a direct method under way. hub.mu guards the map that it is in.
+type call struct {
+	id     string
+	conn   *conn // the answer must come on the same connection
+	answer chan MethodResult
+}
+
+// Call calls a direct method of a device, which must be connected and have
+// subscribed to methods, and waits for its answer until ctx ends. The payload
+// is JSON, or empty for none.
+//
+// A device that does not listen, or whose connection ends before it answers,
+// is a *transport.StatusError with the hub's code, 404103 or 404104; a name or
+// payload that the hub refuses, one with 400; an unknown one, ErrUnknown.
+func (h *Hub) Call(ctx context.Context, id, method, payloadJSON string) (MethodResult, error) {
+	if f := checkCall(method, []byte(payloadJSON)); f != nil {
+		return MethodResult{}, f.err()
+	}
+	h.mu.Lock()
+	if h.identities[id] == nil {
+		h.mu.Unlock()
+		return MethodResult{}, fmt.Errorf("%w: %s", ErrUnknown, id)
+	}
+	h.mu.Unlock()
+	c, f := h.connectCall(ctx, id, method, []byte(payloadJSON), 0)
+	if f != nil {
+		return MethodResult{}, f.err()
+	}
+	result, f := h.awaitCall(ctx, c, nil)
+	switch {
+	case ctx.Err() != nil && f != nil:
+		return result, fmt.Errorf("hubtest: call %s of %s: %w", method, id, ctx.Err())
+	case f != nil:
+		return result, f.err()
+	}
+	return result, nil
+}
+
+// checkCall judges a method before it is sent.
+func checkCall(name string, payload []byte) *fault {
+	switch {
+	case name == "":
+		return refuse(codeNull, "The method has no name.")
+	case strings.ContainsFunc(name, notMethodRune):
+		// The documentation's list, and what no topic may hold [MQTT-3.3.2-2].
+		return refuse(codeInvalid, "The method name %q holds a character that is not allowed.", name)
+	case len(payload) > maxPayload:
+		return refuse(codeTooLarge, "The payload has %d bytes; at most %d are allowed.", len(payload), maxPayload)
+	case len(payload) == 0:
+		return nil
+	}
+	if _, err := parseJSON(payload); err != nil {
+		return refuse(codeFormat, "The payload is not JSON: %v.", err)
+	}
+	return nil
+}
+
+func notMethodRune(r rune) bool {
+	return r <= ' ' || r > '~' || strings.ContainsRune("$()<>@,;:\\\"/[]?={}+#", r)
+}
+
+// notOnline is the fault of a device that does not listen.
+func notOnline(waited time.Duration) *fault {
+	f := refuse(codeNotOnline, "Timed out waiting for device to connect.")
+	f.info = timeoutInfo(waited)
+	return f
+}
+
+// timeoutInfo tells a time-out as a real hub does.
+func timeoutInfo(d time.Duration) string {
+	s := int(d / time.Second)
+	return fmt.Sprintf(`{"timeout":"%02d:%02d:%02d"}`, s/3600, s/60%60, s%60)
+}
+
+// connectCall sends a method as soon as its device listens, for which it has
+// so much patience.
+func (h *Hub) connectCall(ctx context.Context, id, name string, payload []byte, patience time.Duration) (*call, *fault) {
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	for {
+		c, changed, f := h.startCall(id, name, payload)
+		if c != nil || f != nil {
+			return c, f
+		}
+		if patience == 0 {
+			return nil, notOnline(0)
+		}
+		select {
+		case <-changed:
+		case <-t.C:
+			return nil, notOnline(patience)
+		case <-ctx.Done():
+			return nil, notOnline(patience)
+		case <-h.done:
+			return nil, usual(503001)
+		}
+	}
+}
+
+// startCall sends a method if its device listens; otherwise it returns a
+// channel that is closed at the device's next change.
+func (h *Hub) startCall(id, name string, payload []byte) (*call, <-chan struct{}, *fault) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	who := h.identities[id]
+	switch {
+	case h.closed:
+		return nil, nil, usual(503001)
+	case who == nil:
+		return nil, nil, unknownID(id)
+	case who.conn == nil || !who.session.has(filterMethods) && !who.session.has(prefixMethod+name+"/#"):
+		return nil, who.changed, nil
+	}
+	h.callCount++
+	c := &call{id: strconv.FormatUint(h.callCount, 16), conn: who.conn, answer: make(chan MethodResult, 1)}
+	h.calls[c.id] = c
+	h.count(id, func(s *Stats) { s.Methods++ })
+	who.conn.push(outgoing{msg: Message{
+		Device: id, Op: Method, FromHub: true, RequestID: c.id, Method: name, Body: payload,
+	}})
+	return c, nil, nil
+}
+
+// awaitCall waits for the answer. A late one is dropped.
+func (h *Hub) awaitCall(ctx context.Context, c *call, late <-chan time.Time) (MethodResult, *fault) {
+	defer func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.calls, c.id)
+	}()
+	select {
+	case r := <-c.answer:
+		return r, nil
+	case <-c.conn.done:
+		select { // it may have answered with its last breath
+		case r := <-c.answer:
+			return r, nil
+		default:
+		}
+		return MethodResult{}, refuse(codeClosedRemotely, "The device's connection ended before it answered.")
+	case <-late:
+	case <-ctx.Done():
+	case <-h.done:
+		return MethodResult{}, usual(503001)
+	}
+	return MethodResult{}, refuse(codeNoAnswer, "Timed out waiting for the response from device.")
+}
+
+// answered takes a device's answer. hub.mu is held.
+func (c *conn) answered(m Message) {
+	call := c.hub.calls[m.RequestID]
+	if call == nil || call.conn != c {
+		return // late, or nothing that was asked here
+	}
+	delete(c.hub.calls, m.RequestID)
+	call.answer <- MethodResult{Status: m.Status, Payload: m.Body} // has room for one
+}

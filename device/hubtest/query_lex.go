@@ -1,0 +1,225 @@
+package hubtest
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxQuery is the longest query, in characters.
+const maxQuery = 8192
+
+// tokenKind is what a piece of a query is.
+type tokenKind uint8
+
+const (
+	lexEnd   tokenKind = iota
+	tokenWord            // a keyword, a path, or a function's name
+	tokenText            // a string
+	tokenNum             // a number
+	tokenPunct           // an operator, a bracket, a comma
+)
+
+// lexeme is one piece of a query.
+type lexeme struct {
+	kind tokenKind
+	text string   // a word as written, a string's content, a number, or a sign
+	path []string // a word's parts
+	at   int      // where it begins, in bytes
+}
+
+// is reports whether it is that keyword or sign, in any case.
+func (l lexeme) is(word string) bool {
+	return (l.kind == tokenWord || l.kind == tokenPunct) && strings.EqualFold(l.text, word)
+}
+
+func (l lexeme) String() string {
+	if l.kind == lexEnd {
+		return "the end"
+	}
+	return strconv.Quote(l.text)
+}
+
+// lexer takes a query apart.
+type lexer struct {
+	text string
+	pos  int
+}
+
+// lexQuery takes a query apart; the last lexeme is the end.
+func lexQuery(text string) ([]lexeme, *fault) {
+	if utf8.RuneCountInString(text) > maxQuery {
+		return nil, refuse(codeInvalid, "The query has more than %d characters.", maxQuery)
+	}
+	if !utf8.ValidString(text) {
+		return nil, refuse(codeFormat, "The query is not UTF-8.")
+	}
+	x := lexer{text: text}
+	var all []lexeme
+	for {
+		l, f := x.next()
+		if f != nil {
+			return nil, f
+		}
+		all = append(all, l)
+		if l.kind == lexEnd {
+			return all, nil
+		}
+	}
+}
+
+func (x *lexer) next() (lexeme, *fault) {
+	for x.pos < len(x.text) && strings.IndexByte(" \t\r\n", x.text[x.pos]) >= 0 {
+		x.pos++
+	}
+	l := lexeme{at: x.pos}
+	if x.pos == len(x.text) {
+		return l, nil
+	}
+	rest := x.text[x.pos:]
+	r, _ := utf8.DecodeRuneInString(rest)
+	switch {
+	case r == '\'' || r == '"':
+		return x.quoted(byte(r))
+	case isDigit(r) || r == '-' && len(rest) > 1 && isDigit(rune(rest[1])):
+		return x.number()
+	case isWordRune(r) || strings.HasPrefix(rest, "[["):
+		return x.word()
+	}
+	for _, sign := range []string{"!=", "<>", "<=", ">=", "=", "<", ">", "(", ")", "[", "]", ",", "*"} {
+		if strings.HasPrefix(rest, sign) {
+			l.kind, l.text = tokenPunct, sign
+			x.pos += len(sign)
+			return l, nil
+		}
+	}
+	return l, syntaxFault(l.at, "%q has no meaning here", r)
+}
+
+func isDigit(r rune) bool { return '0' <= r && r <= '9' }
+
+func isWordRune(r rune) bool {
+	return r == '_' || r == '$' || unicode.IsLetter(r) || unicode.IsDigit(r)
+}
+
+// word reads a keyword or a path. A key with other signs in it stands in
+// double brackets.
+func (x *lexer) word() (lexeme, *fault) {
+	l := lexeme{kind: tokenWord, at: x.pos}
+	for {
+		part, f := x.part()
+		if f != nil {
+			return l, f
+		}
+		l.path = append(l.path, part)
+		if !strings.HasPrefix(x.text[x.pos:], ".") {
+			break
+		}
+		x.pos++
+	}
+	l.text = x.text[l.at:x.pos]
+	return l, nil
+}
+
+// part reads one key of a path.
+func (x *lexer) part() (string, *fault) {
+	rest := x.text[x.pos:]
+	if inner, ok := strings.CutPrefix(rest, "[["); ok {
+		key, _, ok := strings.Cut(inner, "]]")
+		if !ok {
+			return "", syntaxFault(x.pos, "'[[' is not closed")
+		}
+		x.pos += len(key) + 4
+		return key, nil
+	}
+	n := strings.IndexFunc(rest, func(r rune) bool { return !isWordRune(r) })
+	if n < 0 {
+		n = len(rest)
+	}
+	if n == 0 {
+		return "", syntaxFault(x.pos, "a name is missing")
+	}
+	x.pos += n
+	return rest[:n], nil
+}
+
+// number reads a number, hexadecimal or as JSON has it.
+func (x *lexer) number() (lexeme, *fault) {
+	l := lexeme{kind: tokenNum, at: x.pos}
+	rest := x.text[x.pos:]
+	n := 1
+	for n < len(rest) && (isWordRune(rune(rest[n])) || rest[n] == '.' ||
+		(rest[n] == '+' || rest[n] == '-') && (rest[n-1] == 'e' || rest[n-1] == 'E')) {
+		n++
+	}
+	l.text = rest[:n]
+	x.pos += n
+	if strings.HasPrefix(l.text, "0x") || strings.HasPrefix(l.text, "0X") {
+		v, err := strconv.ParseUint(l.text[2:], 16, 63)
+		if err != nil {
+			return l, syntaxFault(l.at, "%q is no number", l.text)
+		}
+		l.text = strconv.FormatUint(v, 10)
+		return l, nil
+	}
+	if !json.Valid([]byte(l.text)) {
+		return l, syntaxFault(l.at, "%q is no number", l.text)
+	}
+	if _, err := strconv.ParseFloat(l.text, 64); err != nil {
+		return l, syntaxFault(l.at, "%q is no double", l.text)
+	}
+	return l, nil
+}
+
+// quoted reads a string in single or double quotes.
+func (x *lexer) quoted(quote byte) (lexeme, *fault) {
+	l := lexeme{kind: tokenText, at: x.pos}
+	var b strings.Builder
+	for i := x.pos + 1; i < len(x.text); i++ {
+		switch c := x.text[i]; c {
+		case quote:
+			l.text = b.String()
+			x.pos = i + 1
+			return l, nil
+		case '\\':
+			n, ok := escape(&b, x.text[i+1:])
+			if !ok {
+				return l, syntaxFault(i, "an unknown escape")
+			}
+			i += n
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return l, syntaxFault(l.at, "a string is not closed")
+}
+
+// escape reads what stands behind a backslash, and says how long it is.
+func escape(b *strings.Builder, rest string) (n int, ok bool) {
+	switch {
+	case rest == "":
+		return 0, false
+	case strings.IndexByte(`'"\`, rest[0]) >= 0:
+		b.WriteByte(rest[0])
+		return 1, true
+	case rest[0] == 'u' && len(rest) >= 5:
+		v, err := strconv.ParseUint(rest[1:5], 16, 16)
+		b.WriteRune(rune(v))
+		return 5, err == nil
+	}
+	return 0, false
+}
+
+// syntaxFault says where a query is wrong.
+func syntaxFault(at int, format string, args ...any) *fault {
+	f := refuse(codeInvalid, format, args...)
+	f.text = "Syntax error in the query at offset " + strconv.Itoa(at) + ": " + f.text + "."
+	return f
+}
+
+// unsupported says what this hub cannot do, though a real one may.
+func unsupported(at int, what string) *fault {
+	return refuse(codeInvalid, "This hub does not support %s (at offset %d of the query); a real one may.", what, at)
+}

@@ -1,0 +1,230 @@
+package hubtest
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+)
+
+// query is a query that this hub can answer: whole twins, of devices or of
+// modules, that meet a condition.
+type query struct {
+	modules bool
+	where   expr // nil for all
+}
+
+// maxNesting bounds how deep a condition nests.
+const maxNesting = 100
+
+// queryParser goes over the pieces of a query.
+type queryParser struct {
+	all   []lexeme
+	pos   int
+	depth int
+}
+
+// parseQuery reads SELECT * FROM devices[.modules] [WHERE condition].
+func parseQuery(text string) (query, *fault) {
+	all, f := lexQuery(text)
+	if f != nil {
+		return query{}, f
+	}
+	p := &queryParser{all: all}
+	return p.query()
+}
+
+func (p *queryParser) peek() lexeme { return p.all[p.pos] }
+
+func (p *queryParser) take() lexeme {
+	l := p.all[p.pos]
+	if l.kind != lexEnd {
+		p.pos++
+	}
+	return l
+}
+
+// accept takes the next piece if it is that keyword or sign.
+func (p *queryParser) accept(word string) bool {
+	if p.peek().is(word) {
+		p.take()
+		return true
+	}
+	return false
+}
+
+func (p *queryParser) expect(word string) *fault {
+	if l := p.peek(); !p.accept(word) {
+		return syntaxFault(l.at, "expected %s, got %v", word, l)
+	}
+	return nil
+}
+
+func (p *queryParser) query() (q query, f *fault) {
+	if f = p.expect("SELECT"); f != nil {
+		return q, f
+	}
+	if l := p.peek(); !p.accept("*") {
+		return q, unsupported(l.at, "any projection but SELECT *")
+	}
+	if f = p.expect("FROM"); f != nil {
+		return q, f
+	}
+	switch l := p.take(); {
+	case l.is("devices"):
+	case l.is("devices.modules"):
+		q.modules = true
+	case l.is("devices.jobs"):
+		return q, unsupported(l.at, "jobs")
+	default:
+		return q, syntaxFault(l.at, "there is no collection %v", l)
+	}
+	if p.accept("WHERE") {
+		if q.where, f = p.or(); f != nil {
+			return q, f
+		}
+	}
+	switch l := p.peek(); {
+	case l.kind == lexEnd:
+		return q, nil
+	case l.is("GROUP") || l.is("ORDER"):
+		return q, unsupported(l.at, strings.ToUpper(l.text)+" BY")
+	default:
+		return q, syntaxFault(l.at, "expected the end, got %v", l)
+	}
+}
+
+// or, and, not and cmp are the levels of a condition, loosest first.
+func (p *queryParser) or() (expr, *fault) {
+	x, f := p.and()
+	for f == nil && p.accept("OR") {
+		var y expr
+		y, f = p.and()
+		x = logic{x, y, true}
+	}
+	return x, f
+}
+
+func (p *queryParser) and() (expr, *fault) {
+	x, f := p.not()
+	for f == nil && p.accept("AND") {
+		var y expr
+		y, f = p.not()
+		x = logic{x, y, false}
+	}
+	return x, f
+}
+
+func (p *queryParser) not() (expr, *fault) {
+	l := p.peek()
+	if !p.accept("NOT") {
+		return p.cmp()
+	}
+	if p.depth++; p.depth > maxNesting {
+		return nil, syntaxFault(l.at, "the condition nests deeper than %d", maxNesting)
+	}
+	x, f := p.not()
+	p.depth--
+	return negation{x}, f
+}
+
+func (p *queryParser) cmp() (expr, *fault) {
+	x, f := p.operand()
+	if f != nil {
+		return nil, f
+	}
+	switch l := p.peek(); {
+	case slices.ContainsFunc([]string{"=", "!=", "<>", "<", "<=", ">", ">="}, l.is):
+		p.take()
+		y, f := p.operand()
+		return comparison{x, l.text, y}, f
+	case l.is("IN") || l.is("NIN"):
+		p.take()
+		return p.in(x, l.is("NIN"))
+	case l.is("NOT") && p.all[p.pos+1].is("IN"):
+		p.take()
+		p.take()
+		return p.in(x, true)
+	}
+	return x, nil
+}
+
+// in reads a list of literals in brackets.
+func (p *queryParser) in(x expr, not bool) (expr, *fault) {
+	if f := p.expect("["); f != nil {
+		return nil, f
+	}
+	m := membership{x: x, not: not}
+	for {
+		l := p.take()
+		v, ok := l.literal()
+		if !ok {
+			return nil, syntaxFault(l.at, "expected a literal, got %v", l)
+		}
+		m.list = append(m.list, v)
+		if p.accept("]") {
+			return m, nil
+		}
+		if f := p.expect(","); f != nil {
+			return nil, f
+		}
+	}
+}
+
+// literal is the value of a literal.
+func (l lexeme) literal() (any, bool) {
+	switch {
+	case l.kind == tokenText:
+		return l.text, true
+	case l.kind == tokenNum:
+		return json.Number(l.text), true
+	case l.is("true"), l.is("false"):
+		return l.is("true"), true
+	case l.is("null"):
+		return nil, true
+	case l.is("undefined"):
+		return absent{}, true
+	}
+	return nil, false
+}
+
+func (p *queryParser) operand() (expr, *fault) {
+	l := p.take()
+	if v, ok := l.literal(); ok {
+		return literal{v}, nil
+	}
+	switch {
+	case l.is("("):
+		if p.depth++; p.depth > maxNesting {
+			return nil, syntaxFault(l.at, "the condition nests deeper than %d", maxNesting)
+		}
+		x, f := p.or()
+		if f != nil {
+			return nil, f
+		}
+		p.depth--
+		return x, p.expect(")")
+	case l.kind == tokenWord && p.peek().is("("):
+		return p.call(l)
+	case l.kind == tokenWord && !reserved(l):
+		return pathOf{l.path}, nil
+	}
+	return nil, syntaxFault(l.at, "expected a value, got %v", l)
+}
+
+// reserved words name no property.
+func reserved(l lexeme) bool {
+	return slices.ContainsFunc([]string{"SELECT", "FROM", "WHERE", "AND", "OR", "NOT", "IN", "NIN", "GROUP", "ORDER", "BY", "AS"}, l.is)
+}
+
+// call reads IS_DEFINED(path), the one function that twins have.
+func (p *queryParser) call(name lexeme) (expr, *fault) {
+	if !name.is("IS_DEFINED") {
+		return nil, unsupported(name.at, "the function "+name.text)
+	}
+	p.take()
+	l := p.take()
+	if l.kind != tokenWord || reserved(l) {
+		return nil, syntaxFault(l.at, "expected a path, got %v", l)
+	}
+	return defined{pathOf{l.path}}, p.expect(")")
+}

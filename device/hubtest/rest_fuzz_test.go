@@ -1,0 +1,111 @@
+package hubtest
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+)
+
+// FuzzQuery: any text is a query or a fault of 400, and what is a query says
+// the same of a twin each time.
+func FuzzQuery(f *testing.F) {
+	for _, s := range []string{
+		"SELECT * FROM devices WHERE tags.location.plant = 'Redmond43' AND properties.reported.connectivity.type = 'cellular'",
+		"select * from devices.modules where not (a.[[b]] in [1,-2.5e3,null,true,'x']) or is_defined(c)", `SELECT * FROM devices WHERE "\u0041\\" <> 0x1F`, "SELECT * FROM devices WHERE ((((a", "SELECT",
+	} {
+		f.Add(s)
+	}
+	row, err := parseObject([]byte(newTwinJSON))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		q, fault := parseQuery(text)
+		if fault != nil {
+			if fault.status() != 400 || fault.text == "" {
+				t.Errorf("%q: got %+v, want a 400 that says why", text, fault)
+			}
+			return
+		}
+		if q.keeps(row) != q.keeps(row) {
+			t.Errorf("%q: it keeps a row, and does not", text)
+		}
+	})
+}
+
+// FuzzTwinWrite: what a service may write leaves the twin within its rules, and
+// what it may not leaves it as it was.
+func FuzzTwinWrite(f *testing.F) {
+	for _, s := range []string{
+		`{"tags":{"a":{"b":[1,{"c":"d"}]}},"properties":{"desired":{"x":null,"$version":3,"$metadata":{}}}}`,
+		`{"tags":null}`, `{"properties":{"reported":{}}}`, `{"properties":{"desired":[]}}`, newTwinJSON, "[]", `{"tags":{"a.b":1}}`,
+	} {
+		f.Add([]byte(s), false)
+		f.Add([]byte(s), true)
+	}
+	h, err := Start(&Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { _ = h.Close() })
+	if _, err := h.AddDevice("dev1"); err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, body []byte, replace bool) {
+		before := twinOf(t, h, "dev1")
+		var e entry
+		w, fault := h.opts.parseTwinWrite(body, replace)
+		if fault == nil {
+			e, fault = h.writeTwin("dev1", w, etagMatch{}, time.Unix(dayOne, 0))
+		}
+		after := twinOf(t, h, "dev1")
+		if fault != nil {
+			if after.ETag != before.ETag || string(after.Tags) != string(before.Tags) || string(after.Desired.JSON) != string(before.Desired.JSON) {
+				t.Errorf("%q was refused (%s) and changed the twin", body, fault.text)
+			}
+			return
+		}
+		if after.Version != before.Version+1 || string(after.Reported.JSON) != "{}" {
+			t.Errorf("%q: version %d to %d, reported %s", body, before.Version, after.Version, after.Reported.JSON)
+		}
+		for _, half := range [][]byte{after.Tags, after.Desired.JSON} {
+			if _, f := h.opts.parsePatch(half, false); f != nil {
+				t.Errorf("%q left %s, which breaks a rule: %s", body, half, f.text)
+			}
+		}
+		if _, err := parseObject(appendJSON(nil, e.document())); err != nil {
+			t.Errorf("%q left a twin that is no JSON: %v", body, err)
+		}
+	})
+}
+
+// FuzzServiceToken: nothing but the good token opens a twin, in one of its
+// spellings; and no header makes the judge fall.
+func FuzzServiceToken(f *testing.F) {
+	h, err := Start(&Options{Host: hostOne, Now: func() time.Time { return time.Unix(dayOne, 0) }, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { _ = h.Close() })
+	if _, err := h.AddPolicy(Policy{Name: "service", PrimaryKey: keyOne, SecondaryKey: keyTwo, Permissions: []Permission{ServiceConnect}}); err != nil {
+		f.Fatal(err)
+	}
+	good := sign(f, hostOne+"/twins", keyOne, time.Unix(dayOne+60, 0), "service")
+	for _, s := range []string{good, good + "&skn=x", strings.Replace(good, "%2F", "/", 1), "SharedAccessSignature sr=&sig=&se=", "Bearer a.b.c", "Bearer ..", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, token string) {
+		c, err := parseToken(token)
+		if err != nil {
+			return
+		}
+		req := restRequest{path: []string{"twins", "dev1"}, now: time.Unix(dayOne, 0)}
+		if err := h.checkServiceToken(token, route{needs: ServiceConnect}, req); err != nil {
+			return
+		}
+		if !strings.Contains(good, "&se="+c.end+"&") || c.policy != "service" {
+			t.Errorf("accepted %q", token)
+		}
+	})
+}

@@ -1,0 +1,89 @@
+package hubtest
+
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+)
+
+// Time-outs of direct methods. The documentation's limit was 3600 s, and is
+// 300 s in newer pages.
+const (
+	defaultResponseTimeout = 30 * time.Second
+	maxMethodTimeout       = time.Hour
+)
+
+// restMethod calls a direct method, as its body says.
+func (h *Hub) restMethod(req restRequest) (restAnswer, *fault) {
+	if _, f := h.entryOf(req.id); f != nil {
+		return restAnswer{}, f
+	}
+	doc, err := parseObject(req.body)
+	if err != nil {
+		return restAnswer{}, refuse(codeFormat, "Cannot deserialize the body as a method: %v.", err)
+	}
+	name, ok := doc["methodName"].(string)
+	if !ok {
+		return restAnswer{}, refuse(codeNull, "methodName is missing, or no text.")
+	}
+	response, f := seconds(doc, "responseTimeoutInSeconds", defaultResponseTimeout)
+	if f != nil {
+		return restAnswer{}, f
+	}
+	connect, f := seconds(doc, "connectTimeoutInSeconds", 0)
+	if f != nil {
+		return restAnswer{}, f
+	}
+	if response == 0 {
+		response = defaultResponseTimeout
+	}
+	var payload []byte
+	if v, given := doc["payload"]; given {
+		payload = appendJSON(nil, v)
+	}
+	if f := checkCall(name, payload); f != nil {
+		return restAnswer{}, f
+	}
+	c, f := h.connectCall(req.Context(), req.id, name, payload, connect)
+	if f != nil {
+		return restAnswer{}, f
+	}
+	late := time.NewTimer(response)
+	defer late.Stop()
+	result, f := h.awaitCall(req.Context(), c, late.C)
+	if f != nil {
+		if f.code == codeNoAnswer {
+			f.info = timeoutInfo(response)
+		}
+		return restAnswer{}, f
+	}
+	return methodAnswer(result)
+}
+
+// methodAnswer is a device's answer as a service sees it.
+func methodAnswer(r MethodResult) (restAnswer, *fault) {
+	var payload any
+	if len(r.Payload) > 0 {
+		var err error
+		if payload, err = parseJSON(r.Payload); err != nil || len(r.Payload) > maxPayload {
+			return restAnswer{}, refuse(codeBadAnswer, "The device's answer is not JSON, or larger than %d bytes.", maxPayload)
+		}
+	}
+	return restAnswer{body: appendJSON(nil, map[string]any{
+		"status": json.Number(strconv.Itoa(r.Status)), "payload": payload,
+	})}, nil
+}
+
+// seconds reads a time-out.
+func seconds(doc map[string]any, name string, usually time.Duration) (time.Duration, *fault) {
+	v, given := doc[name]
+	if !given || v == nil {
+		return usually, nil
+	}
+	text, _ := v.(json.Number)
+	n, err := strconv.ParseUint(string(text), 10, 16)
+	if d := time.Duration(n) * time.Second; err == nil && d <= maxMethodTimeout {
+		return d, nil
+	}
+	return 0, refuse(codeInvalid, "%s is not a whole number of seconds from 0 to %d.", name, int(maxMethodTimeout/time.Second))
+}

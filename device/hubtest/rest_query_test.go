@@ -1,0 +1,113 @@
+package hubtest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// ask asks for one page.
+func (s service) query(text, page, token string) (ids, next string, r reply) {
+	s.t.Helper()
+	var headers []string
+	if page != "" {
+		headers = append(headers, "x-ms-max-item-count: "+page)
+	}
+	if token != "" {
+		headers = append(headers, "x-ms-continuation: "+token)
+	}
+	r = s.do("POST", "/devices/query", `{"query":`+string(appendText(nil, text))+`}`, headers...)
+	r.want(s.t, text, 200)
+	doc, err := parseJSON([]byte(r.body))
+	if err != nil {
+		s.t.Fatalf("%s: body %q: %v", text, r.body, err)
+	}
+	var all []string
+	for _, row := range doc.([]any) {
+		id := at(row, "deviceId").(string)
+		if m, ok := at(row, "moduleId").(string); ok {
+			id += "/" + m
+		}
+		all = append(all, id)
+	}
+	return strings.Join(all, " "), r.header.Get("X-Ms-Continuation"), r
+}
+
+func TestRESTQuery(t *testing.T) { bubble(t, testRESTQuery) }
+func testRESTQuery(t *testing.T) {
+	h := New(t, nil)
+	s := service{t: t, h: h, policy: "service"}
+	if ids, next, r := s.query("SELECT * FROM devices", "", ""); r.body != "[]" || next != "" {
+		t.Errorf("an empty hub: got %s (%s), next %q; want []", r.body, ids, next)
+	}
+	for i := range 7 {
+		id := fmt.Sprintf("dev%d", i)
+		addDevice(t, h, id)
+		if _, err := h.AddModule(id, "m"); err != nil {
+			t.Fatalf("AddModule: %v", err)
+		}
+		if _, err := h.SetTags(id, fmt.Sprintf(`{"location":{"plant":"Redmond%d"},"even":%v}`, i, i%2 == 0)); err != nil {
+			t.Fatalf("SetTags: %v", err)
+		}
+	}
+	c := login(t, h, addDevice(t, h, "seed"))
+	c.play(subscribed + `
+		> PUBLISH Q0 $iothub/twin/PATCH/properties/reported/?$rid=1 {"connectivity":{"type":"cellular"}}
+		< PUBLISH Q0 $iothub/twin/res/204/?$rid=1&$version=2
+	`)
+	if _, err := h.SetTags("seed", `{"location":{"plant":"Redmond43"}}`); err != nil {
+		t.Fatalf("SetTags: %v", err)
+	}
+	for _, test := range []struct{ query, want string }{
+		{"SELECT * FROM devices WHERE tags.location.plant = 'Redmond43' AND properties.reported.connectivity.type = 'cellular'", "seed"},
+		{"SELECT * FROM devices WHERE tags.even = true", "dev0 dev2 dev4 dev6"},
+		{"SELECT * FROM devices WHERE NOT tags.even", "dev1 dev3 dev5"},
+		{"SELECT * FROM devices WHERE connectionState = 'Connected'", "seed"},
+		{"SELECT * FROM devices WHERE version > 3", "seed"},
+		{"SELECT * FROM devices.modules WHERE deviceId = 'dev3' OR deviceId='dev1'", "dev1/m dev3/m"},
+		{"SELECT * FROM devices.modules WHERE moduleId != 'm'", ""},
+	} {
+		ids, next, r := s.query(test.query, "", "")
+		if ids != test.want || next != "" {
+			t.Errorf("%s: got %q, next %q; want %q", test.query, ids, next, test.want)
+		}
+		if got := r.header.Get("X-Ms-Item-Type"); got != "Twin" {
+			t.Errorf("%s: x-ms-item-type is %q, want Twin", test.query, got)
+		}
+	}
+	// A row is the whole twin, as GET shows it.
+	_, _, r := s.query("SELECT * FROM devices WHERE deviceId='seed'", "", "")
+	if got, want := r.body, "["+s.do("GET", "/twins/seed", "").body+"]"; got != want {
+		t.Errorf("a row:\ngot  %s\nwant %s", got, want)
+	}
+
+	// Pages: the last has no token, also when it is full; a token stays good
+	// when rows come and go.
+	pages := func(page string, between func(int)) (got []string) {
+		token := ""
+		for n := 0; ; n++ {
+			ids, next, _ := s.query("SELECT * FROM devices WHERE is_defined(tags.even)", page, token)
+			got = append(got, ids)
+			if next == "" {
+				return got
+			}
+			token = next
+			between(n)
+		}
+	}
+	nothing := func(int) {}
+	for page, want := range map[string]string{"3": "dev0 dev1 dev2|dev3 dev4 dev5|dev6", "7": "dev0 dev1 dev2 dev3 dev4 dev5 dev6", "1000": "dev0 dev1 dev2 dev3 dev4 dev5 dev6"} {
+		if got := strings.Join(pages(page, nothing), "|"); got != want {
+			t.Errorf("pages of %s: got %s, want %s", page, got, want)
+		}
+	}
+	got := pages("3", func(n int) {
+		if n == 0 {
+			_ = h.RemoveDevice("dev2")
+			_ = h.RemoveDevice("dev4")
+		}
+	})
+	if got, want := strings.Join(got, "|"), "dev0 dev1 dev2|dev3 dev5 dev6"; got != want {
+		t.Errorf("pages while devices go: got %s, want %s", got, want)
+	}
+}

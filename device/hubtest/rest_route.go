@@ -1,0 +1,288 @@
+package hubtest
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxBody bounds a request's body: both halves of a twin, escaped at their
+// worst, stay below.
+const maxBody = 512 << 10
+
+// restRequest is a request of a service, understood.
+type restRequest struct {
+	*http.Request
+	path  []string // decoded, such as "twins", "dev1"
+	id    string   // whom the path names: "device" or "device/module"
+	body  []byte
+	match etagMatch
+	now   time.Time
+}
+
+// restAnswer is what it is answered.
+type restAnswer struct {
+	status int // 0 for 200
+	etag   string
+	header map[string]string
+	body   []byte // JSON; nil for none
+}
+
+// route is one verb and path of the REST interface. In the path, {d} and {m}
+// stand for ids.
+type route struct {
+	method, path string
+	needs        Permission // of a policy
+	action       action     // of a role
+	nested       bool       // the dialect of its errors
+	do           func(*Hub, restRequest) (restAnswer, *fault)
+}
+
+func routes() []route {
+	return []route{
+		{"GET", "twins/{d}", ServiceConnect, twinsRead, false, (*Hub).restGetTwin},
+		{"PATCH", "twins/{d}", ServiceConnect, twinsWrite, false, (*Hub).restPatchTwin},
+		{"PUT", "twins/{d}", ServiceConnect, twinsWrite, false, (*Hub).restPutTwin},
+		{"GET", "twins/{d}/modules/{m}", ServiceConnect, twinsRead, false, (*Hub).restGetTwin},
+		{"PATCH", "twins/{d}/modules/{m}", ServiceConnect, twinsWrite, false, (*Hub).restPatchTwin},
+		{"PUT", "twins/{d}/modules/{m}", ServiceConnect, twinsWrite, false, (*Hub).restPutTwin},
+		{"POST", "twins/{d}/methods", ServiceConnect, methodsInvoke, true, (*Hub).restMethod},
+		{"POST", "twins/{d}/modules/{m}/methods", ServiceConnect, methodsInvoke, true, (*Hub).restMethod},
+		{"POST", "devices/query", ServiceConnect, twinsRead, false, (*Hub).restQuery},
+		{"GET", "devices", RegistryRead, devicesRead, false, (*Hub).restListDevices},
+		{"GET", "devices/{d}", RegistryRead, devicesRead, false, (*Hub).restGetIdentity},
+		{"PUT", "devices/{d}", RegistryWrite, devicesWrite, false, (*Hub).restPutIdentity},
+		{"DELETE", "devices/{d}", RegistryWrite, devicesDelete, false, (*Hub).restDeleteIdentity},
+		{"GET", "devices/{d}/modules", RegistryRead, devicesRead, false, (*Hub).restListModules},
+		{"GET", "devices/{d}/modules/{m}", RegistryRead, devicesRead, false, (*Hub).restGetIdentity},
+		{"PUT", "devices/{d}/modules/{m}", RegistryWrite, devicesWrite, false, (*Hub).restPutIdentity},
+		{"DELETE", "devices/{d}/modules/{m}", RegistryWrite, devicesDelete, false, (*Hub).restDeleteIdentity},
+		{"GET", "statistics/devices", RegistryRead, devicesRead, false, (*Hub).restCountDevices},
+		{"GET", "statistics/service", ServiceConnect, devicesRead, false, (*Hub).restCountConnected},
+	}
+}
+
+// matches compares a path with the route's, and says whom it names.
+func (rt route) matches(path []string) (id string, ok bool) {
+	want := strings.Split(rt.path, "/")
+	if len(path) != len(want) {
+		return "", false
+	}
+	for i, w := range want {
+		switch {
+		case w == "{d}" && path[i] != "":
+			id = path[i]
+		case w == "{m}" && path[i] != "":
+			id += "/" + path[i]
+		case !strings.EqualFold(w, path[i]):
+			return "", false
+		}
+	}
+	return id, true
+}
+
+// restHandler is the hub's REST interface.
+func (h *Hub) restHandler() http.Handler {
+	all := routes()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.serveREST(w, r, all) })
+}
+
+// serveREST reads a request, lets it pass Intercept, and performs it.
+func (h *Hub) serveREST(w http.ResponseWriter, r *http.Request, all []route) {
+	c := connOf(r)
+	if !c.passGate() {
+		return
+	}
+	req := restRequest{Request: r, now: h.opts.Now()}
+	rt, f := req.route(all)
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		f = refuse(codeTooLarge, "The body has more than %d bytes.", maxBody)
+	case err != nil:
+		c.close("request body: " + err.Error())
+		return
+	}
+	req.body = body
+	msg := Message{Device: req.id, Op: Rest, Request: r.Method + " /" + strings.Join(req.path, "/"), Body: body}
+	c.trace(msg)
+	h.mu.Lock()
+	h.stats[""].Requests++
+	h.mu.Unlock()
+
+	perform := func() (restAnswer, *fault) {
+		if f != nil {
+			return restAnswer{}, f
+		}
+		return h.performREST(rt, req)
+	}
+	act := h.intercept(msg)
+	switch act.kind {
+	case actDrop, actFreeze:
+		select {
+		case <-r.Context().Done():
+		case <-c.done:
+		}
+		c.close(errCut.Error())
+		return
+	case actCut:
+		c.close(errCut.Error())
+		return
+	case actCutAfter:
+		_, _ = perform()
+		c.close(errCut.Error())
+		return
+	case actDelay:
+		if !wait(act.delay, r.Context().Done(), h.done) {
+			return
+		}
+	case actLate:
+		if !wait(act.delay, nil, h.done) {
+			return
+		}
+	case actDuplicate:
+		_, _ = perform()
+	case actAnswer:
+		h.writeIntercepted(w, rt, act, req.now)
+		return
+	}
+	a, f := perform()
+	if f != nil {
+		h.log.Info("REST request refused", "request", msg.Request, "code", f.code, "reason", f.text)
+		w.Header().Set("iothub-errorcode", codeName(f.code))
+		a = restAnswer{status: f.status(), body: h.restBody(f, req.now, rt.nested)}
+	}
+	a.write(w)
+}
+
+// performREST authorises a request and performs it.
+func (h *Hub) performREST(rt route, req restRequest) (restAnswer, *fault) {
+	if f := h.authorizeService(rt, req); f != nil {
+		return restAnswer{}, f
+	}
+	if f := req.apiVersion(); f != nil {
+		return restAnswer{}, f
+	}
+	req.match = parseMatch(req.Header.Values("If-Match"))
+	return rt.do(h, req)
+}
+
+// route finds what is asked for, and whom it is about.
+func (req *restRequest) route(all []route) (route, *fault) {
+	path, err := segments(req.URL)
+	if err != nil {
+		return route{}, refuse(codeInvalid, "The path is not percent-encoded.")
+	}
+	req.path = path
+	known := false
+	for _, rt := range all {
+		id, ok := rt.matches(path)
+		if !ok {
+			continue
+		}
+		if rt.method == req.Method {
+			req.id = id
+			return rt, nil
+		}
+		known = true
+	}
+	if known {
+		return route{}, refuse(codeNotAllowed, "There is no %s here.", req.Method)
+	}
+	return route{}, refuse(codeNoRoute, "Nothing is found at this path; this hub knows a part of the interface.")
+}
+
+// segments takes a path apart, and decodes each part once: ids hold '%' and
+// other signs.
+func segments(u *url.URL) ([]string, error) {
+	parts := strings.Split(strings.Trim(u.EscapedPath(), "/"), "/")
+	for i, p := range parts {
+		plain, err := url.PathUnescape(p)
+		if err != nil || strings.Contains(plain, "/") { // no id holds one
+			return nil, errors.New("not percent-encoded")
+		}
+		parts[i] = plain
+	}
+	return parts, nil
+}
+
+// apiVersion accepts whatever looks like a version.
+func (req *restRequest) apiVersion() *fault {
+	v := req.URL.Query().Get("api-version")
+	if ok, _ := regexp.MatchString(`^20\d\d-\d\d-\d\d(-preview)?$`, v); !ok {
+		return refuse(codeVersion, "The api-version %q is not supported.", v)
+	}
+	return nil
+}
+
+func (h *Hub) writeIntercepted(w http.ResponseWriter, rt route, act Action, now time.Time) {
+	a := restAnswer{status: act.status, body: []byte(act.body)}
+	if act.code != 0 {
+		f := usual(act.code)
+		f.text = strings.TrimPrefix(f.text, "ErrorCode:")
+		w.Header().Set("iothub-errorcode", codeName(act.code))
+		a.body = h.restBody(f, now, rt.nested)
+	}
+	if act.after > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int((act.after+time.Second-1)/time.Second)))
+	}
+	a.write(w)
+}
+
+func (a restAnswer) write(w http.ResponseWriter) {
+	head := w.Header()
+	for k, v := range a.header {
+		head.Set(k, v)
+	}
+	if a.etag != "" {
+		head.Set("ETag", `"`+a.etag+`"`)
+	}
+	if a.body != nil {
+		head.Set("Content-Type", "application/json; charset=utf-8")
+		head.Set("Content-Length", strconv.Itoa(len(a.body)))
+	}
+	status := a.status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	if status < 200 || status > 599 {
+		status = http.StatusInternalServerError
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(a.body) // a client that has gone is no news
+}
+
+// etagMatch is an If-Match: the zero value lets everything pass.
+type etagMatch struct {
+	given bool // there was a header
+	one   bool // only this etag will do
+	etag  string
+}
+
+// parseMatch reads If-Match: an etag with or without quotes and W/. SDKs send
+// "*" in quotes, too.
+func parseMatch(values []string) etagMatch {
+	text := strings.TrimSpace(strings.Join(values, ","))
+	if text == "" {
+		return etagMatch{}
+	}
+	text = strings.TrimPrefix(text, "W/")
+	if n := len(text); n >= 2 && text[0] == '"' && text[n-1] == '"' {
+		text = text[1 : n-1]
+	}
+	return etagMatch{given: true, one: text != "*", etag: text}
+}
+
+// fails is the fault where the etag is another one.
+func (m etagMatch) fails(etag string) *fault {
+	if !m.one || m.etag == etag {
+		return nil
+	}
+	return refuse(codePrecondition, "Precondition failed: the ETag is %s, not %s.", etag, m.etag)
+}

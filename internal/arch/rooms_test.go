@@ -46,6 +46,9 @@ func rooms() []room {
 		// The hub in the box is used by device's own tests: never the reverse.
 		{folder: "device/hubtest", own: []string{"twin", "auth", "transport", "internal/..."}, others: []string{codec}},
 		{folder: "internal/...", own: []string{"twin", "auth", "transport", "internal/..."}, others: []string{codec}},
+		// The programs with keys in hardware are modules of their own; here is what
+		// they share, and what their tests do.
+		{folder: "examples/hsm/internal/...", own: []string{"device/...", "transport/...", "auth", "twin", "examples/hsm/internal/..."}},
 		// What users read first shows only what users can import.
 		{folder: "examples/...", own: []string{"device/...", "transport/...", "auth/...", "twin/..."}},
 	}

@@ -1,0 +1,169 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/transport"
+)
+
+// peerName is what a Peer's certificate says.
+const peerName = "hub.devicetwin.test"
+
+// A Peer stands for a hub until TLS is done: it wants a client certificate, has
+// the client prove that it holds the key, and answers with the name in it.
+type Peer struct {
+	t       TB
+	address string
+	roots   *x509.CertPool
+	config  *tls.Config
+	seen    chan string // names of clients that have signed in
+	// Flags lead a program here.
+	Flags []string
+}
+
+// NewPeer makes a peer that trusts the certificate in a PEM file alone, and
+// speaks no newer TLS than the version.
+func NewPeer(t TB, certificate string, version uint16) *Peer {
+	t.Helper()
+	clients := x509.NewCertPool()
+	text, err := os.ReadFile(certificate)
+	if err != nil || !clients.AppendCertsFromPEM(text) {
+		t.Fatalf("%s holds no certificate (%v)", certificate, err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: peerName}, DNSNames: []string{peerName},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Peer{t: t, roots: x509.NewCertPool(), seen: make(chan string, 1)}
+	root := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	p.roots.AppendCertsFromPEM(root)
+	file := filepath.Join(t.TempDir(), "peer.pem")
+	if err := os.WriteFile(file, root, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.config = &tls.Config{
+		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+		ClientAuth:   tls.RequireAndVerifyClientCert, ClientCAs: clients, MaxVersion: version,
+		SessionTicketsDisabled: true, // so that each handshake needs a signature
+	}
+	p.serve()
+	p.Flags = []string{"-host", peerName, "-device", Device, "-ca", file, "-endpoint", p.address}
+	return p
+}
+
+// WaitFor waits until a client has signed in after the last call, and returns
+// its name.
+func (p *Peer) WaitFor(ctx context.Context) string {
+	p.t.Helper()
+	select {
+	case name := <-p.seen:
+		return name
+	case <-ctx.Done():
+		p.t.Fatalf("no client signed in with a certificate: %v", ctx.Err())
+		return ""
+	}
+}
+
+func (p *Peer) serve() {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.address = listener.Addr().String()
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			raw, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() {
+				defer raw.Close()
+				conn := tls.Server(raw, p.config)
+				_ = conn.SetDeadline(time.Now().Add(patience))
+				if conn.Handshake() != nil {
+					return
+				}
+				name := conn.ConnectionState().PeerCertificates[0].Subject.CommonName
+				fmt.Fprintln(conn, name)
+				select {
+				case p.seen <- name:
+				default: // the test did not look at the last one yet
+				}
+			})
+		}
+	})
+	p.t.Cleanup(func() {
+		listener.Close()
+		running.Wait()
+	})
+}
+
+// Greet signs in with the credential's certificate, as a transport does, and
+// returns the name by which the peer knows the client.
+func (p *Peer) Greet(ctx context.Context, cred auth.Credential) (string, error) {
+	certificate, err := cred.Certificate(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := auth.CheckCertificate(certificate, time.Now()); err != nil {
+		return "", err
+	}
+	stream := transport.TLS(&transport.TLSOptions{Config: &tls.Config{RootCAs: p.roots}, Address: p.address})
+	conn, err := stream(ctx, transport.Target{Protocol: "mqtt", Host: peerName, Port: 8883, Certificate: certificate})
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		return "", fmt.Errorf("the peer said nothing after TLS: %w", err)
+	}
+	return line[:len(line)-1], nil
+}
+
+// NeedTool skips the test where a program is not installed; with
+// DEVICETWIN_TOOLS=1, as in CI, it fails it.
+func NeedTool(t TB, name, debian string) {
+	t.Helper()
+	if _, err := exec.LookPath(name); errors.Is(err, exec.ErrNotFound) {
+		Missing(t, fmt.Sprintf("%s is not installed; on Debian: apt-get install %s", name, debian))
+	} else if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Missing skips the test for a reason, or fails it; see NeedTool.
+func Missing(t TB, why string) {
+	t.Helper()
+	if os.Getenv("DEVICETWIN_TOOLS") == "1" {
+		t.Fatal(why)
+	}
+	t.Skipf("%s", why)
+}

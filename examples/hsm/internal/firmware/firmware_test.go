@@ -1,0 +1,281 @@
+package firmware_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/examples/hsm/internal/bench"
+	"github.com/devicetwin/devicetwin-go/examples/hsm/internal/firmware"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var (
+	errAway = errors.New("the drawer is locked")
+	errFull = errors.New("the drawer is full")
+)
+
+// A drawer is a place for keys that is no hardware at all.
+type drawer struct {
+	mu      sync.Mutex
+	shared  *auth.Key
+	private *ecdsa.PrivateKey
+	away    bool // nothing can be had
+	full    bool // nothing can be put in, nor be taken out
+	wrong   bool // another key than the one that was put in is kept
+	closed  int
+}
+
+func (d *drawer) Sign(ctx context.Context, data []byte) ([]byte, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.away || d.shared == nil {
+		return nil, errAway
+	}
+	return d.shared.Sign(ctx, data)
+}
+
+func (d *drawer) put(_ context.Context, secret []byte) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.full {
+		return errFull
+	}
+	if d.wrong {
+		secret = []byte("another")
+	}
+	key, err := auth.ParseKey(base64.StdEncoding.EncodeToString(secret))
+	d.shared = &key
+	return err
+}
+
+func (d *drawer) generate(context.Context) (_ crypto.Signer, err error) {
+	if d.full {
+		return nil, errFull
+	}
+	if d.private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); d.wrong {
+		return broken{d.private}, err
+	}
+	return d.private, err
+}
+
+// broken is a key that does not sign.
+type broken struct{ crypto.Signer }
+
+func (broken) Sign(_ io.Reader, _ []byte, _ crypto.SignerOpts) ([]byte, error) { return nil, errAway }
+
+func (d *drawer) remove(context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.away {
+		return errAway
+	}
+	d.shared, d.private = nil, nil
+	return nil
+}
+
+func (d *drawer) setAway(away bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.away = away
+}
+
+func (d *drawer) program() firmware.Program {
+	return firmware.Program{Name: "drawer", Usage: "\nFlags of the drawer:\n  -pin FILE\n", Flags: func(f *flag.FlagSet) func(firmware.Kind, func(string) string) (*firmware.Hardware, error) {
+		file := f.String("pin", "", "")
+		return func(kind firmware.Kind, env func(string) string) (*firmware.Hardware, error) {
+			pin, err := firmware.Secret(*file, env, "DRAWER_PIN")
+			if err != nil {
+				return nil, err
+			}
+			if pin != "1234" {
+				return nil, fmt.Errorf("%w: the PIN is wrong", auth.ErrInvalid)
+			}
+			return &firmware.Hardware{
+				Place: "the drawer", Signer: d, Import: d.put, Generate: d.generate, Remove: d.remove,
+				Key: func(context.Context) (crypto.Signer, error) {
+					if d.private == nil {
+						return nil, errAway
+					}
+					return d.private, nil
+				},
+				Close: func() { d.closed++ },
+			}, nil
+		}
+	}}
+}
+
+func newBench(t *testing.T, d *drawer) *bench.Bench {
+	b := bench.New(t, d.program())
+	b.Env["DRAWER_PIN"] = "1234"
+	return b
+}
+
+func TestSharedAccessKey(t *testing.T) {
+	d := &drawer{}
+	b := newBench(t, d)
+	if got := b.Provision(b.Dev.PrimaryKey+"\r\n", "provision", "sas", "-"); !strings.Contains(got, "in the drawer") {
+		t.Errorf("got %q, want the place", got)
+	}
+	d.setAway(true)
+	r := b.Start("", "-v", "run", "sas")
+	r.WaitFor(errAway.Error())
+	d.setAway(false)
+	r.InStep(1200)
+	if got := r.End(); got != firmware.ExitDone {
+		t.Errorf("interrupted: got exit status %d, want %d", got, firmware.ExitDone)
+	}
+	b.Provision("", "remove", "sas")
+	if d.shared != nil || d.closed != 3 {
+		t.Errorf("removed: got key %v and %d closed drawers, want none and 3", d.shared, d.closed)
+	}
+}
+
+func TestCertificate(t *testing.T) {
+	d := &drawer{}
+	b := newBench(t, d)
+	file := filepath.Join(t.TempDir(), "device.pem")
+	told := b.Provision("", "-days", "10", "provision", "x509", file)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(text)
+	if want := fmt.Sprintf("sha256 %X", sha256.Sum256(block.Bytes)); !strings.Contains(told, want) {
+		t.Errorf("got %q, want the thumbprint %s", told, want)
+	}
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := certificate.NotAfter.Sub(certificate.NotBefore).Hours(); got != 10*24+1 {
+		t.Errorf("the certificate is good for %v hours, want %d", got, 10*24+1)
+	}
+	peer := bench.NewPeer(b, file, tls.VersionTLS12)
+	b.Flags = peer.Flags
+	key := d.private
+	d.private = nil // not at the start
+	r := b.Start("", "run", "x509", file)
+	r.WaitFor(errAway.Error())
+	r.End()
+	d.private = key
+	r = b.Start("", "run", "x509", file)
+	if got := peer.WaitFor(b.Ctx); got != bench.Device {
+		t.Errorf("got client %q, want %q", got, bench.Device)
+	}
+	if got := r.End(); got != firmware.ExitDone {
+		t.Errorf("interrupted: got exit status %d, want %d", got, firmware.ExitDone)
+	}
+}
+
+func TestRequest(t *testing.T) {
+	b := newBench(t, &drawer{})
+	file := filepath.Join(t.TempDir(), "device.csr")
+	b.Provision("", "-csr", "provision", "x509", file)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(text)
+	request, err := x509.ParseCertificateRequest(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := request.CheckSignature(); err != nil || request.Subject.CommonName != bench.Device {
+		t.Errorf("got a request of %q (%v), want one of %q", request.Subject.CommonName, err, bench.Device)
+	}
+}
+
+func TestFailures(t *testing.T) {
+	const (
+		host = "hub.devicetwin.test"
+		key  = "c2VjcmV0" // "secret"
+	)
+	run := func(flags ...string) []string {
+		return append(append([]string{"-host", host, "-device", "d"}, flags...), "run", "sas")
+	}
+	dir := t.TempDir()
+	certificate := func(name string) []string {
+		return []string{"-device", "d", "provision", "x509", filepath.Join(dir, name)}
+	}
+	write := func(name, text string) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	tests := []struct {
+		desc   string
+		drawer *drawer
+		pin    string
+		stdin  string
+		args   []string
+		code   int
+		want   string // in what is said
+	}{
+		{"help", &drawer{}, "", "", []string{"-h"}, firmware.ExitDone, "Flags of the drawer"},
+		{"no command", &drawer{}, "1234", "", nil, firmware.ExitUsage, "there is no command"},
+		{"half a command", &drawer{}, "1234", "", []string{"run"}, firmware.ExitUsage, "there is no command"},
+		{"an unknown command", &drawer{}, "1234", "", []string{"open", key}, firmware.ExitUsage, "the command is unknown"},
+		{"an unknown flag", &drawer{}, "1234", "", []string{"-" + key, "run", "sas"}, firmware.ExitUsage, "near argument 1 of 3"},
+		{"a late flag", &drawer{}, "1234", "", []string{"run", "sas", "-v"}, firmware.ExitUsage, "before the command"},
+		{"no file", &drawer{}, "1234", "", []string{"provision", "sas"}, firmware.ExitUsage, "takes one file"},
+		{"a word too many", &drawer{}, "1234", "", []string{"remove", "sas", key}, firmware.ExitUsage, "takes no argument"},
+		{"no days", &drawer{}, "1234", "", []string{"-days", "0", "remove", "sas"}, firmware.ExitUsage, "above zero"},
+		{"no host", &drawer{}, "1234", "", []string{"run", "sas"}, firmware.ExitUsage, "HostName is empty"},
+		{"no device in a certificate", &drawer{}, "1234", "", []string{"provision", "x509", "f"}, firmware.ExitUsage, "give -device"},
+		{"no port", &drawer{}, "1234", "", run("-endpoint", key), firmware.ExitUsage, "no host:port"},
+		{"no CA file", &drawer{}, "1234", "", run("-ca", key), firmware.ExitUsage, "cannot be read: no such file"},
+		{"no CA in the file", &drawer{}, "1234", "", run("-ca", write("empty", "")), firmware.ExitUsage, "no certificate in PEM"},
+		{"no PIN file", &drawer{}, "1234", "", run("-pin", key), firmware.ExitUsage, "the file of the PIN: no such file"},
+		{"a PIN of a book's length", &drawer{}, "1234", "", run("-pin", write("book", strings.Repeat("x", 5000))), firmware.ExitUsage, "more than 4096 bytes"},
+		{"a wrong PIN", &drawer{}, key, "", run(), firmware.ExitUsage, "the PIN is wrong"},
+		{"a wrong PIN in a file", &drawer{}, "1234", "", run("-pin", write("wrong", "4321\n")), firmware.ExitUsage, "the PIN is wrong"},
+		{"no key file", &drawer{}, "1234", "", []string{"provision", "sas", key}, firmware.ExitUsage, "the file of the shared access key: no such file"},
+		{"no key in the file", &drawer{}, "1234", "not base64", []string{"provision", "sas", "-"}, firmware.ExitUsage, "not base64"},
+		{"a full drawer", &drawer{full: true}, "1234", key, []string{"provision", "sas", "-"}, firmware.ExitFailed, "import the shared access key: " + errFull.Error()},
+		{"a drawer that keeps another key", &drawer{wrong: true}, "1234", key, []string{"provision", "sas", "-"}, firmware.ExitFailed, "signs otherwise"},
+		{"a drawer that takes and does not give", &drawer{away: true}, "1234", key, []string{"provision", "sas", "-"}, firmware.ExitFailed, "and the key stays in the drawer"},
+		{"a full drawer, again", &drawer{full: true}, "1234", "", certificate("a"), firmware.ExitFailed, "generate a key: " + errFull.Error()},
+		{"a key that does not sign", &drawer{wrong: true}, "1234", "", certificate("b"), firmware.ExitFailed, "sign with the new key: " + errAway.Error()},
+		{"a certificate that is there", &drawer{}, "1234", "", certificate("empty"), firmware.ExitUsage, "such a file already"},
+		{"a folder that is not there", &drawer{}, "1234", "", certificate("no/c"), firmware.ExitFailed, "write the certificate"},
+		{"a locked drawer", &drawer{away: true}, "1234", "", []string{"remove", "x509"}, firmware.ExitFailed, "remove the key: " + errAway.Error()},
+	}
+	for _, tt := range tests {
+		t.Run(tt.desc, func(t *testing.T) {
+			b := newBench(t, tt.drawer)
+			b.Flags = nil
+			b.Env["DRAWER_PIN"] = tt.pin
+			b.Secrets = append(b.Secrets, key)
+			code, _, stderr := b.Run(tt.stdin, tt.args...)
+			if code != tt.code || !strings.Contains(stderr, tt.want) {
+				t.Errorf("got exit status %d and %q, want %d and %q", code, stderr, tt.code, tt.want)
+			}
+			if tt.drawer.private != nil {
+				t.Error("a key that came to nothing was left in the drawer")
+			}
+		})
+	}
+}

@@ -1,0 +1,15 @@
+// Keys behind PKCS#11: a module of its own, so that nobody who uses the library
+// downloads what only this program needs, or needs a C compiler.
+module github.com/devicetwin/devicetwin-go/examples/hsm/pkcs11
+
+go 1.25.0
+
+require (
+	github.com/devicetwin/devicetwin-go v0.0.0
+	github.com/miekg/pkcs11 v1.1.2
+	go.uber.org/goleak v1.3.0
+)
+
+require github.com/eclipse/paho.mqtt.golang v1.5.1 // indirect
+
+replace github.com/devicetwin/devicetwin-go => ../../..

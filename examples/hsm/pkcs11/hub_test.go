@@ -1,0 +1,183 @@
+//go:build cgo
+
+package main
+
+import (
+	"context"
+	"crypto"
+	"crypto/tls"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/device"
+	"github.com/devicetwin/devicetwin-go/examples/hsm/internal/bench"
+	"github.com/devicetwin/devicetwin-go/examples/hsm/internal/firmware"
+	"github.com/devicetwin/devicetwin-go/transport"
+	"github.com/devicetwin/devicetwin-go/transport/mqtt"
+)
+
+// newBench is a hub, and this program with SoftHSM as its HSM.
+func newBench(t *testing.T) (*bench.Bench, *hsm) {
+	t.Helper()
+	h := newHSM(t)
+	b := bench.New(t, program())
+	b.Flags = append(b.Flags, h.flags()...)
+	b.Env["PKCS11_PIN"] = userPIN
+	b.Secrets = append(b.Secrets, userPIN)
+	return b, h
+}
+
+// flags lead to the token.
+func (h *hsm) flags() []string { return []string{"-module", h.module, "-token", label} }
+
+// TestSharedAccessKey is a device's life: provisioned, started before its token
+// is plugged in, and kept from its token when it needs a new SAS token.
+func TestSharedAccessKey(t *testing.T) {
+	b, h := newBench(t)
+	b.Provision("", "provision", "sas", b.File("key", b.Dev.PrimaryKey+"\n"))
+	plugIn := h.unplug()
+	delete(b.Env, "PKCS11_PIN")
+	r := b.Start("", "-pin", b.File("pin", userPIN+"\n"), "run", "sas")
+	r.WaitFor("there is no token")
+	plugIn()
+	r.InStep(1200)
+
+	plugIn = h.unplug()
+	if err := b.Hub.Cut(bench.Device); err != nil {
+		t.Fatal(err)
+	}
+	r.WaitFor("the credential gave no token or certificate: sign a token: the token has no key of this label")
+	plugIn()
+	b.Connected(2)
+	r.InStep(1300)
+	if got := r.End(); got != firmware.ExitDone {
+		t.Errorf("interrupted: got exit status %d, want %d", got, firmware.ExitDone)
+	}
+
+	b.Env["PKCS11_PIN"] = "111111"
+	b.Secrets = append(b.Secrets, "111111")
+	for _, command := range [][]string{{"run", "sas"}, {"remove", "sas"}, {"run", "x509", b.Flags[5]}} {
+		code, _, stderr := b.Run("", command...)
+		if code != firmware.ExitUsage || !strings.Contains(stderr, "the token refuses the PIN") {
+			t.Errorf("%v with a wrong PIN: got exit status %d and %q, want %d and the reason", command, code, stderr, firmware.ExitUsage)
+		}
+	}
+	b.Env["PKCS11_PIN"] = userPIN
+	b.Provision("", "remove", "sas")
+	if code, _, _ := b.Run("", "remove", "sas"); code != firmware.ExitFailed {
+		t.Errorf("removed again: got exit status %d, want %d", code, firmware.ExitFailed)
+	}
+}
+
+// TestCertificate signs in with keys that were made in the token.
+func TestCertificate(t *testing.T) {
+	b, h := newBench(t)
+	for _, kind := range []string{"0", "2048"} {
+		file := filepath.Join(t.TempDir(), kind+".pem")
+		if told := b.Provision("", "-key", kind, "-rsa", kind, "provision", "x509", file); !strings.Contains(told, "sha256 ") {
+			t.Errorf("got %q, want thumbprints", told)
+		}
+		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+			t.Run(tls.VersionName(version)+", RSA bits "+kind, func(t *testing.T) {
+				token := h.open(userPIN)
+				cred := firmware.X509Credential(file, func(ctx context.Context) (crypto.Signer, error) {
+					return token.KeyPair(ctx, kind)
+				})
+				peer := bench.NewPeer(t, file, version)
+				greet := func(fails string) {
+					t.Helper()
+					got, err := peer.Greet(h.ctx, cred)
+					if fails == "" && (got != bench.Device || err != nil) {
+						t.Errorf("the peer knows us as %q (%v), want %q", got, err, bench.Device)
+					}
+					if fails != "" && (err == nil || !strings.Contains(err.Error(), fails)) {
+						t.Errorf("without the token: got %v, want %q", err, fails)
+					}
+				}
+				greet("")
+				plugIn := h.unplug()
+				greet("the token has no key of this label")
+				greet("there is no token")
+				plugIn()
+				greet("")
+				token.Close()
+			})
+		}
+		b.Provision("", "-key", kind, "remove", "x509")
+	}
+
+	file := filepath.Join(t.TempDir(), "device.pem")
+	b.Provision("", "provision", "x509", file)
+	peer := bench.NewPeer(t, file, tls.VersionTLS13)
+	b.Flags = append(peer.Flags, h.flags()...)
+	plugIn := h.unplug()
+	r := b.Start("", "run", "x509", file)
+	r.WaitFor("there is no token")
+	plugIn()
+	if got := peer.WaitFor(b.Ctx); got != bench.Device {
+		t.Errorf("got client %q, want %q", got, bench.Device)
+	}
+	if got := r.End(); got != firmware.ExitDone {
+		t.Errorf("interrupted: got exit status %d, want %d", got, firmware.ExitDone)
+	}
+}
+
+// TestRenewalsUnderLoad renews the SAS token again and again, while others use
+// the HSM, too.
+func TestRenewalsUnderLoad(t *testing.T) {
+	b, h := newBench(t)
+	b.Provision(b.Dev.PrimaryKey, "-key", "board's", "provision", "sas", "-")
+	token := h.open(userPIN)
+	pair, err := token.Generate(h.ctx, "x509", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cred := auth.SAS(token.HMACKey("board's"), nil)
+	stream := transport.TLS(&transport.TLSOptions{Config: &tls.Config{RootCAs: b.Hub.RootCAs()}, Dial: b.Hub.Dial})
+	dev := device.New(b.Dev.Identity, cred, mqtt.Dialer{Stream: stream}, nil)
+	defer dev.Close()
+	if err := dev.Connect(b.Ctx); err != nil {
+		t.Fatal(err)
+	}
+	busy, stop := context.WithCancel(b.Ctx)
+	var others sync.WaitGroup
+	for range 4 {
+		others.Go(func() {
+			for busy.Err() == nil {
+				if _, err := pair.Sign(nil, random(32), crypto.SHA256); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for n := range 10 {
+		if err := dev.Renew(); err != nil {
+			t.Fatal(err)
+		}
+		b.Connected(n + 2)
+	}
+	stop()
+	others.Wait()
+	if got := b.Hub.Stats(bench.Device); got.Refused != 0 {
+		t.Errorf("the hub refused %d tokens, want none", got.Refused)
+	}
+}
+
+func TestFlags(t *testing.T) {
+	b := bench.New(t, program())
+	for _, flags := range [][]string{nil, {"-module", "/no/such.so"}, {"-token", "t"}} {
+		if code, _, stderr := b.Run("", append(flags, "run", "sas")...); code != firmware.ExitUsage || !strings.Contains(stderr, "give -module and -token") {
+			t.Errorf("%q: got exit status %d and %q, want %d and what is missing", flags, code, stderr, firmware.ExitUsage)
+		}
+	}
+	if code, _, stderr := b.Run("", "-module", "/no/such.so", "-token", "t", "-pin", "/no/pin", "run", "sas"); code != firmware.ExitUsage || !strings.Contains(stderr, "the file of the PIN") {
+		t.Errorf("no PIN file: got exit status %d and %q, want %d and the reason", code, stderr, firmware.ExitUsage)
+	}
+	if code, _, stderr := b.Run("", "-module", "/no/such.so", "-token", "t", "remove", "sas"); code != firmware.ExitFailed || !strings.Contains(stderr, "no PKCS#11 module at /no/such.so") {
+		t.Errorf("no module: got exit status %d and %q, want %d and the reason", code, stderr, firmware.ExitFailed)
+	}
+}

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"crypto"
+	"crypto/tls"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/device"
+	"github.com/devicetwin/devicetwin-go/examples/hsm/internal/bench"
+	"github.com/devicetwin/devicetwin-go/examples/hsm/internal/firmware"
+	"github.com/devicetwin/devicetwin-go/transport"
+	"github.com/devicetwin/devicetwin-go/transport/mqtt"
+)
+
+// newBench is a hub, and this program with an emulator as its TPM.
+func newBench(t *testing.T) (*bench.Bench, *emulator) {
+	t.Helper()
+	e := newEmulator(t)
+	b := bench.New(t, program())
+	b.Flags = append(b.Flags, "-tpm", e.path)
+	return b, e
+}
+
+// TestSharedAccessKey is a device's life: provisioned, started before its TPM,
+// and kept from its TPM by a power cut, when it needs a token.
+func TestSharedAccessKey(t *testing.T) {
+	b, e := newBench(t)
+	keyAuth := b.File("auth", "a value that is needed\n")
+	b.Flags = append(b.Flags, "-auth", keyAuth)
+	b.Secrets = append(b.Secrets, "a value that is needed")
+	b.Provision("", "provision", "sas", b.File("key", b.Dev.PrimaryKey+"\n"))
+	e.kill()
+
+	r := b.Start("", "run", "sas")
+	r.WaitFor("there is no TPM")
+	e.start()
+	r.InStep(1200)
+
+	e.kill()
+	if err := b.Hub.Cut(bench.Device); err != nil {
+		t.Fatal(err)
+	}
+	r.WaitFor("the credential gave no token or certificate: sign a token: there is no TPM")
+	e.start()
+	b.Connected(2)
+	r.InStep(1300)
+	if got := r.End(); got != firmware.ExitDone {
+		t.Errorf("interrupted: got exit status %d, want %d", got, firmware.ExitDone)
+	}
+
+	b.Env["TPM_KEY_AUTH"] = "a guess"
+	b.Flags = b.Flags[:len(b.Flags)-2]
+	code, _, stderr := b.Run("", "run", "sas")
+	if code != firmware.ExitUsage || !strings.Contains(stderr, "refuses the authorization value") || strings.Contains(stderr, "a guess") {
+		t.Errorf("a wrong value: got exit status %d and %q, want %d and the reason", code, stderr, firmware.ExitUsage)
+	}
+	b.Provision("", "remove", "sas")
+	delete(b.Env, "TPM_KEY_AUTH")
+	r = b.Start("", "run", "sas")
+	r.WaitFor("has no key at this handle")
+	b.Provision(b.Dev.PrimaryKey, "provision", "sas", "-") // while the other runs
+	b.Connected(3)
+	r.InStep(1400)
+}
+
+// TestCertificate signs in with a key that was made in the TPM.
+func TestCertificate(t *testing.T) {
+	b, e := newBench(t)
+	file := filepath.Join(t.TempDir(), "device.pem")
+	if told := b.Provision("", "provision", "x509", file); !strings.Contains(told, "sha256 ") {
+		t.Errorf("got %q, want thumbprints", told)
+	}
+	tpm := e.open(Options{})
+	cred := firmware.X509Credential(file, func(ctx context.Context) (crypto.Signer, error) {
+		return tpm.ECDSAKey(ctx, x509Handle)
+	})
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		t.Run(tls.VersionName(version), func(t *testing.T) {
+			peer := bench.NewPeer(t, file, version)
+			greet := func(want string) {
+				t.Helper()
+				got, err := peer.Greet(e.ctx, cred)
+				if want != "" && (got != want || err != nil) {
+					t.Errorf("the peer knows us as %q (%v), want %q", got, err, want)
+				}
+				if want == "" && (err == nil || !strings.Contains(err.Error(), "there is no TPM")) {
+					t.Errorf("without the TPM: got %v, want the reason", err)
+				}
+			}
+			greet(bench.Device)
+			e.kill()
+			greet("")
+			e.start()
+			greet(bench.Device)
+		})
+	}
+
+	peer := bench.NewPeer(t, file, tls.VersionTLS13)
+	e.kill()
+	b.Flags = append(peer.Flags, "-tpm", e.path)
+	r := b.Start("", "run", "x509", file)
+	r.WaitFor("there is no TPM")
+	e.start()
+	if got := peer.WaitFor(b.Ctx); got != bench.Device {
+		t.Errorf("got client %q, want %q", got, bench.Device)
+	}
+	if got := r.End(); got != firmware.ExitDone {
+		t.Errorf("interrupted: got exit status %d, want %d", got, firmware.ExitDone)
+	}
+}
+
+// TestRenewalsUnderLoad renews the token again and again, while others use the
+// TPM, too.
+func TestRenewalsUnderLoad(t *testing.T) {
+	b, e := newBench(t)
+	b.Provision(b.Dev.PrimaryKey, "provision", "sas", "-")
+	tpm := e.open(Options{})
+	key, err := tpm.GenerateECDSA(e.ctx, x509Handle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cred := auth.SAS(tpm.HMACKey(sasHandle), nil)
+	stream := transport.TLS(&transport.TLSOptions{Config: &tls.Config{RootCAs: b.Hub.RootCAs()}, Dial: b.Hub.Dial})
+	dev := device.New(b.Dev.Identity, cred, mqtt.Dialer{Stream: stream}, nil)
+	defer dev.Close()
+	if err := dev.Connect(b.Ctx); err != nil {
+		t.Fatal(err)
+	}
+	busy, stop := context.WithCancel(b.Ctx)
+	var others sync.WaitGroup
+	for range 4 {
+		others.Go(func() {
+			for busy.Err() == nil {
+				if _, err := key.Sign(nil, random(32), crypto.SHA256); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for n := range 10 {
+		if err := dev.Renew(); err != nil {
+			t.Fatal(err)
+		}
+		b.Connected(n + 2)
+	}
+	stop()
+	others.Wait()
+	if got := b.Hub.Stats(bench.Device); got.Refused != 0 {
+		t.Errorf("the hub refused %d tokens, want none", got.Refused)
+	}
+}
+
+// TestHandleFlag holds that a handle that is given is used.
+func TestHandleFlag(t *testing.T) {
+	b, _ := newBench(t)
+	b.Provision(b.Dev.PrimaryKey, "-handle", "0x81008010", "provision", "sas", "-")
+	r := b.Start("", "-handle", "0x81008010", "run", "sas")
+	r.InStep(1400)
+	r.End()
+	for _, wrong := range []string{"0x80000000", "one"} {
+		if code, _, stderr := b.Run("", "-handle", wrong, "run", "sas"); code != firmware.ExitUsage || !strings.Contains(stderr, "-handle is none of") {
+			t.Errorf("-handle %s: got exit status %d and %q, want %d and the range", wrong, code, stderr, firmware.ExitUsage)
+		}
+	}
+	for _, flag := range []string{"-auth", "-owner-auth"} {
+		if code, _, stderr := b.Run("", flag, os.DevNull+"/x", "run", "sas"); code != firmware.ExitUsage || !strings.Contains(stderr, "the file of the PIN") {
+			t.Errorf("%s: got exit status %d and %q, want %d and that the file cannot be read", flag, code, stderr, firmware.ExitUsage)
+		}
+	}
+	b.Env["TPM_KEY_AUTH"] = strings.Repeat("x", 33)
+	if code, _, stderr := b.Run("", "run", "sas"); code != firmware.ExitUsage || !strings.Contains(stderr, "at most 32 bytes") {
+		t.Errorf("a long value: got exit status %d and %q, want %d and the limit", code, stderr, firmware.ExitUsage)
+	}
+}

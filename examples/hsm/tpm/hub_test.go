@@ -73,9 +73,7 @@ func TestSharedAccessKey(t *testing.T) {
 func TestCertificate(t *testing.T) {
 	b, e := newBench(t)
 	file := filepath.Join(t.TempDir(), "device.pem")
-	if told := b.Provision("", "provision", "x509", file); !strings.Contains(told, "sha256 ") {
-		t.Errorf("got %q, want thumbprints", told)
-	}
+	b.Enrol(b.Provision("", "provision", "x509", file))
 	tpm := e.open(Options{})
 	cred := firmware.X509Credential(file, func(ctx context.Context) (crypto.Signer, error) {
 		return tpm.ECDSAKey(ctx, x509Handle)
@@ -101,15 +99,11 @@ func TestCertificate(t *testing.T) {
 		})
 	}
 
-	peer := bench.NewPeer(t, file, tls.VersionTLS13)
 	e.kill()
-	b.Flags = append(peer.Flags, "-tpm", e.path)
 	r := b.Start("", "run", "x509", file)
 	r.WaitFor("there is no TPM")
 	e.start()
-	if got := peer.WaitFor(b.Ctx); got != bench.Device {
-		t.Errorf("got client %q, want %q", got, bench.Device)
-	}
+	r.InStep(1700)
 	if got := r.End(); got != firmware.ExitDone {
 		t.Errorf("interrupted: got exit status %d, want %d", got, firmware.ExitDone)
 	}

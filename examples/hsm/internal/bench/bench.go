@@ -123,6 +123,17 @@ func (b *Bench) Provision(stdin string, args ...string) string {
 	return stdout
 }
 
+// Enrol has the hub know the device by the thumbprint that provisioning printed,
+// and by its keys no more.
+func (b *Bench) Enrol(told string) {
+	b.Helper()
+	_, rest, _ := strings.Cut(told, "sha256 ")
+	thumbprint, _, _ := strings.Cut(rest, "\n")
+	if err := b.Hub.SetThumbprints(Device, thumbprint, ""); err != nil {
+		b.Fatalf("%v; provisioning told %q", err, told)
+	}
+}
+
 // WaitFor waits until the program has said something on stderr.
 func (r *Running) WaitFor(text string) {
 	r.Helper()

@@ -145,7 +145,7 @@ func TestCertificateAuthority(t *testing.T) {
 		{"leaf begins now", func(s stage) *tls.Certificate { s.external(); return s.issue(s.plant, "dev1", s.hours(0, 1)) }, ""},
 		{"intermediate has ended", func(s stage) *tls.Certificate {
 			s.external()
-			return s.issue(s.below(s.plant, s.hours(-2, -1)), "dev1", nil)
+			return s.issue(s.below(s.plant, s.hours(-3, -1)), "dev1", s.hours(-2, 1))
 		}, `the certificate of "CN=plant\\, line 1" ended at…`},
 		{"intermediate has not begun", func(s stage) *tls.Certificate {
 			s.external()
@@ -153,11 +153,11 @@ func TestCertificateAuthority(t *testing.T) {
 		}, `the certificate of "CN=plant\\, line 1" begins at…`},
 		{"root has ended", func(s stage) *tls.Certificate {
 			s.external()
-			old := must[*CA](s, "NewCA")(NewCA("old", s.hours(-2, -1)))
+			old := must[*CA](s, "NewCA")(NewCA("old", s.hours(-3, -1)))
 			if err := s.h.AddCA("old", old.PEM()); err != nil {
 				s.Fatalf("AddCA: %v", err)
 			}
-			return s.issue(old, "dev1", nil)
+			return s.issue(old, "dev1", s.hours(-2, 1))
 		}, "…leads to none of the hub's 2 CAs…"},
 		{"an ended certificate that is not needed", func(s stage) *tls.Certificate {
 			s.external()

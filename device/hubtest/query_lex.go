@@ -15,7 +15,7 @@ const maxQuery = 8192
 type tokenKind uint8
 
 const (
-	lexEnd   tokenKind = iota
+	lexEnd     tokenKind = iota
 	tokenWord            // a keyword, a path, or a function's name
 	tokenText            // a string
 	tokenNum             // a number

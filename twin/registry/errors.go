@@ -38,9 +38,12 @@ const (
 // methods, and of newer hubs, have JSON in their Message; and the header
 // iothub-errorcode names the error as well.
 func statusError(status int, header http.Header, body []byte, now time.Time) error {
-	var outer struct{ Message, ExceptionMessage string }
+	var outer struct {
+		Message, ExceptionMessage string
+		ErrorCode                 json.RawMessage // stands inside, but for hubs that use no envelope
+	}
 	inner := body
-	if json.Unmarshal(body, &outer) == nil && outer.Message != "" {
+	if json.Unmarshal(body, &outer) == nil && outer.Message != "" && outer.ErrorCode == nil {
 		inner = []byte(outer.Message)
 		if !strings.HasPrefix(outer.Message, "{") {
 			inner = plainError(outer.Message, outer.ExceptionMessage)

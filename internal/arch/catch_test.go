@@ -30,6 +30,10 @@ func TestRulesCatch(t *testing.T) {
 		{"a test of twin imports files", arrow, "twin/x_test.go", imports("os"), ""},
 		{"twin imports another module", arrow, "twin/x.go", imports("github.com/tidwall/gjson"), "twin/x.go:3: twin may not import github.com"},
 		{"twin imports auth", arrow, "twin/x.go", imports(own + "auth"), "twin/x.go:3: twin may not import auth"},
+		{"the registry imports HTTP", arrow, "twin/registry/x.go", imports("net/http"), ""},
+		{"the registry imports twin", arrow, "twin/registry/x.go", imports(own + "twin"), ""},
+		{"the registry imports device", arrow, "twin/registry/x.go", imports(own + "device"), "twin/registry/x.go:3: twin/registry may not import device"},
+		{"the registry imports its hub", arrow, "twin/registry/x.go", imports(own + "device/hubtest"), "twin/registry/x.go:3: twin/registry may not import device/hubtest"},
 		{"auth imports twin", arrow, "auth/x.go", imports(own + "twin"), "auth/x.go:3: auth may not import twin"},
 		{"auth imports HTTP", arrow, "auth/x.go", imports("net/http"), "auth/x.go:3: auth may not import net/http"},
 		{"auth imports the URL grammar", arrow, "auth/x.go", imports("net/url"), ""},
@@ -55,6 +59,7 @@ func TestRulesCatch(t *testing.T) {
 		{"twin reads a renamed clock", clocksAndGoroutines, "twin/x.go", "package p\n\nimport t \"time\"\n\nvar _ = t.After\n", "twin/x.go:5: time.After in twin"},
 		{"twin computes with times", clocksAndGoroutines, "twin/x.go", "package p\n\nimport \"time\"\n\nvar _ = time.Unix(0, 0)\n", ""},
 		{"twin starts a goroutine", clocksAndGoroutines, "twin/x.go", "package p\n\nfunc f() { go f() }\n", "twin/x.go:3: a goroutine in twin"},
+		{"the registry reads the clock", clocksAndGoroutines, "twin/registry/x.go", "package p\n\nimport \"time\"\n\nvar _ = time.Now()\n", ""},
 		{"device starts a goroutine", clocksAndGoroutines, "device/x.go", "package p\n\nfunc f() { go f() }\n", ""},
 
 		{"an example imports testing", testingImports, "examples/p/main.go", imports("testing"), "examples/p/main.go:3: imports testing"},

@@ -1,0 +1,19 @@
+// The adapter to the Azure SDK lives in a module of its own, so that nobody who
+// does without it downloads that.
+module github.com/devicetwin/devicetwin-go/twin/registry/entra
+
+go 1.25.0
+
+require (
+	github.com/Azure/azure-sdk-for-go/sdk/azcore v1.23.3
+	github.com/devicetwin/devicetwin-go v0.0.0
+)
+
+require (
+	github.com/Azure/azure-sdk-for-go/sdk/internal v1.13.0 // indirect
+	github.com/eclipse/paho.mqtt.golang v1.5.1 // indirect
+	golang.org/x/net v0.58.0 // indirect
+	golang.org/x/text v0.41.0 // indirect
+)
+
+replace github.com/devicetwin/devicetwin-go => ../../..

@@ -1,0 +1,186 @@
+package registry_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/transport"
+	"github.com/devicetwin/devicetwin-go/twin"
+	"github.com/devicetwin/devicetwin-go/twin/registry"
+)
+
+// fleet starts a hub with devices, and returns it with the connection string of
+// a policy, as its portal would show it.
+func fleet(ids ...string) (hub *hubtest.Hub, policy string) {
+	hub, err := hubtest.Start(nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, id := range ids {
+		if _, err := hub.AddDevice(id); err != nil {
+			log.Fatal(err)
+		}
+	}
+	p, _ := hub.Policy("iothubowner")
+	return hub, "HostName=" + hub.Host() + ";SharedAccessKeyName=" + p.Name + ";SharedAccessKey=" + p.PrimaryKey
+}
+
+func ExampleNew() {
+	hub, policy := fleet("fan1")
+	defer hub.Close()
+	// For a real hub, nil in place of the options.
+	client, err := registry.New(policy, &registry.Options{Stream: hub.Stream})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+
+	t, err := client.Twin(context.Background(), "fan1")
+	fmt.Println(t.ID(), t.Enabled, t.Connected, t.Desired, err)
+	// Output: fan1 true false {"$version":1} <nil>
+}
+
+// Two who write a twin do not undo one another: the ETag tells the second that
+// there was a first.
+func ExampleClient_UpdateTwin() {
+	hub, policy := fleet("fan1")
+	defer hub.Close()
+	client, err := registry.New(policy, &registry.Options{Stream: hub.Stream})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	ctx := context.Background()
+
+	// faster raises the desired speed, whatever others do meanwhile.
+	faster := func() (registry.Twin, error) {
+		for range 10 {
+			t, err := client.Twin(ctx, "fan1")
+			if err != nil {
+				return t, err
+			}
+			rpm := 0
+			if err := t.Desired.At("fan.rpm").Decode(&rpm); err != nil && !errors.Is(err, twin.ErrMissing) {
+				return t, err
+			}
+			t, err = client.UpdateTwin(ctx, "fan1", t.ETag, registry.Change{
+				Tags:    twin.Set("location.plant", "Redmond43"),
+				Desired: twin.Set("fan.rpm", rpm+100),
+			})
+			if !errors.Is(err, transport.ErrPrecondition) {
+				return t, err
+			}
+		}
+		return registry.Twin{}, errors.New("too many others write")
+	}
+	for range 2 {
+		t, err := faster()
+		fmt.Println(t.Tags, t.Desired, err)
+	}
+	// Output:
+	// {"location":{"plant":"Redmond43"}} {"fan":{"rpm":100},"$version":2} <nil>
+	// {"location":{"plant":"Redmond43"}} {"fan":{"rpm":200},"$version":3} <nil>
+}
+
+func ExampleClient_Query() {
+	hub, policy := fleet("fan1", "fan2", "fan3")
+	defer hub.Close()
+	for _, id := range []string{"fan1", "fan3"} {
+		if _, err := hub.SetTags(id, `{"location":{"plant":"Redmond43"}}`); err != nil {
+			log.Fatal(err)
+		}
+	}
+	client, err := registry.New(policy, &registry.Options{Stream: hub.Stream})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+
+	const query = "SELECT * FROM devices WHERE tags.location.plant = 'Redmond43'"
+	for t, err := range client.Query(context.Background(), query, nil) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(t.DeviceID, t.Tags.At("location.plant"))
+	}
+	// Output:
+	// fan1 "Redmond43"
+	// fan3 "Redmond43"
+}
+
+func ExampleClient_QueryPage() {
+	hub, policy := fleet("fan1", "fan2", "fan3")
+	defer hub.Close()
+	client, err := registry.New(policy, &registry.Options{Stream: hub.Stream})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+
+	opts := &registry.QueryOptions{PageSize: 2}
+	for {
+		page, err := client.QueryPage(context.Background(), "SELECT * FROM devices", opts)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(len(page.Rows), page.Type)
+		if opts.Continuation = page.Continuation; opts.Continuation == "" { // it may be kept, too
+			break
+		}
+	}
+	// Output:
+	// 2 Twin
+	// 1 Twin
+}
+
+func ExampleClient_CreateIdentity() {
+	hub, policy := fleet()
+	defer hub.Close()
+	client, err := registry.New(policy, &registry.Options{Stream: hub.Stream})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	ctx := context.Background()
+
+	fan, err := client.CreateIdentity(ctx, registry.Identity{DeviceID: "fan1"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(fan.ID(), fan.Authentication, fan.ConnectionString()) // Reveal gives it to the device
+	_, err = client.CreateIdentity(ctx, registry.Identity{DeviceID: "fan1"})
+	fmt.Println(errors.Is(err, registry.ErrExists))
+	fan.Disabled, fan.StatusReason = true, "stolen"
+	fan, err = client.UpdateIdentity(ctx, fan.ETag, fan)
+	fmt.Println(fan.Disabled, err)
+	fmt.Println(client.DeleteIdentity(ctx, "fan1", fan.ETag))
+	// Output:
+	// fan1 sas REDACTED
+	// true
+	// true <nil>
+	// <nil>
+}
+
+func ExampleClient_Call() {
+	hub, policy := fleet("fan1")
+	defer hub.Close()
+	client, err := registry.New(policy, &registry.Options{Stream: hub.Stream})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+
+	answer, err := client.Call(context.Background(), "fan1", "reboot", map[string]int{"delay": 5}, nil)
+	switch {
+	case errors.Is(err, registry.ErrOffline):
+		fmt.Println("the fan is off") // as here: no device has connected
+	case err != nil:
+		log.Fatal(err)
+	default:
+		fmt.Println(answer.Status, string(answer.Payload))
+	}
+	// Output: the fan is off
+}

@@ -1,0 +1,247 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/transport"
+)
+
+// An Identity is a device or module as the hub's registry knows it.
+type Identity struct {
+	// DeviceID and ModuleID name it; ModuleID is empty for a device.
+	DeviceID, ModuleID string
+	// ETag changes with each write to the identity. It is not the twin's.
+	ETag string
+	// Generation tells apart the identities that ever had the id.
+	Generation string
+	// Disabled says that it may not log in. Devices only.
+	Disabled bool
+	// StatusReason is text for a person, 128 characters at most. Devices only.
+	StatusReason string
+	// Edge says that it is an IoT Edge device. Devices only.
+	Edge bool
+	// ManagedBy says who looks after a module, empty for nobody.
+	ManagedBy string
+	// Authentication is "sas", "selfSigned", "certificateAuthority" or "none".
+	// One that is created with it empty has keys.
+	Authentication string
+	// PrimaryKey and SecondaryKey are in base64, 16 to 64 bytes of key. The hub
+	// makes up what is empty when an identity is created.
+	PrimaryKey, SecondaryKey Secret
+	// Connected tells whether it is logged in, LastActivity when the hub heard
+	// of it last, StatusUpdated when Disabled changed last; zero for never. The
+	// hub writes them.
+	Connected                   bool
+	LastActivity, StatusUpdated time.Time
+
+	host string
+	// The authentication as the hub told it, to be put back as it was where it
+	// is no key's. A Secret, since it may hold keys.
+	proof Secret
+}
+
+// ID is "device" or "device/module".
+func (i Identity) ID() string { return joinID(i.DeviceID, i.ModuleID) }
+
+// ConnectionString is what the device or module needs to log in with its
+// primary key; empty where the hub has told none.
+func (i Identity) ConnectionString() Secret {
+	if i.host == "" || i.PrimaryKey.IsEmpty() {
+		return Secret{}
+	}
+	s := "HostName=" + i.host + ";DeviceId=" + i.DeviceID
+	if i.ModuleID != "" {
+		s += ";ModuleId=" + i.ModuleID
+	}
+	return NewSecret(s + ";SharedAccessKey=" + i.PrimaryKey.Reveal())
+}
+
+// Identity gets an identity, with its keys.
+func (c *Client) Identity(ctx context.Context, id string) (Identity, error) {
+	return c.identity(ctx, "get the identity of "+id, id, request{method: "GET", safety: read})
+}
+
+// CreateIdentity registers a device or a module, and returns it with its keys.
+// Where there is one already, the error matches ErrExists. It is not sent again
+// when its answer is lost: ask for the identity, then, to see what became of it.
+func (c *Client) CreateIdentity(ctx context.Context, i Identity) (Identity, error) {
+	what := "create the identity of " + i.ID()
+	body, err := i.body()
+	if err != nil {
+		return Identity{}, fmt.Errorf("registry: %s: %w", what, err)
+	}
+	return c.identity(ctx, what, i.ID(), request{method: "PUT", body: body})
+}
+
+// UpdateIdentity writes what an identity says of its status, keys and
+// capabilities, if the registry's is still at the ETag: get it, change it, and
+// give it here. Empty keys leave the keys as they are. A device that is
+// disabled is cut from its line.
+func (c *Client) UpdateIdentity(ctx context.Context, etag string, i Identity) (Identity, error) {
+	what := "update the identity of " + i.ID()
+	r := request{method: "PUT"}
+	err := r.matching(etag)
+	if err == nil {
+		r.body, err = i.body()
+	}
+	if err != nil {
+		return Identity{}, fmt.Errorf("registry: %s: %w", what, err)
+	}
+	return c.identity(ctx, what, i.ID(), r)
+}
+
+// DeleteIdentity removes a device with its modules, or a module, with their
+// twins, if the identity is still at the ETag.
+func (c *Client) DeleteIdentity(ctx context.Context, id, etag string) error {
+	r := request{method: "DELETE"}
+	path, err := pathOf("devices", id)
+	if err == nil {
+		r.path = path
+		err = r.matching(etag)
+	}
+	if err == nil {
+		_, err = c.do(ctx, r)
+	}
+	if err != nil {
+		return fmt.Errorf("registry: delete the identity of %s: %w", id, err)
+	}
+	return nil
+}
+
+// Devices lists devices, as many as asked for, and 1000 at most; 0 leaves the
+// number to the hub. Beyond that, query their twins.
+func (c *Client) Devices(ctx context.Context, top int) ([]Identity, error) {
+	r := request{method: "GET", path: "/devices", safety: read, limit: maxPage}
+	if top < 0 {
+		return nil, fmt.Errorf("registry: list devices: %w: %d of them", auth.ErrInvalid, top)
+	}
+	if top > 0 {
+		r.query = "top=" + strconv.Itoa(top)
+	}
+	return c.identities(ctx, "list devices", r)
+}
+
+// Modules lists the modules of a device.
+func (c *Client) Modules(ctx context.Context, device string) ([]Identity, error) {
+	what := "list the modules of " + device
+	if err := (auth.Identity{Host: c.host, DeviceID: device}).Validate(); err != nil {
+		return nil, fmt.Errorf("registry: %s: %w", what, err)
+	}
+	return c.identities(ctx, what, request{method: "GET", path: "/devices/" + url.PathEscape(device) + "/modules", safety: read})
+}
+
+func (c *Client) identity(ctx context.Context, what, id string, r request) (Identity, error) {
+	path, err := pathOf("devices", id)
+	var i Identity
+	if err == nil {
+		r.path = path
+		var a answer
+		if a, err = c.do(ctx, r); err == nil {
+			i, err = c.parseIdentity(a.body)
+		}
+	}
+	if err != nil {
+		return Identity{}, fmt.Errorf("registry: %s: %w", what, err)
+	}
+	return i, nil
+}
+
+func (c *Client) identities(ctx context.Context, what string, r request) ([]Identity, error) {
+	a, err := c.do(ctx, r)
+	if err != nil {
+		return nil, fmt.Errorf("registry: %s: %w", what, err)
+	}
+	var rows []json.RawMessage
+	if err := json.Unmarshal(a.body, &rows); err != nil {
+		return nil, fmt.Errorf("registry: %s: %w: the answer is no list: %w", what, transport.ErrProtocol, err)
+	}
+	all := make([]Identity, len(rows))
+	for n, row := range rows {
+		if all[n], err = c.parseIdentity(row); err != nil {
+			return nil, fmt.Errorf("registry: %s: %w", what, err)
+		}
+	}
+	return all, nil
+}
+
+// proofJSON is the authentication of an identity.
+type proofJSON struct {
+	Type         string   `json:"type"`
+	SymmetricKey *keyJSON `json:"symmetricKey,omitempty"`
+}
+
+type keyJSON struct {
+	PrimaryKey   string `json:"primaryKey"`
+	SecondaryKey string `json:"secondaryKey"`
+}
+
+const sas = "sas"
+
+// body is the identity as the hub reads it.
+func (i Identity) body() ([]byte, error) {
+	if (i.Authentication == "" || i.Authentication == sas) && !i.PrimaryKey.IsEmpty() != !i.SecondaryKey.IsEmpty() && i.ETag != "" {
+		return nil, fmt.Errorf("%w: one key of two is empty; give both, or none to leave them", auth.ErrInvalid)
+	}
+	m := map[string]any{"deviceId": i.DeviceID}
+	if i.ModuleID != "" {
+		m["moduleId"], m["managedBy"] = i.ModuleID, textOrNull(i.ManagedBy)
+	} else {
+		m["status"], m["statusReason"] = "enabled", textOrNull(i.StatusReason)
+		if i.Disabled {
+			m["status"] = "disabled"
+		}
+		m["capabilities"] = map[string]bool{"iotEdge": i.Edge}
+	}
+	switch {
+	case i.Authentication != "" && i.Authentication != sas && i.proof.IsEmpty():
+		return nil, fmt.Errorf("%w: this client creates identities with keys only, not %q", auth.ErrInvalid, i.Authentication)
+	case i.Authentication != "" && i.Authentication != sas:
+		m["authentication"] = json.RawMessage(i.proof.Reveal())
+	case !i.PrimaryKey.IsEmpty() || !i.SecondaryKey.IsEmpty() || i.ETag == "":
+		m["authentication"] = proofJSON{sas, &keyJSON{i.PrimaryKey.Reveal(), i.SecondaryKey.Reveal()}}
+	}
+	return json.Marshal(m)
+}
+
+func textOrNull(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+// parseIdentity reads an identity as the hub writes it.
+func (c *Client) parseIdentity(b []byte) (Identity, error) {
+	var m struct {
+		DeviceID, ModuleID, ETag, GenerationID string
+		Status, StatusReason, ConnectionState  string
+		ManagedBy                              string
+		StatusUpdatedTime, LastActivityTime    hubTime
+		Capabilities                           struct{ IotEdge bool }
+		Authentication                         json.RawMessage
+	}
+	if err := json.Unmarshal(b, &m); err != nil || m.DeviceID == "" {
+		return Identity{}, fmt.Errorf("%w: the answer is no identity", transport.ErrProtocol) // err may quote a key
+	}
+	i := Identity{
+		DeviceID: m.DeviceID, ModuleID: m.ModuleID, ETag: m.ETag, Generation: m.GenerationID,
+		Disabled: m.Status == "disabled", StatusReason: m.StatusReason, Edge: m.Capabilities.IotEdge, ManagedBy: m.ManagedBy,
+		Connected: m.ConnectionState == "Connected", LastActivity: time.Time(m.LastActivityTime), StatusUpdated: time.Time(m.StatusUpdatedTime),
+		host: c.host, proof: NewSecret(string(m.Authentication)),
+	}
+	var proof proofJSON
+	if len(m.Authentication) > 0 && json.Unmarshal(m.Authentication, &proof) != nil {
+		return Identity{}, fmt.Errorf("%w: the identity's authentication is malformed", transport.ErrProtocol)
+	}
+	i.Authentication = proof.Type
+	if k := proof.SymmetricKey; k != nil {
+		i.PrimaryKey, i.SecondaryKey = NewSecret(k.PrimaryKey), NewSecret(k.SecondaryKey)
+	}
+	return i, nil
+}

@@ -1,0 +1,160 @@
+package registry_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/transport"
+	"github.com/devicetwin/devicetwin-go/twin/registry"
+)
+
+const keyText = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
+func TestIdentities(t *testing.T) {
+	story(t, nil, func(t *testing.T, w *world) {
+		ctx := w.Context()
+		i, err := w.client.CreateIdentity(ctx, registry.Identity{DeviceID: "fan1", StatusReason: "new"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i.ID() != "fan1" || i.Disabled || i.StatusReason != "new" || i.Authentication != "sas" || i.PrimaryKey.IsEmpty() || i.SecondaryKey.IsEmpty() || i.Generation == "" {
+			t.Errorf("created: got %+v", i)
+		}
+		id, cred, err := auth.ParseConnectionString(i.ConnectionString().Reveal())
+		if err != nil || id.DeviceID != "fan1" || id.Host != w.hub.Host() || cred == nil {
+			t.Errorf("its connection string: got %v, %v", id, err)
+		}
+		if _, err := w.client.CreateIdentity(ctx, registry.Identity{DeviceID: "fan1"}); !errors.Is(err, registry.ErrExists) || code(err) != 409001 {
+			t.Errorf("created twice: got %v, want ErrExists with 409001", err)
+		}
+
+		time.Sleep(time.Minute)
+		i.Disabled, i.StatusReason, i.Edge = true, "stolen", true
+		key := i.PrimaryKey.Reveal()
+		j, err := w.client.UpdateIdentity(ctx, i.ETag, i)
+		if err != nil || !j.Disabled || j.StatusReason != "stolen" || !j.Edge || j.PrimaryKey.Reveal() != key || !j.StatusUpdated.Equal(time.Now()) {
+			t.Errorf("disabled: got %+v, %v", j, err)
+		}
+		if w.twin("fan1").Enabled {
+			t.Error("disabled: its twin is enabled")
+		}
+		if _, err := w.client.UpdateIdentity(ctx, i.ETag, i); !errors.Is(err, transport.ErrPrecondition) {
+			t.Errorf("an old ETag: got %v, want ErrPrecondition", err)
+		}
+		j.PrimaryKey, j.SecondaryKey = registry.NewSecret(keyText), registry.NewSecret(keyText)
+		k, err := w.client.UpdateIdentity(ctx, registry.AnyETag, j)
+		if err != nil || k.PrimaryKey.Reveal() != keyText || k.Generation != i.Generation {
+			t.Errorf("keys of its own: got %+v, %v", k, err)
+		}
+		k.PrimaryKey, k.SecondaryKey = registry.Secret{}, registry.Secret{}
+		if k, err = w.client.UpdateIdentity(ctx, k.ETag, k); err != nil || k.PrimaryKey.Reveal() != keyText {
+			t.Errorf("no keys: got %+v, %v; want those that it had", k, err)
+		}
+
+		m, err := w.client.CreateIdentity(ctx, registry.Identity{DeviceID: "fan1", ModuleID: "cam", ManagedBy: "iotEdge"})
+		if err != nil || m.ID() != "fan1/cam" || m.ManagedBy != "iotEdge" || !strings.Contains(m.ConnectionString().Reveal(), ";ModuleId=cam;") {
+			t.Errorf("a module: got %+v, %v", m, err)
+		}
+		if _, err := w.client.CreateIdentity(ctx, registry.Identity{DeviceID: "fan0"}); err != nil {
+			t.Fatal(err)
+		}
+		names := func(all []registry.Identity, err error) (s string) {
+			for _, i := range all {
+				s += i.ID() + " "
+			}
+			return s + fmt.Sprint(err)
+		}
+		if got, want := names(w.client.Devices(ctx, 0)), "fan0 fan1 <nil>"; got != want {
+			t.Errorf("devices: got %s, want %s", got, want)
+		}
+		if got, want := names(w.client.Devices(ctx, 1)), "fan0 <nil>"; got != want {
+			t.Errorf("one device: got %s, want %s", got, want)
+		}
+		if got, want := names(w.client.Modules(ctx, "fan1")), "fan1/cam <nil>"; got != want {
+			t.Errorf("modules: got %s, want %s", got, want)
+		}
+		if err := w.client.DeleteIdentity(ctx, "fan1", i.ETag); !errors.Is(err, transport.ErrPrecondition) {
+			t.Errorf("deleted with an old ETag: got %v, want ErrPrecondition", err)
+		}
+		if err := w.client.DeleteIdentity(ctx, "fan1", k.ETag); err != nil {
+			t.Errorf("deleted: %v", err)
+		}
+		if _, err := w.client.Identity(ctx, "fan1/cam"); !errors.Is(err, transport.ErrNotFound) {
+			t.Errorf("its module: got %v, want ErrNotFound", err)
+		}
+	})
+}
+
+// A certificate's identity is put back with the proof that it had.
+func TestIdentityOfACertificate(t *testing.T) {
+	story(t, nil, func(t *testing.T, w *world) {
+		const proof = `{"type":"selfSigned","x509Thumbprint":{"primaryThumbprint":"AB","secondaryThumbprint":"CD"}}`
+		w.hub.Intercept(hubtest.FromService("GET /devices/x"), hubtest.Answer(200, `{"deviceId":"x","etag":"MQ==","authentication":`+proof+`}`))
+		i, err := w.client.Identity(w.Context(), "x")
+		if err != nil || i.Authentication != "selfSigned" || !i.PrimaryKey.IsEmpty() || !i.ConnectionString().IsEmpty() {
+			t.Fatalf("got %+v, %v", i, err)
+		}
+		var sent string
+		w.hub.Intercept(func(m hubtest.Message) bool {
+			sent = string(m.Body)
+			return true
+		}, hubtest.Answer(200, `{"deviceId":"x"}`))
+		if _, err := w.client.UpdateIdentity(w.Context(), i.ETag, i); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(sent, `"authentication":`+proof) {
+			t.Errorf("sent %s, want the authentication as it came", sent)
+		}
+	})
+}
+
+func TestHostileIdentities(t *testing.T) {
+	story(t, nil, func(t *testing.T, w *world) {
+		for _, body := range []string{"", "[]", `{}`, `{"deviceId":1}`, `{"deviceId":"x","authentication":"` + keyText + `"}`, `{"deviceId":"x","authentication":{"symmetricKey":"` + keyText + `"}}`} {
+			w.hub.Intercept(hubtest.FromService(""), hubtest.Answer(200, body))
+			if _, err := w.client.Identity(w.Context(), "x"); !errors.Is(err, transport.ErrProtocol) || strings.Contains(err.Error(), keyText) {
+				t.Errorf("%s: got %v, want ErrProtocol without a key", body, err)
+			}
+		}
+		for _, body := range []string{"{}", "[1]"} {
+			w.hub.Intercept(hubtest.FromService(""), hubtest.Answer(200, body))
+			if _, err := w.client.Devices(w.Context(), 0); !errors.Is(err, transport.ErrProtocol) {
+				t.Errorf("devices %s: got %v, want ErrProtocol", body, err)
+			}
+		}
+	})
+}
+
+// No format shows a key.
+func TestSecretsStaySecret(t *testing.T) {
+	story(t, nil, func(t *testing.T, w *world) {
+		i, err := w.client.CreateIdentity(w.Context(), registry.Identity{DeviceID: "fan1", PrimaryKey: registry.NewSecret(keyText)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := json.Marshal(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts := []string{string(b), i.PrimaryKey.LogValue().String(), fmt.Sprint(i.ConnectionString())}
+		for _, verb := range []string{"%v", "%+v", "%#v", "%d", "%x", "%s"} {
+			texts = append(texts, fmt.Sprintf(verb, i), fmt.Sprintf(verb, w.client), fmt.Sprintf(verb, &i))
+		}
+		for _, text := range texts {
+			for _, secret := range []string{keyText, fmt.Sprintf("%x", keyText), i.SecondaryKey.Reveal(), w.owner.PrimaryKey} {
+				if strings.Contains(text, secret) {
+					t.Errorf("%q shows a key", text)
+				}
+			}
+		}
+		if got := registry.NewSecret("").String() + (registry.Secret{}).Reveal(); got != "" {
+			t.Errorf("the empty secret: got %q", got)
+		}
+	})
+}

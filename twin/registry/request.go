@@ -1,0 +1,190 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/hubproto"
+	"github.com/devicetwin/devicetwin-go/transport"
+)
+
+// The largest answers that are read. A twin's halves have 32 KB each by the
+// hub's own count, which counts no quotes and no metadata: the metadata of many
+// small properties are tens of times as large. A page is up to 1000 twins.
+const (
+	maxAnswer = 8 << 20
+	maxPage   = 256 << 20
+)
+
+// safety says when a request may be sent again.
+type safety uint8
+
+const (
+	onceOnly    safety = iota // only where it was certainly not performed
+	conditional               // it has an ETag: performing it twice is impossible
+	read                      // it changes nothing
+)
+
+// request is one request to the hub.
+type request struct {
+	method, path string // the path is percent-encoded
+	query        string // beside api-version, such as "top=3"
+	match        string // the ETag of If-Match; empty for none
+	header       map[string]string
+	body         []byte
+	safety       safety
+	extra        time.Duration // beside the time-out of an attempt
+	limit        int64         // of the answer; 0 for maxAnswer
+}
+
+// answer is what a hub answered with 2xx.
+type answer struct {
+	header http.Header
+	body   []byte
+}
+
+// AnyETag stands for whatever ETag there is: the write is unconditional, and
+// may undo somebody else's.
+const AnyETag = "*"
+
+// matching makes a write depend on an ETag.
+func (r *request) matching(etag string) error {
+	if etag == "" {
+		return fmt.Errorf("%w: no ETag; give the one that was read, or AnyETag", auth.ErrInvalid)
+	}
+	if strings.ContainsFunc(etag, func(c rune) bool { return c < '!' || c > '~' || c == '"' }) {
+		return fmt.Errorf("%w: the ETag holds a character that none has", auth.ErrInvalid)
+	}
+	r.match, r.safety = `"`+etag+`"`, conditional
+	if etag == AnyETag {
+		r.safety = onceOnly
+	}
+	return nil
+}
+
+// split takes an id apart and checks it.
+func split(id string) (device, module string, err error) {
+	device, module, isModule := strings.Cut(id, "/")
+	if isModule && module == "" {
+		return "", "", fmt.Errorf("%w: the id %q ends in a slash", auth.ErrInvalid, id)
+	}
+	err = auth.Identity{Host: "any", DeviceID: device, ModuleID: module}.Validate()
+	return device, module, err
+}
+
+// pathOf is the path of an id below "twins" or "devices".
+func pathOf(root, id string) (string, error) {
+	device, module, err := split(id)
+	if err != nil {
+		return "", err
+	}
+	path := "/" + root + "/" + url.PathEscape(device)
+	if module != "" {
+		path += "/modules/" + url.PathEscape(module)
+	}
+	return path, nil
+}
+
+// do sends a request until it succeeds, or fails for good.
+func (c *Client) do(ctx context.Context, r request) (answer, error) {
+	lost := false // an attempt was sent, and what became of it is unknown
+	for attempt := 1; ; attempt++ {
+		a, err := c.attempt(ctx, r)
+		if err == nil {
+			return a, nil
+		}
+		if lost && errors.Is(err, transport.ErrPrecondition) {
+			return a, fmt.Errorf("%s %s: %w (the answer to an earlier attempt was lost, and that one may have been performed: read again)", r.method, r.path, err)
+		}
+		pause, again := c.pause(ctx, r.safety, attempt, err)
+		if !again {
+			return a, fmt.Errorf("%s %s: %w", r.method, r.path, err)
+		}
+		lost = lost || !unperformed(err)
+		c.log.Warn("request is sent again", "method", r.method, "path", r.path, "attempt", attempt, "pause", pause, "err", err)
+		if err := sleep(ctx, pause); err != nil {
+			return a, fmt.Errorf("%s %s: %w", r.method, r.path, err)
+		}
+	}
+}
+
+// attempt sends a request once.
+func (c *Client) attempt(ctx context.Context, r request) (answer, error) {
+	limited, cancel := context.WithTimeout(ctx, c.opts.Timeout+r.extra)
+	defer cancel()
+	header, err := c.tokens.get(limited)
+	if err != nil {
+		return answer{}, lineError(ctx, limited, err, nil)
+	}
+	address := "https://" + c.host + r.path + "?api-version=" + hubproto.APIVersion
+	if r.query != "" {
+		address += "&" + r.query
+	}
+	req, err := http.NewRequestWithContext(limited, r.method, address, bytes.NewReader(r.body))
+	if err != nil {
+		return answer{}, err
+	}
+	req.Header.Set("Authorization", header)
+	req.Header.Set("User-Agent", c.opts.Product)
+	req.Header.Set("Accept", "application/json")
+	if r.body != nil {
+		req.Header.Set("Content-Type", "application/json; charset=utf-8")
+	}
+	if r.match != "" {
+		req.Header.Set("If-Match", r.match)
+	}
+	for k, v := range r.header {
+		req.Header.Set(k, v)
+	}
+
+	began := time.Now()
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return answer{}, lineError(ctx, limited, err, transport.ErrLost)
+	}
+	defer func() { _ = resp.Body.Close() }() // it was read, or is not wanted
+	limit := r.limit
+	if limit == 0 {
+		limit = maxAnswer
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	c.log.Debug("request", "method", r.method, "path", r.path, "status", resp.StatusCode, "bytes", len(body), "took", time.Since(began))
+	switch {
+	case err != nil:
+		return answer{}, lineError(ctx, limited, err, transport.ErrLost)
+	case int64(len(body)) > limit:
+		return answer{}, fmt.Errorf("%w: an answer of over %d bytes", transport.ErrProtocol, limit)
+	case resp.StatusCode < 200 || resp.StatusCode > 299:
+		if resp.StatusCode == http.StatusUnauthorized {
+			c.tokens.refused(header)
+		}
+		return answer{}, statusError(resp.StatusCode, resp.Header, body, c.opts.Now())
+	}
+	return answer{resp.Header, body}, nil
+}
+
+// lineError says what became of an attempt that has no answer: the caller's
+// context ended, the attempt's own, or the line.
+func lineError(ctx, limited context.Context, err, otherwise error) error {
+	var untrusted *tls.CertificateVerificationError
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %v", ctx.Err(), err)
+	case limited.Err() != nil:
+		return fmt.Errorf("%w: %v", transport.ErrStalled, err)
+	case errors.Is(err, transport.ErrUntrusted), errors.Is(err, transport.ErrUnavailable), otherwise == nil:
+		return err
+	case errors.As(err, &untrusted):
+		return fmt.Errorf("%w: %w", transport.ErrUntrusted, err)
+	}
+	return fmt.Errorf("%w: %w", otherwise, err)
+}

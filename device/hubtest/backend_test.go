@@ -157,7 +157,7 @@ func testClosedHub(t *testing.T) {
 
 func TestStreamRefuses(t *testing.T) {
 	h := New(t, nil)
-	if _, err := h.Stream(context.Background(), transport.Target{Port: 5671}); err == nil {
+	if _, err := h.Stream(context.Background(), transport.Target{Port: 1883}); err == nil {
 		t.Errorf("another port: got no error")
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -46,8 +46,9 @@ var (
 // order; another writes. Neither waits for the other.
 type conn struct {
 	hub    *Hub
-	raw    net.Conn // closing it ends the connection
-	secure bool     // TLS is to be spoken on raw
+	raw    net.Conn   // closing it ends the connection
+	secure bool       // TLS is to be spoken on raw
+	speaks []Protocol // what may be spoken on the stream
 	ended  atomic.Bool
 	done   chan struct{} // closed once ended
 	out    queue
@@ -65,8 +66,8 @@ type conn struct {
 	frozen  bool
 }
 
-func newConn(h *Hub, raw net.Conn, secure bool) *conn {
-	return &conn{hub: h, raw: raw, secure: secure, done: make(chan struct{}), silence: firstPacket, out: newQueue()}
+func newConn(h *Hub, raw net.Conn, secure bool, speaks []Protocol) *conn {
+	return &conn{hub: h, raw: raw, secure: secure, speaks: speaks, done: make(chan struct{}), silence: firstPacket, out: newQueue()}
 }
 
 // close ends the connection; only the first reason counts. No lock is held.
@@ -147,6 +148,11 @@ func (c *conn) run() error {
 	if err := c.secureStream(); err != nil {
 		return err
 	}
+	return c.speak()
+}
+
+// speakMQTT serves a device.
+func (c *conn) speakMQTT() error {
 	c.hub.spawn(c.writeAll)
 	if err := c.login(); err != nil {
 		return err
@@ -219,10 +225,14 @@ func (c *conn) next() (packets.ControlPacket, error) {
 // readBy sets the deadline of reads, unless the end of the connection has set
 // one before.
 func (c *conn) readBy(t time.Time) error {
+	if c.ended.Load() {
+		return errEnded
+	}
 	if err := c.raw.SetReadDeadline(t); err != nil {
 		return err
 	}
-	if c.ended.Load() {
+	if c.ended.Load() { // meanwhile, and its deadline is overwritten
+		_ = c.raw.SetReadDeadline(time.Now())
 		return errEnded
 	}
 	return nil

@@ -3,13 +3,11 @@ package hubtest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"sync"
 	"time"
 
-	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 	"github.com/devicetwin/devicetwin-go/internal/memconn"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
@@ -37,6 +35,7 @@ type Hub struct {
 	done chan struct{}  // closed by Close
 	wg   sync.WaitGroup // every goroutine of the hub
 	ca   authority
+	web  web
 
 	devices deviceAuthority
 
@@ -117,33 +116,35 @@ func (h *Hub) Host() string { return h.opts.Host }
 // without TLS, made for virtual time. The target's port tells the protocol;
 // its host is not looked up, as if every name led here.
 func (h *Hub) Stream(ctx context.Context, target transport.Target) (net.Conn, error) {
-	if target.Port != hubproto.PortMQTT {
-		return nil, fmt.Errorf("hubtest: nothing listens on port %d; MQTT has %d", target.Port, hubproto.PortMQTT)
+	p := Protocol(target.Port)
+	if err := p.known(); err != nil {
+		return nil, err
 	}
-	return h.pipe(ctx, false)
+	return h.pipe(ctx, false, []Protocol{p})
 }
 
 // Dial opens an in-memory byte stream on which the hub speaks TLS, with a
-// certificate of its own CA: it fits transport.TLSOptions.Dial. Network and
-// address are not looked at.
-func (h *Hub) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	return h.pipe(ctx, true)
+// certificate of its own CA: it fits transport.TLSOptions.Dial. The port in the
+// address tells the protocol; where it is none of a hub's, the client's first
+// byte does. Nothing else of network and address is looked at.
+func (h *Hub) Dial(ctx context.Context, _, address string) (net.Conn, error) {
+	return h.pipe(ctx, true, atPort(address))
 }
 
-func (h *Hub) pipe(ctx context.Context, secure bool) (net.Conn, error) {
+func (h *Hub) pipe(ctx context.Context, secure bool, speaks []Protocol) (net.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	client, server := memconn.Pipe("device", h.opts.Host)
-	if err := h.accept(server, secure); err != nil {
+	if err := h.accept(server, secure, speaks); err != nil {
 		return nil, errors.Join(err, client.Close(), server.Close())
 	}
 	return client, nil
 }
 
 // accept starts to serve a stream; when it fails, the caller closes raw.
-func (h *Hub) accept(raw net.Conn, secure bool) error {
-	c := newConn(h, raw, secure)
+func (h *Hub) accept(raw net.Conn, secure bool, speaks []Protocol) error {
+	c := newConn(h, raw, secure, speaks)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {

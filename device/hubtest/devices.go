@@ -39,7 +39,7 @@ type identity struct {
 	modelID        string
 	twin           twin
 	session        *session // nil when there is none to resume
-	conn           *conn    // the live one, nil when offline
+	conn           presence // the live one, nil when offline
 	changed        chan struct{}
 }
 
@@ -143,12 +143,12 @@ func (h *Hub) withdraw(id, reason string, f func(*identity)) error {
 		h.mu.Unlock()
 		return fmt.Errorf("%w: %s", ErrUnknown, id)
 	}
-	var cut []*conn
+	var cut []presence
 	for _, who := range h.identities {
 		if who == top || top.module == "" && who.device == top.device {
 			if who.conn != nil {
 				cut = append(cut, who.conn)
-				h.detach(who.conn)
+				who.conn.leave()
 			}
 			f(who)
 		}

@@ -1,6 +1,6 @@
 // Package hubtest is an IoT Hub that runs inside a test, or as part of a small
 // program: true enough for the official Node.js device SDK, unmodified, over
-// MQTT; see LIMITS.md for what it does not imitate.
+// MQTT; see LIMITS.md for what it does not imitate. It speaks AMQP 1.0, too.
 //
 // In a test:
 //
@@ -30,6 +30,12 @@
 // [Hub.Stall] treat whole lines: ended, down, or half-open. [Hub.SetEnabled],
 // [Hub.SetKeys] and [Hub.RemoveDevice] treat identities. [Hub.Stats] counts
 // what a client did, so that a test can bound it.
+//
+// Over AMQP, [Connect] is the put-token on $cbs, or the first link of a device
+// with a certificate; [Subscribe] and [Unsubscribe] are the twin's PUT and DELETE,
+// [Ping] is a heartbeat, which nobody answers, and [Disconnect] the CLOSE. A
+// connection may carry many identities: what happens to one leaves the others
+// alone.
 //
 // # How true it is
 //

@@ -63,6 +63,7 @@
 //	credential fails (file, key in hardware)  1 s … 2 min       yes
 //	clock implausible                         every 5 s, local  yes
 //	token due for renewal, or Renew           at once           no
+//	token that a connection did not take      at once           no
 //	wrong local configuration                 never             yes, and the client ends
 //
 // What the hub answers to a request, on a connection that stays:
@@ -73,8 +74,8 @@
 //	GET           429, 5xx                     asked again, 1 s … 2 min or Retry-After; GetTwin waits
 //	GET           any other                    asked again, 1 s … 2 min; GetTwin fails
 //	GET           none in RequestTimeout       asked again; GetTwin waits
-//	patch         204                          the hub has it
-//	patch         204 with a version that      the hub has it; one GET
+//	patch         204 (AMQP: 200)              the hub has it
+//	patch         the same, a version that     the hub has it; one GET
 //	              does not follow
 //	patch         400, 413, 403 code 403100    refused for good: taken apart until the refused
 //	                                           part stands alone, which fails its caller
@@ -85,6 +86,10 @@
 //
 // While a GET is owed, reports gather and wait for it: what the hub has must be
 // known first. These delays outlive a connection, and end with a success.
+//
+// Where the transport is a transport.Renewer (AMQP), a token due for renewal is
+// replaced on the connection, which stays; Client.Renew connects anew all the
+// same.
 //
 // The same identity on two boards looks, over MQTT, like any other lost line:
 // the hub lets the newer connection win. It is not claimed to be known.

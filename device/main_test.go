@@ -30,6 +30,7 @@ type world struct {
 	dev    hubtest.Device
 	log    *logs
 	stream transport.StreamFunc // the line: plain in memory, unless a test says otherwise
+	dialer transport.Dialer     // nil for MQTT on that line
 	faults []func()             // remove what chaos intercepts
 	broken bool                 // wrong configuration ends the client: Close may say so
 }
@@ -78,7 +79,11 @@ func (w *world) client(opts *device.Options) *device.Client {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	c := device.New(w.dev.Identity, w.dev.Credential, mqtt.Dialer{Stream: w.stream}, &o)
+	dialer := w.dialer
+	if dialer == nil {
+		dialer = mqtt.Dialer{Stream: w.stream}
+	}
+	c := device.New(w.dev.Identity, w.dev.Credential, dialer, &o)
 	w.Cleanup(func() {
 		if err := c.Close(); err != nil && !w.broken {
 			w.Errorf("Close: %v", err)

@@ -36,6 +36,10 @@ type session struct {
 	resync  time.Duration // a GET is due then, to find what was lost without a trace
 
 	onlineAt time.Duration // on the elapsed clock; < 0 before
+
+	anew     bool         // Client.Renew asked for a new connection
+	renewed  chan renewal // the outcome of a renewal in place
+	renewing bool
 }
 
 // A request is what waits for the hub's answer.
@@ -78,6 +82,7 @@ func newSession(c *Client, conn transport.Conn, renewAt time.Duration) *session 
 		frames:  make(chan transport.Frame),
 		failed:  make(chan error, 1),
 		opening: map[string]bool{},
+		renewed: make(chan renewal, 1),
 		owe:     twin.CauseReconnect,
 	}
 }
@@ -96,6 +101,9 @@ func (s *session) run(life context.Context) error {
 	cancel()
 	closing := s.conn.Close()
 	<-ended
+	if s.renewing {
+		<-s.renewed // its context has ended
+	}
 	if err == nil {
 		err = closing
 	}
@@ -143,7 +151,11 @@ func (s *session) serve(ctx context.Context) error {
 			return err
 		case <-s.c.work:
 		case <-s.c.renew:
-			s.renewAt = s.now()
+			s.renewAt, s.anew = s.now(), true
+		case r := <-s.renewed:
+			if err := s.tookRenewal(r); err != nil {
+				return err
+			}
 		case <-timer.C:
 		case <-s.c.alarm.C: // it fell due while the board slept
 		case <-ctx.Done():
@@ -183,7 +195,9 @@ func (s *session) step(ctx context.Context) (time.Duration, error) {
 		}
 	}
 	if now >= s.renewAt && (s.pending == nil || now >= s.renewAt+drainTime) {
-		return 0, errRenew
+		if !s.renew(ctx) {
+			return 0, errRenew
+		}
 	}
 	if now >= s.resync {
 		s.resync = never

@@ -81,6 +81,10 @@ func (c *Client) Renew() error {
 // live is the life of one connection, from dialling to its end. It returns how
 // long the client was online, and why it is no more.
 func (c *Client) live() (time.Duration, error) {
+	select {
+	case <-c.renew: // this is it
+	default:
+	}
 	login, renewAt, err := c.login()
 	if err != nil {
 		return 0, err
@@ -106,10 +110,6 @@ const never = time.Duration(1<<63 - 1)
 // login collects what one session needs: the client owns the token, and knows
 // when it is to be replaced.
 func (c *Client) login() (transport.Login, time.Duration, error) {
-	select {
-	case <-c.renew: // this is it
-	default:
-	}
 	ctx, cancel := context.WithTimeout(c.life, connectTimeout)
 	defer cancel()
 	login := transport.Login{

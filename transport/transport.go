@@ -88,3 +88,12 @@ type Conn interface {
 type Resumer interface {
 	Resumed() bool
 }
+
+// A Renewer is a Conn that takes another token without a new connection: its
+// features stay open, and nothing is missed.
+type Renewer interface {
+	// Renew has the hub judge the token, and returns nil once it was taken. An
+	// error that leaves the Conn alive leaves it with the token before. ctx
+	// bounds the wait. It may be called while Send and Receive are under way.
+	Renew(ctx context.Context, token auth.Token) error
+}

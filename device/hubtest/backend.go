@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -99,7 +98,7 @@ func (h *Hub) writeDesired(id string, change func(old map[string]any) (doc, told
 // nothing is kept for one that does not. h.mu is held, so that what is told
 // stays in the order of the versions.
 func (h *Hub) notify(who *identity, told map[string]any) {
-	if who.conn == nil || !who.session.has(hubproto.FilterDesired) {
+	if who.conn == nil || !who.conn.hears() {
 		return
 	}
 	v := who.twin.desired.version

@@ -64,6 +64,9 @@ type conn struct {
 	who     *identity // who it is, from its login on
 	session *session  // from its login on
 	frozen  bool
+	lines   map[string]*amqpLine // AMQP: who uses the connection, by id
+
+	amqp *amqpConn // AMQP's own; set before the writing goroutine starts
 }
 
 func newConn(h *Hub, raw net.Conn, secure bool, speaks []Protocol) *conn {
@@ -115,7 +118,7 @@ func isClosed(done <-chan struct{}) bool {
 func (c *conn) serve() {
 	c.close(c.run().Error())
 	c.hub.mu.Lock()
-	c.hub.detach(c)
+	c.leave()
 	c.hub.mu.Unlock()
 	c.drain()
 	c.hub.mu.Lock()
@@ -123,19 +126,24 @@ func (c *conn) serve() {
 	c.hub.mu.Unlock()
 }
 
-// detach ends a connection's part in its identity's life; a clean session ends
-// with it. Detaching again does nothing. hub.mu is held.
-func (h *Hub) detach(c *conn) {
-	who := c.who
-	if who == nil || who.conn != c {
+// leave ends a connection's part in the life of whoever uses it; a clean
+// session ends with it.
+func (c *conn) leave() {
+	for _, l := range c.lines {
+		l.leave()
+	}
+	if !c.live() {
 		return
 	}
-	who.conn = nil
-	if who.session == c.session && c.session.clean {
-		who.session = nil
+	c.who.conn = nil
+	if c.who.session == c.session && c.session.clean {
+		c.who.session = nil
 	}
-	who.touch()
+	c.who.touch()
 }
+
+// hears reports whether the device asked for changes of its desired properties.
+func (c *conn) hears() bool { return c.session.has(hubproto.FilterDesired) }
 
 // live reports whether this is the connection of its identity. hub.mu is held.
 func (c *conn) live() bool { return c.who != nil && c.who.conn == c }

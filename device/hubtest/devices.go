@@ -40,7 +40,7 @@ type identity struct {
 	twin           twin
 	record         record   // what only services see of it
 	session        *session // nil when there is none to resume
-	conn           *conn    // the live one, nil when offline
+	conn           presence // the live one, nil when offline
 	changed        chan struct{}
 }
 
@@ -164,12 +164,12 @@ func (h *Hub) withdraw(id, reason string, f func(*identity)) error {
 
 // part applies f to an identity and those below it, and returns their
 // connections, which the caller closes. h.mu is held.
-func (h *Hub) part(top *identity, f func(*identity)) (cut []*conn) {
+func (h *Hub) part(top *identity, f func(*identity)) (cut []presence) {
 	for _, who := range h.identities {
 		if who == top || top.module == "" && who.device == top.device {
 			if who.conn != nil {
 				cut = append(cut, who.conn)
-				h.detach(who.conn)
+				who.conn.leave()
 			}
 			f(who)
 		}
@@ -177,7 +177,7 @@ func (h *Hub) part(top *identity, f func(*identity)) (cut []*conn) {
 	return cut
 }
 
-func closeAll(conns []*conn, reason string) {
+func closeAll(conns []presence, reason string) {
 	for _, c := range conns {
 		c.close(reason)
 	}

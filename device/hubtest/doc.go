@@ -1,6 +1,7 @@
 // Package hubtest is an IoT Hub that runs inside a test, or as part of a small
 // program: true enough for the official Node.js device SDK, unmodified, over
-// MQTT, and for back ends over REST; see LIMITS.md for what it does not imitate.
+// MQTT, and for back ends over REST; it speaks AMQP 1.0, too. See LIMITS.md for
+// what it does not imitate.
 //
 // In a test:
 //
@@ -47,6 +48,12 @@
 // [Hub.RegeneratePrimaryKey], [Hub.SetThumbprints] and [Hub.SetX509]; a CA leaves
 // by [Hub.SetCAEnabled] and [Hub.RemoveCA]. [Hub.Stats] counts
 // what a client did, so that a test can bound it.
+//
+// Over AMQP, [Connect] is the put-token on $cbs, or the first link of a device
+// with a certificate; [Subscribe] and [Unsubscribe] are the twin's PUT and DELETE,
+// [Ping] is a heartbeat, which nobody answers, and [Disconnect] the CLOSE. A
+// connection may carry many identities: what happens to one leaves the others
+// alone.
 //
 // # How true it is
 //

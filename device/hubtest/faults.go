@@ -20,7 +20,7 @@ func (h *Hub) Cut(id string) error {
 		h.mu.Unlock()
 		return fmt.Errorf("%w: %s", ErrOffline, id)
 	}
-	h.detach(c)
+	c.leave()
 	h.mu.Unlock()
 	c.close("cut by Cut")
 	return nil
@@ -43,13 +43,13 @@ func (h *Hub) SetLine(id string, up bool) error {
 		return nil
 	}
 	h.down[id] = true
-	cut := h.connsOf(id)
-	for _, c := range cut {
-		h.detach(c)
+	cut := h.presencesOf(id)
+	for _, l := range cut {
+		l.leave()
 	}
 	h.mu.Unlock()
-	for _, c := range cut {
-		c.close("line is down")
+	for _, l := range cut {
+		l.close("line is down")
 	}
 	return nil
 }

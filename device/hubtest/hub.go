@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -97,7 +99,7 @@ func (h *Hub) Close() error {
 		h.closed = true
 		close(h.done)
 	}
-	listeners, conns := h.listeners, h.connsOf("")
+	listeners, conns := h.listeners, slices.Collect(maps.Keys(h.conns))
 	h.listeners = nil
 	h.mu.Unlock()
 
@@ -194,16 +196,4 @@ func wait(d time.Duration, stop, done <-chan struct{}) bool {
 	case <-done:
 	}
 	return false
-}
-
-// connsOf returns the connections of whoever claims to be id, or all of them
-// for "". h.mu is held.
-func (h *Hub) connsOf(id string) []*conn {
-	var out []*conn
-	for c := range h.conns {
-		if id == "" || c.name == id {
-			out = append(out, c)
-		}
-	}
-	return out
 }

@@ -99,7 +99,7 @@ func (c *conn) admit(p *packets.ConnectPacket, mute bool) error {
 
 // enter makes this the connection of its identity, if the credentials are
 // good, and returns the one that it takes over from.
-func (c *conn) enter(p *packets.ConnectPacket, user userName, mute bool) (old *conn, err error) {
+func (c *conn) enter(p *packets.ConnectPacket, user userName, mute bool) (old presence, err error) {
 	h := c.hub
 	now := h.opts.Now()
 	h.mu.Lock()
@@ -113,7 +113,7 @@ func (c *conn) enter(p *packets.ConnectPacket, user userName, mute bool) (old *c
 	}
 	if old = who.conn; old != nil {
 		h.count(who.id, func(s *Stats) { s.Takeovers++ })
-		h.detach(old)
+		old.leave()
 	}
 	present := !p.CleanSession && who.session != nil
 	if !present {

@@ -19,6 +19,8 @@ type request struct {
 	expects  bool   // PatchReported: msg.Version must be the section's
 	bad      *fault // PatchReported: wrong before it is looked at
 	mute     bool   // it is not answered
+
+	from *amqpRequest // nil over MQTT
 }
 
 // parse understands a packet. An error ends the connection: a real hub closes
@@ -110,7 +112,20 @@ func (req *request) parameters(topic, text string) error {
 
 // handle lets a request pass Intercept and performs it. An error ends the
 // connection.
-func (c *conn) handle(req request) error {
+func (c *conn) handle(req request) error { return c.handleBy(c, req) }
+
+// A performer does what requests ask in one protocol.
+type performer interface {
+	// perform does what a request asks and answers it. An error ends the line.
+	perform(req request) error
+	// answer answers a request as Intercept wants it, without performing it.
+	answer(req request, act Action)
+	// close ends the line that the request came by.
+	close(reason string)
+}
+
+// handleBy is handle, with p to perform.
+func (c *conn) handleBy(p performer, req request) error {
 	c.trace(req.msg)
 	c.hub.mu.Lock()
 	c.hub.count(req.msg.Device, req.count)
@@ -121,7 +136,7 @@ func (c *conn) handle(req request) error {
 	case actDrop:
 		return nil
 	case actDuplicate:
-		if err := c.perform(req); err != nil {
+		if err := p.perform(req); err != nil {
 			return err
 		}
 	case actDelay, actLate:
@@ -130,19 +145,19 @@ func (c *conn) handle(req request) error {
 			stop = nil
 		}
 		c.hub.after(act.delay, stop, func() {
-			if err := c.perform(req); err != nil {
-				c.close(err.Error())
+			if err := p.perform(req); err != nil {
+				p.close(err.Error())
 			}
 		})
 		return nil
 	case actAnswer:
-		c.answer(req, act)
+		p.answer(req, act)
 		return nil
 	case actCut:
 		return errCut
 	case actCutAfter:
 		req.mute = true
-		if err := c.perform(req); err != nil {
+		if err := p.perform(req); err != nil {
 			return err
 		}
 		return errCut
@@ -151,7 +166,7 @@ func (c *conn) handle(req request) error {
 		c.passGate()
 		return errEnded
 	}
-	return c.perform(req)
+	return p.perform(req)
 }
 
 func (req *request) count(s *Stats) {

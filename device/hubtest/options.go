@@ -36,6 +36,9 @@ type Options struct {
 	// would: 1.10 becomes 1.1, and 1e21 becomes 1E+21. Otherwise they keep
 	// their text.
 	RewriteNumbers bool
+	// OmitNextIncomingID leaves a field that AMQP asks for out of every FLOW
+	// frame, as some gateways of IoT Hub do.
+	OmitNextIncomingID bool
 	// MergeRule says what becomes of nulls inside an object that was not there
 	// before; the zero value is RFC 7396.
 	MergeRule MergeRule

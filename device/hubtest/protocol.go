@@ -17,7 +17,7 @@ type Protocol int
 const (
 	// MQTT is MQTT 3.1.1 over TLS.
 	MQTT Protocol = 8883
-	// AMQP is AMQP 1.0 over TLS. This hub does not speak it yet.
+	// AMQP is AMQP 1.0 over TLS.
 	AMQP Protocol = 5671
 	// HTTPS is the service's REST interface.
 	HTTPS Protocol = 443
@@ -102,8 +102,8 @@ func (c *conn) speak() error {
 		return c.speakMQTT()
 	case HTTPS:
 		return c.speakHTTP()
-	default: // AMQP finds its place here
-		return fmt.Errorf("this hub does not speak %v", p)
+	default:
+		return c.speakAMQP()
 	}
 }
 

@@ -30,6 +30,8 @@ type outgoing struct {
 	present  bool   // CONNACK: session present
 	final    bool   // the connection ends after it
 	asIs     bool   // Intercept has had it
+
+	by *amqpOutgoing // nil over MQTT
 }
 
 // queue is what waits to be written. Nothing ever waits to put something in.
@@ -96,7 +98,7 @@ func (c *conn) writeAll() {
 		if !ok {
 			return
 		}
-		if err := c.deliver(item); err != nil {
+		if err := c.deliver(item); err != nil && !c.spare(item, err) {
 			c.close(err.Error())
 			return
 		}
@@ -151,6 +153,9 @@ func (o outgoing) end() error {
 
 // write writes one message.
 func (c *conn) write(item outgoing) error {
+	if item.by != nil {
+		return c.amqp.write(item)
+	}
 	c.trace(item.msg)
 	p, err := item.packet()
 	if err != nil {

@@ -165,7 +165,7 @@ func (h *Hub) updateIdentity(req restRequest, w identityWrite) (restAnswer, *fau
 	}
 	w.apply(who, req.now)
 	who.record.etag++
-	var cut []*conn
+	var cut []presence
 	if who.disabled {
 		cut = h.part(who, func(*identity) {})
 	}

@@ -1,6 +1,8 @@
 package hubtest
 
 import (
+	"time"
+
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 )
 
@@ -59,6 +61,12 @@ func (c *conn) patch(req request) {
 	if req.ack {
 		c.reply(req, outgoing{msg: Message{Op: Ack}})
 	}
+	c.reply(req, h.patched(who, req, patch, f, now))
+}
+
+// patched merges a patch that was parsed with the outcome f, and returns its
+// answer. h.mu is held.
+func (h *Hub) patched(who *identity, req request, patch map[string]any, f *fault, now time.Time) outgoing {
 	s := &who.twin.reported
 	if f == nil && req.expects && req.msg.Version != s.version {
 		f = refuse(codePrecondition, "PreconditionFailed: expected reported version %d, it is %d", req.msg.Version, s.version)
@@ -70,12 +78,11 @@ func (c *conn) patch(req request) {
 	}
 	if f != nil {
 		h.faultCount++
-		c.reply(req, outgoing{msg: Message{Op: PatchReported, Status: f.status(), Body: f.body(h.faultCount, now)}})
-		return
+		return outgoing{msg: Message{Op: PatchReported, Status: f.status(), Body: f.body(h.faultCount, now)}}
 	}
 	who.twin.write(s, doc, patch, now)
-	c.reply(req, outgoing{msg: Message{Op: PatchReported, Status: 204, Version: s.version}})
 	who.touch()
+	return outgoing{msg: Message{Op: PatchReported, Status: 204, Version: s.version}}
 }
 
 // reply pushes the answer to a request, if the connection still stands, the
@@ -112,8 +119,16 @@ func (h *Hub) replace(item outgoing, act Action) outgoing {
 	if act.code != 0 {
 		body = h.errorBody(usual(act.code))
 	}
-	switch item.msg.Op {
+	op := item.msg.Op
+	if item.by != nil && (op == Subscribe || op == Unsubscribe) {
+		op = GetTwin // over AMQP they are requests like any other
+	}
+	switch op {
 	case Connect:
+		if item.by != nil { // AMQP has statuses
+			item.msg.Status = amqpStatus(act.status)
+			break
+		}
 		code := connackCode(act.status)
 		item.msg.Status, item.final = int(code), code != 0
 		item.present = item.present && code == 0

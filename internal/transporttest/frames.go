@@ -114,7 +114,7 @@ func pairing(t TB, p Peer) {
 	}
 	for len(missing) > 0 {
 		f := receive(t, c)
-		if status, ok := missing[f.ID]; !ok || f.Kind != transport.Response || f.Status != status {
+		if status, ok := missing[f.ID]; !ok || f.Kind != transport.Response || !is(f.Status, status) {
 			t.Fatalf("got %s; want a response to one of %v", show(f), missing)
 		}
 		delete(missing, f.ID)

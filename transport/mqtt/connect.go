@@ -12,6 +12,7 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
+	"github.com/devicetwin/devicetwin-go/internal/linefail"
 	"github.com/devicetwin/devicetwin-go/internal/mqttwire"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
@@ -91,7 +92,7 @@ func percent(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+
 // login sends CONNECT and waits for CONNACK; when it fails, the connection has
 // ended.
 func (c *conn) login(ctx context.Context, hello []byte) error {
-	release := c.bind(ctx, dialEnded)
+	release := c.bind(ctx, linefail.Dial)
 	err := c.greet(hello)
 	release()
 	if err != nil {

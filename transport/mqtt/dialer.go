@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
+	"github.com/devicetwin/devicetwin-go/internal/linefail"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -40,7 +41,7 @@ func (d Dialer) Dial(ctx context.Context, login transport.Login) (transport.Conn
 	}
 	stream, err := open(ctx, login.Target("mqtt", hubproto.PortMQTT))
 	if err != nil {
-		return nil, streamError(ctx, err)
+		return nil, linefail.Stream(ctx, err)
 	}
 	c := newConn(stream, login.KeepAlive)
 	if err := c.login(ctx, hello); err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
+	"github.com/devicetwin/devicetwin-go/internal/linefail"
 	"github.com/devicetwin/devicetwin-go/internal/mqttwire"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
@@ -18,10 +19,10 @@ func (c *conn) Receive(ctx context.Context) (transport.Frame, error) {
 	if err := c.err(); err != nil {
 		return transport.Frame{}, err
 	}
-	release := c.bind(ctx, receiveEnded)
+	release := c.bind(ctx, linefail.Receive)
 	defer release()
 	if end := ctx.Err(); end != nil {
-		c.fail(receiveEnded(end))
+		c.fail(linefail.Receive(end))
 		return transport.Frame{}, c.err()
 	}
 	c.quiet = time.Now()

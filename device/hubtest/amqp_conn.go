@@ -1,0 +1,308 @@
+package hubtest
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/internal/amqpwire"
+)
+
+// amqpConn is what a connection is over AMQP: the engine that speaks, and the
+// lines of the identities that share it. The reading goroutine takes events
+// from the engine; the writing one gives it messages; either writes what the
+// engine has to say.
+type amqpConn struct {
+	*conn
+	turn chan struct{} // holds a token while somebody writes
+	left int           // of the reading goroutine: bytes to come of a frame
+
+	mu     sync.Mutex // guards the engine and its links; held for moments
+	engine *amqpwire.Conn
+	out    []byte // of who has the turn
+
+	opened bool // of the reading goroutine
+
+	// hub.mu guards what follows, as it does conn.lines.
+	several bool // more than one identity has shown up
+	cbs     map[amqpwire.Role]*amqpwire.Link
+	nodes   map[*amqpwire.Link]attached
+}
+
+// attached is what a link was accepted as.
+type attached struct {
+	node node
+	line *amqpLine // nil for $cbs
+}
+
+// maxLines is how many tokens a real hub takes on one connection.
+const maxLines = 999
+
+// speakAMQP serves the devices on a connection.
+func (c *conn) speakAMQP() error {
+	a := &amqpConn{
+		conn: c, turn: make(chan struct{}, 1),
+		engine: amqpwire.NewConn(time.Now(), &amqpwire.Options{OmitNextIncomingID: c.hub.opts.OmitNextIncomingID}),
+		cbs:    map[amqpwire.Role]*amqpwire.Link{},
+		nodes:  map[*amqpwire.Link]attached{},
+	}
+	c.hub.mu.Lock()
+	c.amqp, c.lines = a, map[string]*amqpLine{}
+	c.hub.mu.Unlock()
+	c.hub.spawn(c.writeAll)
+	c.silence = firstPacket
+	start := time.Now()
+	for {
+		limit := a.nextLook()
+		if !a.opened {
+			if limit = start.Add(firstPacket); !time.Now().Before(limit) {
+				return errSilent
+			}
+		}
+		if err := a.listen(limit); err != nil {
+			return err
+		}
+	}
+}
+
+// listen takes what the client sends until the limit, and acts on it.
+func (a *amqpConn) listen(limit time.Time) error {
+	if err := a.readBy(limit); err != nil {
+		return err
+	}
+	chunk, beat, err := a.chunk()
+	late := errors.Is(err, os.ErrDeadlineExceeded)
+	if err != nil && !late {
+		return err
+	}
+	if !a.passGate() || a.ended.Load() {
+		return errEnded
+	}
+	if beat {
+		if err := a.handleBy(a, a.ping()); err != nil {
+			return err
+		}
+	}
+	a.mu.Lock()
+	if len(chunk) > 0 {
+		a.engine.Feed(time.Now(), chunk)
+		_, _ = a.in.Discard(len(chunk)) // it is buffered
+	}
+	a.engine.Tick(time.Now())
+	a.mu.Unlock()
+	if err := a.react(); err != nil {
+		return errors.Join(err, a.flush())
+	}
+	a.expire()
+	return a.flush()
+}
+
+// react acts on the engine's events, one after the other.
+func (a *amqpConn) react() error {
+	for {
+		a.mu.Lock()
+		ev := a.engine.Next()
+		a.mu.Unlock()
+		if ev == nil {
+			return nil
+		}
+		if err := a.event(ev); err != nil {
+			return err
+		}
+	}
+}
+
+func (a *amqpConn) event(ev amqpwire.Event) error {
+	switch ev := ev.(type) {
+	case *amqpwire.Login:
+		a.login(ev)
+	case *amqpwire.Opened:
+		a.opened = true
+	case *amqpwire.Attaching:
+		return a.attaching(ev)
+	case *amqpwire.Delivery:
+		return a.delivery(ev)
+	case *amqpwire.Detached:
+		a.detached(ev.Link)
+	case *amqpwire.Ended:
+		a.hub.mu.Lock()
+		links := slices.Collect(maps.Keys(a.nodes))
+		a.hub.mu.Unlock()
+		for _, link := range links {
+			if link.Session() == ev.Session {
+				a.detached(link)
+			}
+		}
+	case *amqpwire.Closed:
+		return a.farewell(ev)
+	}
+	return nil
+}
+
+// login answers a SASL login. Mechanisms that leave the proof to $cbs or to the
+// certificate pass; PLAIN is not imitated.
+func (a *amqpConn) login(l *amqpwire.Login) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if l.Mechanism == "PLAIN" {
+		a.engine.RefuseLogin()
+		return
+	}
+	a.engine.AcceptLogin()
+}
+
+// farewell is the end of the connection in the words of AMQP.
+func (a *amqpConn) farewell(ev *amqpwire.Closed) error {
+	if ev.Cause != nil {
+		return ev.Cause
+	}
+	for _, l := range a.all() {
+		if err := a.handleBy(l, request{msg: Message{Device: l.id, Op: Disconnect}}); err != nil {
+			return err
+		}
+	}
+	return errPolite
+}
+
+// all are the lines of the connection.
+func (a *amqpConn) all() []*amqpLine {
+	a.hub.mu.Lock()
+	defer a.hub.mu.Unlock()
+	out := make([]*amqpLine, 0, len(a.lines))
+	for _, id := range sortedKeys(a.lines) {
+		out = append(out, a.lines[id])
+	}
+	return out
+}
+
+// chunk returns what has come of the frame that is next, and whether it is a
+// heartbeat: a frame with nothing in it. It stays in the buffer.
+func (a *amqpConn) chunk() (b []byte, beat bool, err error) {
+	const head = 8 // of the protocol's header, and of a frame's
+	need := 1
+	if a.left == 0 {
+		need = head
+	}
+	b, err = a.in.Peek(need)
+	if err != nil {
+		return nil, false, err
+	}
+	if a.left == 0 {
+		a.left = head
+		if string(b[:4]) != "AMQP" {
+			a.left = int(max(head, binary.BigEndian.Uint32(b)))
+			beat = a.left == head
+		}
+	}
+	b, err = a.in.Peek(min(a.left, a.in.Buffered()))
+	a.left -= len(b)
+	return b, beat, err
+}
+
+// ping is a heartbeat as a request of whoever has the connection alone.
+func (a *amqpConn) ping() request {
+	a.hub.mu.Lock()
+	defer a.hub.mu.Unlock()
+	return request{msg: Message{Device: a.name, Op: Ping}}
+}
+
+// perform implements performer for heartbeats, which nobody answers: the hub
+// has heartbeats of its own.
+func (a *amqpConn) perform(request) error { return nil }
+
+// answer does nothing likewise.
+func (a *amqpConn) answer(request, Action) {}
+
+// flush writes what the engine has to say.
+func (a *amqpConn) flush() error {
+	select {
+	case a.turn <- struct{}{}:
+	case <-a.done:
+		return errEnded
+	}
+	defer func() { <-a.turn }()
+	for {
+		a.mu.Lock()
+		a.out = a.engine.AppendOutput(time.Now(), a.out[:0])
+		a.mu.Unlock()
+		if len(a.out) == 0 {
+			return nil
+		}
+		if err := a.raw.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
+			return err
+		}
+		if _, err := a.stream.Write(a.out); err != nil {
+			return err
+		}
+	}
+}
+
+// nudge has the engine's output written by the writing goroutine: the caller
+// must not wait for a client. No lock is held.
+func (a *amqpConn) nudge() {
+	a.hub.mu.Lock()
+	defer a.hub.mu.Unlock()
+	if !a.hub.closed {
+		a.push(outgoing{by: &amqpOutgoing{}, asIs: true})
+	}
+}
+
+// nextLook is when the engine or a token wants to look at the clock.
+func (a *amqpConn) nextLook() time.Time {
+	a.mu.Lock()
+	limit := a.engine.NextTick()
+	a.mu.Unlock()
+	now, wall := time.Now(), a.hub.opts.Now()
+	a.hub.mu.Lock()
+	defer a.hub.mu.Unlock()
+	for _, l := range a.lines {
+		if !l.live() || l.tokenEnd.IsZero() {
+			continue
+		}
+		if end := now.Add(l.tokenEnd.Sub(wall)); end.Before(limit) {
+			limit = end
+		}
+	}
+	return limit
+}
+
+// expire ends the lines whose token has ended, and leaves the others alone.
+func (a *amqpConn) expire() {
+	wall := a.hub.opts.Now()
+	var late []*amqpLine
+	a.hub.mu.Lock()
+	for _, l := range a.lines {
+		if l.live() && !l.tokenEnd.IsZero() && !wall.Before(l.tokenEnd) {
+			l.leave()
+			late = append(late, l)
+		}
+	}
+	a.hub.mu.Unlock()
+	for _, l := range late {
+		a.hub.log.Info("links ended", "device", l.id, "reason", errTokenEnd)
+		l.detach(&amqpwire.Error{Condition: condUnauthorized, Description: "Token Invalid."})
+	}
+}
+
+// show says who uses the connection. hub.mu is held.
+func (a *amqpConn) show(id string) (*amqpLine, error) {
+	if l := a.lines[id]; l != nil {
+		return l, nil
+	}
+	if len(a.lines) >= maxLines {
+		return nil, fmt.Errorf("%d identities on one connection", maxLines)
+	}
+	l := &amqpLine{amqpConn: a, id: id}
+	a.lines[id] = l
+	a.several = len(a.lines) > 1
+	a.name = id
+	if a.several {
+		a.name = "" // nobody's alone
+	}
+	return l, nil
+}

@@ -1,0 +1,30 @@
+package hubtest
+
+// presence is what an identity has that is online: a whole connection over
+// MQTT, a part of one over AMQP.
+type presence interface {
+	// push hands a message to whoever writes; nothing waits. hub.mu is held.
+	push(item outgoing)
+	// close ends it; only the first reason counts. No lock is held.
+	close(reason string)
+	// leave ends its part in its identity's life. Leaving again does
+	// nothing. hub.mu is held.
+	leave()
+	// hears reports whether the device asked for changes of its desired
+	// properties. hub.mu is held.
+	hears() bool
+}
+
+// presencesOf returns those of whoever claims to be id, or all of them for "".
+// h.mu is held.
+func (h *Hub) presencesOf(id string) []presence {
+	var out []presence
+	for c := range h.conns {
+		if id == "" || c.name == id {
+			out = append(out, c)
+		} else if l := c.lines[id]; l != nil {
+			out = append(out, l)
+		}
+	}
+	return out
+}

@@ -1,0 +1,337 @@
+package amqp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/Azure/go-amqp"
+
+	"github.com/devicetwin/devicetwin-go/internal/linefail"
+	"github.com/devicetwin/devicetwin-go/transport"
+)
+
+// farewell is what closing may take before it stops being polite.
+const farewell = time.Second
+
+// conn is one session with a hub. Its goroutine is pump; reading and writing are
+// go-amqp's.
+type conn struct {
+	wire     *wire
+	audience string
+
+	amqp    *amqp.Conn
+	session *amqp.Session
+	out     *amqp.Sender   // twin
+	in      *amqp.Receiver // twin
+
+	cbs     chan struct{}  // holds a token while somebody puts one
+	put     *amqp.Sender   // $cbs; nil without a token
+	answers *amqp.Receiver // $cbs
+	puts    int            // of who holds cbs
+
+	turn    chan struct{} // holds a token while somebody sends
+	frames  chan transport.Frame
+	wake    chan struct{} // capacity 1: something was accepted
+	dead    chan struct{} // closed once the stream is of no use
+	closing chan struct{} // closed when Close begins
+	pumped  chan struct{} // closed when the pump has ended
+	closed  chan struct{} // closed when Close is done
+
+	mu       sync.Mutex      // guards the rest; nothing waits while it is held
+	ending   bool            // Close was called
+	cause    error           // why the connection is dead
+	opened   map[string]bool // IDs of Open DesiredChanges without an answer
+	accepted []string        // IDs of Open TwinResponses
+}
+
+func newConn(stream net.Conn, login transport.Login) *conn {
+	c := &conn{
+		wire:     newWire(stream, login.KeepAlive+grace),
+		audience: login.Identity.Host + path(login.Identity),
+		cbs:      make(chan struct{}, 1),
+		turn:     make(chan struct{}, 1),
+		frames:   make(chan transport.Frame),
+		wake:     make(chan struct{}, 1),
+		dead:     make(chan struct{}),
+		closing:  make(chan struct{}),
+		pumped:   make(chan struct{}),
+		closed:   make(chan struct{}),
+		opened:   map[string]bool{},
+	}
+	c.wire.failed = func(err error) { c.fail(linefail.Line(err)) }
+	return c
+}
+
+// Send implements transport.Conn. A frame that AMQP cannot say matches
+// transport.ErrUnsupported and leaves the connection as it was.
+func (c *conn) Send(ctx context.Context, f transport.Frame) error {
+	if err := c.err(); err != nil {
+		return err
+	}
+	m, err := message(f)
+	if err != nil {
+		return err
+	}
+	if end := ctx.Err(); end != nil {
+		return fmt.Errorf("send: %w", end)
+	}
+	if m == nil {
+		c.accept(f.ID)
+		return nil
+	}
+	if err := c.takeTurn(ctx); err != nil {
+		return err
+	}
+	defer func() { <-c.turn }()
+	if f.Kind == transport.Open { // before it is sent, for the answer may be first
+		c.expect(f.ID)
+	}
+	if err := c.out.Send(ctx, m, nil); err != nil {
+		return c.sendFailed(ctx, f, err)
+	}
+	return nil
+}
+
+// wholeFrame is a body that surely leaves in one frame: a hub takes 64 KB.
+const wholeFrame = 60 << 10
+
+// sendFailed says why a message did not leave. It ends the connection unless
+// ctx ended the wait for credit: then nothing of it has left.
+func (c *conn) sendFailed(ctx context.Context, f transport.Frame, err error) error {
+	end := ctx.Err()
+	if end != nil && c.err() == nil && len(f.Body) < wholeFrame {
+		c.answered(f.ID)
+		return fmt.Errorf("send: %w", end)
+	}
+	c.fail(c.amqpError(err))
+	return c.err()
+}
+
+// takeTurn waits until nobody else sends. It is a channel, and go-amqp's own
+// mutex behind it never contended, so that ctx ends the wait, and so that virtual
+// time goes on meanwhile.
+func (c *conn) takeTurn(ctx context.Context) error {
+	select {
+	case c.turn <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("send: %w", ctx.Err())
+	case <-c.closing:
+		return c.err()
+	case <-c.dead:
+		return c.err()
+	}
+	// More than one may have been ready: a turn is no use to the late.
+	err := c.err()
+	if end := ctx.Err(); err == nil && end != nil {
+		err = fmt.Errorf("send: %w", end)
+	}
+	if err != nil {
+		<-c.turn
+	}
+	return err
+}
+
+// accept answers an Open for which there is nothing to do.
+func (c *conn) accept(id string) {
+	c.mu.Lock()
+	c.accepted = append(c.accepted, id)
+	c.mu.Unlock()
+	c.poke()
+}
+
+func (c *conn) poke() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// nextAccepted takes the oldest such answer.
+func (c *conn) nextAccepted() (f transport.Frame, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.accepted) == 0 {
+		return f, false
+	}
+	f = transport.Frame{Kind: transport.Accepted, ID: c.accepted[0]}
+	c.accepted = c.accepted[1:]
+	return f, true
+}
+
+// expect notes that an answer is one to an Open.
+func (c *conn) expect(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.opened[id] = true
+}
+
+// answered reports whether an answer is one to an Open, once.
+func (c *conn) answered(id string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	open := c.opened[id]
+	delete(c.opened, id)
+	return open
+}
+
+// Receive implements transport.Conn. When ctx ends it, the error matches
+// ctx.Err() and transport.ErrClosed.
+func (c *conn) Receive(ctx context.Context) (transport.Frame, error) {
+	for {
+		if err := c.err(); err != nil {
+			return transport.Frame{}, err
+		}
+		if end := ctx.Err(); end != nil {
+			c.fail(linefail.Receive(end))
+			return transport.Frame{}, c.err()
+		}
+		if f, ok := c.nextAccepted(); ok {
+			return f, nil
+		}
+		select {
+		case f := <-c.frames:
+			return f, nil
+		case <-c.wake:
+		case <-ctx.Done():
+		case <-c.closing:
+		case <-c.dead:
+		}
+	}
+}
+
+// pump takes the hub's messages until the connection ends, and notices that.
+func (c *conn) pump() {
+	defer close(c.pumped)
+	for {
+		m, err := c.in.Receive(context.Background(), nil) // ends with the connection
+		if err != nil {
+			c.fail(c.amqpError(err))
+			return
+		}
+		f, ok := parse(m)
+		if !ok {
+			continue
+		}
+		if f.Kind == transport.Response && c.answered(f.ID) && f.Status < 300 {
+			f = transport.Frame{Kind: transport.Accepted, ID: f.ID}
+		}
+		select {
+		case c.frames <- f:
+		case <-c.closing:
+			return
+		case <-c.dead:
+			return
+		}
+	}
+}
+
+// amqpError says in the contract's words why go-amqp gave up.
+func (c *conn) amqpError(err error) error {
+	var said *amqp.Error
+	switch {
+	case errors.As(err, &said):
+		return conditionError(said)
+	case c.wire.lineErr() != nil: // go-amqp does not wrap it
+		return linefail.Line(c.wire.lineErr())
+	}
+	var conn *amqp.ConnError
+	var session *amqp.SessionError
+	var link *amqp.LinkError
+	if errors.As(err, &conn) || errors.As(err, &session) || errors.As(err, &link) {
+		return fmt.Errorf("%w: %w", transport.ErrLost, err)
+	}
+	for _, sentinel := range []error{transport.ErrUnauthorized, transport.ErrThrottled, transport.ErrUnavailable, transport.ErrQuota, transport.ErrProtocol} {
+		if errors.Is(err, sentinel) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", transport.ErrProtocol, err)
+}
+
+// Close says goodbye if the line takes that within a second, ends the stream,
+// and waits for every goroutine. It returns nil.
+func (c *conn) Close() error {
+	c.mu.Lock()
+	first := !c.ending
+	c.ending = true
+	c.mu.Unlock()
+	if first {
+		close(c.closing)
+		late := make(chan struct{})
+		timer := time.AfterFunc(farewell, func() {
+			defer close(late)
+			c.wire.abort() // TLS's own goodbye would wait for 5 s
+		})
+		c.wire.part(time.Now().Add(farewell))
+		_ = c.amqp.Close() // sends CLOSE, or fails: nobody waits for its answer
+		if !timer.Stop() {
+			<-late
+		}
+		c.fail(transport.ErrClosed)
+		<-c.pumped
+		c.wait()
+		close(c.closed)
+	}
+	<-c.closed
+	return nil
+}
+
+// wait waits for go-amqp's goroutines, the stream having ended.
+func (c *conn) wait() {
+	if c.amqp == nil {
+		return
+	}
+	_ = c.amqp.Close()
+	// What these return is that the connection has ended; they wait for the
+	// goroutines of links and session.
+	ctx := context.Background()
+	for _, l := range []*amqp.Sender{c.put, c.out} {
+		if l != nil {
+			_ = l.Close(ctx)
+		}
+	}
+	for _, l := range []*amqp.Receiver{c.answers, c.in} {
+		if l != nil {
+			_ = l.Close(ctx)
+		}
+	}
+	if c.session != nil {
+		_ = c.session.Close(ctx)
+	}
+}
+
+// fail ends the connection: the first cause stands.
+func (c *conn) fail(cause error) {
+	c.mu.Lock()
+	if c.cause != nil {
+		c.mu.Unlock()
+		return
+	}
+	if c.ending {
+		// A hub hangs up when it is told goodbye: that is not news.
+		cause = transport.ErrClosed
+	}
+	c.cause = cause
+	close(c.dead)
+	c.mu.Unlock()
+	c.wire.abort()
+}
+
+// err says why the connection is dead, or nil.
+func (c *conn) err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case !c.ending:
+		return c.cause
+	case c.cause == nil:
+		return transport.ErrClosed
+	case errors.Is(c.cause, transport.ErrClosed):
+		return c.cause
+	}
+	return fmt.Errorf("%w; it had ended before: %w", transport.ErrClosed, c.cause)
+}

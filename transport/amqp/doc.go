@@ -1,0 +1,48 @@
+// Package amqp speaks with an IoT Hub over AMQP 1.0: it implements the contract
+// of package transport. Give its [Dialer] to device.New; a program needs nothing
+// else of it, but may look for a [*ConditionError].
+//
+// MQTT is the smaller choice for a device. AMQP's merits are that a token is
+// renewed without a new connection (transport.Renewer), that device ids may hold
+// '#' and '+', and that some firewalls let 5671 pass and not 8883.
+//
+// # What goes over the line
+//
+//	login                   put-token on $cbs, then a link pair to /devices/{id}[/modules/{id}]/twin
+//	Open TwinResponses      nothing: the pair is there since the login; Accepted at once
+//	Open DesiredChanges     PUT /notifications/twin/properties/desired
+//	Accepted                its answer with status 2xx; any other is a Response
+//	Request GetTwin         GET
+//	Request PatchReported   PATCH /properties/reported, with the annotation version if there is one
+//	Response                the answer with that correlation-id
+//	Desired                 a message without correlation-id
+//
+// An X.509 device puts no token: its certificate is judged when the pair is
+// attached. No SASL layer is used, like Microsoft's SDKs for Node.js and C#. A
+// frame's ID is the correlation-id, a string; messages are sent settled, since
+// the answer acknowledges more than a disposition would.
+//
+// # What is skipped and what ends the connection
+//
+// A message that means nothing here is skipped: one without a usable status, or
+// with another correlation-id than a string. A link, session or connection that
+// the hub ends is a [*ConditionError], if the hub says why.
+//
+// Some of Azure's gateways send FLOW frames without next-incoming-id, at which
+// go-amqp ends its session (Azure/go-amqp#326). Such frames are completed as
+// they come in.
+//
+// # Signs of life
+//
+// AMQP has no question for a sign of life: each side announces the silence that
+// it bears, and the other keeps within it. The hub is asked to be heard in half
+// of the login's keep-alive and 10 s; a line that is silent for the whole of
+// both is dead, and Receive fails with transport.ErrStalled. So an idle line has
+// more traffic than over MQTT. A write that does not progress for 10 s ends the
+// connection likewise.
+//
+// # Goroutines
+//
+// A connection has one goroutine of its own, and five of go-amqp's (seven with a
+// token). Close waits for all of them.
+package amqp

@@ -1,0 +1,124 @@
+package amqp
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/Azure/go-amqp"
+
+	"github.com/devicetwin/devicetwin-go/transport"
+)
+
+// A ConditionError is why the hub ended a link, a session or the connection, or
+// refused to begin it. It matches one sentinel of package transport: by the
+// hub's six-digit code where that tells more, else by the condition.
+type ConditionError struct {
+	// Condition is AMQP's or the hub's symbol, such as
+	// "amqp:unauthorized-access".
+	Condition string
+	// Code is the hub's finer error code, such as 401003; 0 when not given.
+	Code int
+	// Message is the hub's text, of at most 512 bytes; empty when not given.
+	Message string
+	// TrackingID is what Microsoft's support asks for; empty when not given.
+	TrackingID string
+}
+
+// conditionError reads the hub's word, whose description may be JSON.
+func conditionError(e *amqp.Error) *ConditionError {
+	out := &ConditionError{Condition: string(e.Condition)}
+	text := e.Description
+	if !strings.HasPrefix(text, "{") {
+		// Wrapped, so that it is bounded as the hub's JSON is.
+		text = jsonMessage(text)
+	}
+	s := transport.NewStatusError(0, []byte(text))
+	out.Code, out.Message, out.TrackingID = s.Code, s.Message, s.TrackingID
+	return out
+}
+
+// Error tells condition, code, text and tracking id.
+func (e *ConditionError) Error() string {
+	s := "hub ended it: " + e.Condition
+	if e.Code != 0 {
+		s += fmt.Sprintf(" (%d)", e.Code)
+	}
+	if e.Message != "" {
+		s += fmt.Sprintf(": %q", e.Message)
+	}
+	if e.TrackingID != "" {
+		s += fmt.Sprintf(" [tracking id %q]", e.TrackingID)
+	}
+	if e.sentinel() == transport.ErrUnauthorized {
+		s += "; check the key, token or certificate, that the device exists and is not disabled, and the clock"
+	}
+	return s
+}
+
+// Is matches the sentinel.
+func (e *ConditionError) Is(target error) bool { return target == e.sentinel() }
+
+func (e *ConditionError) sentinel() error {
+	switch status := e.Code / 1000; {
+	case status == 429:
+		return transport.ErrThrottled
+	case status >= 500 && status <= 599:
+		return transport.ErrUnavailable
+	}
+	switch e.Condition {
+	case "amqp:unauthorized-access", "amqp:not-found", "amqp:resource-deleted":
+		return transport.ErrUnauthorized // not-found is a device that is not there
+	case "amqp:resource-limit-exceeded", "com.microsoft:quota-exceeded":
+		return transport.ErrQuota
+	case "com.microsoft:device-container-throttled":
+		return transport.ErrThrottled
+	case "amqp:internal-error", "amqp:resource-locked", "amqp:link:detach-forced",
+		"com.microsoft:timeout", "com.microsoft:iot-hub-suspended", "com.microsoft:iot-hub-not-found-error":
+		return transport.ErrUnavailable
+	case "amqp:not-implemented":
+		return transport.ErrUnsupported
+	case "amqp:link:message-size-exceeded", "com.microsoft:argument-error", "com.microsoft:argument-out-of-range":
+		return transport.ErrRejected
+	case "amqp:not-allowed", "amqp:decode-error", "amqp:invalid-field", "amqp:illegal-state", "amqp:frame-size-too-small",
+		"amqp:connection:framing-error", "amqp:session:window-violation", "amqp:session:errant-link",
+		"amqp:session:handle-in-use", "amqp:session:unattached-handle", "amqp:link:transfer-limit-exceeded":
+		return transport.ErrProtocol
+	}
+	// The hub's own reasons: a newer connection, maintenance, what nobody knows.
+	return transport.ErrLost
+}
+
+// jsonMessage is a plain text in the form of the hub's error bodies.
+func jsonMessage(text string) string {
+	b, _ := json.Marshal(map[string]string{"message": text}) // never fails for a text
+	return string(b)
+}
+
+// tokenRefused is a put-token that was not answered with success.
+func tokenRefused(status int, text string) error {
+	e := transport.NewStatusError(status, []byte(jsonMessage(text)))
+	if errors.Is(e, transport.ErrThrottled) || errors.Is(e, transport.ErrUnavailable) || errors.Is(e, transport.ErrQuota) {
+		return fmt.Errorf("hub did not take the token: %w", e)
+	}
+	return &tokenError{e}
+}
+
+// tokenError is a token that the hub refuses: whatever its status says of
+// requests, for a login it is ErrUnauthorized alone.
+type tokenError struct{ status *transport.StatusError }
+
+func (e *tokenError) Error() string {
+	return fmt.Sprintf("hub refused the token (%v): %v", e.status, transport.ErrUnauthorized)
+}
+
+func (e *tokenError) Is(target error) bool { return target == transport.ErrUnauthorized }
+
+func (e *tokenError) As(target any) bool {
+	t, ok := target.(**transport.StatusError)
+	if ok {
+		*t = e.status
+	}
+	return ok
+}

@@ -1,0 +1,108 @@
+package amqp
+
+import (
+	"fmt"
+
+	"github.com/Azure/go-amqp"
+
+	"github.com/devicetwin/devicetwin-go/transport"
+)
+
+// Words of the twin's messages.
+const (
+	noteOperation = "operation"
+	noteResource  = "resource"
+	noteVersion   = "version"
+	noteStatus    = "status"
+
+	resourceReported = "/properties/reported"
+	resourceChanges  = "/notifications/twin/properties/desired"
+)
+
+// maxBody bounds what is sent: no hub takes a section of more than 32 KB, and
+// its JSON may be escaped at its worst.
+const maxBody = 256 << 10
+
+// message is a frame as AMQP says it; nil for Open TwinResponses, for which
+// nothing is to be said.
+func message(f transport.Frame) (*amqp.Message, error) {
+	if f.Kind != transport.Open && f.Kind != transport.Request {
+		return nil, fmt.Errorf("%w: a device does not send a frame of kind %v", transport.ErrUnsupported, f.Kind)
+	}
+	if !validID(f.ID) {
+		return nil, fmt.Errorf("%w: the ID %q of an %v frame; IDs are made of 0-9, A-Z, a-z and '-'", transport.ErrUnsupported, f.ID, f.Kind)
+	}
+	notes := amqp.Annotations{}
+	m := &amqp.Message{Properties: &amqp.MessageProperties{CorrelationID: f.ID}, Annotations: notes}
+	switch {
+	case f.Kind == transport.Open && f.Feature == transport.TwinResponses:
+		return nil, nil
+	case f.Kind == transport.Open && f.Feature == transport.DesiredChanges:
+		notes[noteOperation], notes[noteResource] = "PUT", resourceChanges
+	case f.Kind == transport.Open:
+		return nil, fmt.Errorf("%w: feature %d", transport.ErrUnsupported, f.Feature)
+	case f.Op == transport.GetTwin:
+		notes[noteOperation] = "GET"
+	case f.Op == transport.PatchReported:
+		if f.Version < 0 || len(f.Body) > maxBody {
+			return nil, fmt.Errorf("%w: a patch of %d bytes for version %d; at most %d bytes are sent, and versions begin at 1",
+				transport.ErrUnsupported, len(f.Body), f.Version, maxBody)
+		}
+		notes[noteOperation], notes[noteResource] = "PATCH", resourceReported
+		if f.Version > 0 {
+			notes[noteVersion] = f.Version
+		}
+		m.Data = [][]byte{f.Body}
+	default:
+		return nil, fmt.Errorf("%w: operation %d", transport.ErrUnsupported, f.Op)
+	}
+	return m, nil
+}
+
+// validID reports whether an ID is one of the contract's.
+func validID(id string) bool {
+	for i := range len(id) {
+		c := id[i]
+		if c != '-' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	return id != ""
+}
+
+// parse reads what a hub sends on the twin's link; not ok if it means nothing
+// here. What answers an Open is told apart by the caller.
+func parse(m *amqp.Message) (f transport.Frame, ok bool) {
+	if body := m.GetData(); len(body) > 0 {
+		f.Body = body
+	}
+	f.Version = max(0, wholeNumber(m.Annotations[noteVersion]))
+	if m.Properties == nil || m.Properties.CorrelationID == nil {
+		f.Kind = transport.Desired
+		return f, len(f.Body) > 0
+	}
+	f.Kind = transport.Response
+	f.ID, ok = m.Properties.CorrelationID.(string)
+	status := wholeNumber(m.Annotations[noteStatus])
+	if !ok || !validID(f.ID) || status < 100 || status > 599 {
+		return transport.Frame{}, false
+	}
+	f.Status = int(status)
+	return f, true
+}
+
+// wholeNumber reads a number of any width, 0 for anything else. Hubs send an int
+// for a status and a long for a version.
+func wholeNumber(v any) int64 {
+	switch v := v.(type) {
+	case int64:
+		return v
+	case int32:
+		return int64(v)
+	case uint32:
+		return int64(v)
+	case uint64:
+		return int64(min(v, 1<<62))
+	}
+	return 0
+}

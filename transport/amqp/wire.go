@@ -1,0 +1,144 @@
+package amqp
+
+import (
+	"crypto/tls"
+	"net"
+	"sync"
+	"time"
+)
+
+const (
+	// grace is what a silent hub is given beyond the keep-alive.
+	grace = 10 * time.Second
+	// writeLimit is what one piece of a frame may take to leave.
+	writeLimit = 10 * time.Second
+	// pieceSize is large enough for nearly every frame to be one write, and
+	// small enough for a slow modem to move it within writeLimit.
+	pieceSize = 16 << 10
+	// readSize is how much is read at a time.
+	readSize = 4 << 10
+)
+
+// wire is the stream as go-amqp gets it. It bounds silence and writes by itself,
+// whatever deadlines go-amqp sets; completes FLOW frames; and keeps what
+// go-amqp's errors hide, the failure of the line.
+type wire struct {
+	net.Conn
+	silence time.Duration
+	failed  func(error) // told of a failed write, by the writing goroutine
+
+	// Of the reading goroutine.
+	repair repair
+	buf    []byte
+
+	mu      sync.Mutex // guards what follows; nothing waits while it is held
+	polite  bool       // closing says goodbye
+	last    time.Time  // no write goes on beyond it; zero for none
+	readErr error      // the first
+}
+
+func newWire(stream net.Conn, silence time.Duration) *wire {
+	return &wire{Conn: stream, silence: silence, repair: newRepair(), buf: make([]byte, readSize)}
+}
+
+// Read gives what the stream brought, its FLOW frames completed. It gives up
+// when nothing came for as long as a hub may be silent.
+func (w *wire) Read(b []byte) (int, error) {
+	for len(w.repair.ready) == 0 {
+		err := w.Conn.SetReadDeadline(time.Now().Add(w.silence))
+		n := 0
+		if err == nil {
+			n, err = w.Conn.Read(w.buf)
+		}
+		w.repair.feed(w.buf[:n])
+		if err != nil && len(w.repair.ready) == 0 {
+			w.mu.Lock()
+			if w.readErr == nil {
+				w.readErr = err
+			}
+			w.mu.Unlock()
+			return 0, err
+		}
+	}
+	n := copy(b, w.repair.ready)
+	w.repair.ready = w.repair.ready[n:]
+	return n, nil
+}
+
+// Write writes a whole frame.
+func (w *wire) Write(b []byte) (int, error) {
+	written := 0
+	for written < len(b) {
+		err := w.Conn.SetWriteDeadline(w.limit())
+		n := 0
+		if err == nil {
+			n, err = w.Conn.Write(b[written:min(len(b), written+pieceSize)])
+		}
+		written += n
+		if err != nil {
+			w.failed(err)
+			return written, err
+		}
+	}
+	w.repair.sent(b)
+	// TLS writes on its own too, and must not meet a deadline of the past.
+	return written, w.Conn.SetWriteDeadline(time.Time{})
+}
+
+// limit is when a write that begins now is given up.
+func (w *wire) limit() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	limit := time.Now().Add(writeLimit)
+	if !w.last.IsZero() && w.last.Before(limit) {
+		return w.last
+	}
+	return limit
+}
+
+// part makes Close polite, and lets no write go on beyond a moment, also not the
+// one under way.
+func (w *wire) part(last time.Time) {
+	w.mu.Lock()
+	w.polite, w.last = true, last
+	w.mu.Unlock()
+	_ = w.Conn.SetWriteDeadline(last) // a closed stream writes no more anyway
+}
+
+// Close ends the stream, with the farewell of TLS after part.
+func (w *wire) Close() error {
+	w.mu.Lock()
+	polite := w.polite
+	w.mu.Unlock()
+	if polite {
+		return w.Conn.Close()
+	}
+	w.abort()
+	return nil
+}
+
+// abort ends the stream without a farewell: TLS would try for 5 s to say goodbye
+// on a line that may be dead.
+func (w *wire) abort() {
+	stream := w.Conn
+	if t, ok := stream.(*tls.Conn); ok {
+		stream = t.NetConn()
+	}
+	_ = stream.Close() // that it was closed already is no news
+}
+
+// lineErr is why the stream brings nothing more, nil while it does.
+func (w *wire) lineErr() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.readErr
+}
+
+// SetDeadline does nothing: the wire has limits of its own.
+func (w *wire) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline does nothing likewise.
+func (w *wire) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline does nothing likewise.
+func (w *wire) SetWriteDeadline(time.Time) error { return nil }

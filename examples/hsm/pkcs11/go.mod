@@ -10,6 +10,9 @@ require (
 	go.uber.org/goleak v1.3.0
 )
 
-require github.com/eclipse/paho.mqtt.golang v1.5.1 // indirect
+require (
+	github.com/Azure/go-amqp v1.7.0 // indirect
+	github.com/eclipse/paho.mqtt.golang v1.5.1 // indirect
+)
 
 replace github.com/devicetwin/devicetwin-go => ../../..

@@ -94,6 +94,7 @@ func TestRenewalThatFails(t *testing.T) {
 func TestRenewByHandOverAMQP(t *testing.T) {
 	overAMQP(t, func(t *testing.T, w *world) {
 		c := w.online(nil)
+		time.Sleep(time.Second) // a token of the same second would be the same
 		if err := c.Renew(); err != nil {
 			t.Fatal(err)
 		}
@@ -110,6 +111,7 @@ func TestRenewByHandOverAMQP(t *testing.T) {
 			return false
 		}, hubtest.Drop())
 		<-asked // for a renewal that is not answered
+		synctest.Wait()
 		if err := c.Renew(); err != nil {
 			t.Fatal(err)
 		}
@@ -125,6 +127,7 @@ func TestRenewByHandOverAMQP(t *testing.T) {
 			return false
 		}, hubtest.Drop())
 		<-asked
+		synctest.Wait()
 		if err := c.Close(); err != nil {
 			t.Errorf("Close: %v", err)
 		}

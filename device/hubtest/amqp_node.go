@@ -41,7 +41,8 @@ func parseAddress(text string) (address, error) {
 	if text == "$cbs" {
 		return address{node: nodeCBS}, nil
 	}
-	bad := fmt.Errorf("The link address '%.200s' did not match any of the expected formats.", text) // a real hub's words
+	//lint:ignore ST1005 these are a real hub's words
+	bad := fmt.Errorf("The link address '%.200s' did not match any of the expected formats.", text)
 	if len(text) > maxAddress {
 		return address{}, bad
 	}

@@ -24,11 +24,7 @@ func (h *Hub) authorizeService(rt route, req restRequest) *fault {
 		}
 		return h.unauthorized(req, err)
 	default:
-<<<<<<< HEAD
-		err = errors.New("the Authorization is neither a SharedAccessSignature nor a Bearer token")
-=======
 		err = errors.New("token: it is neither a SharedAccessSignature nor a Bearer token")
->>>>>>> registry
 	}
 	if err != nil {
 		return h.unauthorized(req, err)

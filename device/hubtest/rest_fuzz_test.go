@@ -28,11 +28,7 @@ func FuzzQuery(f *testing.F) {
 			}
 			return
 		}
-<<<<<<< HEAD
-		if first, again := q.keeps(row), q.keeps(row); first != again {
-=======
 		if again, _ := parseQuery(text); q.keeps(row) != again.keeps(row) {
->>>>>>> registry
 			t.Errorf("%q: it keeps a row, and does not", text)
 		}
 	})

@@ -1,0 +1,40 @@
+package amqp_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/devicetwin/devicetwin-go/device"
+	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/transport/amqp"
+	"github.com/devicetwin/devicetwin-go/twin"
+)
+
+// A client speaks AMQP when it is given this package's Dialer; the rest of a
+// program stays as it is.
+func ExampleDialer() {
+	hub, err := hubtest.Start(&hubtest.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer hub.Close()
+	at, err := hub.AddDevice("fan-7")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	// Against Azure: amqp.Dialer{}.
+	c := device.New(at.Identity, at.Credential, amqp.Dialer{Stream: hub.Stream}, nil)
+	defer c.Close()
+	ctx := context.Background()
+	if err := c.Connect(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	version, err := c.UpdateReported(ctx, twin.Set("fan", "on"))
+	fmt.Println(version, err)
+	// Output: 2 <nil>
+}

@@ -26,7 +26,8 @@ type amqpConn struct {
 	engine *amqpwire.Conn
 	out    []byte // of who has the turn
 
-	opened bool // of the reading goroutine
+	opened bool      // of the reading goroutine
+	openBy time.Time // when OPEN has to be there
 
 	// hub.mu guards what follows, as it does conn.lines.
 	several bool // more than one identity has shown up
@@ -46,7 +47,7 @@ const maxLines = 999
 // speakAMQP serves the devices on a connection.
 func (c *conn) speakAMQP() error {
 	a := &amqpConn{
-		conn: c, turn: make(chan struct{}, 1),
+		conn: c, turn: make(chan struct{}, 1), openBy: time.Now().Add(firstPacket),
 		engine: amqpwire.NewConn(time.Now(), &amqpwire.Options{OmitNextIncomingID: c.hub.opts.OmitNextIncomingID}),
 		cbs:    map[amqpwire.Role]*amqpwire.Link{},
 		nodes:  map[*amqpwire.Link]attached{},
@@ -55,16 +56,8 @@ func (c *conn) speakAMQP() error {
 	c.amqp, c.lines = a, map[string]*amqpLine{}
 	c.hub.mu.Unlock()
 	c.hub.spawn(c.writeAll)
-	c.silence = firstPacket
-	start := time.Now()
 	for {
-		limit := a.nextLook()
-		if !a.opened {
-			if limit = start.Add(firstPacket); !time.Now().Before(limit) {
-				return errSilent
-			}
-		}
-		if err := a.listen(limit); err != nil {
+		if err := a.listen(a.nextLook()); err != nil {
 			return err
 		}
 	}
@@ -93,6 +86,19 @@ func (a *amqpConn) listen(limit time.Time) error {
 		a.engine.Feed(time.Now(), chunk)
 		_, _ = a.in.Discard(len(chunk)) // it is buffered
 	}
+	a.mu.Unlock()
+	return a.tick()
+}
+
+// tick acts on what came, and does what is due.
+func (a *amqpConn) tick() error {
+	if !a.passGate() || a.ended.Load() {
+		return errEnded
+	}
+	if !a.opened && !time.Now().Before(a.openBy) {
+		return errSilent
+	}
+	a.mu.Lock()
 	a.engine.Tick(time.Now())
 	a.mu.Unlock()
 	if err := a.react(); err != nil {
@@ -233,7 +239,7 @@ func (a *amqpConn) flush() error {
 		if len(a.out) == 0 {
 			return nil
 		}
-		if err := a.raw.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
+		if err := a.stream.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
 			return err
 		}
 		if _, err := a.stream.Write(a.out); err != nil {
@@ -257,6 +263,9 @@ func (a *amqpConn) nextLook() time.Time {
 	a.mu.Lock()
 	limit := a.engine.NextTick()
 	a.mu.Unlock()
+	if !a.opened {
+		limit = a.openBy
+	}
 	now, wall := time.Now(), a.hub.opts.Now()
 	a.hub.mu.Lock()
 	defer a.hub.mu.Unlock()

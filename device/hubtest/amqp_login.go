@@ -229,7 +229,7 @@ func (l *amqpLine) enter(req request) (old presence, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p := proof{token: from.token, peer: peerOf(l.stream)}
+	p := proof{token: from.token, peer: l.peer}
 	expires, err := h.judge(who, p, now)
 	if err != nil {
 		return nil, err

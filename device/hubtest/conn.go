@@ -56,8 +56,10 @@ type conn struct {
 	// Of the reading goroutine; stream is set before the writing one starts.
 	stream   net.Conn
 	in       *bufio.Reader
-	silence  time.Duration // the longest that is borne
-	tokenEnd time.Time     // by the wall clock, grace included; zero for none
+	peer     *tls.ConnectionState // nil where no TLS is spoken
+	silence  time.Duration        // the longest that is borne
+	limit    time.Time            // when it will have lasted too long
+	tokenEnd time.Time            // by the wall clock, grace included; zero for none
 
 	// hub.mu guards what follows.
 	name    string    // who it claims to be, from CONNECT on
@@ -200,15 +202,15 @@ func (c *conn) secureStream() error {
 		}
 		c.stream = s
 	}
-	c.in = bufio.NewReader(c.stream)
+	c.in, c.peer = bufio.NewReader(c.stream), peerOf(c.stream)
 	return nil
 }
 
 // next reads the next packet, unless the silence or the token ends first.
 func (c *conn) next() (packets.ControlPacket, error) {
-	limit := time.Now().Add(c.silence)
+	c.limit = time.Now().Add(c.silence)
 	for {
-		if err := c.readBy(c.nextLook(limit)); err != nil {
+		if err := c.readBy(c.nextLook()); err != nil {
 			return nil, err
 		}
 		_, err := c.in.Peek(1) // loses nothing when it fails
@@ -216,18 +218,27 @@ func (c *conn) next() (packets.ControlPacket, error) {
 		if err != nil && !late {
 			return nil, err
 		}
-		if !c.passGate() || c.ended.Load() {
-			return nil, errEnded
+		if err := c.look(late); err != nil {
+			return nil, err
 		}
-		switch {
-		case !c.tokenEnd.IsZero() && !c.hub.opts.Now().Before(c.tokenEnd):
-			return nil, errTokenEnd
-		case late && !time.Now().Before(limit):
-			return nil, errSilent
-		case !late:
+		if !late {
 			return c.packet()
 		}
 	}
+}
+
+// look says why the connection ends now, if it does. Only one that is late can
+// have been silent for too long.
+func (c *conn) look(late bool) error {
+	switch {
+	case !c.passGate() || c.ended.Load():
+		return errEnded
+	case !c.tokenEnd.IsZero() && !c.hub.opts.Now().Before(c.tokenEnd):
+		return errTokenEnd
+	case late && !time.Now().Before(c.limit):
+		return errSilent
+	}
+	return nil
 }
 
 // readBy sets the deadline of reads, unless the end of the connection has set
@@ -248,20 +259,21 @@ func (c *conn) readBy(t time.Time) error {
 
 // nextLook is when to look at the clocks again: at the limit, or at the
 // token's end as the wall clock sees it now.
-func (c *conn) nextLook(limit time.Time) time.Time {
+func (c *conn) nextLook() time.Time {
 	if c.tokenEnd.IsZero() {
-		return limit
+		return c.limit
 	}
 	end := time.Now().Add(c.tokenEnd.Sub(c.hub.opts.Now()))
-	if end.Before(limit) {
+	if end.Before(c.limit) {
 		return end
 	}
-	return limit
+	return c.limit
 }
 
 // packet reads the packet whose first byte has come.
 func (c *conn) packet() (packets.ControlPacket, error) {
-	if err := c.readBy(time.Now().Add(c.silence)); err != nil {
+	c.limit = time.Now().Add(c.silence)
+	if err := c.readBy(c.limit); err != nil {
 		return nil, err
 	}
 	p, err := mqttwire.Read(c.in, hubproto.MaxPacket)

@@ -15,7 +15,8 @@
 // calls implausible: begin with a time.Sleep to a date of today.) [Hub.Dial] is the same with TLS on it, for
 // transport.TLSOptions. [Hub.Listen] opens a real socket with TLS, for any
 // client in any language; [Hub.CAPEM] is the CA that it has to trust. The port,
-// or else the first byte, tells which [Protocol] a client speaks.
+// or else the first byte, tells which [Protocol] a client speaks. On the port of
+// HTTPS it also speaks MQTT over WebSocket, with the same logins and faults.
 //
 // # Certificates
 //

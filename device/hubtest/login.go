@@ -107,7 +107,7 @@ func (c *conn) enter(p *packets.ConnectPacket, user userName, mute bool) (old pr
 	if c.ended.Load() {
 		return nil, errEnded
 	}
-	who, expires, err := h.authenticate(user, proof{token: string(p.Password), peer: peerOf(c.stream)}, now)
+	who, expires, err := h.authenticate(user, proof{token: string(p.Password), peer: c.peer}, now)
 	if err != nil {
 		return nil, err
 	}

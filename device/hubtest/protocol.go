@@ -19,7 +19,7 @@ const (
 	MQTT Protocol = 8883
 	// AMQP is AMQP 1.0 over TLS.
 	AMQP Protocol = 5671
-	// HTTPS is the service's REST interface.
+	// HTTPS is the service's REST interface, and MQTT over WebSocket.
 	HTTPS Protocol = 443
 )
 

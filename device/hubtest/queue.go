@@ -165,7 +165,7 @@ func (c *conn) write(item outgoing) error {
 	if err != nil {
 		return err
 	}
-	if err := c.raw.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
+	if err := c.stream.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
 		return err
 	}
 	_, err = c.stream.Write(b)

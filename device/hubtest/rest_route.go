@@ -86,10 +86,16 @@ func (rt route) matches(path []string) (id string, ok bool) {
 	return id, true
 }
 
-// restHandler is the hub's REST interface.
+// restHandler is the hub's REST interface, and the door to WebSocket.
 func (h *Hub) restHandler() http.Handler {
 	all := routes()
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.serveREST(w, r, all) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.EqualFold(r.URL.Path, webPath) {
+			h.serveWebSocket(w, r)
+			return
+		}
+		h.serveREST(w, r, all)
+	})
 }
 
 // serveREST reads a request, lets it pass Intercept, and performs it.

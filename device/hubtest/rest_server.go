@@ -49,6 +49,9 @@ func (c *conn) speakHTTP() error {
 		return errEnded
 	}
 	<-hc.served // closing the stream ends the server's part, too
+	if hc.upgraded != nil {
+		return c.speakUpgraded(hc.upgraded)
+	}
 	return errHTTPDone
 }
 
@@ -80,8 +83,11 @@ func (h *Hub) serveHTTP() {
 // connKey is under what a request's context holds its *httpConn.
 type connKey struct{}
 
+// httpConnOf is the connection that a request came on, as the server has it.
+func httpConnOf(r *http.Request) *httpConn { return r.Context().Value(connKey{}).(*httpConn) }
+
 // connOf is the connection that a request came on.
-func connOf(r *http.Request) *conn { return r.Context().Value(connKey{}).(*httpConn).conn }
+func connOf(r *http.Request) *conn { return httpConnOf(r).conn }
 
 // webListener brings the HTTP server its connections.
 type webListener struct{ hub *Hub }
@@ -114,9 +120,10 @@ func (a webAddr) String() string { return string(a) }
 // httpConn is a connection in the hands of the HTTP server.
 type httpConn struct {
 	buffered
-	conn   *conn
-	once   sync.Once
-	served chan struct{} // closed when the server is done with it
+	conn     *conn
+	once     sync.Once
+	served   chan struct{} // closed when the server is done with it
+	upgraded *upgraded     // read once served: nil unless it speaks WebSocket now
 }
 
 func (hc *httpConn) end() { hc.once.Do(func() { close(hc.served) }) }

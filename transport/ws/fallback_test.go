@@ -15,7 +15,7 @@ import (
 // 443 through.
 func TestPort8883Dropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := inMemory(t)
+		p := ways()[0].peer(t, "MQTT")
 		tries := 0
 		dropped := func(ctx context.Context, _ transport.Target) (net.Conn, error) {
 			tries++

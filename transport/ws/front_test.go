@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -17,8 +16,8 @@ import (
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
-// A front is the far end of in-memory streams, as the hub's web server is of
-// real ones.
+// A front is the far end of in-memory streams, for what no well hub does; the
+// hub's own is hubtest's.
 type front struct {
 	t     *testing.T
 	serve func(net.Conn) // owns the stream's far end
@@ -102,35 +101,6 @@ func (w taken) WriteHeader(int)             {}
 
 func (w taken) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return w.raw, bufio.NewReadWriter(w.in, bufio.NewWriter(w.raw)), nil
-}
-
-// join passes bytes between a WebSocket and a stream until either ends.
-func join(c *websocket.Conn, stream net.Conn) {
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		defer c.Close()
-		b := make([]byte, 1<<10)
-		for {
-			n, err := stream.Read(b)
-			if err == nil {
-				err = c.WriteMessage(websocket.BinaryMessage, b[:n])
-			}
-			if err != nil {
-				return
-			}
-		}
-	})
-	defer wg.Wait()
-	defer stream.Close()
-	for {
-		_, message, err := c.NextReader()
-		if err == nil {
-			_, err = io.Copy(stream, message)
-		}
-		if err != nil {
-			return
-		}
-	}
 }
 
 func wantError(t *testing.T, what string, err error, wants ...error) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/devicetwin/devicetwin-go/transport"
+	"github.com/devicetwin/devicetwin-go/transport/amqp"
 	"github.com/devicetwin/devicetwin-go/transport/mqtt"
 	"github.com/devicetwin/devicetwin-go/transport/proxy"
 	"github.com/devicetwin/devicetwin-go/transport/ws"
@@ -18,16 +19,20 @@ import (
 
 // dialerOf is the way of speaking that the command line names.
 func dialerOf(name string, stream transport.StreamFunc) (transport.Dialer, error) {
-	plain, socket := mqtt.Dialer{Stream: stream}, mqtt.Dialer{Stream: ws.Stream(&ws.Options{Stream: stream})}
+	socket := ws.Stream(&ws.Options{Stream: stream})
 	switch name {
 	case "mqtt":
-		return plain, nil
+		return mqtt.Dialer{Stream: stream}, nil
 	case "mqtt-ws":
-		return socket, nil
+		return mqtt.Dialer{Stream: socket}, nil
+	case "amqp":
+		return amqp.Dialer{Stream: stream}, nil
+	case "amqp-ws":
+		return amqp.Dialer{Stream: socket}, nil
 	case "auto":
-		return transport.Fallback(plain, socket, nil), nil
+		return transport.Fallback(mqtt.Dialer{Stream: stream}, mqtt.Dialer{Stream: socket}, nil), nil
 	}
-	return nil, usagef("-transport is mqtt, mqtt-ws or auto")
+	return nil, usagef("-transport is mqtt, mqtt-ws, amqp, amqp-ws or auto")
 }
 
 // through is the way to the proxy that the command line or the environment

@@ -34,8 +34,9 @@
 //	                  line), or the passphrase itself, which others then see
 //	  -ca FILE        trust the CAs in this PEM file instead of the system's
 //	  -endpoint H:P   connect to this host and port instead of the hub's own
-//	  -transport NAME mqtt (port 8883; the default), mqtt-ws (over WebSocket, port
-//	                  443), or auto: the first, and the second where that is blocked
+//	  -transport NAME mqtt (port 8883; the default), amqp (5671), either over
+//	                  WebSocket on 443 (mqtt-ws, amqp-ws), or auto: mqtt, and mqtt-ws
+//	                  where that is blocked
 //	  -proxy URL      go through this proxy, http:// or socks5://, in place of the one
 //	                  that HTTPS_PROXY and NO_PROXY name; "none" for none
 //	  -timeout TIME   how long get and report may take; 30s unless given

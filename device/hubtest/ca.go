@@ -55,8 +55,13 @@ func (a *authority) make(host string, clock func() time.Time) error {
 		return fmt.Errorf("hubtest: make a certificate: %w", err)
 	}
 	leaf := template(host, now)
-	leaf.DNSNames = []string{host, "localhost"}
+	leaf.DNSNames = []string{"localhost"}
 	leaf.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+	if ip := net.ParseIP(host); ip != nil { // no client takes an address for a name
+		leaf.IPAddresses = append(leaf.IPAddresses, ip)
+	} else {
+		leaf.DNSNames = append(leaf.DNSNames, host)
+	}
 	leaf.KeyUsage = x509.KeyUsageDigitalSignature
 	leaf.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	der, err = x509.CreateCertificate(rand.Reader, leaf, a.root, &key.PublicKey, rootKey)

@@ -52,6 +52,22 @@ func TestListen(t *testing.T) {
 	_ = conn.Close()
 }
 
+// TestAddressAsHost holds that a hub may be called by an IP address: its
+// certificate then says so, as clients want it.
+func TestAddressAsHost(t *testing.T) {
+	for _, host := range []string{"127.1.2.3", "hub.example.org"} {
+		h := New(t, &Options{Host: host})
+		d := addDevice(t, h, "dev1")
+		addr, err := h.Listen("127.0.0.1:0", MQTT)
+		if err != nil {
+			t.Fatalf("Listen: %v", err)
+		}
+		c := secure(t, h, transport.TLSOptions{Address: addr.String()}, host)
+		c.send(hello(t, h, d).bytes())
+		c.play("< CONNACK sp=… rc=0")
+	}
+}
+
 func TestDial(t *testing.T) { bubble(t, testDial) }
 func testDial(t *testing.T) {
 	h := New(t, nil)

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest"
+)
+
+// A port is one that the hub listens on.
+type port struct {
+	name     string // of its flag, and in the -info file
+	protocol hubtest.Protocol
+}
+
+// ports are all of them: each has its flag, its listener and its place in what
+// is printed from its row here. AMQP gets one, {"amqp", hubtest.AMQP}, as soon
+// as the hub speaks it.
+func ports() []port {
+	return []port{
+		{"mqtt", hubtest.MQTT},
+		{"https", hubtest.HTTPS},
+	}
+}
+
+// How a device proves itself, in the words of a hub's registry.
+const (
+	authSAS        = "sas"
+	authCA         = "certificateAuthority"
+	authSelfSigned = "selfSigned"
+)
+
+// A deviceSpec is a device that the hub is to know.
+type deviceSpec struct {
+	ID           string `json:"id"` // "device" or "device/module"
+	Auth         string `json:"auth"`
+	PrimaryKey   string `json:"primaryKey"` // base64; empty means made up
+	SecondaryKey string `json:"secondaryKey"`
+}
+
+// A policySpec is a shared access policy that the hub is to have.
+type policySpec struct {
+	Name         string               `json:"name"`
+	PrimaryKey   string               `json:"primaryKey"`
+	SecondaryKey string               `json:"secondaryKey"`
+	Permissions  []hubtest.Permission `json:"permissions"`
+}
+
+// A registry is what the hub is to know from its start: the -config file.
+type registry struct {
+	Devices  []deviceSpec `json:"devices"`
+	Policies []policySpec `json:"policies"`
+}
+
+// settings are what the command line, and the file that it names, ask for.
+type settings struct {
+	bind, hostname string
+	ports          map[string]int
+	folder         string // empty means a new one, for this run alone
+	info, control  string // empty means none
+	verbose        bool
+	registry       registry // the file's, then the flags'
+}
+
+// parse reads the command line; the flag package tells usage and its own errors
+// on stderr.
+func parse(args []string, stderr io.Writer) (*settings, error) {
+	s := &settings{ports: map[string]int{}}
+	var flags registry
+	fs := flag.NewFlagSet("hub", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.StringVar(&s.bind, "bind", "127.0.0.1", "listen on this `address`")
+	fs.StringVar(&s.hostname, "hostname", "", "the hub's `name` in connection strings and its certificate; the -bind address unless given")
+	for _, p := range ports() {
+		fs.Func(p.name, fmt.Sprintf("listen for %v on this `port`; 0 means any that is free (default %d)", p.protocol, p.protocol), func(text string) error {
+			n, err := strconv.ParseUint(text, 10, 16)
+			s.ports[p.name] = int(n)
+			return err
+		})
+		s.ports[p.name] = int(p.protocol)
+	}
+	fs.StringVar(&s.folder, "dir", "", "write the CA, certificates and keys to this `folder`, and leave them there; a new one, removed at the end, unless given")
+	fs.StringVar(&s.info, "info", "", "write what is printed to this `file`, as JSON")
+	fs.StringVar(&s.control, "control", "", "listen for commands on this Unix `socket`")
+	config := fs.String("config", "", "read devices and policies from this JSON `file`")
+	fs.BoolVar(&s.verbose, "v", false, "log every message")
+	for _, f := range []struct{ name, auth, has string }{
+		{"device", authSAS, "keys"},
+		{"x509-device", authCA, "a certificate of the hub's own device CA"},
+		{"thumbprint-device", authSelfSigned, "a self-signed certificate"},
+	} {
+		fs.Func(f.name, "add a device with "+f.has+" by its `id`, \"device\" or \"device/module\"; repeatable", func(id string) error {
+			flags.Devices = append(flags.Devices, deviceSpec{ID: id, Auth: f.auth})
+			return nil
+		})
+	}
+	fs.Func("policy", "add a policy, as `name=permission,…`, such as dash=RegistryRead,ServiceConnect; repeatable", func(text string) error {
+		p, err := parsePolicy(text)
+		flags.Policies = append(flags.Policies, p)
+		return err
+	})
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	if fs.NArg() > 0 {
+		return nil, fmt.Errorf("there are %d arguments too many after the flags; see hub -h", fs.NArg())
+	}
+	if *config != "" {
+		if err := s.registry.read(*config); err != nil {
+			return nil, err
+		}
+	}
+	s.registry.Devices = append(s.registry.Devices, flags.Devices...)
+	s.registry.Policies = append(s.registry.Policies, flags.Policies...)
+	return s, s.check()
+}
+
+func parsePolicy(text string) (policySpec, error) {
+	name, list, ok := strings.Cut(text, "=")
+	if !ok || name == "" || list == "" {
+		return policySpec{}, errors.New("a policy is name=permission,…")
+	}
+	p := policySpec{Name: name}
+	for permission := range strings.SplitSeq(list, ",") {
+		p.Permissions = append(p.Permissions, hubtest.Permission(permission))
+	}
+	return p, nil
+}
+
+// read takes devices and policies from a file. What it does not know it
+// refuses: a misspelt key would else be a random one.
+func (r *registry) read(file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return fmt.Errorf("-config: %w", err)
+	}
+	defer f.Close()
+	d := json.NewDecoder(f)
+	d.DisallowUnknownFields()
+	if err := d.Decode(r); err != nil {
+		return fmt.Errorf("-config %s: %w", file, err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("-config %s: something follows the JSON object; one is all it may hold", file)
+	}
+	return nil
+}
+
+// check completes the settings, and finds what hubtest could not.
+func (s *settings) check() error {
+	if s.hostname == "" {
+		if ip := net.ParseIP(s.bind); s.bind == "" || ip != nil && ip.IsUnspecified() {
+			return errors.New("-bind is every address: say by -hostname under which name clients find this machine")
+		}
+		s.hostname = s.bind
+	}
+	seen := map[string]bool{}
+	known := []hubtest.Permission{hubtest.RegistryRead, hubtest.RegistryWrite, hubtest.ServiceConnect, hubtest.DeviceConnect}
+	for _, p := range s.registry.Policies {
+		for _, permission := range p.Permissions {
+			if !slices.Contains(known, permission) {
+				return fmt.Errorf("policy %q: permission %q is unknown; known are %v", p.Name, permission, known)
+			}
+		}
+	}
+	devices := s.registry.Devices
+	for i, d := range devices {
+		switch d.Auth {
+		case "":
+			devices[i].Auth = authSAS
+		case authSAS, authCA, authSelfSigned:
+		default:
+			return fmt.Errorf("device %q: auth %q is unknown; known are %s, %s and %s", d.ID, d.Auth, authSAS, authCA, authSelfSigned)
+		}
+		if devices[i].Auth != authSAS && d.PrimaryKey+d.SecondaryKey != "" {
+			return fmt.Errorf("device %q has auth %s, and keys: it can have but one of them", d.ID, d.Auth)
+		}
+		if seen[d.ID] {
+			return fmt.Errorf("device %q is there twice", d.ID)
+		}
+		seen[d.ID] = true
+	}
+	return nil
+}

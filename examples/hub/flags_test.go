@@ -1,0 +1,76 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestRefusals holds that what is wrong is said by name, and leaves nothing
+// behind: each program ends by itself.
+func TestRefusals(t *testing.T) {
+	taken, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	_, takenPort, _ := net.SplitHostPort(taken.Addr().String())
+	folder := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(folder, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	tests := []struct {
+		desc  string
+		flags []string
+		code  int
+		want  string
+	}{
+		{"an unknown flag", []string{"-amqps", "1"}, 2, "-amqps"},
+		{"arguments after the flags", []string{"dev1"}, 2, "too many"},
+		{"no number for a port", []string{"-mqtt", "x"}, 2, "-mqtt"},
+		{"a port that is none", []string{"-mqtt", "65536"}, 2, "-mqtt"},
+		{"every address, and no name", []string{"-bind", "0.0.0.0"}, 2, "-hostname"},
+		{"a device twice", []string{"-device", "dev1", "-x509-device", "dev1"}, 2, `"dev1" is there twice`},
+		{"a policy without permissions", []string{"-policy", "dash"}, 2, "name=permission"},
+		{"no such file", []string{"-config", filepath.Join(folder, "none")}, 2, "-config"},
+		{"a file that is no JSON", []string{"-config", file("a", "devices:")}, 2, "-config"},
+		{"a misspelt key", []string{"-config", file("b", `{"devices":[{"id":"dev1","primarykey2":"x"}]}`)}, 2, "primarykey2"},
+		{"two objects in a file", []string{"-config", file("c", `{} {}`)}, 2, "one is all"},
+		{"an unknown auth", []string{"-config", file("d", `{"devices":[{"id":"dev1","auth":"tpm"}]}`)}, 2, `"tpm" is unknown`},
+		{"keys beside a certificate", []string{"-config", file("e", `{"devices":[{"id":"dev1","auth":"selfSigned","primaryKey":"x"}]}`)}, 2, "but one"},
+		{"help", []string{"-h"}, 0, "-thumbprint-device"},
+		{"a name that no hub has", []string{"-hostname", "a b"}, 1, "Options.Host"},
+		{"an id that no device has", []string{"-device", "a b"}, 1, `device "a b"`},
+		{"a module of no device", []string{"-device", "dev1/mod"}, 1, `device "dev1/mod"`},
+		{"an unknown permission", []string{"-policy", "dash=Everything"}, 2, `"Everything" is unknown`},
+		{"a key that is none", []string{"-config", file("f", `{"devices":[{"id":"dev1","primaryKey":"?"}]}`)}, 1, `device "dev1"`},
+		{"a port that is taken", []string{"-mqtt", takenPort}, 1, "-mqtt 0 takes any"},
+		{"a folder that is a file", []string{"-dir", file("g", "")}, 1, "g: not a directory"},
+		{"no place for the info", []string{"-info", filepath.Join(folder, "no", "info")}, 1, "no such file"},
+		{"no place for the socket", []string{"-control", filepath.Join(folder, "no", "sock")}, 1, "-control"},
+	}
+	t.Setenv("TMPDIR", filepath.Join(folder, "tmp"))
+	if err := os.Mkdir(filepath.Join(folder, "tmp"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range tests {
+		var out, errs bytes.Buffer
+		ctx, cancel := context.WithTimeout(t.Context(), patience) // if it starts after all
+		code := run(ctx, append(freePorts(), tt.flags...), &out, &errs)
+		cancel()
+		if code != tt.code || !strings.Contains(errs.String(), tt.want) || out.Len() != 0 {
+			t.Errorf("%s: got status %d, stdout %q, stderr %q; want %d and %q", tt.desc, code, &out, &errs, tt.code, tt.want)
+		}
+		if left, _ := os.ReadDir(filepath.Join(folder, "tmp")); len(left) != 0 {
+			t.Errorf("%s: left behind: %v", tt.desc, left)
+		}
+	}
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest"
+)
+
+// info is what a user needs to know of a running hub: printed for people, and
+// as JSON for scripts. It holds secrets.
+type info struct {
+	Hostname string                `json:"hostname"`
+	Bind     string                `json:"bind"`
+	Ports    map[string]int        `json:"ports"` // by protocol
+	CA       string                `json:"ca"`    // a PEM file
+	Service  serviceInfo           `json:"service"`
+	Devices  map[string]deviceInfo `json:"devices"` // by "device" or "device/module"
+
+	order []string // of the devices, as the user named them
+}
+
+type serviceInfo struct {
+	// ConnectionString is of the policy iothubowner, which may do everything.
+	ConnectionString string `json:"connectionString"`
+	// Policies are the connection strings of those that the user added.
+	Policies map[string]string `json:"policies,omitempty"`
+}
+
+type deviceInfo struct {
+	DeviceID         string `json:"deviceId"`
+	ModuleID         string `json:"moduleId,omitempty"`
+	Auth             string `json:"auth"`
+	ConnectionString string `json:"connectionString"`
+	PrimaryKey       string `json:"primaryKey,omitempty"` // of sas
+	Cert             string `json:"cert,omitempty"`       // PEM files, of the others
+	Key              string `json:"key,omitempty"`
+}
+
+func (i *info) addPolicy(name, connectionString string) {
+	if i.Service.Policies == nil {
+		i.Service.Policies = map[string]string{}
+	}
+	i.Service.Policies[name] = connectionString
+}
+
+// addDevice tells of a device, and writes its certificate and key.
+func (i *info) addDevice(spec deviceSpec, made hubtest.Device, folder string) error {
+	d := deviceInfo{
+		DeviceID: made.Identity.DeviceID, ModuleID: made.Identity.ModuleID, Auth: spec.Auth,
+		ConnectionString: made.ConnectionString, PrimaryKey: made.PrimaryKey,
+	}
+	if spec.Auth != authSAS {
+		// Ids hold signs that not every file system takes.
+		name := filepath.Join(folder, url.QueryEscape(spec.ID))
+		d.Cert, d.Key = name+"-cert.pem", name+"-key.pem"
+		err := errors.Join(
+			os.WriteFile(d.Cert, made.CertificatePEM, 0o644),
+			os.WriteFile(d.Key, made.KeyPEM, 0o600),
+		)
+		if err != nil {
+			return err
+		}
+	}
+	i.Devices[spec.ID] = d
+	return nil
+}
+
+// save writes the file as a whole or not at all: whoever finds it can read it
+// to its end.
+func (i *info) save(name string) error {
+	text, err := json.MarshalIndent(i, "", "  ")
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), ".info-*") // with mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(text, '\n'))
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// print tells a person what to paste.
+func (i *info) print(w io.Writer) error {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "The hub %s listens on %s:", i.Hostname, i.Bind)
+	for _, p := range ports() {
+		fmt.Fprintf(&b, " %v %d", p.protocol, i.Ports[p.name])
+		if i.Ports[p.name] != int(p.protocol) {
+			fmt.Fprintf(&b, " (not %d: tell clients)", p.protocol)
+		}
+	}
+	fmt.Fprintf(&b, "\n\nits CA, for clients to trust\n  %s\n", i.CA)
+	fmt.Fprintf(&b, "back end (iothubowner)\n  %s\n", i.Service.ConnectionString)
+	for _, name := range slices.Sorted(maps.Keys(i.Service.Policies)) {
+		fmt.Fprintf(&b, "back end (%s)\n  %s\n", name, i.Service.Policies[name])
+	}
+	for _, id := range i.order {
+		d := i.Devices[id]
+		fmt.Fprintf(&b, "device %s (%s)\n  %s\n", id, d.Auth, d.ConnectionString)
+		if d.Cert != "" {
+			fmt.Fprintf(&b, "  %s\n  %s\n", d.Cert, d.Key)
+		}
+	}
+	b.WriteString("\nCtrl-C ends it.\n")
+	_, err := w.Write(b.Bytes())
+	return err
+}

@@ -1,0 +1,71 @@
+// Command hub is an IoT Hub on your desk: the hub in the box as a program, for
+// devices and back ends in any language. It keeps everything in memory.
+//
+//	hub -device dev1 -x509-device dev2
+//
+// It prints what to paste: connection strings, the CA to trust, certificates
+// and keys. Ports below 1024 may need root: -https 0 takes any that is free, and
+// so for the others; clients then need that port. The -info file tells the same
+// to scripts; it appears, with mode 0600, once every port is open. What clients
+// do is logged to stderr. Ctrl-C or SIGTERM ends it, with status 0; status 1 says
+// that it could not start or went wrong, 2 that the command line is.
+//
+// The -config file is JSON, all of it optional; keys that it does not give are
+// made up at each start, as is the CA:
+//
+//	{"devices":  [{"id": "dev1", "primaryKey": "…base64…"},
+//	              {"id": "dev1/module1"},
+//	              {"id": "dev2", "auth": "certificateAuthority"},
+//	              {"id": "dev3", "auth": "selfSigned"}],
+//	 "policies": [{"name": "dashboard", "permissions": ["RegistryRead", "ServiceConnect"]}]}
+//
+// On the -control socket one command a line plays tricks on a device's line,
+// and is answered "ok" or "error: …":
+//
+//	cut dev1     end its connection; it may connect again at once
+//	down dev1    … and keep it from connecting; without a device, everyone
+//	up dev1      let it connect again; without a device, everyone
+//
+//	echo 'cut dev1' | nc -U -N hub.sock
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the whole program, and returns its exit status. Nothing that it
+// started runs after it.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	s, err := parse(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		fmt.Fprintf(stderr, "hub: %v\n", err)
+		return 2
+	}
+	level := slog.LevelInfo
+	if s.verbose {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
+	if err := serve(ctx, s, log, stdout); err != nil {
+		fmt.Fprintf(stderr, "hub: %v\n", err)
+		return 1
+	}
+	return 0
+}

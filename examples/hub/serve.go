@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest"
+)
+
+// serve runs the hub until ctx ends.
+func serve(ctx context.Context, s *settings, log *slog.Logger, stdout io.Writer) (err error) {
+	folder := s.folder
+	if folder == "" {
+		if folder, err = os.MkdirTemp("", "hub-"); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	} else if err = os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	if folder, err = filepath.Abs(folder); err != nil {
+		return err
+	}
+	hub, err := hubtest.Start(&hubtest.Options{Host: s.hostname, Logger: log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, hub.Close()) }()
+
+	told, err := prepare(hub, s, folder)
+	if err != nil {
+		return err
+	}
+	if s.control != "" {
+		c, failed := listenControl(s.control, hub, log)
+		if failed != nil {
+			return failed
+		}
+		defer func() { err = errors.Join(err, c.close()) }()
+	}
+	if s.info != "" {
+		if err = told.save(s.info); err != nil {
+			return err
+		}
+		// A script that finds the file may connect: not so once it ended.
+		defer func() { err = errors.Join(err, os.Remove(s.info)) }()
+	}
+	if err = told.print(stdout); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	log.Info("the hub ends")
+	return nil
+}
+
+// prepare makes identities and policies, and then opens the ports: who can
+// connect finds everything there.
+func prepare(hub *hubtest.Hub, s *settings, folder string) (*info, error) {
+	told := &info{Hostname: s.hostname, Bind: s.bind, Ports: map[string]int{}, Devices: map[string]deviceInfo{}}
+	told.CA = filepath.Join(folder, "ca.pem")
+	if err := os.WriteFile(told.CA, hub.CAPEM(), 0o644); err != nil {
+		return nil, err
+	}
+	owner, _ := hub.Policy("iothubowner") // each hub has it
+	told.Service.ConnectionString = serviceString(s.hostname, owner)
+	for _, p := range s.registry.Policies {
+		made, err := hub.AddPolicy(hubtest.Policy(p))
+		if err != nil {
+			return nil, fmt.Errorf("policy %q: %w", p.Name, err)
+		}
+		told.addPolicy(made.Name, serviceString(s.hostname, made))
+	}
+	for _, d := range s.registry.Devices {
+		made, err := add(hub, d)
+		if err != nil {
+			return nil, fmt.Errorf("device %q: %w", d.ID, err)
+		}
+		if err := told.addDevice(d, made, folder); err != nil {
+			return nil, fmt.Errorf("device %q: %w", d.ID, err)
+		}
+		told.order = append(told.order, d.ID)
+	}
+	for _, p := range ports() {
+		at, err := hub.Listen(net.JoinHostPort(s.bind, strconv.Itoa(s.ports[p.name])), p.protocol)
+		if err != nil {
+			return nil, fmt.Errorf("-%s: %w (-%s 0 takes any port that is free)", p.name, err, p.name)
+		}
+		_, text, _ := net.SplitHostPort(at.String())
+		if told.Ports[p.name], err = strconv.Atoi(text); err != nil {
+			return nil, fmt.Errorf("-%s: %w", p.name, err)
+		}
+	}
+	return told, nil
+}
+
+// add registers a device or module.
+func add(hub *hubtest.Hub, d deviceSpec) (hubtest.Device, error) {
+	device, module, isModule := strings.Cut(d.ID, "/")
+	if d.Auth != authSAS {
+		opts := &hubtest.X509Options{SelfSigned: d.Auth == authSelfSigned}
+		if isModule {
+			return hub.AddX509Module(device, module, opts)
+		}
+		return hub.AddX509Device(device, opts)
+	}
+	var made hubtest.Device
+	var err error
+	if isModule {
+		made, err = hub.AddModule(device, module)
+	} else {
+		made, err = hub.AddDevice(device)
+	}
+	if err == nil && d.PrimaryKey+d.SecondaryKey != "" {
+		made, err = hub.SetKeys(d.ID, d.PrimaryKey, d.SecondaryKey)
+	}
+	return made, err
+}
+
+// serviceString is a back end's connection string.
+func serviceString(host string, p hubtest.Policy) string {
+	return fmt.Sprintf("HostName=%s;SharedAccessKeyName=%s;SharedAccessKey=%s", host, p.Name, p.PrimaryKey)
+}

@@ -22,11 +22,11 @@ type port struct {
 }
 
 // ports are all of them: each has its flag, its listener and its place in what
-// is printed from its row here. AMQP gets one, {"amqp", hubtest.AMQP}, as soon
-// as the hub speaks it.
+// is printed from its row here.
 func ports() []port {
 	return []port{
 		{"mqtt", hubtest.MQTT},
+		{"amqp", hubtest.AMQP},
 		{"https", hubtest.HTTPS},
 	}
 }

@@ -13,6 +13,7 @@ require (
 require (
 	github.com/Azure/go-amqp v1.7.0 // indirect
 	github.com/eclipse/paho.mqtt.golang v1.5.1 // indirect
+	github.com/gorilla/websocket v1.5.3 // indirect
 	golang.org/x/sys v0.8.0 // indirect
 )
 

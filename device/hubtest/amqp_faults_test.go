@@ -3,6 +3,7 @@ package hubtest
 import (
 	"io"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/Azure/go-amqp"
@@ -281,6 +282,7 @@ func testAMQPOmitNextIncomingID(t *testing.T) {
 	h := New(t, &Options{OmitNextIncomingID: true})
 	c := openAMQP(t, h)
 	if _, err := c.session.NewSender(t.Context(), "$cbs", nil); err == nil {
+		synctest.Wait() // the FLOW that follows has been seen
 		err = c.session.Close(t.Context())
 		if err == nil {
 			t.Errorf("the session stands, in spite of FLOW without next-incoming-id")

@@ -13,7 +13,6 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/transport"
-	"github.com/devicetwin/devicetwin-go/transport/mqtt"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
@@ -76,7 +75,7 @@ func takeover(t *testing.T, w *world, d time.Duration) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := mqtt.Dialer{Stream: w.stream}.Dial(ctx, transport.Login{Identity: w.dev.Identity, Token: token, KeepAlive: time.Minute})
+	other, err := w.dial().Dial(ctx, transport.Login{Identity: w.dev.Identity, Token: token, KeepAlive: time.Minute})
 	if err != nil {
 		return // the line is down, or the hub is moody
 	}

@@ -257,7 +257,8 @@ func TestBlockedListenerBlocksNothingElse(t *testing.T) {
 		}
 		time.Sleep(30 * time.Second)
 		w.wantReported("both", `{"n":1,"slow":"done"}`)
-		if s := w.hub.Stats("dev1"); s.Connects != 1 || s.Pings == 0 {
+		// Over AMQP it is the hub that speaks first, and the client needs no word.
+		if s := w.hub.Stats("dev1"); s.Connects != 1 || s.Pings == 0 && !w.renewsInPlace() {
 			t.Errorf("connects %d, pings %d: the keep-alive stood still", s.Connects, s.Pings)
 		}
 	})
@@ -307,7 +308,7 @@ func TestRenewalHoldsCalls(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		if s := w.hub.Stats("dev1"); s.Connects < 4 || s.Gets != s.Connects {
+		if s := w.hub.Stats("dev1"); s.Connects < 4 && !w.renewsInPlace() || s.Gets != s.Connects {
 			t.Errorf("%d connects and %d GETs in three hours of hourly tokens", s.Connects, s.Gets)
 		}
 		tw, err := w.hub.Twin("dev1")

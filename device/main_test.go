@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"flag"
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,7 +18,9 @@ import (
 	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
 	"github.com/devicetwin/devicetwin-go/transport"
+	"github.com/devicetwin/devicetwin-go/transport/amqp"
 	"github.com/devicetwin/devicetwin-go/transport/mqtt"
+	"github.com/devicetwin/devicetwin-go/transport/ws"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
@@ -30,7 +34,7 @@ type world struct {
 	dev    hubtest.Device
 	log    *logs
 	stream transport.StreamFunc // the line: plain in memory, unless a test says otherwise
-	dialer transport.Dialer     // nil for MQTT on that line
+	dialer transport.Dialer     // nil for what -over names, on that line
 	faults []func()             // remove what chaos intercepts
 	broken bool                 // wrong configuration ends the client: Close may say so
 }
@@ -79,17 +83,57 @@ func (w *world) client(opts *device.Options) *device.Client {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	dialer := w.dialer
-	if dialer == nil {
-		dialer = mqtt.Dialer{Stream: w.stream}
-	}
-	c := device.New(w.dev.Identity, w.dev.Credential, dialer, &o)
+	c := device.New(w.dev.Identity, w.dev.Credential, w.dial(), &o)
 	w.Cleanup(func() {
 		if err := c.Close(); err != nil && !w.broken {
 			w.Errorf("Close: %v", err)
 		}
 	})
 	return c
+}
+
+// dial is the transport of the story: the one that -over names, unless the test
+// says otherwise.
+func (w *world) dial() transport.Dialer {
+	if w.dialer != nil {
+		return w.dialer
+	}
+	dialer, ok := overs()[*over]
+	if !ok {
+		w.Fatalf("-over %s: it is mqtt, mqtt-ws, amqp or amqp-ws", *over)
+	}
+	return dialer(w.stream)
+}
+
+// renewsInPlace reports whether a token is renewed without a new connection,
+// which is what AMQP does otherwise than MQTT.
+func (w *world) renewsInPlace() bool { return strings.HasPrefix(*over, "amqp") }
+
+// logins counts from now on how often the device proves itself; over AMQP a
+// renewal is a proof without a connection.
+func (w *world) logins() func() int {
+	var n atomic.Int64
+	w.hub.Intercept(func(m hubtest.Message) bool {
+		if hubtest.FromDevice("dev1", hubtest.Connect)(m) {
+			n.Add(1)
+		}
+		return false
+	}, hubtest.Pass())
+	return func() int { return int(n.Load()) }
+}
+
+// over has every story of this package told over another transport.
+var over = flag.String("over", "mqtt", "transport of the stories: mqtt, mqtt-ws, amqp or amqp-ws")
+
+// overs are the transports, on a line to the hub.
+func overs() map[string]func(transport.StreamFunc) transport.Dialer {
+	socket := func(line transport.StreamFunc) transport.StreamFunc { return ws.Stream(&ws.Options{Stream: line}) }
+	return map[string]func(transport.StreamFunc) transport.Dialer{
+		"mqtt":    func(line transport.StreamFunc) transport.Dialer { return mqtt.Dialer{Stream: line} },
+		"mqtt-ws": func(line transport.StreamFunc) transport.Dialer { return mqtt.Dialer{Stream: socket(line)} },
+		"amqp":    func(line transport.StreamFunc) transport.Dialer { return amqp.Dialer{Stream: line} },
+		"amqp-ws": func(line transport.StreamFunc) transport.Dialer { return amqp.Dialer{Stream: socket(line)} },
+	}
 }
 
 // online makes a client and connects it.

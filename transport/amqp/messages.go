@@ -78,8 +78,9 @@ func parse(m *amqp.Message) (f transport.Frame, ok bool) {
 	}
 	f.Version = max(0, wholeNumber(m.Annotations[noteVersion]))
 	if m.Properties == nil || m.Properties.CorrelationID == nil {
+		// An empty one is broken, and yet tells of a change that was missed.
 		f.Kind = transport.Desired
-		return f, len(f.Body) > 0
+		return f, true
 	}
 	f.Kind = transport.Response
 	f.ID, ok = m.Properties.CorrelationID.(string)

@@ -91,8 +91,8 @@ func TestMessageToFrame(t *testing.T) {
 		{"a status that is none", answer("6", goamqp.Annotations{"status": int32(99)}, "{}"), transport.Frame{}},
 		{"another's id", answer(uint64(6), goamqp.Annotations{"status": int32(200)}, "{}"), transport.Frame{}},
 		{"an id of no frame", answer("a b", goamqp.Annotations{"status": int32(200)}, "{}"), transport.Frame{}},
-		{"nothing", &goamqp.Message{}, transport.Frame{}},
-		{"a value", &goamqp.Message{Value: "{}"}, transport.Frame{}},
+		{"a change without its body", &goamqp.Message{}, transport.Frame{Kind: transport.Desired}},
+		{"a value in place of a body", &goamqp.Message{Value: "{}"}, transport.Frame{Kind: transport.Desired}},
 	} {
 		got, ok := amqp.Parse(test.m)
 		if ok != (test.want.Kind != 0) || ok && !reflect.DeepEqual(got, test.want) {

@@ -6,9 +6,9 @@ import (
 )
 
 var (
-	// ErrProtocol says that the client broke AMQP 1.0 in a way that ends the
+	// ErrProtocol says that the peer broke AMQP 1.0 in a way that ends the
 	// connection.
-	ErrProtocol = errors.New("client broke AMQP 1.0")
+	ErrProtocol = errors.New("peer broke AMQP 1.0")
 	// ErrIdle says that the client was silent for longer than it may be.
 	ErrIdle = errors.New("client was silent for longer than the idle time-out")
 	// ErrLogin says that a SASL login was refused.

@@ -4,55 +4,49 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"sync"
-	"time"
 
 	"github.com/Azure/go-amqp"
 
+	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/internal/linefail"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
-// farewell is what closing may take before it stops being polite.
-const farewell = time.Second
-
-// conn is one session with a hub. Its goroutine is pump; reading and writing are
-// go-amqp's.
+// conn is one session with a hub: a device's part of a line. Its goroutine is
+// pump; reading and writing are go-amqp's.
 type conn struct {
-	wire     *wire
+	line     *line
+	session  *amqp.Session
 	audience string
+	out      *amqp.Sender   // twin
+	in       *amqp.Receiver // twin
 
-	amqp    *amqp.Conn
-	session *amqp.Session
-	out     *amqp.Sender   // twin
-	in      *amqp.Receiver // twin
+	leave   func(c *conn)    // ends this part of the line, and with the last part the line
+	renewed func(auth.Token) // is told of a token that the hub has taken
+	alone   bool             // nobody else uses the line
 
-	cbs     chan struct{}  // holds a token while somebody puts one
-	put     *amqp.Sender   // $cbs; nil without a token
-	answers *amqp.Receiver // $cbs
-	puts    int            // of who holds cbs
-
+	life    context.Context // ends when dead is closed
+	end     context.CancelFunc
 	turn    chan struct{} // holds a token while somebody sends
 	frames  chan transport.Frame
 	wake    chan struct{} // capacity 1: something was accepted
-	dead    chan struct{} // closed once the stream is of no use
+	dead    chan struct{} // closed once the session is of no use
 	closing chan struct{} // closed when Close begins
 	pumped  chan struct{} // closed when the pump has ended
 	closed  chan struct{} // closed when Close is done
 
 	mu       sync.Mutex      // guards the rest; nothing waits while it is held
 	ending   bool            // Close was called
-	cause    error           // why the connection is dead
+	cause    error           // why the session is dead
 	opened   map[string]bool // IDs of Open DesiredChanges without an answer
 	accepted []string        // IDs of Open TwinResponses
 }
 
-func newConn(stream net.Conn, login transport.Login) *conn {
+func newConn(l *line, id auth.Identity) *conn {
 	c := &conn{
-		wire:     newWire(stream, login.KeepAlive+grace),
-		audience: login.Identity.Host + path(login.Identity),
-		cbs:      make(chan struct{}, 1),
+		line:     l,
+		audience: id.Host + path(id),
 		turn:     make(chan struct{}, 1),
 		frames:   make(chan transport.Frame),
 		wake:     make(chan struct{}, 1),
@@ -62,7 +56,7 @@ func newConn(stream net.Conn, login transport.Login) *conn {
 		closed:   make(chan struct{}),
 		opened:   map[string]bool{},
 	}
-	c.wire.failed = func(err error) { c.fail(linefail.Line(err)) }
+	c.life, c.end = context.WithCancel(context.Background())
 	return c
 }
 
@@ -107,7 +101,7 @@ func (c *conn) sendFailed(ctx context.Context, f transport.Frame, err error) err
 		c.answered(f.ID)
 		return fmt.Errorf("send: %w", end)
 	}
-	c.fail(c.amqpError(err))
+	c.fail(c.line.amqpError(err))
 	return c.err()
 }
 
@@ -207,9 +201,9 @@ func (c *conn) Receive(ctx context.Context) (transport.Frame, error) {
 func (c *conn) pump() {
 	defer close(c.pumped)
 	for {
-		m, err := c.in.Receive(context.Background(), nil) // ends with the connection
+		m, err := c.in.Receive(c.life, nil)
 		if err != nil {
-			c.fail(c.amqpError(err))
+			c.fail(c.line.amqpError(err))
 			return
 		}
 		f, ok := parse(m)
@@ -229,31 +223,10 @@ func (c *conn) pump() {
 	}
 }
 
-// amqpError says in the contract's words why go-amqp gave up.
-func (c *conn) amqpError(err error) error {
-	var said *amqp.Error
-	switch {
-	case errors.As(err, &said):
-		return conditionError(said)
-	case c.wire.lineErr() != nil: // go-amqp does not wrap it
-		return linefail.Line(c.wire.lineErr())
-	}
-	var conn *amqp.ConnError
-	var session *amqp.SessionError
-	var link *amqp.LinkError
-	if errors.As(err, &conn) || errors.As(err, &session) || errors.As(err, &link) {
-		return fmt.Errorf("%w: %w", transport.ErrLost, err)
-	}
-	for _, sentinel := range []error{transport.ErrUnauthorized, transport.ErrThrottled, transport.ErrUnavailable, transport.ErrQuota, transport.ErrProtocol} {
-		if errors.Is(err, sentinel) {
-			return err
-		}
-	}
-	return fmt.Errorf("%w: %w", transport.ErrProtocol, err)
-}
-
-// Close says goodbye if the line takes that within a second, ends the stream,
-// and waits for every goroutine. It returns nil.
+// Close says goodbye if the line takes that within a second, and ends this
+// device's part of it: with it the line, unless others are there. It waits for
+// every goroutine, and returns nil. On a line that is shared, what a hub that
+// does not answer keeps alive ends with the line.
 func (c *conn) Close() error {
 	c.mu.Lock()
 	first := !c.ending
@@ -261,55 +234,36 @@ func (c *conn) Close() error {
 	c.mu.Unlock()
 	if first {
 		close(c.closing)
-		late := make(chan struct{})
-		timer := time.AfterFunc(farewell, func() {
-			defer close(late)
-			c.wire.abort() // TLS's own goodbye would wait for 5 s
-		})
-		c.wire.part(time.Now().Add(farewell))
-		_ = c.amqp.Close() // sends CLOSE, or fails: nobody waits for its answer
-		if !timer.Stop() {
-			<-late
-		}
+		c.leave(c)
 		c.fail(transport.ErrClosed)
 		<-c.pumped
-		c.wait()
 		close(c.closed)
 	}
 	<-c.closed
 	return nil
 }
 
-// wait waits for go-amqp's goroutines, the stream having ended.
-func (c *conn) wait() {
-	if c.amqp == nil {
-		return
+// links are those of the twin that are there.
+func (c *conn) links() (all []closer) {
+	if c.out != nil {
+		all = append(all, c.out)
 	}
-	_ = c.amqp.Close()
-	// What these return is that the connection has ended; they wait for the
-	// goroutines of links and session.
-	ctx := context.Background()
-	for _, l := range []*amqp.Sender{c.put, c.out} {
-		if l != nil {
-			_ = l.Close(ctx)
-		}
+	if c.in != nil {
+		all = append(all, c.in)
 	}
-	for _, l := range []*amqp.Receiver{c.answers, c.in} {
-		if l != nil {
-			_ = l.Close(ctx)
-		}
-	}
-	if c.session != nil {
-		_ = c.session.Close(ctx)
-	}
+	return all
 }
 
-// fail ends the connection: the first cause stands.
+// fail ends the session, and a line that is nobody else's: the first cause
+// stands.
 func (c *conn) fail(cause error) {
 	c.mu.Lock()
 	if c.cause != nil {
 		c.mu.Unlock()
 		return
+	}
+	if died := c.line.err(); died != nil {
+		cause = died
 	}
 	if c.ending {
 		// A hub hangs up when it is told goodbye: that is not news.
@@ -318,7 +272,10 @@ func (c *conn) fail(cause error) {
 	c.cause = cause
 	close(c.dead)
 	c.mu.Unlock()
-	c.wire.abort()
+	c.end()
+	if c.alone {
+		c.line.fail(cause)
+	}
 }
 
 // err says why the connection is dead, or nil.

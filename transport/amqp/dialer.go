@@ -4,9 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/Azure/go-amqp"
-
-	"github.com/devicetwin/devicetwin-go/internal/linefail"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -33,63 +30,51 @@ type Dialer struct {
 // a deadline or transport.ErrClosed for a cancellation. A hub that is silent for
 // the keep-alive and 10 s more is given up whatever ctx allows.
 func (d Dialer) Dial(ctx context.Context, login transport.Login) (transport.Conn, error) {
-	if err := login.Identity.Validate(); err != nil {
-		return nil, fmt.Errorf("%w: %w", transport.ErrUnsupported, err)
+	if err := check(login); err != nil {
+		return nil, err
 	}
-	if login.KeepAlive <= 0 {
-		return nil, fmt.Errorf("%w: a keep-alive of %v", transport.ErrUnsupported, login.KeepAlive)
-	}
-	open := d.Stream
-	if open == nil {
-		open = transport.TLS(nil)
-	}
-	stream, err := open(ctx, login.Target("amqp", port))
+	l, err := openLine(ctx, d.Stream, login, !login.Token.IsZero())
 	if err != nil {
-		return nil, linefail.Stream(ctx, err)
+		return nil, err
 	}
-	c := newConn(stream, login)
-	err = c.greet(ctx, login)
-	if end := ctx.Err(); err == nil && end != nil {
-		err = end
-	}
-	if err != nil {
-		err = c.loginError(ctx, err)
-		c.fail(err)
-		c.wait()
+	c := newConn(l, login.Identity)
+	c.session, c.alone, c.leave = l.session, true, leaveAlone
+	if err = c.enter(ctx, login); err != nil {
+		c.end()
+		err = l.giveUp(ctx, err)
+		closeAll(c.links())
 		return nil, err
 	}
 	go c.pump()
 	return c, nil
 }
 
-// greet goes from the protocol's header to the twin's links. Each step honours
-// ctx.
-func (c *conn) greet(ctx context.Context, login transport.Login) (err error) {
-	// Half of the idle time-out is what go-amqp announces.
-	c.amqp, err = amqp.NewConn(ctx, c.wire, &amqp.ConnOptions{
-		HostName: login.Identity.Host, IdleTimeout: c.wire.silence, WriteTimeout: -1,
-	})
-	if err != nil {
-		return err
+// check refuses a login that no line could serve.
+func check(login transport.Login) error {
+	if err := login.Identity.Validate(); err != nil {
+		return fmt.Errorf("%w: %w", transport.ErrUnsupported, err)
 	}
-	if c.session, err = c.amqp.NewSession(ctx, nil); err != nil {
-		return err
+	if login.KeepAlive <= 0 {
+		return fmt.Errorf("%w: a keep-alive of %v", transport.ErrUnsupported, login.KeepAlive)
 	}
+	return nil
+}
+
+// leaveAlone ends the line of a device that has it alone.
+func leaveAlone(c *conn) {
+	c.line.close()
+	closeAll(c.links())
+}
+
+// enter puts the device's token, if it has one, and attaches its links.
+func (c *conn) enter(ctx context.Context, login transport.Login) error {
 	if !login.Token.IsZero() {
-		if err := c.openCBS(ctx, login); err != nil {
+		if err := c.line.tokens.give(ctx, c.audience, login.Token); err != nil {
 			return err
 		}
 	}
-	return c.attach(ctx, login)
-}
-
-// loginError says in the contract's words why a login failed.
-func (c *conn) loginError(ctx context.Context, err error) error {
-	if end := ctx.Err(); end != nil { // go-amqp has closed the stream then
-		return linefail.Dial(end)
+	if err := c.attach(ctx, login); err != nil {
+		return err
 	}
-	if cause := c.err(); cause != nil {
-		return cause
-	}
-	return c.amqpError(err)
+	return ctx.Err()
 }

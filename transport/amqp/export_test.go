@@ -18,20 +18,32 @@ func Condition(e *amqp.Error) *ConditionError { return conditionError(e) }
 // TokenRefused is how a put-token's answer becomes an error.
 func TokenRefused(status int, text string) error { return tokenRefused(status, text) }
 
-// Repair passes a stream through the repair in pieces of a size, after transfers
-// on our channel 0 were sent.
-func Repair(stream []byte, piece, transfers int) []byte {
-	r := newRepair()
-	for range transfers {
-		r.sent([]byte{0, 0, 0, 11, 2, 0, 0, 0, 0, 0x53, codeMove})
+// Guard passes a stream through the guard in pieces of a size, after what left on
+// our side, and tells how it ended.
+func Guard(stream []byte, piece int, left ...[]byte) ([]byte, error) {
+	g := newGuard()
+	for _, frame := range left {
+		g.leaving(frame)
 	}
 	var out []byte
-	for len(stream) > 0 {
+	for len(stream) > 0 && g.err == nil {
 		n := min(piece, len(stream))
-		r.feed(stream[:n])
+		g.feed(stream[:n])
 		stream = stream[n:]
-		out = append(out, r.ready...)
-		r.ready = r.ready[len(r.ready):]
+		out = append(out, g.ready...)
+		g.ready = g.ready[len(g.ready):]
 	}
-	return out
+	return out, g.err
 }
+
+// A Way is the guard between both directions.
+type Way struct{ g *guard }
+
+// NewWay is a new one.
+func NewWay() Way { return Way{newGuard()} }
+
+// Comes takes a frame of the hub's.
+func (w Way) Comes(frame []byte) { w.g.feed(frame) }
+
+// Leaves is what is written when a frame is to leave.
+func (w Way) Leaves(frame []byte) []byte { return w.g.leaving(frame) }

@@ -1,7 +1,6 @@
 package amqp_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"reflect"
@@ -161,58 +160,4 @@ func TestTokenRefused(t *testing.T) {
 			t.Errorf("%d: %v matches more than ErrUnauthorized", status, err)
 		}
 	}
-}
-
-const (
-	protoHeader = "AMQP\x00\x01\x00\x00"
-	heartbeat   = "\x00\x00\x00\x08\x02\x00\x00\x00"
-	// BEGIN on the hub's channel 5 that answers our channel 0.
-	begin = "\x00\x00\x00\x16\x02\x00\x00\x05\x00\x53\x11\xc0\x09\x04\x60\x00\x00\x52\x01\x52\x64\x43"
-	// FLOW without next-incoming-id, and what becomes of it after 3 transfers.
-	flow     = "\x00\x00\x00\x15\x02\x00\x00\x05\x00\x53\x13\xc0\x08\x04\x40\x52\x64\x52\x01\x52\x64"
-	repaired = "\x00\x00\x00\x1f\x02\x00\x00\x05\x00\x53\x13\xd0\x00\x00\x00\x0f\x00\x00\x00\x04\x70\x00\x00\x00\x03\x52\x64\x52\x01\x52\x64"
-	// FLOW as it should be.
-	whole = "\x00\x00\x00\x16\x02\x00\x00\x05\x00\x53\x13\xc0\x09\x04\x52\x03\x52\x64\x52\x01\x52\x64"
-)
-
-func TestRepair(t *testing.T) {
-	wide := "\x00\x00\x00\x1b\x02\x00\x00\x05\x00\x53\x13\xd0\x00\x00\x00\x0b\x00\x00\x00\x04\x40\x52\x64\x52\x01\x52\x64"
-	big := "\x00\x00\x20\x00\x02\x00\x00\x05\x00\x53\x14" + strings.Repeat("x", 0x2000-11)
-	for _, test := range []struct{ desc, in, want string }{
-		{"nothing", "", ""},
-		{"header and heartbeats", protoHeader + heartbeat + heartbeat, protoHeader + heartbeat + heartbeat},
-		{"a good FLOW", protoHeader + begin + whole, protoHeader + begin + whole},
-		{"FLOW without the field", protoHeader + begin + flow + heartbeat, protoHeader + begin + repaired + heartbeat},
-		{"in the wide form", begin + wide, begin + repaired},
-		{"after a large frame", begin + big + flow, begin + big + repaired},
-		{"two of them", begin + flow + flow, begin + repaired + repaired},
-		{"an empty FLOW", "\x00\x00\x00\x0c\x02\x00\x00\x05\x00\x53\x13\x45", "\x00\x00\x00\x0c\x02\x00\x00\x05\x00\x53\x13\x45"},
-		{"a list that lies", "\x00\x00\x00\x0f\x02\x00\x00\x05\x00\x53\x13\xc0\x09\x04\x40", "\x00\x00\x00\x0f\x02\x00\x00\x05\x00\x53\x13\xc0\x09\x04\x40"},
-		{"no frame at all", "\x00\x00\x00\x01HTTP/1.1 400", "\x00\x00\x00\x01HTTP/1.1 400"},
-	} {
-		for _, piece := range []int{1, 3, 7, 1 << 20} {
-			if got := amqp.Repair([]byte(test.in), piece, 3); string(got) != test.want {
-				t.Errorf("%s, in pieces of %d:\ngot  %x\nwant %x", test.desc, piece, got, test.want)
-			}
-		}
-	}
-}
-
-// FuzzRepair holds that a stream comes out whole, the same however it was cut,
-// and as it was unless a FLOW was completed.
-func FuzzRepair(f *testing.F) {
-	f.Add([]byte(protoHeader+begin+flow+whole+heartbeat), 3)
-	f.Add([]byte("\x00\x00\x00\x0f\x02\x00\x00\x05\x00\x53\x13\xc0\x09\x04\x40"), 1)
-	f.Fuzz(func(t *testing.T, stream []byte, piece int) {
-		if piece < 1 {
-			piece = 1
-		}
-		cut, whole := amqp.Repair(stream, piece, 3), amqp.Repair(stream, 1<<20, 3)
-		if !bytes.Equal(cut, whole) {
-			t.Fatalf("cut by %d: got %x, whole %x", piece, cut, whole)
-		}
-		if len(whole) > len(stream)*2 {
-			t.Fatalf("%d bytes became %d", len(stream), len(whole))
-		}
-	})
 }

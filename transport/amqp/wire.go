@@ -2,9 +2,15 @@ package amqp
 
 import (
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/internal/amqpwire"
+	"github.com/devicetwin/devicetwin-go/internal/linefail"
+	"github.com/devicetwin/devicetwin-go/transport"
 )
 
 const (
@@ -20,16 +26,15 @@ const (
 )
 
 // wire is the stream as go-amqp gets it. It bounds silence and writes by itself,
-// whatever deadlines go-amqp sets; completes FLOW frames; and keeps what
-// go-amqp's errors hide, the failure of the line.
+// whatever deadlines go-amqp sets; lets a guard see to the frames; and keeps
+// what go-amqp's errors hide, the failure of the line.
 type wire struct {
 	net.Conn
 	silence time.Duration
 	failed  func(error) // told of a failed write, by the writing goroutine
 
-	// Of the reading goroutine.
-	repair repair
-	buf    []byte
+	guard *guard
+	buf   []byte // of the reading goroutine
 
 	mu      sync.Mutex // guards what follows; nothing waits while it is held
 	polite  bool       // closing says goodbye
@@ -38,20 +43,23 @@ type wire struct {
 }
 
 func newWire(stream net.Conn, silence time.Duration) *wire {
-	return &wire{Conn: stream, silence: silence, repair: newRepair(), buf: make([]byte, readSize)}
+	return &wire{Conn: stream, silence: silence, guard: newGuard(), buf: make([]byte, readSize)}
 }
 
-// Read gives what the stream brought, its FLOW frames completed. It gives up
-// when nothing came for as long as a hub may be silent.
+// Read gives what the stream brought and the guard let pass. It gives up when
+// nothing came for as long as a hub may be silent.
 func (w *wire) Read(b []byte) (int, error) {
-	for len(w.repair.ready) == 0 {
-		err := w.Conn.SetReadDeadline(time.Now().Add(w.silence))
+	for len(w.guard.ready) == 0 {
+		err := w.guard.err
+		if err == nil {
+			err = w.Conn.SetReadDeadline(time.Now().Add(w.silence))
+		}
 		n := 0
 		if err == nil {
 			n, err = w.Conn.Read(w.buf)
 		}
-		w.repair.feed(w.buf[:n])
-		if err != nil && len(w.repair.ready) == 0 {
+		w.guard.feed(w.buf[:n])
+		if err != nil && len(w.guard.ready) == 0 {
 			w.mu.Lock()
 			if w.readErr == nil {
 				w.readErr = err
@@ -60,13 +68,15 @@ func (w *wire) Read(b []byte) (int, error) {
 			return 0, err
 		}
 	}
-	n := copy(b, w.repair.ready)
-	w.repair.ready = w.repair.ready[n:]
+	n := copy(b, w.guard.ready)
+	w.guard.ready = w.guard.ready[n:]
 	return n, nil
 }
 
 // Write writes a whole frame.
 func (w *wire) Write(b []byte) (int, error) {
+	size := len(b)
+	b = w.guard.leaving(b)
 	written := 0
 	for written < len(b) {
 		err := w.Conn.SetWriteDeadline(w.limit())
@@ -77,12 +87,11 @@ func (w *wire) Write(b []byte) (int, error) {
 		written += n
 		if err != nil {
 			w.failed(err)
-			return written, err
+			return min(written, size), err
 		}
 	}
-	w.repair.sent(b)
 	// TLS writes on its own too, and must not meet a deadline of the past.
-	return written, w.Conn.SetWriteDeadline(time.Time{})
+	return size, w.Conn.SetWriteDeadline(time.Time{})
 }
 
 // limit is when a write that begins now is given up.
@@ -127,11 +136,18 @@ func (w *wire) abort() {
 	_ = stream.Close() // that it was closed already is no news
 }
 
-// lineErr is why the stream brings nothing more, nil while it does.
-func (w *wire) lineErr() error {
+// ended says in the contract's words why the stream brings nothing more; nil
+// while it does.
+func (w *wire) ended() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.readErr
+	switch {
+	case w.readErr == nil:
+		return nil
+	case errors.Is(w.readErr, amqpwire.ErrProtocol), errors.Is(w.readErr, amqpwire.ErrMessage):
+		return fmt.Errorf("%w: %w", transport.ErrProtocol, w.readErr)
+	}
+	return linefail.Line(w.readErr)
 }
 
 // SetDeadline does nothing: the wire has limits of its own.

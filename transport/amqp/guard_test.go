@@ -1,0 +1,158 @@
+package amqp_test
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/devicetwin/devicetwin-go/internal/amqpwire"
+	"github.com/devicetwin/devicetwin-go/transport/amqp"
+)
+
+// frame is one around a performative, whose fields are encoded already, and a
+// payload.
+func frame(channel, code byte, payload string, fields ...string) string {
+	list := strings.Join(fields, "")
+	n := 8 + 6 + len(list) + len(payload)
+	return string([]byte{0, byte(n >> 16), byte(n >> 8), byte(n), 2, 0, 0, channel, 0, 0x53, code, 0xc0, byte(len(list) + 1), byte(len(fields))}) + list + payload
+}
+
+// Values, as they are encoded.
+const (
+	null, yes, no, zero = "\x40", "\x41", "\x42", "\x43"
+	one, three, hundred = "\x52\x01", "\x52\x03", "\x52\x64"
+	tag                 = "\xa0\x01t"
+)
+
+const (
+	protoHeader = "AMQP\x00\x01\x00\x00"
+	heartbeat   = "\x00\x00\x00\x08\x02\x00\x00\x00"
+)
+
+// frames are what both sides send: we on channel 0, the hub on 5.
+type frames struct {
+	ourBegin, ourMove, ourEnd string
+	begin, end                string // of the session that answers ours
+	flow, repaired            string // without next-incoming-id, and after 3 transfers
+	whole, given, bare        string // of a session; of a link, with and without its credit
+	single, first, second     string // a message of one part, and one of two
+	aborted                   string // a second part that takes the first back
+	notes, lethal             string // a message whose annotations have a described key
+}
+
+func frameSet() frames {
+	return frames{
+		ourBegin: frame(0, 0x11, "", null, zero, hundred, zero),
+		ourMove:  frame(0, 0x14, "", zero),
+		ourEnd:   frame(0, 0x17, ""),
+		begin:    frame(5, 0x11, "", "\x60\x00\x00", one, hundred, zero),
+		end:      frame(5, 0x17, ""),
+		flow:     frame(5, 0x13, "", null, hundred, one, hundred),
+		repaired: frame(5, 0x13, "", three, hundred, one, hundred, null, null, null, null, null, no, null),
+		whole:    frame(5, 0x13, "", three, hundred, one, hundred),
+		given:    frame(5, 0x13, "", three, hundred, one, hundred, zero, zero, hundred),
+		bare:     frame(5, 0x13, "", three, hundred, one, hundred, zero, zero),
+		single:   frame(5, 0x14, "\x00\x53\x75\xa0\x02hi", zero, zero, tag, zero, yes),
+		first:    frame(5, 0x14, "\x00\x53\x75", zero, zero, tag, zero, yes, yes),
+		second:   frame(5, 0x14, "\xa0\x02hi", zero),
+		aborted:  frame(5, 0x14, "", zero, null, null, null, null, no, null, null, null, yes),
+		notes:    frame(5, 0x14, "\x00\x53\x72", zero, zero, tag, zero, yes, yes),
+		lethal:   frame(5, 0x14, "\xc1\x10\x02\x00\x80\x00\x00\x00\x00\x00\x00\x0f\x82\xa0\x01a\x40", zero),
+	}
+}
+
+func TestGuard(t *testing.T) {
+	f := frameSet()
+	for _, test := range []struct {
+		desc, in, want string
+		err            error
+	}{
+		{"nothing", "", "", nil},
+		{"header and heartbeats", protoHeader + heartbeat + heartbeat, protoHeader + heartbeat + heartbeat, nil},
+		{"a good FLOW", protoHeader + f.begin + f.whole + f.given, protoHeader + f.begin + f.whole + f.given, nil},
+		{"FLOW without the field", protoHeader + f.begin + f.flow + heartbeat, protoHeader + f.begin + f.repaired + heartbeat, nil},
+		{"two of them", f.begin + f.flow + f.flow, f.begin + f.repaired + f.repaired, nil},
+		{"FLOW of a link that tells no credit", f.begin + f.bare, f.begin + f.repaired, nil},
+		{"messages", f.single + f.first + f.second + f.single, f.single + f.first + f.second + f.single, nil},
+		{"a message given up", f.first + f.aborted + f.single, f.first + f.aborted + f.single, nil},
+		{"a session's end inside a message", f.begin + f.first + f.end + f.begin + f.single, f.begin + f.first + f.end + f.begin + f.single, nil},
+		{"a message that makes go-amqp panic", f.single + f.notes + f.lethal + f.single, f.single + f.notes, amqpwire.ErrMessage},
+		{"a frame that is too large", f.begin + "\x00\x01\x00\x01\x02\x00\x00\x05", f.begin, amqpwire.ErrProtocol},
+		{"an empty FLOW", frame(5, 0x13, ""), "", amqpwire.ErrProtocol},
+		{"a list that lies", "\x00\x00\x00\x0f\x02\x00\x00\x05\x00\x53\x13\xc0\x09\x04\x40", "", amqpwire.ErrProtocol},
+		{"no frame at all", "\x00\x00\x00\x01HTTP/1.1 400", "", amqpwire.ErrProtocol},
+		{"a disposition of all there are", frame(5, 0x15, "", no, zero, "\x70\xff\xff\xff\xff", yes, null), "", amqpwire.ErrProtocol},
+		{"a disposition of two", frame(5, 0x15, "", no, zero, one, yes, null), frame(5, 0x15, "", no, zero, one, yes, null), nil},
+	} {
+		begun := [][]byte{[]byte(f.ourBegin), []byte(f.ourMove), []byte(f.ourMove), []byte(f.ourMove)}
+		for _, piece := range []int{1, 3, 7, 1 << 20} {
+			got, err := amqp.Guard([]byte(test.in), piece, begun...)
+			if string(got) != test.want || !errors.Is(err, test.err) {
+				t.Errorf("%s, in pieces of %d: %v\ngot  %x\nwant %x", test.desc, piece, err, got, test.want)
+			}
+		}
+	}
+}
+
+// Messages that do not end fill no memory.
+func TestGuardBoundsParts(t *testing.T) {
+	part := frame(5, 0x14, strings.Repeat("x", 60<<10), zero, zero, tag, zero, yes, yes)
+	got, err := amqp.Guard(bytes.Repeat([]byte(part), 100), 1<<20)
+	if !errors.Is(err, amqpwire.ErrMessage) || len(got) > 5<<20 {
+		t.Errorf("%d bytes passed: %v; want an end at 4 MB", len(got), err)
+	}
+}
+
+// A channel is not used anew before its session has said goodbye.
+func TestChannelIsFreeBeforeItIsUsed(t *testing.T) {
+	leaves := func(w amqp.Way, desc, frame, want string) {
+		t.Helper()
+		if got := string(w.Leaves([]byte(frame))); got != want {
+			t.Errorf("%s: %x leaves, want %x", desc, got, want)
+		}
+	}
+	f, w := frameSet(), amqp.NewWay()
+	leaves(w, "BEGIN", f.ourBegin, f.ourBegin)
+	w.Comes([]byte(f.begin + f.end))
+	leaves(w, "BEGIN while an END is owed", f.ourBegin, "")
+	leaves(w, "that END", f.ourEnd, f.ourEnd+f.ourBegin)
+	w.Comes([]byte(f.begin))
+	leaves(w, "a session's END", f.ourEnd, f.ourEnd)
+	w.Comes([]byte(f.end))
+	leaves(w, "BEGIN after both", f.ourBegin, f.ourBegin)
+	leaves(w, "END", f.ourEnd, f.ourEnd)
+	w.Comes([]byte(f.begin + f.end + heartbeat))
+	leaves(w, "BEGIN after that", f.ourBegin, f.ourBegin)
+}
+
+// FuzzGuard holds that what comes out is the same however the stream was cut, and
+// that it is frames of a size.
+func FuzzGuard(f *testing.F) {
+	set := frameSet()
+	f.Add([]byte(protoHeader+set.begin+set.flow+set.whole+heartbeat), 3)
+	f.Add([]byte(set.begin+set.single+set.first+set.second+set.end), 5)
+	f.Add([]byte(set.begin+set.bare+set.given+set.first+set.aborted), 5)
+	f.Add([]byte(set.notes+set.lethal), 5)
+	f.Add([]byte("\x00\x00\x00\x0f\x02\x00\x00\x05\x00\x53\x13\xc0\x09\x04\x40"), 1)
+	f.Fuzz(func(t *testing.T, stream []byte, piece int) {
+		if piece < 1 {
+			piece = 1
+		}
+		cut, errCut := amqp.Guard(stream, piece)
+		whole, err := amqp.Guard(stream, 1<<20)
+		if !bytes.Equal(cut, whole) || (err == nil) != (errCut == nil) {
+			t.Fatalf("cut by %d: got %x, %v; whole %x, %v", piece, cut, errCut, whole, err)
+		}
+		for b := whole; len(b) > 0; {
+			n := 8
+			if !bytes.HasPrefix(b, []byte("AMQP")) {
+				var err error
+				if _, n, err = amqpwire.Inspect(b); n == 0 || err != nil {
+					t.Fatalf("%x came out, which is no frame: %v", b, err)
+				}
+			}
+			b = b[n:]
+		}
+	})
+}

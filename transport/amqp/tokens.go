@@ -1,0 +1,174 @@
+package amqp
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+
+	"github.com/Azure/go-amqp"
+
+	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/transport"
+)
+
+const (
+	// addressCBS is where tokens are put.
+	addressCBS = "$cbs"
+	// tokensAtOnce bounds how many tokens wait for the hub's word at a time.
+	// Java's SDK found that a hub hung up at more than 30 over WebSocket.
+	tokensAtOnce = 30
+)
+
+// tokens are the pair of links for tokens, of which a hub wants one on a
+// connection, however many devices share it.
+type tokens struct {
+	line    *line
+	put     *amqp.Sender
+	answers *amqp.Receiver
+
+	room chan struct{} // a place for each token that waits
+	turn chan struct{} // holds a token while somebody sends
+	dead chan struct{} // closed when no answer will come
+
+	mu      sync.Mutex // guards the rest; nothing waits while it is held
+	puts    uint64
+	waiting map[string]chan *amqp.Message // by message-id; each takes one answer
+}
+
+// openTokens opens the links, and begins to listen for answers.
+func (l *line) openTokens(ctx context.Context) (err error) {
+	t := &tokens{
+		line: l,
+		room: make(chan struct{}, tokensAtOnce), turn: make(chan struct{}, 1), dead: make(chan struct{}),
+		waiting: map[string]chan *amqp.Message{},
+	}
+	l.tokens = t
+	if t.put, err = l.session.NewSender(ctx, addressCBS, nil); err != nil {
+		return err
+	}
+	t.answers, err = l.session.NewReceiver(ctx, addressCBS, &amqp.ReceiverOptions{Credit: 2 * tokensAtOnce})
+	if err != nil {
+		return err
+	}
+	l.owned.Go(t.listen)
+	return nil
+}
+
+// links are those that are there.
+func (t *tokens) links() (all []closer) {
+	if t.put != nil {
+		all = append(all, t.put)
+	}
+	if t.answers != nil {
+		all = append(all, t.answers)
+	}
+	return all
+}
+
+// listen hands the hub's answers to who waits for them. Without these links no
+// device on the line has a future: the line ends with them.
+func (t *tokens) listen() {
+	defer close(t.dead)
+	for {
+		m, err := t.answers.Receive(context.Background(), nil) // ends with the line
+		if err == nil {
+			err = t.answers.AcceptMessage(context.Background(), m)
+		}
+		if err != nil {
+			t.line.fail(t.line.amqpError(err))
+			return
+		}
+		if m.Properties == nil {
+			continue
+		}
+		id, _ := m.Properties.CorrelationID.(string)
+		t.mu.Lock()
+		if to := t.waiting[id]; to != nil { // else of one that was given up
+			to <- m
+			delete(t.waiting, id)
+		}
+		t.mu.Unlock()
+	}
+}
+
+// give puts a token, and waits for the hub's word on it.
+func (t *tokens) give(ctx context.Context, audience string, token auth.Token) error {
+	if err := t.take(ctx, t.room); err != nil {
+		return err
+	}
+	defer func() { <-t.room }()
+	id, answer := t.expect()
+	defer t.forget(id)
+	if err := t.send(ctx, id, audience, token); err != nil {
+		return err
+	}
+	select {
+	case m := <-answer:
+		status := wholeNumber(m.ApplicationProperties["status-code"])
+		if status == 200 {
+			return nil
+		}
+		text, _ := m.ApplicationProperties["status-description"].(string)
+		return tokenRefused(int(status), text)
+	case <-t.dead:
+		return t.line.err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// take waits for a place in a channel.
+func (t *tokens) take(ctx context.Context, places chan struct{}) error {
+	select {
+	case places <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.dead:
+		return t.line.err()
+	}
+}
+
+func (t *tokens) expect() (id string, answer chan *amqp.Message) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.puts++
+	id, answer = "put-"+strconv.FormatUint(t.puts, 10), make(chan *amqp.Message, 1)
+	t.waiting[id] = answer
+	return id, answer
+}
+
+func (t *tokens) forget(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.waiting, id)
+}
+
+// send sends a token, and waits until the hub has it.
+func (t *tokens) send(ctx context.Context, id, audience string, token auth.Token) error {
+	if err := t.take(ctx, t.turn); err != nil {
+		return err
+	}
+	receipt, err := t.put.SendWithReceipt(ctx, &amqp.Message{
+		Properties: &amqp.MessageProperties{MessageID: id, To: ptr(addressCBS), ReplyTo: ptr("cbs")},
+		ApplicationProperties: map[string]any{
+			"operation": "put-token", "type": "servicebus.windows.net:sastoken", "name": audience,
+		},
+		Value: token.Reveal(),
+	}, nil)
+	<-t.turn
+	if err != nil {
+		return err
+	}
+	state, err := receipt.Wait(ctx)
+	if refused, ok := state.(*amqp.StateRejected); ok && err == nil {
+		if refused.Error != nil {
+			return refused.Error
+		}
+		return fmt.Errorf("%w: the hub rejected the message that holds the token", transport.ErrProtocol)
+	}
+	return err
+}
+
+func ptr(s string) *string { return &s }

@@ -3,7 +3,6 @@ package hubtest
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -40,9 +39,6 @@ type attached struct {
 	node node
 	line *amqpLine // nil for $cbs
 }
-
-// maxLines is how many tokens a real hub takes on one connection.
-const maxLines = 999
 
 // speakAMQP serves the devices on a connection.
 func (c *conn) speakAMQP() error {
@@ -298,20 +294,35 @@ func (a *amqpConn) expire() {
 	}
 }
 
+// codeTooManyTokens is IotHubMaxCbsTokenExceeded.
+const codeTooManyTokens = 403005
+
 // show says who uses the connection. hub.mu is held.
-func (a *amqpConn) show(id string) (*amqpLine, error) {
+func (a *amqpConn) show(id string) (*amqpLine, *fault) {
 	if l := a.lines[id]; l != nil {
 		return l, nil
 	}
-	if len(a.lines) >= maxLines {
-		return nil, fmt.Errorf("%d identities on one connection", maxLines)
+	if max := a.hub.opts.ConnectionTokens; len(a.lines) >= max && !a.prune(max) {
+		return nil, refuse(codeTooManyTokens, "The connection has %d tokens, which is as many as there can be.", max)
 	}
 	l := &amqpLine{amqpConn: a, id: id}
 	a.lines[id] = l
-	a.several = len(a.lines) > 1
+	a.several = a.several || len(a.lines) > 1
 	a.name = id
 	if a.several {
 		a.name = "" // nobody's alone
 	}
 	return l, nil
+}
+
+// prune forgets the identities that have no token here, or one that has ended,
+// and reports whether there is room then. hub.mu is held.
+func (a *amqpConn) prune(max int) bool {
+	wall := a.hub.opts.Now()
+	for id, l := range a.lines {
+		if !l.live() && !wall.Before(l.tokenEnd) {
+			delete(a.lines, id)
+		}
+	}
+	return len(a.lines) < max
 }

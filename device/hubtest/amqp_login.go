@@ -15,7 +15,8 @@ type amqpRequest struct {
 
 	// Of a put-token.
 	host, token string
-	refused     error // why it is refused before it is looked at
+	refused     error  // why it is refused before it is looked at
+	full        *fault // the connection takes no more
 
 	// Of the link that shows a certificate.
 	attaching *amqpwire.Attaching
@@ -43,15 +44,15 @@ func (a *amqpConn) attaching(ev *amqpwire.Attaching) error {
 	}
 	a.hub.mu.Lock()
 	id := a.hub.resolve(at.device, at.module)
-	l, err := a.show(id)
-	live := err == nil && l.live()
+	l, full := a.show(id)
+	live := full == nil && l.live()
 	if live && ev.Properties[propModel] != "" {
 		l.who.modelID = ev.Properties[propModel]
 	}
 	a.hub.mu.Unlock()
 	switch {
-	case err != nil:
-		a.refuseLink(link, condLimit, err.Error())
+	case full != nil:
+		a.refuseLink(link, condLimit, string(a.hub.errorBody(full)))
 		return nil
 	case live:
 		a.accept(l, ev, at.node)
@@ -163,14 +164,12 @@ func (a *amqpConn) putToken(payload []byte) error {
 	id := a.hub.resolve(device, module)
 	var l *amqpLine
 	if device != "" {
-		l, err = a.show(id)
-	} else {
-		l, id = &amqpLine{amqpConn: a}, "" // somebody who is nobody
+		l, from.full = a.show(id)
+	}
+	if l == nil {
+		l = &amqpLine{amqpConn: a} // somebody who is nobody
 	}
 	a.hub.mu.Unlock()
-	if err != nil && l == nil {
-		return err
-	}
 	return a.knock(l, request{msg: Message{Device: id, Op: Connect}, from: from})
 }
 
@@ -219,7 +218,10 @@ func (l *amqpLine) enter(req request) (old presence, err error) {
 	now := h.opts.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if from.refused != nil {
+	switch {
+	case from.full != nil:
+		return nil, errFull
+	case from.refused != nil:
 		return nil, from.refused
 	}
 	if from.attaching == nil && !strings.EqualFold(from.host, h.opts.Host) {
@@ -274,12 +276,15 @@ func (l *amqpLine) replyToken(req request, status int, text string) {
 func (l *amqpLine) refuseLogin(req request, why error, f *fault) {
 	h := l.hub
 	h.log.Warn("login refused", "device", l.id, "code", f.code, "reason", why)
+	switch from := req.from; {
+	case from.full != nil: // the code stands nowhere else
+		f = &fault{code: from.full.code, text: string(h.errorBody(from.full))}
+	case from.refused != nil:
+		f = refuse(codeInvalid, "%v", from.refused)
+	}
 	h.mu.Lock()
 	h.count(l.id, func(s *Stats) { s.Refused++ })
 	if req.from.attaching == nil && !req.mute {
-		if req.from.refused != nil {
-			f = refuse(codeInvalid, "%v", req.from.refused)
-		}
 		l.replyToken(req, f.status(), f.text)
 	}
 	h.mu.Unlock()
@@ -288,6 +293,9 @@ func (l *amqpLine) refuseLogin(req request, why error, f *fault) {
 		l.nudge()
 	}
 }
+
+// errFull says that a connection has as many tokens as there can be.
+var errFull = errors.New("the connection has as many tokens as there can be")
 
 // codeRefused is IotHubUnauthorized: what a refused device hears.
 const codeRefused = 401003

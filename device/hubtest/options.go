@@ -39,6 +39,9 @@ type Options struct {
 	// OmitNextIncomingID leaves a field that AMQP asks for out of every FLOW
 	// frame, as some gateways of IoT Hub do.
 	OmitNextIncomingID bool
+	// ConnectionTokens is how many devices one AMQP connection carries; 0 means
+	// 999, as with IoT Hub. One more is refused with code 403005.
+	ConnectionTokens int
 	// MergeRule says what becomes of nulls inside an object that was not there
 	// before; the zero value is RFC 7396.
 	MergeRule MergeRule
@@ -74,6 +77,12 @@ func (o *Options) fill() (Options, error) {
 	}
 	if out.TokenGrace < 0 {
 		return out, fmt.Errorf("hubtest: Options.TokenGrace is %v; it is not negative", out.TokenGrace)
+	}
+	if out.ConnectionTokens < 0 {
+		return out, fmt.Errorf("hubtest: Options.ConnectionTokens is %d; it is not negative", out.ConnectionTokens)
+	}
+	if out.ConnectionTokens == 0 {
+		out.ConnectionTokens = 999
 	}
 	if out.MergeRule > MergeEmpties {
 		return out, fmt.Errorf("hubtest: Options.MergeRule is %d; known are 0 to 2", out.MergeRule)

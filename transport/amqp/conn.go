@@ -46,7 +46,7 @@ type conn struct {
 func newConn(l *line, id auth.Identity) *conn {
 	c := &conn{
 		line:     l,
-		audience: id.Host + path(id),
+		audience: audience(id),
 		turn:     make(chan struct{}, 1),
 		frames:   make(chan transport.Frame),
 		wake:     make(chan struct{}, 1),

@@ -29,12 +29,7 @@ type ConditionError struct {
 // conditionError reads the hub's word, whose description may be JSON.
 func conditionError(e *amqp.Error) *ConditionError {
 	out := &ConditionError{Condition: string(e.Condition)}
-	text := e.Description
-	if !strings.HasPrefix(text, "{") {
-		// Wrapped, so that it is bounded as the hub's JSON is.
-		text = jsonMessage(text)
-	}
-	s := transport.NewStatusError(0, []byte(text))
+	s := transport.NewStatusError(0, errorBody(e.Description))
 	out.Code, out.Message, out.TrackingID = s.Code, s.Message, s.TrackingID
 	return out
 }
@@ -90,30 +85,43 @@ func (e *ConditionError) sentinel() error {
 	return transport.ErrLost
 }
 
-// jsonMessage is a plain text in the form of the hub's error bodies.
-func jsonMessage(text string) string {
+// errorBody is a description, be it the hub's JSON or plain text, in the form of
+// the hub's error bodies: so plain text is bounded as they are.
+func errorBody(text string) []byte {
+	if strings.HasPrefix(text, "{") {
+		return []byte(text)
+	}
 	b, _ := json.Marshal(map[string]string{"message": text}) // never fails for a text
-	return string(b)
+	return b
 }
+
+// tooManyTokens is IotHubMaxCbsTokenExceeded: the connection takes no more.
+const tooManyTokens = 403005
 
 // tokenRefused is a put-token that was not answered with success.
 func tokenRefused(status int, text string) error {
-	e := transport.NewStatusError(status, []byte(jsonMessage(text)))
-	if errors.Is(e, transport.ErrThrottled) || errors.Is(e, transport.ErrUnavailable) || errors.Is(e, transport.ErrQuota) {
+	e := transport.NewStatusError(status, errorBody(text))
+	switch {
+	case e.Code == tooManyTokens: // no fault of the token's
+		return &tokenError{e, transport.ErrUnavailable}
+	case errors.Is(e, transport.ErrThrottled), errors.Is(e, transport.ErrUnavailable), errors.Is(e, transport.ErrQuota):
 		return fmt.Errorf("hub did not take the token: %w", e)
 	}
-	return &tokenError{e}
+	return &tokenError{e, transport.ErrUnauthorized}
 }
 
 // tokenError is a token that the hub refuses: whatever its status says of
-// requests, for a login it is ErrUnauthorized alone.
-type tokenError struct{ status *transport.StatusError }
-
-func (e *tokenError) Error() string {
-	return fmt.Sprintf("hub refused the token (%v): %v", e.status, transport.ErrUnauthorized)
+// requests, a login has one meaning.
+type tokenError struct {
+	status *transport.StatusError
+	means  error
 }
 
-func (e *tokenError) Is(target error) bool { return target == transport.ErrUnauthorized }
+func (e *tokenError) Error() string {
+	return fmt.Sprintf("hub refused the token (%v): %v", e.status, e.means)
+}
+
+func (e *tokenError) Is(target error) bool { return target == e.means }
 
 func (e *tokenError) As(target any) bool {
 	t, ok := target.(**transport.StatusError)

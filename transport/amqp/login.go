@@ -27,6 +27,9 @@ func path(id auth.Identity) string {
 	return s
 }
 
+// audience is what an identity's token is for.
+func audience(id auth.Identity) string { return id.Host + path(id) }
+
 // percent encodes an id, as C#'s SDK does.
 func percent(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 

@@ -1,0 +1,344 @@
+package amqp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/linefail"
+	"github.com/devicetwin/devicetwin-go/transport"
+)
+
+// How many devices share a connection. A hub takes 999 tokens on one; the SDKs
+// for C# (995) and Java (500 over WebSocket) stay below.
+const (
+	devicesOverTLS       = 995
+	devicesOverWebSocket = 500
+)
+
+// seatGrace is for how long after a token's end its device is counted still: hubs
+// forget tokens late, and clocks differ.
+const seatGrace = 10 * time.Minute
+
+// fullLines is how many lines in a row may turn out to be full, for one login.
+const fullLines = 3
+
+// PoolOptions shape a Pool; nil means all defaults.
+type PoolOptions struct {
+	// Devices is how many devices share one connection at most; 0 for 995, or
+	// 500 over WebSocket, as the official SDKs have it.
+	Devices int
+}
+
+// A Pool is a transport.Dialer for a gateway: the devices that it is given to
+// share one connection to their hub, each with a session, links and a token of
+// its own.
+//
+//	pool := amqp.NewPool(amqp.Dialer{}, nil)
+//	for _, d := range devices {
+//		clients = append(clients, device.New(d.id, d.credential, pool, nil))
+//	}
+//
+// Devices come and go as they like. What happens to one, such as a refused or
+// expired token, or its removal, is no matter to the others; only what ends the
+// connection ends it for all, and then each connects again by itself. The
+// connection is there as long as a device is: a Pool needs no Close.
+//
+// Another connection is opened for another hub or gateway, for another
+// keep-alive, when one has as many devices as PoolOptions say, and when a hub
+// says that it takes no more tokens on one (403005). A device that was there
+// counts until its token has ended. A device with a certificate has a connection
+// to itself: the certificate is the connection's.
+//
+// TLS session cache and clock of a connection are those of the login that opened
+// it. A Pool may be used by many goroutines.
+type Pool struct {
+	dialer Dialer
+	limit  int
+
+	mu    sync.Mutex // guards the rest, and all that is shared; nothing waits while it is held
+	lines map[lineKey][]*shared
+}
+
+// A lineKey is what the devices on a line have in common.
+type lineKey struct {
+	host, gateway string
+	keepAlive     time.Duration
+}
+
+// A shared is a line of several devices, or one that is being opened.
+type shared struct {
+	key    lineKey
+	opened chan struct{} // closed when line or err is set
+	line   *line
+	err    error
+	giveUp context.CancelFunc // ends the opening
+
+	users int              // devices on it, and logins that wait for it or are under way
+	seats map[string]*seat // by audience
+	limit int
+	full  bool // the hub takes no more tokens
+}
+
+// A seat is what a device takes up on a line.
+type seat struct {
+	users int
+	until time.Time // when the hub has surely forgotten its token
+}
+
+// NewPool makes a Pool that opens its connections as d does. Nothing is opened
+// before a device wants to connect.
+func NewPool(d Dialer, opts *PoolOptions) *Pool {
+	p := &Pool{dialer: d, lines: map[lineKey][]*shared{}}
+	if opts != nil {
+		p.limit = max(0, opts.Devices)
+	}
+	return p
+}
+
+// Dial implements transport.Dialer. It returns once the hub has accepted this
+// login on a connection that stands, or that it opens. Its errors are those of
+// Dialer.Dial. The Conn implements transport.Renewer.
+func (p *Pool) Dial(ctx context.Context, login transport.Login) (transport.Conn, error) {
+	if err := check(login); err != nil {
+		return nil, err
+	}
+	if login.Certificate != nil || login.Token.IsZero() {
+		return p.dialer.Dial(ctx, login)
+	}
+	var err error
+	for range fullLines {
+		var s *shared
+		if s, err = p.sit(ctx, login); err != nil {
+			return nil, err
+		}
+		var c *conn
+		if c, err = p.join(ctx, s, login); err == nil {
+			return c, nil
+		}
+		var said *transport.StatusError
+		if !errors.As(err, &said) || said.Code != tooManyTokens {
+			return nil, err
+		}
+		p.mu.Lock()
+		s.full = true
+		p.mu.Unlock()
+	}
+	return nil, err
+}
+
+// sit takes a seat on a line that stands, and waits for one if need be.
+func (p *Pool) sit(ctx context.Context, login transport.Login) (*shared, error) {
+	for {
+		s, seated := p.choose(login)
+		if seated {
+			return s, nil
+		}
+		var err error
+		select {
+		case <-s.opened:
+			err = s.err
+		case <-ctx.Done():
+			err = linefail.Dial(ctx.Err())
+		}
+		// Those who waited take their seats in any order: it may be full again.
+		if err == nil && p.takeSeat(s, login) {
+			return s, nil
+		}
+		p.rise(s, "")
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// choose finds a line with a seat and takes it, or else one that is being opened,
+// and has that begun if there is none. The caller is one of its users then.
+func (p *Pool) choose(login transport.Login) (s *shared, seated bool) {
+	key := keyOf(login)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var opening *shared
+	for _, s := range p.lines[key] {
+		switch {
+		case !s.isOpen():
+			opening = s
+		case s.line.err() == nil && s.reserve(login):
+			s.users++
+			return s, true
+		}
+	}
+	if opening == nil {
+		opening = p.open(key, login)
+	}
+	opening.users++
+	return opening, false
+}
+
+// takeSeat takes a seat for one who is a user already.
+func (p *Pool) takeSeat(s *shared, login transport.Login) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return s.reserve(login)
+}
+
+func keyOf(login transport.Login) lineKey {
+	return lineKey{strings.ToLower(login.Identity.Host), login.Identity.Gateway, login.KeepAlive}
+}
+
+// open begins to open a line. Who waits for it may give up, and others not; so it
+// is given up when nobody is left. p.mu is held.
+func (p *Pool) open(key lineKey, login transport.Login) *shared {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &shared{
+		key: key, opened: make(chan struct{}), giveUp: cancel,
+		seats: map[string]*seat{}, limit: p.limit,
+	}
+	p.lines[key] = append(p.lines[key], s)
+	go func() { // who is the last to want it waits for it
+		defer close(s.opened)
+		line, err := openLine(ctx, p.dialer.Stream, login, true)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		s.line, s.err = line, err
+		switch {
+		case err != nil:
+			p.forget(s)
+		case s.limit == 0:
+			s.limit = line.devices()
+		}
+	}()
+	return s
+}
+
+// devices is how many devices a line takes.
+func (l *line) devices() int {
+	if addr := l.wire.RemoteAddr(); addr != nil && addr.Network() == "websocket" {
+		return devicesOverWebSocket
+	}
+	return devicesOverTLS
+}
+
+// forget takes a line off the list. p.mu is held.
+func (p *Pool) forget(s *shared) {
+	all := p.lines[s.key]
+	if i := slices.Index(all, s); i >= 0 {
+		all = slices.Delete(slices.Clone(all), i, i+1)
+	}
+	if len(all) == 0 {
+		delete(p.lines, s.key)
+		return
+	}
+	p.lines[s.key] = all
+}
+
+// isOpen reports whether the line stands, or stood. p.mu is held.
+func (s *shared) isOpen() bool { return s.line != nil }
+
+// reserve takes a seat, if there is one for the login. p.mu is held.
+func (s *shared) reserve(login transport.Login) bool {
+	audience := audience(login.Identity)
+	at := s.seats[audience]
+	if at == nil {
+		if len(s.seats) >= s.limit {
+			s.vacate(time.Now())
+		}
+		if s.full || len(s.seats) >= s.limit {
+			return false
+		}
+		at = &seat{}
+		s.seats[audience] = at
+	}
+	at.users++
+	at.keep(login.Token, login.Now)
+	return true
+}
+
+// keep holds the seat for a token.
+func (t *seat) keep(token auth.Token, now func() time.Time) {
+	if now == nil {
+		now = time.Now
+	}
+	// By the time that passes from here on, whatever becomes of the wall clock.
+	if until := time.Now().Add(token.Expires().Sub(now()) + seatGrace); until.After(t.until) {
+		t.until = until
+	}
+}
+
+// vacate frees the seats of devices that are gone, and whose tokens are too.
+// p.mu is held.
+func (s *shared) vacate(now time.Time) {
+	for audience, t := range s.seats {
+		if t.users == 0 && now.After(t.until) {
+			delete(s.seats, audience)
+		}
+	}
+}
+
+// rise ends a user's part of a line, with its seat if it has one, and the line if
+// nobody else uses it: then it returns true, once that is done.
+func (p *Pool) rise(s *shared, audience string) (last bool) {
+	p.mu.Lock()
+	if t := s.seats[audience]; t != nil {
+		t.users--
+	}
+	s.users--
+	last = s.users == 0
+	if last {
+		p.forget(s)
+		s.giveUp()
+	}
+	p.mu.Unlock()
+	if last {
+		<-s.opened
+		if s.line != nil {
+			s.line.close()
+		}
+	}
+	return last
+}
+
+// join logs a device in on a line that stands. The login's seat is given back
+// when it fails.
+func (p *Pool) join(ctx context.Context, s *shared, login transport.Login) (*conn, error) {
+	c := newConn(s.line, login.Identity)
+	c.leave = func(c *conn) { p.leave(s, c) }
+	c.renewed = func(token auth.Token) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		s.seats[c.audience].keep(token, login.Now)
+	}
+	var err error
+	if c.session, err = s.line.newSession(ctx); err == nil {
+		err = c.enter(ctx, login)
+	}
+	if err != nil {
+		err = s.line.loginError(ctx, err)
+		c.end()
+		p.leave(s, c)
+		return nil, fmt.Errorf("on a shared connection: %w", err)
+	}
+	go c.pump()
+	return c, nil
+}
+
+// leave ends a device's part of a line, and with the last part the line.
+func (p *Pool) leave(s *shared, c *conn) {
+	p.mu.Lock()
+	several := s.users > 1
+	p.mu.Unlock()
+	if several && c.session != nil {
+		s.line.endSession(c.session, c.links()...)
+	}
+	if p.rise(s, c.audience) {
+		closeAll(c.links())
+		if c.session != nil {
+			_ = c.session.Close(context.Background())
+		}
+	}
+}

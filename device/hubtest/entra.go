@@ -51,9 +51,15 @@ func (h *Hub) EntraIssuer() EntraIssuer { return EntraIssuer{h} }
 // Token mints an access token for a principal, good from now, by the hub's
 // clock, for so long: a negative life makes one that has ended.
 func (i EntraIssuer) Token(principal string, life time.Duration) (string, error) {
+	return i.TokenFor(EntraAudience, principal, life)
+}
+
+// TokenFor is Token for another audience: the resource that a client names by its
+// scope, without "/.default". A hub takes tokens for EntraAudience alone.
+func (i EntraIssuer) TokenFor(audience, principal string, life time.Duration) (string, error) {
 	now := i.hub.opts.Now()
 	return i.sign(map[string]any{
-		"iss": entraIssuer, "aud": EntraAudience, "oid": principal, "sub": principal,
+		"iss": entraIssuer, "aud": audience, "oid": principal, "sub": principal,
 		"nbf": now.Add(min(life, 0)).Unix(), "iat": now.Unix(), "exp": now.Add(life).Unix(),
 	})
 }

@@ -179,6 +179,11 @@ func testRESTEntra(t *testing.T) {
 	} {
 		service{t: t, h: h, auth: "Bearer " + forged}.do("GET", "/twins/dev1", "").want(t, name, 401)
 	}
+	if elsewhere, err := idp.TokenFor("https://management.azure.com", "backend", time.Hour); err != nil {
+		t.Errorf("a token for another audience: %v", err)
+	} else {
+		service{t: t, h: h, auth: "Bearer " + elsewhere}.do("GET", "/twins/dev1", "").want(t, "a token for another audience", 401)
+	}
 	if expired, err := idp.Token("backend", -time.Minute); err != nil {
 		t.Errorf("a token that has ended: %v", err)
 	} else {

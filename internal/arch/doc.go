@@ -7,5 +7,6 @@
 // sources, so that TestRulesCatch can show it a small offence and see it
 // object. The rooms themselves are the table in rooms_test.go.
 //
-// A nested module is a house of its own: these rules stop at its go.mod.
+// A nested module is a house of its own: these rules stop at its go.mod, but for
+// those in nested_test.go, of Go, versions and the way back to this module.
 package arch

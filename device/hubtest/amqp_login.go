@@ -275,17 +275,21 @@ func (l *amqpLine) replyToken(req request, status int, text string) {
 // more than that.
 func (l *amqpLine) refuseLogin(req request, why error, f *fault) {
 	h := l.hub
-	h.log.Warn("login refused", "device", l.id, "code", f.code, "reason", why)
 	switch from := req.from; {
-	case from.full != nil: // the code stands nowhere else
-		f = &fault{code: from.full.code, text: string(h.errorBody(from.full))}
+	case from.full != nil:
+		f = from.full
 	case from.refused != nil:
 		f = refuse(codeInvalid, "%v", from.refused)
+	}
+	h.log.Warn("login refused", "device", l.id, "code", f.code, "reason", why)
+	text := f.text
+	if f.code == codeTooManyTokens { // which stands nowhere else
+		text = string(h.errorBody(f))
 	}
 	h.mu.Lock()
 	h.count(l.id, func(s *Stats) { s.Refused++ })
 	if req.from.attaching == nil && !req.mute {
-		l.replyToken(req, f.status(), f.text)
+		l.replyToken(req, f.status(), text)
 	}
 	h.mu.Unlock()
 	if ev := req.from.attaching; ev != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -136,6 +137,13 @@ func testLoginRefused(t *testing.T) {
 
 func ptr[T any](v T) *T { return &v }
 
+// tlsTo is the way to a hub with TLS.
+func tlsTo(hub *hubtest.Hub) transport.StreamFunc {
+	return transport.TLS(&transport.TLSOptions{Config: &tls.Config{RootCAs: hub.RootCAs()}, Dial: hub.Dial})
+}
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
 func TestX509(t *testing.T) { bubble(t, testX509) }
 func testX509(t *testing.T) {
 	time.Sleep(time.Until(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)))
@@ -148,7 +156,7 @@ func testX509(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dialer := amqp.Dialer{Stream: transport.TLS(&transport.TLSOptions{Config: &tls.Config{RootCAs: hub.RootCAs()}, Dial: hub.Dial})}
+	dialer := amqp.Dialer{Stream: tlsTo(hub)}
 	login := func(as hubtest.Device, with auth.Credential) transport.Login {
 		cert, err := with.Certificate(t.Context())
 		if err != nil {

@@ -117,8 +117,8 @@ func (p *Pool) Dial(ctx context.Context, login transport.Login) (transport.Conn,
 		if s, err = p.sit(ctx, login); err != nil {
 			return nil, err
 		}
-		var c *conn
-		if c, err = p.join(ctx, s, login); err == nil {
+		c := newConn(s.line, login.Identity)
+		if err = p.join(ctx, s, c, login); err == nil {
 			return c, nil
 		}
 		var said *transport.StatusError
@@ -127,6 +127,9 @@ func (p *Pool) Dial(ctx context.Context, login transport.Login) (transport.Conn,
 		}
 		p.mu.Lock()
 		s.full = true
+		if t := s.seats[c.audience]; t.users == 0 {
+			delete(s.seats, c.audience)
+		}
 		p.mu.Unlock()
 	}
 	return nil, err
@@ -303,17 +306,15 @@ func (p *Pool) rise(s *shared, audience string) (last bool) {
 	return last
 }
 
-// join logs a device in on a line that stands. The login's seat is given back
-// when it fails.
-func (p *Pool) join(ctx context.Context, s *shared, login transport.Login) (*conn, error) {
-	c := newConn(s.line, login.Identity)
+// join logs a device in on a line that stands. Its seat is given back when that
+// fails.
+func (p *Pool) join(ctx context.Context, s *shared, c *conn, login transport.Login) (err error) {
 	c.leave = func(c *conn) { p.leave(s, c) }
 	c.renewed = func(token auth.Token) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		s.seats[c.audience].keep(token, login.Now)
 	}
-	var err error
 	if c.session, err = s.line.newSession(ctx); err == nil {
 		err = c.enter(ctx, login)
 	}
@@ -321,10 +322,10 @@ func (p *Pool) join(ctx context.Context, s *shared, login transport.Login) (*con
 		err = s.line.loginError(ctx, err)
 		c.end()
 		p.leave(s, c)
-		return nil, fmt.Errorf("on a shared connection: %w", err)
+		return fmt.Errorf("on a shared connection: %w", err)
 	}
 	go c.pump()
-	return c, nil
+	return nil
 }
 
 // leave ends a device's part of a line, and with the last part the line.

@@ -51,7 +51,7 @@ func TestFailures(t *testing.T) {
 		{"the hub does not answer", []string{"-timeout", "200ms"}, func(d *desk) {
 			d.hub.Intercept(all, hubtest.Drop().Times(-1))
 		}, exitTimeout, "not done within 200ms (-timeout)"},
-		{"the hub throttles", []string{"-timeout", "200ms"}, func(d *desk) {
+		{"the hub throttles", []string{"-timeout", "1s"}, func(d *desk) {
 			d.hub.Intercept(all, hubtest.Fail(429001).Times(-1))
 		}, exitTimeout, "429"},
 		{"the query never finds the device", []string{"-wait", "0", "-timeout", "300ms"}, func(d *desk) {

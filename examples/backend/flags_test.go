@@ -75,7 +75,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"-info", rubbish}, "", "none that examples/hub -info wrote"},
 		{[]string{"-info", file("empty", "{}")}, "", "none that examples/hub -info wrote"},
 		{[]string{"-info", rubbish, "-c", good}, "", "in place of -c"},
-		{[]string{"-info", info("none", "")}, "", "there is no -device"},
+		{[]string{"-info", info("none", "")}, "", "the hub began with none"},
 		{[]string{"-info", info("two", `"dev2":{},"dev1":{}`)}, "", "the hub began with these: dev1, dev2"},
 	}
 	for _, tt := range tests {

@@ -55,12 +55,18 @@ func (p *place) fromInfo(device *string) error {
 	}
 	p.connection, p.ca = t.Service.ConnectionString, t.CA
 	p.endpoint = net.JoinHostPort(t.Bind, strconv.Itoa(t.Ports["https"]))
-	if known := slices.Sorted(maps.Keys(t.Devices)); *device == "" && len(known) == 1 {
+	if *device != "" {
+		return nil
+	}
+	switch known := slices.Sorted(maps.Keys(t.Devices)); len(known) {
+	case 0:
+		return usagef("there is no -device, and the hub began with none; -create makes one")
+	case 1:
 		*device = known[0]
-	} else if *device == "" {
+		return nil
+	default:
 		return usagef("there is no -device; the hub began with these: %s", strings.Join(known, ", "))
 	}
-	return nil
 }
 
 // open makes the client; it sends nothing.

@@ -96,13 +96,13 @@ type line struct {
 func (t *tool) watch(ctx context.Context, dev *device.Client, out *json.Encoder) error {
 	run, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	_, err := dev.OnDesired(t.path, func(_ context.Context, c twin.Change) error {
+	_, err := dev.Listen(t.path, func(_ context.Context, c twin.Change) error {
 		err := emit(out, line{c.Path, c.Version, c.Cause.String(), c.Value, append([]string{}, c.Removed()...)})
 		if err != nil {
 			stop(err) // nobody listens any more
 		}
 		return err
-	})
+	}, &device.ListenOptions{Acknowledge: t.ack})
 	if err != nil {
 		return usagef("no property can stand at this path; it is at most 64 keys with dots between, such as fan.rpm")
 	}

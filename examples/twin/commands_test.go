@@ -79,6 +79,29 @@ func TestWatchOnePath(t *testing.T) {
 	d.wantGoodbye()
 }
 
+// TestWatchAcknowledges: with -ack the tool is a device that obeys.
+func TestWatchAcknowledges(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.setDesired(`{"fan":{"rpm":1200}}`)
+	p := d.start("-ack", "watch", "fan")
+	p.want("the start", `{"path":"fan","version":2,"cause":"start","value":{"rpm":1200},"removed":[]}`)
+	d.wantReported("fan.av", "2")
+	d.setDesired(`{"fan":{"rpm":900}}`)
+	p.want("a change", `{"path":"fan","version":3,"cause":"patch","value":{"rpm":900},"removed":[]}`)
+	d.wantReported("fan", `{"ac":200,"av":3,"value":{"rpm":900}}`)
+	if code := p.end(); code != exitDone {
+		t.Errorf("interrupted: got status %d, want 0", code)
+	}
+
+	p = d.start("watch", "fan")
+	p.want("the start", `{"path":"fan","version":3,"cause":"start","value":{"rpm":900},"removed":[]}`)
+	d.setDesired(`{"fan":{"rpm":1}}`)
+	p.want("a change", `{"path":"fan","version":4,"cause":"patch","value":{"rpm":1},"removed":[]}`)
+	p.end()
+	d.wantReported("fan.av", "3") // without -ack it only looks
+}
+
 func TestWatchAll(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

@@ -37,6 +37,8 @@ Flags, before the command:
   -pfx FILE       both in one PFX (PKCS#12) file
   -pass WHERE     the passphrase of the key or PFX: env:NAME, file:NAME (its first
                   line), or the passphrase itself, which others then see
+  -info FILE      take all of this, CA and port from the file that examples/hub
+                  -info writes; -device picks the device where there are several
   -ca FILE        trust the CAs in this PEM file instead of the system's
   -endpoint H:P   connect to this host and port instead of the hub's own
   -transport NAME mqtt (port 8883; the default), amqp (5671), either over
@@ -44,6 +46,8 @@ Flags, before the command:
                   where that is blocked
   -proxy URL      go through this proxy, http:// or socks5://, in place of the one
                   that HTTPS_PROXY and NO_PROXY name; "none" for none
+  -ack            watch acknowledges what it prints, as a device does that obeys;
+                  it needs a PATH
   -timeout TIME   how long get and report may take; 30s unless given
   -v              log to stderr what the client does
 
@@ -86,6 +90,7 @@ type tool struct {
 	command string     // get, report or watch
 	patch   twin.Patch // of report
 	path    string     // of watch
+	ack     bool       // of watch
 }
 
 // parse reads the command line and checks all that can be checked before
@@ -96,11 +101,14 @@ func parse(args []string, env func(string) string) (*tool, error) {
 	f.SetOutput(io.Discard)
 	// No default is taken from the environment here: package flag prints them.
 	w.flags(f)
-	ca := f.String("ca", "", "")
-	endpoint := f.String("endpoint", "", "")
+	var hub place
+	infoFile := f.String("info", "", "")
+	f.StringVar(&hub.ca, "ca", "", "")
+	f.StringVar(&hub.endpoint, "endpoint", "", "")
 	protocol := f.String("transport", "mqtt", "")
 	proxyURL := f.String("proxy", "", "")
 	timeout := f.String("timeout", "", "") // read below: package flag quotes what it cannot read
+	ack := f.Bool("ack", false, "")
 	verbose := f.Bool("v", false, "")
 	switch err := f.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -109,7 +117,7 @@ func parse(args []string, env func(string) string) (*tool, error) {
 		return nil, usagef("near argument %d of %d stands no known flag, or one without its value", max(1, len(args)-f.NArg()), len(args))
 	}
 
-	t := &tool{verbose: *verbose, timeout: defaultTimeout}
+	t := &tool{verbose: *verbose, ack: *ack, timeout: defaultTimeout}
 	if err := t.readCommand(f.Args()); err != nil {
 		return nil, err
 	}
@@ -120,11 +128,16 @@ func parse(args []string, env func(string) string) (*tool, error) {
 	if err != nil {
 		return nil, err
 	}
-	stream, err := streamTo(*endpoint, *ca, dial)
+	if *infoFile != "" {
+		if err := w.fromInfo(*infoFile, &hub); err != nil {
+			return nil, err
+		}
+	}
+	line, err := hub.lines(dial)
 	if err != nil {
 		return nil, err
 	}
-	if t.dialer, err = dialerOf(*protocol, stream); err != nil {
+	if t.dialer, err = dialerOf(*protocol, line); err != nil {
 		return nil, err
 	}
 	t.id, t.cred, err = w.identify(env)
@@ -142,6 +155,9 @@ func (t *tool) readCommand(words []string) error {
 		if strings.HasPrefix(w, "-") {
 			return usagef("flags stand before the command")
 		}
+	}
+	if t.ack && (t.command != "watch" || len(rest) == 0) {
+		return usagef("-ack is for watch with a path; the whole twin cannot be acknowledged")
 	}
 	switch t.command {
 	case "get":

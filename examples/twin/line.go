@@ -18,19 +18,19 @@ import (
 )
 
 // dialerOf is the way of speaking that the command line names.
-func dialerOf(name string, stream transport.StreamFunc) (transport.Dialer, error) {
-	socket := ws.Stream(&ws.Options{Stream: stream})
+func dialerOf(name string, line func(port string) transport.StreamFunc) (transport.Dialer, error) {
+	socket := ws.Stream(&ws.Options{Stream: line("https")})
 	switch name {
 	case "mqtt":
-		return mqtt.Dialer{Stream: stream}, nil
+		return mqtt.Dialer{Stream: line("mqtt")}, nil
 	case "mqtt-ws":
 		return mqtt.Dialer{Stream: socket}, nil
 	case "amqp":
-		return amqp.Dialer{Stream: stream}, nil
+		return amqp.Dialer{Stream: line("amqp")}, nil
 	case "amqp-ws":
 		return amqp.Dialer{Stream: socket}, nil
 	case "auto":
-		return transport.Fallback(mqtt.Dialer{Stream: stream}, mqtt.Dialer{Stream: socket}, nil), nil
+		return transport.Fallback(mqtt.Dialer{Stream: line("mqtt")}, mqtt.Dialer{Stream: socket}, nil), nil
 	}
 	return nil, usagef("-transport is mqtt, mqtt-ws, amqp, amqp-ws or auto")
 }
@@ -57,29 +57,49 @@ func through(url string, env func(string) string) (proxy.DialFunc, error) {
 	return dial, nil
 }
 
-// streamTo is a line to a hub that need not stand at its own name and port,
-// nor have a certificate of a public CA.
-func streamTo(endpoint, ca string, dial proxy.DialFunc) (transport.StreamFunc, error) {
-	if endpoint != "" {
-		host, port, err := net.SplitHostPort(endpoint)
+// A place is where the hub is to be found, if not at its own name and ports
+// with a certificate of a public CA.
+type place struct {
+	ca       string         // a PEM file
+	endpoint string         // for every protocol
+	bind     string         // in place of the endpoint, with
+	ports    map[string]int // by protocol
+}
+
+// lines gives the line to the hub by the name of the port: mqtt, amqp or https.
+func (p place) lines(dial proxy.DialFunc) (func(port string) transport.StreamFunc, error) {
+	if p.endpoint != "" {
+		host, port, err := net.SplitHostPort(p.endpoint)
 		if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || host == "" || n == 0 {
 			return nil, usagef("-endpoint is no host:port, such as 127.0.0.1:8883")
 		}
 	}
 	config := &tls.Config{}
-	if ca != "" {
-		text, err := os.ReadFile(ca)
-		var file *fs.PathError
-		if errors.As(err, &file) {
-			err = file.Err // without the name, which might be a secret
-		}
+	if p.ca != "" {
+		text, err := os.ReadFile(p.ca)
 		if err != nil {
-			return nil, usagef("-ca: the file cannot be read: %w", err)
+			return nil, usagef("-ca: the file cannot be read: %w", nameless(err))
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(text) {
 			return nil, usagef("-ca: the file holds no certificate in PEM")
 		}
 	}
-	return transport.TLS(&transport.TLSOptions{Config: config, Address: endpoint, Dial: dial}), nil
+	return func(port string) transport.StreamFunc {
+		address := p.endpoint
+		if p.bind != "" {
+			address = net.JoinHostPort(p.bind, strconv.Itoa(p.ports[port]))
+		}
+		return transport.TLS(&transport.TLSOptions{Config: config, Address: address, Dial: dial})
+	}, nil
+}
+
+// nameless is the error of a file without its name, which might be a secret in
+// the wrong place.
+func nameless(err error) error {
+	var file *fs.PathError
+	if errors.As(err, &file) {
+		return file.Err
+	}
+	return err
 }

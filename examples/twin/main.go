@@ -32,6 +32,8 @@
 //	  -pfx FILE       both in one PFX (PKCS#12) file
 //	  -pass WHERE     the passphrase of the key or PFX: env:NAME, file:NAME (its first
 //	                  line), or the passphrase itself, which others then see
+//	  -info FILE      take all of this, CA and port from the file that examples/hub
+//	                  -info writes; -device picks the device where there are several
 //	  -ca FILE        trust the CAs in this PEM file instead of the system's
 //	  -endpoint H:P   connect to this host and port instead of the hub's own
 //	  -transport NAME mqtt (port 8883; the default), amqp (5671), either over
@@ -39,6 +41,8 @@
 //	                  where that is blocked
 //	  -proxy URL      go through this proxy, http:// or socks5://, in place of the one
 //	                  that HTTPS_PROXY and NO_PROXY name; "none" for none
+//	  -ack            watch acknowledges what it prints, as a device does that obeys;
+//	                  it needs a PATH
 //	  -timeout TIME   how long get and report may take; 30s unless given
 //	  -v              log to stderr what the client does
 //

@@ -102,6 +102,13 @@ func (d *desk) waitOnline(on bool) {
 	}
 }
 
+func (d *desk) wantReported(path, value string) {
+	d.Helper()
+	if _, err := d.hub.WaitReported(d.ctx, "dev1", path, value); err != nil {
+		d.Error(err)
+	}
+}
+
 // wantGoodbye holds that the tool left politely.
 func (d *desk) wantGoodbye() {
 	d.Helper()

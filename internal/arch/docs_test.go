@@ -32,6 +32,13 @@ func TestDocuments(t *testing.T) {
 			t.Error("the second go block of README.md does not stand in internal/arch/readme/firmware_test.go; copy it from there")
 		}
 	})
+	t.Run("the README's back end is an example of twin/registry, and so it runs", func(t *testing.T) {
+		blocks := goBlocks(readme)
+		i := slices.IndexFunc(blocks, func(b string) bool { return strings.Contains(b, "registry.Client") })
+		if i < 0 || !strings.Contains(read(t, "twin/registry/example_test.go"), blocks[i]) {
+			t.Error("README.md has no go block that takes a registry.Client and stands in twin/registry/example_test.go; copy setSpeed from there")
+		}
+	})
 	t.Run("the README names every example, and no other", func(t *testing.T) {
 		for _, problem := range wrongExamples(readme, namesIn(t, filepath.Join(moduleRoot, "examples"))) {
 			t.Error(problem)

@@ -60,7 +60,7 @@ async function launch(program, folder, bind, httpsPort) {
     }
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-  return { hub: new Hub(JSON.parse(readFileSync(info, 'utf8')), control, child, ended, log) };
+  return { hub: new Hub(info, control, child, ended, log) };
 }
 
 /**
@@ -82,8 +82,9 @@ export async function startHub(program, folder) {
 }
 
 class Hub {
-  constructor(info, control, child, ended, log) {
-    Object.assign(this, { info, control, child, ended, log });
+  constructor(file, control, child, ended, log) {
+    const info = JSON.parse(readFileSync(file, 'utf8'));
+    Object.assign(this, { file, info, control, child, ended, log });
     process.once('exit', () => child.kill('SIGKILL')); // whatever happens, it does not stay
     this.ca = readFileSync(info.ca, 'utf8');
   }

@@ -28,6 +28,52 @@ func fleet(ids ...string) (hub *hubtest.Hub, policy string) {
 	return hub, "HostName=" + hub.Host() + ";SharedAccessKeyName=" + p.Name + ";SharedAccessKey=" + p.PrimaryKey
 }
 
+// setSpeed desires a speed of every fan of a plant, but of those that somebody
+// else wrote in between.
+func setSpeed(ctx context.Context, hub *registry.Client, rpm int) error {
+	const query = "SELECT * FROM devices WHERE tags.location.plant = 'Redmond43'"
+	for fan, err := range hub.Query(ctx, query, nil) { // gets a page when it is needed
+		if err != nil {
+			return err
+		}
+		change := registry.Change{Desired: twin.Set("fan.rpm", rpm)}
+		_, err = hub.UpdateTwin(ctx, fan.ID(), fan.ETag, change)
+		if errors.Is(err, transport.ErrPrecondition) {
+			log.Printf("%s has changed; read it again, and decide anew", fan.ID())
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// The function above stands in the README, too.
+func Example() {
+	hub, policy := fleet("fan1", "fan2", "fan3")
+	defer hub.Close()
+	for _, id := range []string{"fan1", "fan3"} {
+		if _, err := hub.SetTags(id, `{"location":{"plant":"Redmond43"}}`); err != nil {
+			log.Fatal(err)
+		}
+	}
+	client, err := registry.New(policy, &registry.Options{Stream: hub.Stream})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+
+	fmt.Println(setSpeed(context.Background(), client, 900))
+	for _, id := range []string{"fan1", "fan2", "fan3"} {
+		t, err := client.Twin(context.Background(), id)
+		fmt.Println(t.DeviceID, t.Desired, err)
+	}
+	// Output:
+	// <nil>
+	// fan1 {"fan":{"rpm":900},"$version":2} <nil>
+	// fan2 {"$version":1} <nil>
+	// fan3 {"fan":{"rpm":900},"$version":2} <nil>
+}
+
 func ExampleNew() {
 	hub, policy := fleet("fan1")
 	defer hub.Close()

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/devicetwin/devicetwin-go/twin/registry"
+)
+
+// find prints the devices that a query finds, page by page. A real hub answers
+// from an index that is some seconds behind: where the device must be among
+// them and is not yet, it is asked again.
+func (s *story) find(ctx context.Context, query string, mustFind bool) error {
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		found, err := s.pages(ctx, query)
+		if err != nil || found || !mustFind {
+			return err
+		}
+		s.tell("  … and %s is not among them yet: the hub's index is behind. Asked again:", s.device)
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+// pages prints what a query finds, and reports whether the device is there.
+func (s *story) pages(ctx context.Context, query string) (found bool, err error) {
+	opts := &registry.QueryOptions{PageSize: s.page}
+	all := 0
+	for n := 1; ; n++ {
+		page, err := s.hub.QueryPage(ctx, query, opts)
+		if err != nil {
+			return found, err
+		}
+		line := ""
+		for _, row := range page.Rows {
+			var t struct {
+				DeviceID string `json:"deviceId"`
+			}
+			if err := json.Unmarshal(row, &t); err != nil {
+				return found, fmt.Errorf("read a row of the query: %w", err)
+			}
+			line += " " + t.DeviceID
+			found = found || t.DeviceID == s.device
+			all++
+		}
+		if line != "" {
+			s.tell("  page %d:%s", n, line)
+		}
+		if opts.Continuation = page.Continuation; opts.Continuation == "" {
+			s.tell("  %d in all", all)
+			return found, s.err
+		}
+	}
+}
+
+// call calls the direct method.
+func (s *story) call(ctx context.Context) error {
+	var payload any // none
+	if s.payload != nil {
+		payload = s.payload
+	}
+	r, err := s.hub.Call(ctx, s.device, s.method, payload, nil)
+	if err != nil {
+		return err
+	}
+	s.tell("\nThe method %s of %s answered %d:\n  %s", s.method, s.device, r.Status, r.Payload)
+	return nil
+}
+
+// quoted is a text as the query language has it.
+func quoted(text string) string {
+	b := []byte("'")
+	for i := range len(text) {
+		if text[i] == '\'' || text[i] == '\\' {
+			b = append(b, '\\')
+		}
+		b = append(b, text[i])
+	}
+	return string(append(b, '\''))
+}

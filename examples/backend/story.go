@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/transport"
+	"github.com/devicetwin/devicetwin-go/twin/registry"
+)
+
+var (
+	// errSilent says that the device did not answer in the time that -wait gives.
+	errSilent = errors.New("the device has reported nothing since")
+	// errInterrupted says that a signal ended it.
+	errInterrupted = errors.New("interrupted")
+)
+
+// maxConflicts is how often the twin is read anew because others wrote it: who
+// loses that often has a rival that never rests.
+const maxConflicts = 5
+
+// The pauses between two looks at the hub, doubling: short at a desk, and no
+// burden for a hub that serves others.
+const (
+	firstPause = 100 * time.Millisecond
+	lastPause  = 2 * time.Second
+)
+
+// A story tells one job as it goes on.
+type story struct {
+	*job
+	out io.Writer
+	err error // of the first write that failed
+}
+
+func (s *story) tell(format string, args ...any) {
+	if s.err == nil {
+		if _, err := fmt.Fprintf(s.out, format+"\n", args...); err != nil {
+			s.err = fmt.Errorf("write the story: %w", err)
+		}
+	}
+}
+
+// run does the job, and closes the client.
+func (j *job) run(ctx context.Context, stdout io.Writer) error {
+	s := &story{job: j, out: stdout}
+	err := s.play(ctx)
+	if closing := j.hub.Close(); err == nil {
+		err = closing
+	}
+	return err
+}
+
+func (s *story) play(ctx context.Context) error {
+	if err := s.within(ctx, s.timeout, s.known); err != nil {
+		return err
+	}
+	var t registry.Twin
+	err := s.within(ctx, s.timeout, func(ctx context.Context) (err error) {
+		t, err = s.write(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if s.wait > 0 {
+		if t, err = s.answer(ctx, t); err != nil {
+			return err
+		}
+	}
+	s.tell("\nThe twin of %s:\n  tags      %v\n  desired   %v\n  reported  %v", s.device, t.Tags, t.Desired, t.Reported)
+
+	const cellular = "cellular"
+	plant := "SELECT * FROM devices WHERE tags.location.plant = " + quoted(s.plant)
+	for _, q := range []struct {
+		text string
+		fits bool // the device, as its twin is
+	}{
+		{plant, true},
+		{plant + " AND properties.reported.connectivity.type = " + quoted(cellular), t.Reported.At("connectivity.type").String() == `"`+cellular+`"`},
+	} {
+		s.tell("\n%s", q.text)
+		if err := s.within(ctx, s.timeout, func(ctx context.Context) error { return s.find(ctx, q.text, q.fits) }); err != nil {
+			return err
+		}
+	}
+	if s.method == "" {
+		return nil
+	}
+	return s.within(ctx, s.timeout+registry.DefaultResponseTimeout, s.call)
+}
+
+// within bounds a step, and says which bound it was that ended it.
+func (s *story) within(ctx context.Context, limit time.Duration, step func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := step(limited)
+	switch {
+	case s.err != nil:
+		return s.err
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", errInterrupted, err)
+	case limited.Err() != nil:
+		return fmt.Errorf("not done within %v (-timeout): %w", limit, err)
+	}
+	return err
+}
+
+// known sees to it that the hub knows the device.
+func (s *story) known(ctx context.Context) error {
+	_, err := s.hub.Twin(ctx, s.device)
+	if !errors.Is(err, transport.ErrNotFound) {
+		return err
+	}
+	if !s.create {
+		return fmt.Errorf("%w; -create registers the device", err)
+	}
+	i, err := s.hub.CreateIdentity(ctx, registry.Identity{DeviceID: s.device})
+	if errors.Is(err, registry.ErrExists) { // by somebody else, since
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.tell("%s is registered. It logs in with\n  %s\n", s.device, i.ConnectionString().Reveal())
+	return nil
+}
+
+// write changes tags and desired properties by the ETag that was read. Where
+// somebody else wrote in between, it reads again: what is written here does not
+// depend on what is there, so there is nothing to decide anew.
+func (s *story) write(ctx context.Context) (registry.Twin, error) {
+	for range maxConflicts {
+		t, err := s.hub.Twin(ctx, s.device)
+		if err != nil {
+			return t, err
+		}
+		t, err = s.hub.UpdateTwin(ctx, s.device, t.ETag, s.change)
+		if errors.Is(err, transport.ErrPrecondition) {
+			s.tell("The twin of %s has changed since it was read: read again.", s.device)
+			continue
+		}
+		if err == nil {
+			s.tell("Written to %s, as version %d of what is desired:\n  tags      %v\n  desired   %v",
+				s.device, t.Desired.Version(), s.change.Tags, s.change.Desired)
+		}
+		return t, err
+	}
+	return registry.Twin{}, fmt.Errorf("others changed the twin of %s %d times in a row, each time before it could be written: try again later", s.device, maxConflicts)
+}
+
+// answer waits until the device has reported something since the write: the
+// version of the reported half says so, whoever looks, and however late.
+func (s *story) answer(ctx context.Context, written registry.Twin) (registry.Twin, error) {
+	connected := "it is connected"
+	if !written.Connected {
+		connected = "it is not connected"
+	}
+	s.tell("\nWaiting for %s to report (%s) …", s.device, connected)
+	began := time.Now()
+	t := written
+	for pause := firstPause; t.Reported.Version() <= written.Reported.Version(); pause = min(2*pause, lastPause) {
+		left := s.wait - time.Since(began)
+		if left <= 0 {
+			return t, silent(t, s.wait)
+		}
+		if err := sleep(ctx, min(pause, left)); err != nil {
+			return t, fmt.Errorf("%w while it waited for %s: %w", errInterrupted, s.device, err)
+		}
+		err := s.within(ctx, s.timeout, func(ctx context.Context) (err error) {
+			t, err = s.hub.Twin(ctx, s.device)
+			return err
+		})
+		if err != nil {
+			return t, err
+		}
+	}
+	said := fmt.Sprintf("version %d of what is reported", t.Reported.Version())
+	if ack := acknowledged(t, written.Desired.Version()); ack != "" {
+		said += ", which acknowledges climate with " + ack
+	}
+	s.tell("It answered after %v: %s.", time.Since(began).Round(10*time.Millisecond), said)
+	return t, nil
+}
+
+// silent says that the device did not answer, and what can be known of why.
+func silent(t registry.Twin, wait time.Duration) error {
+	hint := "it is connected: does it listen to desired properties, and acknowledge them?"
+	if !t.Connected {
+		hint = "it is not connected: start it"
+	}
+	return fmt.Errorf("waited %v (-wait) for %s: %w; %s", wait, t.ID(), errSilent, hint)
+}
+
+// acknowledged is the code by which a Plug and Play device acknowledged climate
+// at a version; empty where it did not.
+func acknowledged(t registry.Twin, version int64) string {
+	var ack struct {
+		AC int   `json:"ac"`
+		AV int64 `json:"av"`
+	}
+	if err := t.Reported.At("climate").Decode(&ack); err != nil || ack.AV < version { // there is none
+		return ""
+	}
+	return fmt.Sprint(ack.AC)
+}
+
+// sleep waits, or fails with the context.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

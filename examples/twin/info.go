@@ -1,0 +1,49 @@
+package main
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+)
+
+// info is what a device needs of the file that examples/hub -info writes.
+type info struct {
+	Bind    string           `json:"bind"`
+	Ports   map[string]int   `json:"ports"`
+	CA      string           `json:"ca"`
+	Devices map[string]known `json:"devices"`
+}
+
+type known struct {
+	ConnectionString string `json:"connectionString"`
+	Cert             string `json:"cert"`
+	Key              string `json:"key"`
+}
+
+// fromInfo takes identity and place from the file of a hub.
+func (w *who) fromInfo(file string, hub *place) error {
+	if w.connection+w.hostname+w.cert+w.key+w.pfx+w.pass+hub.ca+hub.endpoint != "" {
+		return usagef("-info stands in place of -c, -hostname, -cert, -key, -pfx, -pass, -ca and -endpoint; leave it, or them")
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return usagef("-info: the file cannot be read: %w; it is there while the hub runs", nameless(err))
+	}
+	var i info
+	if err := json.Unmarshal(text, &i); err != nil || i.Bind == "" || i.CA == "" {
+		return usagef("-info: the file is none that examples/hub -info wrote")
+	}
+	ids := slices.Sorted(maps.Keys(i.Devices))
+	if w.device == "" && len(ids) == 1 {
+		w.device = ids[0]
+	}
+	d, ok := i.Devices[w.device]
+	if !ok {
+		return usagef("-info: -device has to be one of the hub's: %s", strings.Join(ids, ", "))
+	}
+	*w = who{connection: d.ConnectionString, cert: d.Cert, key: d.Key}
+	*hub = place{ca: i.CA, bind: i.Bind, ports: i.Ports}
+	return nil
+}

@@ -303,7 +303,7 @@ func TestImplausibleClock(t *testing.T) {
 			t.Errorf("Connect = %v, want ErrClockImplausible", err)
 		}
 		time.Sleep(time.Minute)
-		if s := w.hub.Stats(""); s.Refused+s.Connects != 0 {
+		if s := w.hub.Stats("dev1"); s.Refused+s.Connects != 0 {
 			t.Errorf("the hub was bothered: %+v", s)
 		}
 		<-clock

@@ -298,7 +298,7 @@ func TestEveryCredential(t *testing.T) {
 					if err != nil && strings.Contains(err.Error(), passphrase) {
 						t.Errorf("%v holds the passphrase", err)
 					}
-					if n := d.hub.Stats(""); n.Connects+n.Refused != 0 {
+					if n := d.hub.Stats("dev1"); n.Connects+n.Refused != 0 {
 						t.Errorf("the hub was asked: %+v", n)
 					}
 				})

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"flag"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -37,6 +38,8 @@ type world struct {
 	dialer transport.Dialer     // nil for what -over names, on that line
 	faults []func()             // remove what chaos intercepts
 	broken bool                 // wrong configuration ends the client: Close may say so
+
+	companions int // on the same connection, with -over amqp-pool
 }
 
 // story runs a test in a bubble.
@@ -100,9 +103,34 @@ func (w *world) dial() transport.Dialer {
 	}
 	dialer, ok := overs()[*over]
 	if !ok {
-		w.Fatalf("-over %s: it is mqtt, mqtt-ws, amqp or amqp-ws", *over)
+		w.Fatalf("-over %s: it is mqtt, mqtt-ws, amqp, amqp-ws or amqp-pool", *over)
 	}
-	return dialer(w.stream)
+	d := dialer(w.stream)
+	if *over == "amqp-pool" {
+		w.accompany(d)
+	}
+	return d
+}
+
+// accompany has another device use the same connection, as long as the story
+// lasts.
+func (w *world) accompany(d transport.Dialer) {
+	w.companions++
+	other, err := w.hub.AddDevice(fmt.Sprintf("company%d", w.companions))
+	if err != nil {
+		w.Fatal(err)
+	}
+	c := device.New(other.Identity, other.Credential, d, nil)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = c.Run(ctx)
+	}()
+	w.Cleanup(func() {
+		cancel()
+		<-ended
+	})
 }
 
 // renewsInPlace reports whether a token is renewed without a new connection,
@@ -123,7 +151,7 @@ func (w *world) logins() func() int {
 }
 
 // over has every story of this package told over another transport.
-var over = flag.String("over", "mqtt", "transport of the stories: mqtt, mqtt-ws, amqp or amqp-ws")
+var over = flag.String("over", "mqtt", "transport of the stories: mqtt, mqtt-ws, amqp, amqp-ws, or amqp-pool, in which another device shares the connection")
 
 // overs are the transports, on a line to the hub.
 func overs() map[string]func(transport.StreamFunc) transport.Dialer {
@@ -133,6 +161,9 @@ func overs() map[string]func(transport.StreamFunc) transport.Dialer {
 		"mqtt-ws": func(line transport.StreamFunc) transport.Dialer { return mqtt.Dialer{Stream: socket(line)} },
 		"amqp":    func(line transport.StreamFunc) transport.Dialer { return amqp.Dialer{Stream: line} },
 		"amqp-ws": func(line transport.StreamFunc) transport.Dialer { return amqp.Dialer{Stream: socket(line)} },
+		"amqp-pool": func(line transport.StreamFunc) transport.Dialer {
+			return amqp.NewPool(amqp.Dialer{Stream: line}, nil)
+		},
 	}
 }
 

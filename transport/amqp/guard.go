@@ -49,8 +49,8 @@ func newGuard() *guard {
 	return &guard{channels: map[uint16]uint16{}, parts: map[linkID][]byte{}, ours: map[uint16]*channel{}}
 }
 
-// protocolHeader is how a stream begins that is not one of frames yet.
-var protocolHeader = [...]byte{'A', 'M', 'Q', 'P'}
+// isHeader reports whether b begins as a protocol header does, which is no frame.
+func isHeader(b []byte) bool { return len(b) >= 4 && string(b[:4]) == "AMQP" }
 
 // feed takes bytes of the stream.
 func (g *guard) feed(b []byte) {
@@ -73,7 +73,7 @@ func (g *guard) feed(b []byte) {
 // frame lets pass what b begins with, and returns how many bytes it took; 0 when
 // more are needed.
 func (g *guard) frame(b []byte) int {
-	if bytes.HasPrefix(b, protocolHeader[:]) {
+	if isHeader(b) {
 		const size = 8
 		if len(b) < size {
 			return 0
@@ -167,7 +167,7 @@ func (g *guard) hubEnded(remote uint16) {
 // the BEGIN.
 func (g *guard) leaving(frame []byte) []byte {
 	const head, code = 8, 10 // a performative is described, a smallulong, a code
-	if len(frame) <= code || bytes.HasPrefix(frame, protocolHeader[:]) || frame[head] != 0 || frame[head+1] != 0x53 {
+	if len(frame) <= code || isHeader(frame) || frame[head] != 0 || frame[head+1] != 0x53 {
 		return frame
 	}
 	id := binary.BigEndian.Uint16(frame[6:])

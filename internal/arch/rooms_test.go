@@ -32,7 +32,7 @@ func rooms() []room {
 		{folder: "auth", barred: []string{"net", "net/http/..."}},
 		// What opens a passphrase's files, apart from auth: firmware that needs
 		// neither links neither of their libraries.
-		{folder: "auth/pkcs8", own: []string{"auth", "internal/pbe"}, others: []string{"github.com/youmark/pkcs8"}, barred: []string{"net/..."}},
+		{folder: "auth/pkcs8", own: []string{"auth", "internal/pbe"}, others: []string{"golang.org/x/crypto/scrypt"}, barred: []string{"net/..."}},
 		{folder: "auth/pfx", own: []string{"auth", "internal/pbe"}, others: []string{"software.sslmate.com/src/go-pkcs12"}, barred: []string{"net/..."}},
 		// The identity of a module in IoT Edge: the one room that brings net/http.
 		{folder: "auth/edge", own: []string{"auth", "transport"}},

@@ -53,6 +53,8 @@ func rooms() []room {
 		{folder: "device/hubtest", own: []string{"twin", "auth", "transport", "internal/..."}, others: []string{codec, "github.com/gorilla/websocket"}},
 		// The server half of AMQP; of go-amqp it takes the message sections.
 		{folder: "internal/amqpwire", others: []string{amqp}},
+		// The conformance suite's far end: what is inside knows no hub, but for this.
+		{folder: "internal/transporttest/hubpeer", own: []string{"auth", "transport", "device/hubtest", "internal/transporttest"}},
 		{folder: "internal/...", own: []string{"twin", "auth", "transport", "internal/..."}, others: []string{codec}},
 		// The programs with keys in hardware are modules of their own; here is what
 		// they share, and what their tests do.

@@ -8,8 +8,7 @@ require (
 	github.com/gorilla/websocket v1.5.3
 	github.com/youmark/pkcs8 v0.0.0-20240726163527-a2c0da244d78
 	go.uber.org/goleak v1.3.0
+	golang.org/x/crypto v0.55.0
 	golang.org/x/net v0.58.0
 	software.sslmate.com/src/go-pkcs12 v0.7.4
 )
-
-require golang.org/x/crypto v0.55.0 // indirect

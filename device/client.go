@@ -37,6 +37,7 @@ type Client struct {
 
 	// The supervisor's own.
 	token     auth.Token             // of the last login
+	tokenAt   time.Time              // when the credential first gave it; wall clock alone
 	sessions  tls.ClientSessionCache // of its credential
 	leaf      []byte                 // the certificate that these belong to
 	alarm     *boottime.Timer        // beside each Go timer: it counts in suspend

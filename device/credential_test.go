@@ -14,13 +14,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/youmark/pkcs8"
 	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/auth/pfx"
-	openkey "github.com/devicetwin/devicetwin-go/auth/pkcs8"
+	"github.com/devicetwin/devicetwin-go/auth/pkcs8"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/internal/pbetest"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
@@ -69,22 +69,18 @@ func (d desk) issued(opts *hubtest.IssueOptions) hubtest.Issued {
 // pem writes certificate and key, and reads them as a credential.
 func (d desk) pem(cert, key []byte) auth.Credential {
 	d.Helper()
-	return auth.X509Files(d.file("cert.pem", cert), d.file("key.pem", key), &auth.X509Options{Passphrase: passphrase, Decrypt: openkey.Decrypt})
+	return auth.X509Files(d.file("cert.pem", cert), d.file("key.pem", key), &auth.X509Options{Passphrase: passphrase, Decrypt: pkcs8.Decrypt})
 }
 
 // sealed encrypts a key of the hub's making.
 func (d desk) sealed(keyPEM []byte, pass string) []byte {
 	d.Helper()
 	block, _ := pem.Decode(keyPEM)
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	sealed, err := pbetest.Seal(block.Bytes, pass, nil)
 	if err != nil {
 		d.Fatal(err)
 	}
-	der, err := pkcs8.MarshalPrivateKey(key, []byte(pass), nil)
-	if err != nil {
-		d.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: der})
+	return pem.EncodeToMemory(sealed)
 }
 
 // pfx writes a PFX, and reads it as a credential.

@@ -140,13 +140,19 @@ func (c *Client) login() (transport.Login, time.Duration, error) {
 		return login, never, nil
 	}
 	left := login.Token.Expires().Sub(now)
-	if login.Token.Reveal() == c.token.Reveal() {
+	if login.Token.Reveal() != c.token.Reveal() {
+		c.token, c.tokenAt = login.Token, now.Round(0)
+	} else if now.Sub(c.tokenAt).Abs() >= tokenGrain {
 		// A given token: there is no other to renew it with before its end.
 		return login, c.opts.Elapsed() + min(max(left, renewMin), never/2), nil
 	}
-	c.token = login.Token
 	return login, c.opts.Elapsed() + renewAfter(left), nil
 }
+
+// tokenGrain is what tokens count their end in. Two that are signed within it
+// are the same, and no sign of a token that was given: that shows when another
+// is asked for later.
+const tokenGrain = time.Second
 
 // resumable is the TLS session cache of one generation of a credential: on a
 // resumed session the hub sees the certificate of the first, so a new

@@ -39,7 +39,8 @@ var (
 	ErrThrottled = errors.New("hub throttles; send less")
 	// ErrQuota says that the day's message quota is used up (403002).
 	ErrQuota = errors.New("hub's daily quota is used up; it starts anew at midnight UTC")
-	// ErrNotFound says that the hub does not know the twin (404).
+	// ErrNotFound says that the hub does not know the twin: a 404, unless its
+	// code speaks of another thing, such as a device that is offline (404103).
 	ErrNotFound = errors.New("hub does not know the twin")
 	// ErrPrecondition says that a section's version was not the expected (412).
 	ErrPrecondition = errors.New("version precondition failed; get the twin again")
@@ -116,15 +117,19 @@ func (e *StatusError) Error() string {
 	return s
 }
 
-// Hub codes that say more than their status, which is 403 for both.
+// Hub codes that say more than their status, the first three digits.
 const (
 	codeQuota    = 403002 // IotHubQuotaExceeded
 	codeOversize = 403100 // a twin section over its limit
+	codeGeneric  = 404000 // GenericNotFound
+	codeNoDevice = 404001 // DeviceNotFound
+	codeNoModule = 404010 // ModuleNotFound
 )
 
-// Is matches the sentinel of the status, refined by the code at 403. It is one
-// sentinel at most: a 403 without a known code has none, nor has a status that
-// no hub is known to send.
+// Is matches the sentinel of the status, refined by the code at 403 and 404. It
+// is one sentinel at most: a 403 without a known code has none, nor has a 404
+// with a code of anything but a device or module that is not registered, nor a
+// status that no hub is known to send.
 func (e *StatusError) Is(target error) bool {
 	switch {
 	case e.Status == 400, e.Status == 413:
@@ -136,7 +141,7 @@ func (e *StatusError) Is(target error) bool {
 	case e.Status == 403 && e.Code == codeOversize:
 		return target == ErrRejected
 	case e.Status == 404:
-		return target == ErrNotFound
+		return target == ErrNotFound && e.unregistered()
 	case e.Status == 412:
 		return target == ErrPrecondition
 	case e.Status == 429:
@@ -145,4 +150,15 @@ func (e *StatusError) Is(target error) bool {
 		return target == ErrUnavailable
 	}
 	return false
+}
+
+// unregistered says whether a 404 is about the identity. Most of the hub's codes
+// are not: 404103 is a device that is offline, 404002 a job, 404012 a hub that
+// fails over. Without a code, or with one of another status, the status rules.
+func (e *StatusError) unregistered() bool {
+	switch e.Code {
+	case codeGeneric, codeNoDevice, codeNoModule:
+		return true
+	}
+	return e.Code/1000 != e.Status
 }

@@ -52,7 +52,16 @@ func TestStatusErrorMatches(t *testing.T) {
 		{403, body(403010), ""},
 		{403, body(403002), "ErrQuota"},
 		{403, body(403100), "ErrRejected"},
+		{404, "", "ErrNotFound"},
+		{404, body(404000), "ErrNotFound"},
 		{404, body(404001), "ErrNotFound"},
+		{404, body(404010), "ErrNotFound"},
+		{404, body(404002), ""}, // a job
+		{404, body(404012), ""}, // the hub fails over
+		{404, body(404103), ""}, // the device is offline
+		{404, body(404104), ""}, // the device went away
+		{404, body(404301), ""}, // a configuration
+		{404, body(404999), ""}, // who knows
 		{412, body(412001), "ErrPrecondition"},
 		{413, body(413001), "ErrRejected"},
 		{429, "", "ErrThrottled"},
@@ -65,6 +74,7 @@ func TestStatusErrorMatches(t *testing.T) {
 
 		// The status rules, whatever the code says.
 		{400, body(403002), "ErrRejected"},
+		{404, body(409001), "ErrNotFound"},
 		{429, body(403002), "ErrThrottled"},
 		{503, body(403100), "ErrUnavailable"},
 		{409, body(403100), ""},

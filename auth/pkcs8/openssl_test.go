@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/pbetest"
 )
 
 // openssl runs the openssl of this machine. Where there is none the test is
@@ -112,10 +113,15 @@ func TestKeysFromOpenSSL(t *testing.T) {
 		{"aes-256-cbc", topk8("-v2", "aes-256-cbc"), ""},
 		{"des3", topk8("-v2", "des3"), ""},
 		{"HMAC-SHA1", topk8("-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA1"), ""},
-		{"HMAC-SHA224", topk8("-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA224"), "HMAC-SHA224"},
+		{"HMAC-SHA224", topk8("-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA224"), ""},
 		{"HMAC-SHA256", topk8("-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA256"), ""},
-		{"HMAC-SHA384", topk8("-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA384"), "HMAC-SHA384"},
-		{"HMAC-SHA512", topk8("-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA512"), "HMAC-SHA512"},
+		{"HMAC-SHA384", topk8("-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA384"), ""},
+		{"HMAC-SHA512", topk8("-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA512"), ""},
+		{"HMAC-SHA512-224", topk8("-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA512-224"), ""},
+		{"HMAC-SHA512-256", topk8("-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA512-256"), ""},
+		{"HMAC-SHA384 and 3DES", topk8("-v2", "des3", "-v2prf", "hmacWithSHA384"), ""},
+		{"HMAC-SHA224 and AES-192", topk8("-v2", "aes-192-cbc", "-v2prf", "hmacWithSHA224"), ""},
+		{"HMAC-MD5", topk8("-v2", "aes-256-cbc", "-v2prf", "hmacWithMD5"), "a hash that is not known"},
 		{"100,000 iterations", topk8("-iter", "100000"), ""},
 		{"scrypt", topk8("-scrypt"), ""},
 		{"scrypt, eight times", topk8("-scrypt", "-scrypt_p", "8"), ""},
@@ -167,13 +173,25 @@ func TestKeysFromOpenSSL(t *testing.T) {
 	}
 }
 
+// The keys that other tests seal are to be like those of people.
+func TestOpenSSLReadsWhatIsSealed(t *testing.T) {
+	for _, opts := range []*pbetest.Options{nil, {Iterations: 1}, {SayKeyLength: true}} {
+		key, b := sealed(t, opts)
+		plain, _ := pem.Decode(openssl(t, pem.EncodeToMemory(b), "pkcs8", "-passin", "pass:"+passphrase))
+		got, err := x509.ParsePKCS8PrivateKey(plain.Bytes)
+		if err != nil || !key.Equal(got.(crypto.PrivateKey)) {
+			t.Errorf("%+v: openssl reads another key, or none: %v", opts, err)
+		}
+	}
+}
+
 // What errors tell people to type is to work.
 func TestTheCommandInTheErrors(t *testing.T) {
 	_, command, _ := strings.Cut(anew, "openssl ")
 	args := strings.Fields(command)
 	k := testKeys(t)[1]
 	for _, old := range [][]string{
-		{"-v2prf", "hmacWithSHA512"},
+		{"-v2prf", "hmacWithMD5"},
 		{"-v1", "PBE-SHA1-3DES"},
 		{"-scrypt", "-scrypt_p", "9"},
 	} {

@@ -10,11 +10,11 @@
 //
 // ENCRYPTED PRIVATE KEY (PKCS#8) by PBES2, which is what openssl has written
 // since 1.1.0: AES-128, -192, -256 or 3DES in CBC mode, with a key from PBKDF2
-// with HMAC-SHA1 or HMAC-SHA256, or from scrypt. And the PEM encryption of RFC
-// 1421 (Proc-Type: 4,ENCRYPTED), which older tools write: DES, 3DES, AES-128,
-// -192 or -256 in CBC mode. That one protects little, for its key costs nothing
-// to guess; it is here because such files are. Anything else is an error that
-// names it, and the command that turns it into what is read.
+// with HMAC over SHA-1 or any SHA-2, or from scrypt. And the PEM encryption of
+// RFC 1421 (Proc-Type: 4,ENCRYPTED), which older tools write: DES, 3DES,
+// AES-128, -192 or -256 in CBC mode. That one protects little, for its key costs
+// nothing to guess; it is here because such files are. Anything else is an error
+// that names it, and the command that turns it into what is read.
 //
 // # What a file may cost
 //
@@ -24,19 +24,17 @@
 // of scrypt, which is some 30 s of a slow core (Cortex-A7, by estimate). Usual
 // files take well under a second. [Decrypt] cannot be stopped while it derives.
 //
-// The algorithms are those of github.com/youmark/pkcs8 and of the standard
-// library. The former keeps its tables of algorithms in package variables; this
-// package changes nothing in them.
+// The algorithms are those of the standard library, and scrypt that of
+// golang.org/x/crypto.
 package pkcs8
 
 import (
 	"crypto"
+	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/pem"
 	"fmt"
-
-	"github.com/youmark/pkcs8"
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/internal/pbe"
@@ -78,45 +76,40 @@ type encryptedKey struct {
 }
 
 func decryptPBES2(der []byte, passphrase string) (crypto.Signer, error) {
-	key, err := check(der)
+	s, data, err := check(der)
 	if err != nil {
 		return nil, err
 	}
-	// The library gets what we have read and nothing else, written anew.
-	if der, err = asn1.Marshal(key); err != nil {
-		return nil, fmt.Errorf("%w: the encrypted private key cannot be written: %w", auth.ErrInvalid, err)
+	opened, err := open(s, data, passphrase)
+	if err != nil {
+		return nil, err
 	}
-	opened, err := pkcs8.ParsePKCS8PrivateKey(der, []byte(passphrase))
+	key, err := x509.ParsePKCS8PrivateKey(opened)
 	if err != nil {
 		return nil, wrong()
 	}
-	return auth.AsSigner(opened)
+	return auth.AsSigner(key)
 }
 
-// check reads an encrypted key up to what only the passphrase opens. What it
-// passes the library can read, at a cost within the bounds, and without a
-// panic.
-func check(der []byte) (encryptedKey, error) {
+// check reads an encrypted key up to what only the passphrase opens: how it is
+// encrypted, at a cost within the bounds, and whole blocks of ciphertext.
+func check(der []byte) (pbe.Scheme, []byte, error) {
 	var key encryptedKey
 	rest, err := asn1.Unmarshal(der, &key)
 	if err != nil || len(rest) > 0 {
-		return key, fmt.Errorf("%w: the encrypted private key cannot be read: cut, or damaged; copy the file anew", auth.ErrInvalid)
+		return pbe.Scheme{}, nil, fmt.Errorf("%w: the encrypted private key cannot be read: cut, or damaged; copy the file anew", auth.ErrInvalid)
 	}
 	s, err := pbe.Parse(key.Algorithm)
 	if err != nil {
-		return key, fmt.Errorf("the encrypted private key: %w", err)
+		return pbe.Scheme{}, nil, fmt.Errorf("the encrypted private key: %w", err)
 	}
-	switch {
-	case s.KDF == pbe.PKCS12:
-		return key, fmt.Errorf("%w: the private key is encrypted in the old way of PKCS#12 (%s), which is not read here; %s", auth.ErrInvalid, s.Cipher, anew)
-	case s.KDF == pbe.PBKDF2 && s.PRF != "HMAC-SHA1" && s.PRF != "HMAC-SHA256":
-		return key, fmt.Errorf("%w: the private key is encrypted by PBKDF2 with %s; HMAC-SHA1 and HMAC-SHA256 are read; %s", auth.ErrInvalid, s.PRF, anew)
+	if s.KDF == pbe.PKCS12 {
+		return pbe.Scheme{}, nil, fmt.Errorf("%w: the private key is encrypted in the old way of PKCS#12 (%s), which is not read here; %s", auth.ErrInvalid, s.Cipher, anew)
 	}
 	if err := s.CheckData(key.Data); err != nil {
-		return key, fmt.Errorf("the encrypted private key: %w", err)
+		return pbe.Scheme{}, nil, fmt.Errorf("the encrypted private key: %w", err)
 	}
-	key.Algorithm = s.Plain
-	return key, nil
+	return s, key.Data, nil
 }
 
 // wrong is what a wrong passphrase looks like. CBC has no check of its own: it

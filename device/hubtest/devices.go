@@ -268,7 +268,7 @@ func completeKeys(primary, secondary string) (keyPair, error) {
 // Permission is one right of a shared access policy.
 type Permission string
 
-// The permissions of a hub's policies.
+// The permissions of a hub's policies; there are no others.
 const (
 	RegistryRead   Permission = "RegistryRead"
 	RegistryWrite  Permission = "RegistryWrite"
@@ -297,11 +297,20 @@ func defaultPolicies() []Policy {
 }
 
 // AddPolicy adds a policy, or replaces the one of that name, and returns it
-// with its keys. A new hub has iothubowner, service, device, registryRead and
+// with its keys. A permission that no hub knows is an error: else it would open
+// nothing, and say nothing. A new hub has iothubowner, service, device, registryRead and
 // registryReadWrite, as a real one.
 func (h *Hub) AddPolicy(p Policy) (Policy, error) {
 	if p.Name == "" {
 		return Policy{}, fmt.Errorf("hubtest: the policy has no name")
+	}
+	for _, permission := range p.Permissions {
+		switch permission {
+		case RegistryRead, RegistryWrite, ServiceConnect, DeviceConnect:
+		default:
+			return Policy{}, fmt.Errorf("hubtest: there is no permission %.60q; the permissions are %s, %s, %s and %s",
+				permission, RegistryRead, RegistryWrite, ServiceConnect, DeviceConnect)
+		}
 	}
 	keys, err := completeKeys(p.PrimaryKey, p.SecondaryKey)
 	if err != nil {

@@ -3,6 +3,8 @@ package hubtest
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -214,6 +216,24 @@ func TestRegistryErrors(t *testing.T) {
 	}
 	if _, err := h.AddPolicy(Policy{}); err == nil {
 		t.Errorf("policy without a name: got no error")
+	}
+	known := []Permission{RegistryRead, RegistryWrite, ServiceConnect, DeviceConnect}
+	for _, bad := range []Permission{"", "registryRead", "RegistryRead,ServiceConnect"} {
+		_, err := h.AddPolicy(Policy{Name: "dash", Permissions: append(known[:1:1], bad)})
+		if want := fmt.Sprintf("no permission %q", bad); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("policy with the permission %q: got %v, want an error with %q", bad, err, want)
+		}
+		for _, k := range known {
+			if err != nil && !strings.Contains(err.Error(), string(k)) {
+				t.Errorf("policy with the permission %q: got %v, want it to name %s", bad, err, k)
+			}
+		}
+	}
+	if p, ok := h.Policy("dash"); ok {
+		t.Errorf("a policy that was refused is there: %v", p.Permissions)
+	}
+	if _, err := h.AddPolicy(Policy{Name: "dash", Permissions: known}); err != nil {
+		t.Errorf("policy with every permission: got %v", err)
 	}
 	for what, err := range map[string]error{
 		"RemoveDevice": h.RemoveDevice("ghost"), "SetEnabled": h.SetEnabled("ghost", true), "disable": h.SetEnabled("ghost", false),

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -163,14 +162,6 @@ func (s *settings) check() error {
 		s.hostname = s.bind
 	}
 	seen := map[string]bool{}
-	known := []hubtest.Permission{hubtest.RegistryRead, hubtest.RegistryWrite, hubtest.ServiceConnect, hubtest.DeviceConnect}
-	for _, p := range s.registry.Policies {
-		for _, permission := range p.Permissions {
-			if !slices.Contains(known, permission) {
-				return fmt.Errorf("policy %q: permission %q is unknown; known are %v", p.Name, permission, known)
-			}
-		}
-	}
 	devices := s.registry.Devices
 	for i, d := range devices {
 		switch d.Auth {

@@ -4,7 +4,7 @@ package pbe
 type blockCipher struct {
 	name  string
 	block int
-	key   int64
+	key   int
 }
 
 func cipherOf(oid string) (blockCipher, bool) {
@@ -35,6 +35,10 @@ func prf(oid string) (string, bool) {
 		return "HMAC-SHA384", true
 	case "1.2.840.113549.2.11":
 		return "HMAC-SHA512", true
+	case "1.2.840.113549.2.12":
+		return "HMAC-SHA512-224", true
+	case "1.2.840.113549.2.13":
+		return "HMAC-SHA512-256", true
 	}
 	return "", false
 }

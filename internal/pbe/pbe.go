@@ -17,9 +17,10 @@ import (
 const (
 	// MaxIterations of PBKDF2 and of PKCS#12's own derivation. OWASP asked in
 	// 2023 for 600,000 (SHA-256) and 1,300,000 (SHA-1), and openssl's default is
-	// 2,048. In portable Go an iteration takes 2.4 µs (SHA-256) or 3.4 µs (SHA-1,
-	// with AES-256) of a desk's x86-64 core; a Cortex-A7 is taken to be five
-	// times slower, which makes some 30 s of all of them.
+	// 2,048. In portable Go and 32 bits, on a desk's x86-64 core, an iteration for
+	// AES-256 takes 0.9 µs (SHA-256), 1.0 µs (SHA-1) or, at most, 2.7 µs (SHA-512);
+	// a Cortex-A7 is taken to be five times slower, which makes some 30 s of all of
+	// them.
 	MaxIterations = 2_000_000
 	// MaxMemory is what scrypt may take, in bytes: half a small board. openssl's
 	// default (N = 16384, r = 8) takes 16 MB.
@@ -45,18 +46,22 @@ type Scheme struct {
 	KDF string
 	// PRF of PBKDF2, such as "HMAC-SHA256"; else empty.
 	PRF string
+	// Salt of the derivation, 1 to 1024 bytes.
+	Salt []byte
 	// Iterations of PBKDF2 and PKCS12, at least 1; else 0.
 	Iterations int
-	// Memory of Scrypt in bytes, at most MaxMemory; else 0.
-	Memory int
+	// N, R and P of Scrypt, N a power of two; else 0.
+	N, R, P int
 	// Cipher, such as "AES-256-CBC".
 	Cipher string
-	// BlockSize of the cipher in bytes.
-	BlockSize int
-	// Plain is the same algorithm without the length of the key, which the
-	// cipher implies: readers differ in whether they look at it.
-	Plain pkix.AlgorithmIdentifier
+	// KeySize and BlockSize of the cipher in bytes. KeySize is 0 for PKCS12.
+	KeySize, BlockSize int
+	// IV of the cipher, BlockSize bytes; nil for PKCS12, which derives it.
+	IV []byte
 }
+
+// Memory is what Scrypt takes, in bytes, at most MaxMemory; 0 for the others.
+func (s Scheme) Memory() int { return 128 * s.N * s.R }
 
 // CheckData says whether a ciphertext can be one of the scheme's cipher.
 func (s Scheme) CheckData(data []byte) error {
@@ -100,28 +105,26 @@ func parsePBES2(a pkix.AlgorithmIdentifier) (Scheme, error) {
 	if !ok {
 		return Scheme{}, fmt.Errorf("%w: it is encrypted by a cipher that is not known (%.60s); AES-128, -192, -256 and 3DES in CBC mode are", auth.ErrInvalid, p.Encryption.Algorithm)
 	}
-	var iv []byte
-	if err := unmarshal(p.Encryption.Parameters.FullBytes, &iv, c.name); err != nil {
+	s := Scheme{Cipher: c.name, KeySize: c.key, BlockSize: c.block}
+	if err := unmarshal(p.Encryption.Parameters.FullBytes, &s.IV, c.name); err != nil {
 		return Scheme{}, err
 	}
-	if len(iv) != c.block {
-		return Scheme{}, fmt.Errorf("%w: the initial vector of %s has %d bytes in place of %d: damaged; copy the file anew", auth.ErrInvalid, c.name, len(iv), c.block)
+	if len(s.IV) != c.block {
+		return Scheme{}, fmt.Errorf("%w: the initial vector of %s has %d bytes in place of %d: damaged; copy the file anew", auth.ErrInvalid, c.name, len(s.IV), c.block)
 	}
-	s := Scheme{Cipher: c.name, BlockSize: c.block}
 	var err error
 	switch p.KDF.Algorithm.String() {
 	case oidPBKDF2:
-		err = s.readPBKDF2(&p.KDF, c.key)
+		err = s.readPBKDF2(p.KDF)
 	case oidScrypt:
-		err = s.readScrypt(&p.KDF, c.key)
+		err = s.readScrypt(p.KDF)
 	default:
 		err = fmt.Errorf("%w: the key is derived by a function that is not known (%.60s); PBKDF2 and scrypt are", auth.ErrInvalid, p.KDF.Algorithm)
 	}
 	if err != nil {
 		return Scheme{}, err
 	}
-	s.Plain, err = join(a.Algorithm, p)
-	return s, err
+	return s, nil
 }
 
 // pbkdf2Params are of RFC 8018, appendix A.2. The salt may also be an
@@ -133,31 +136,25 @@ type pbkdf2Params struct {
 	PRF        pkix.AlgorithmIdentifier `asn1:"optional"`
 }
 
-func (s *Scheme) readPBKDF2(kdf *pkix.AlgorithmIdentifier, key int64) error {
-	k, err := ParsePBKDF2(*kdf)
+func (s *Scheme) readPBKDF2(kdf pkix.AlgorithmIdentifier) error {
+	k, err := ParsePBKDF2(kdf)
 	if err != nil {
 		return err
 	}
-	if err := checkKeyLength(k.KeyLength, key, s.Cipher); err != nil {
-		return err
-	}
-	s.KDF, s.PRF, s.Iterations = PBKDF2, k.PRF, k.Iterations
-	plain := k.params
-	plain.KeyLength = 0
-	*kdf, err = join(kdf.Algorithm, plain)
-	return err
+	s.KDF, s.PRF, s.Salt, s.Iterations = PBKDF2, k.PRF, k.Salt, k.Iterations
+	return s.checkKeyLength(k.KeyLength)
 }
 
 // A KDF is the parameters of PBKDF2, checked.
 type KDF struct {
 	// Iterations are 1 to MaxIterations.
 	Iterations int
+	// Salt, 1 to 1024 bytes.
+	Salt []byte
 	// PRF, such as "HMAC-SHA256".
 	PRF string
 	// KeyLength in bytes; 0 when it is not said.
 	KeyLength int64
-
-	params pbkdf2Params
 }
 
 // ParsePBKDF2 reads the parameters of PBKDF2, where it stands for itself: in
@@ -177,7 +174,7 @@ func ParsePBKDF2(a pkix.AlgorithmIdentifier) (KDF, error) {
 	if err := CheckCost(p.Salt, p.Iterations); err != nil {
 		return KDF{}, err
 	}
-	return KDF{Iterations: int(p.Iterations), PRF: name, KeyLength: p.KeyLength, params: p}, nil
+	return KDF{Iterations: int(p.Iterations), Salt: p.Salt, PRF: name, KeyLength: p.KeyLength}, nil
 }
 
 // scryptParams are of RFC 7914, section 7.
@@ -187,12 +184,12 @@ type scryptParams struct {
 	KeyLength int64 `asn1:"optional"`
 }
 
-func (s *Scheme) readScrypt(kdf *pkix.AlgorithmIdentifier, key int64) error {
+func (s *Scheme) readScrypt(kdf pkix.AlgorithmIdentifier) error {
 	var p scryptParams
 	if err := unmarshal(kdf.Parameters.FullBytes, &p, Scrypt); err != nil {
 		return err
 	}
-	if err := checkKeyLength(p.KeyLength, key, s.Cipher); err != nil {
+	if err := s.checkKeyLength(p.KeyLength); err != nil {
 		return err
 	}
 	if err := checkSalt(p.Salt); err != nil {
@@ -206,11 +203,8 @@ func (s *Scheme) readScrypt(kdf *pkix.AlgorithmIdentifier, key int64) error {
 		return fmt.Errorf("%w: scrypt with N = %d, r = %d, p = %d costs too much here, or is none: it may take %d MB and N·r·p = %d; encrypt it anew: openssl pkcs8 -topk8 -scrypt -in OLD -out NEW",
 			auth.ErrInvalid, p.N, p.R, p.P, MaxMemory>>20, maxWork)
 	}
-	s.KDF, s.Memory = Scrypt, int(128*p.N*p.R)
-	p.KeyLength = 0
-	var err error
-	*kdf, err = join(kdf.Algorithm, p)
-	return err
+	s.KDF, s.Salt, s.N, s.R, s.P = Scrypt, p.Salt, int(p.N), int(p.R), int(p.P)
+	return nil
 }
 
 // pkcs12Params are of RFC 7292, appendix C.
@@ -228,7 +222,7 @@ func parsePKCS12(a pkix.AlgorithmIdentifier, cipher string) (Scheme, error) {
 		return Scheme{}, err
 	}
 	// Both ciphers of PKCS#12 have blocks of 64 bits.
-	return Scheme{KDF: PKCS12, Iterations: int(p.Iterations), Cipher: cipher, BlockSize: 8, Plain: a}, nil
+	return Scheme{KDF: PKCS12, Salt: p.Salt, Iterations: int(p.Iterations), Cipher: cipher, BlockSize: 8}, nil
 }
 
 // CheckCost says whether a salt and a count of iterations are within the
@@ -251,10 +245,10 @@ func checkSalt(salt []byte) error {
 }
 
 // checkKeyLength compares the length of a key, which may be said or not, with
-// what its cipher takes.
-func checkKeyLength(said, takes int64, cipher string) error {
-	if said != 0 && said != takes {
-		return fmt.Errorf("%w: it derives a key of %d bytes for %s, which takes %d: damaged, or made by no known tool", auth.ErrInvalid, said, cipher, takes)
+// what the cipher takes.
+func (s *Scheme) checkKeyLength(said int64) error {
+	if said != 0 && said != int64(s.KeySize) {
+		return fmt.Errorf("%w: it derives a key of %d bytes for %s, which takes %d: damaged, or made by no known tool", auth.ErrInvalid, said, s.Cipher, s.KeySize)
 	}
 	return nil
 }
@@ -269,9 +263,4 @@ func unmarshal(der []byte, into any, what string) error {
 		return fmt.Errorf("%w: the parameters of %s cannot be read (%w): cut, or damaged; copy the file anew", auth.ErrInvalid, what, err)
 	}
 	return nil
-}
-
-func join(oid asn1.ObjectIdentifier, params any) (pkix.AlgorithmIdentifier, error) {
-	der, err := asn1.Marshal(params)
-	return pkix.AlgorithmIdentifier{Algorithm: oid, Parameters: asn1.RawValue{FullBytes: der}}, err
 }

@@ -1,93 +1,41 @@
 package mqtt_test
 
 import (
-	"context"
-	"crypto/tls"
-	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
 	"github.com/devicetwin/devicetwin-go/internal/transporttest"
+	"github.com/devicetwin/devicetwin-go/internal/transporttest/hubpeer"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/transport/mqtt"
 )
 
-// hubPeer is the far end of the suite's cases.
-type hubPeer struct {
-	*hubtest.Hub
-	stream  transport.StreamFunc
-	devices map[string]hubtest.Device
-}
+// over is the transport under test.
+func over(stream transport.StreamFunc) transport.Dialer { return mqtt.Dialer{Stream: stream} }
 
-func (p hubPeer) Dialer(wrap transporttest.Wrap) transport.Dialer {
-	if wrap == nil {
-		return mqtt.Dialer{Stream: p.stream}
-	}
-	return mqtt.Dialer{Stream: func(ctx context.Context, target transport.Target) (net.Conn, error) {
-		stream, err := p.stream(ctx, target)
-		if err != nil {
-			return nil, err
-		}
-		return wrap(stream)
-	}}
-}
-
-func (p hubPeer) Login(id string, keepAlive time.Duration) (transport.Login, error) {
-	d, known := p.devices[id]
-	if !known {
-		var err error
-		if d, err = p.AddDevice(id); err != nil {
-			return transport.Login{}, err
-		}
-		p.devices[id] = d
-	}
-	key, err := auth.ParseKey(d.PrimaryKey)
-	if err != nil {
-		return transport.Login{}, err
-	}
-	// Some cases last longer than the usual hour, at whose end a hub hangs up.
-	credential := auth.SAS(key, &auth.SASOptions{Lifetime: 48 * time.Hour})
-	token, err := credential.Token(context.Background(), d.Identity.Audience(), time.Now())
-	return transport.Login{Identity: d.Identity, Token: token, KeepAlive: keepAlive}, err
-}
-
-// streamsOf are the ways to a hub.
-var streamsOf = []struct {
-	name   string
-	real   bool // real sockets, so no virtual time
-	stream func(*testing.T, *hubtest.Hub) transport.StreamFunc
-}{
-	{"memory", false, func(_ *testing.T, h *hubtest.Hub) transport.StreamFunc { return h.Stream }},
-	{"TLS in memory", false, func(_ *testing.T, h *hubtest.Hub) transport.StreamFunc {
-		return transport.TLS(&transport.TLSOptions{Config: &tls.Config{RootCAs: h.RootCAs()}, Dial: h.Dial})
-	}},
-	{"TLS over TCP", true, func(t *testing.T, h *hubtest.Hub) transport.StreamFunc {
-		addr, err := h.Listen("127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return transport.TLS(&transport.TLSOptions{Config: &tls.Config{RootCAs: h.RootCAs()}, Address: addr.String()})
-	}},
+// newPeer is a new hub at the end of a stream.
+func newPeer(t *testing.T, way hubpeer.Way) hubpeer.Peer {
+	t.Helper()
+	hub := hubtest.New(t, nil)
+	return hubpeer.New(hub, way.Stream(t, hub), over)
 }
 
 // TestConformance runs every case of the contract over every kind of stream.
 func TestConformance(t *testing.T) {
-	for _, way := range streamsOf {
-		t.Run(way.name, func(t *testing.T) {
+	for _, way := range hubpeer.Ways() {
+		t.Run(way.Name, func(t *testing.T) {
 			for _, c := range transporttest.Cases() {
-				if way.real && c.Virtual {
+				if way.Real && c.Virtual {
 					continue
 				}
 				run := func(t *testing.T) {
-					hub := hubtest.New(t, nil)
 					t.Log("rule:", c.Rule)
-					c.Run(t, hubPeer{hub, way.stream(t, hub), map[string]hubtest.Device{}})
+					c.Run(t, newPeer(t, way))
 				}
-				if !way.real {
+				if !way.Real {
 					inner := run
 					run = func(t *testing.T) { synctest.Test(t, inner) }
 				}
@@ -101,8 +49,7 @@ func TestConformance(t *testing.T) {
 // of saying goodbye.
 func TestDeafHubOverTLS(t *testing.T) { synctest.Test(t, testDeafHubOverTLS) }
 func testDeafHubOverTLS(t *testing.T) {
-	hub := hubtest.New(t, nil)
-	p := hubPeer{hub, streamsOf[1].stream(t, hub), map[string]hubtest.Device{}}
+	p := newPeer(t, hubpeer.Ways()[1])
 	l, err := p.Login("dev1", keepAlive)
 	if err != nil {
 		t.Fatal(err)
@@ -112,7 +59,7 @@ func testDeafHubOverTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if err := hub.Stall("dev1", true); err != nil {
+	if err := p.Stall("dev1", true); err != nil {
 		t.Fatal(err)
 	}
 	start := time.Now()

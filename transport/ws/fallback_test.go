@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/internal/transporttest/hubpeer"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/transport/mqtt"
 )
@@ -15,7 +16,7 @@ import (
 // 443 through.
 func TestPort8883Dropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := ways()[0].peer(t, "MQTT")
+		p := newPeer(t, hubpeer.Ways()[0], "MQTT")
 		tries := 0
 		dropped := func(ctx context.Context, _ transport.Target) (net.Conn, error) {
 			tries++

@@ -25,8 +25,8 @@
 // # Two who write
 //
 // A twin has an ETag, which changes with each write to it. UpdateTwin,
-// ReplaceTwin, UpdateIdentity and DeleteIdentity take the one that was read: where somebody else
-// has written since, they fail with an error that matches
+// ReplaceTwin, UpdateIdentity and DeleteIdentity take the one that was read:
+// where somebody else has written since, they fail with an error that matches
 // transport.ErrPrecondition, and nothing is changed; read again, and decide
 // anew. [AnyETag] writes whatever is there. The empty ETag is an error, so that
 // nobody writes blindly by forgetting it.

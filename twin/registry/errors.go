@@ -18,8 +18,8 @@ var (
 	// ErrExists says that there is such an identity already (409).
 	ErrExists = errors.New("identity exists already")
 	// ErrOffline says that the device is not connected, does not listen to
-	// methods, or went away before it answered (404103, 404104). Such an error
-	// matches transport.ErrNotFound, too, for its status: ask for this first.
+	// methods, or went away before it answered (404103, 404104). It is no
+	// transport.ErrNotFound: the hub knows the device.
 	ErrOffline = errors.New("device is not connected, or does not listen to methods")
 	// ErrNoAnswer says that the device did not answer a method in time
 	// (504101): whether it did what was asked is unknown.

@@ -73,6 +73,9 @@ func TestErrorDialects(t *testing.T) {
 			if test.is != nil && !errors.Is(err, test.is) {
 				t.Errorf("%s: got %v, want %v", test.name, err, test.is)
 			}
+			if errors.Is(err, registry.ErrOffline) && errors.Is(err, transport.ErrNotFound) {
+				t.Errorf("%s: got %v, which is ErrNotFound, too: the device is there", test.name, err)
+			}
 		}
 	})
 }

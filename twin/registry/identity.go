@@ -28,12 +28,17 @@ type Identity struct {
 	Edge bool
 	// ManagedBy says who looks after a module, empty for nobody.
 	ManagedBy string
-	// Authentication is "sas", "selfSigned", "certificateAuthority" or "none".
-	// One that is created with it empty has keys.
+	// Authentication is what it proves itself by: SAS, SelfSigned or
+	// CertificateAuthority; the hub may tell others, such as "none". Empty means
+	// SAS when it is created, and the one that there is when it is updated.
 	Authentication string
-	// PrimaryKey and SecondaryKey are in base64, 16 to 64 bytes of key. The hub
-	// makes up what is empty when an identity is created.
+	// PrimaryKey and SecondaryKey are of SAS, in base64, 16 to 64 bytes of key.
+	// The hub makes up what is empty when an identity is created.
 	PrimaryKey, SecondaryKey Secret
+	// PrimaryThumbprint and SecondaryThumbprint are of SelfSigned: the SHA-1 or
+	// SHA-256 of a certificate in DER, in hex without colons. One may be empty;
+	// with two a certificate can be replaced without a gap.
+	PrimaryThumbprint, SecondaryThumbprint string
 	// Connected tells whether it is logged in, LastActivity when the hub heard
 	// of it last, StatusUpdated when Disabled changed last; zero for never. The
 	// hub writes them.
@@ -41,9 +46,10 @@ type Identity struct {
 	LastActivity, StatusUpdated time.Time
 
 	host string
-	// The authentication as the hub told it, to be put back as it was where it
-	// is no key's. A Secret, since it may hold keys.
+	// The authentication as the hub told it, and its kind: what this client does
+	// not know is put back as it was. A Secret, since it may hold keys.
 	proof Secret
+	was   string
 }
 
 // ID is "device" or "device/module".
@@ -67,28 +73,31 @@ func (c *Client) Identity(ctx context.Context, id string) (Identity, error) {
 	return c.identity(ctx, "get the identity of "+id, id, request{method: "GET", safety: read})
 }
 
-// CreateIdentity registers a device or a module, and returns it with its keys.
-// Where there is one already, the error matches ErrExists. It is not sent again
+// CreateIdentity registers a device or a module, and returns it with its keys,
+// if it is to have some. With Authentication SelfSigned and a thumbprint, or
+// CertificateAuthority, it logs in with a certificate instead. Where there is one already, the error matches ErrExists. It is not sent again
 // when its answer is lost: ask for the identity, then, to see what became of it.
 func (c *Client) CreateIdentity(ctx context.Context, i Identity) (Identity, error) {
 	what := "create the identity of " + i.ID()
-	body, err := i.body()
+	body, err := i.body(true)
 	if err != nil {
 		return Identity{}, fmt.Errorf("registry: %s: %w", what, err)
 	}
 	return c.identity(ctx, what, i.ID(), request{method: "PUT", body: body})
 }
 
-// UpdateIdentity writes what an identity says of its status, keys and
+// UpdateIdentity writes what an identity says of its status, authentication and
 // capabilities, if the registry's is still at the ETag: get it, change it, and
-// give it here. Empty keys leave the keys as they are. A device that is
+// give it here. Empty keys leave the keys as they are. Another Authentication
+// takes the place of the one it had, whose keys or thumbprints are gone then;
+// one that changes to SAS gets new keys where they are empty. A device that is
 // disabled is cut from its line.
 func (c *Client) UpdateIdentity(ctx context.Context, etag string, i Identity) (Identity, error) {
 	what := "update the identity of " + i.ID()
 	r := request{method: "PUT"}
 	err := r.matching(etag)
 	if err == nil {
-		r.body, err = i.body()
+		r.body, err = i.body(false)
 	}
 	if err != nil {
 		return Identity{}, fmt.Errorf("registry: %s: %w", what, err)
@@ -170,23 +179,11 @@ func (c *Client) identities(ctx context.Context, what string, r request) ([]Iden
 	return all, nil
 }
 
-// proofJSON is the authentication of an identity.
-type proofJSON struct {
-	Type         string   `json:"type"`
-	SymmetricKey *keyJSON `json:"symmetricKey,omitempty"`
-}
-
-type keyJSON struct {
-	PrimaryKey   string `json:"primaryKey"`
-	SecondaryKey string `json:"secondaryKey"`
-}
-
-const sas = "sas"
-
 // body is the identity as the hub reads it.
-func (i Identity) body() ([]byte, error) {
-	if (i.Authentication == "" || i.Authentication == sas) && !i.PrimaryKey.IsEmpty() != !i.SecondaryKey.IsEmpty() && i.ETag != "" {
-		return nil, fmt.Errorf("%w: one key of two is empty; give both, or none to leave them", auth.ErrInvalid)
+func (i Identity) body(create bool) ([]byte, error) {
+	proof, err := i.writeProof(create)
+	if err != nil {
+		return nil, err
 	}
 	m := map[string]any{"deviceId": i.DeviceID}
 	if i.ModuleID != "" {
@@ -198,13 +195,8 @@ func (i Identity) body() ([]byte, error) {
 		}
 		m["capabilities"] = map[string]bool{"iotEdge": i.Edge}
 	}
-	switch {
-	case i.Authentication != "" && i.Authentication != sas && i.proof.IsEmpty():
-		return nil, fmt.Errorf("%w: this client creates identities with keys only, not %q", auth.ErrInvalid, i.Authentication)
-	case i.Authentication != "" && i.Authentication != sas:
-		m["authentication"] = json.RawMessage(i.proof.Reveal())
-	case !i.PrimaryKey.IsEmpty() || !i.SecondaryKey.IsEmpty() || i.ETag == "":
-		m["authentication"] = proofJSON{sas, &keyJSON{i.PrimaryKey.Reveal(), i.SecondaryKey.Reveal()}}
+	if proof != nil {
+		m["authentication"] = proof
 	}
 	return json.Marshal(m)
 }
@@ -233,15 +225,7 @@ func (c *Client) parseIdentity(b []byte) (Identity, error) {
 		DeviceID: m.DeviceID, ModuleID: m.ModuleID, ETag: m.ETag, Generation: m.GenerationID,
 		Disabled: m.Status == "disabled", StatusReason: m.StatusReason, Edge: m.Capabilities.IotEdge, ManagedBy: m.ManagedBy,
 		Connected: m.ConnectionState == "Connected", LastActivity: time.Time(m.LastActivityTime), StatusUpdated: time.Time(m.StatusUpdatedTime),
-		host: c.host, proof: NewSecret(string(m.Authentication)),
+		host: c.host,
 	}
-	var proof proofJSON
-	if len(m.Authentication) > 0 && json.Unmarshal(m.Authentication, &proof) != nil {
-		return Identity{}, fmt.Errorf("%w: the identity's authentication is malformed", transport.ErrProtocol)
-	}
-	i.Authentication = proof.Type
-	if k := proof.SymmetricKey; k != nil {
-		i.PrimaryKey, i.SecondaryKey = NewSecret(k.PrimaryKey), NewSecret(k.SecondaryKey)
-	}
-	return i, nil
+	return i, i.readProof(m.Authentication)
 }

@@ -91,32 +91,10 @@ func TestIdentities(t *testing.T) {
 	})
 }
 
-// A certificate's identity is put back with the proof that it had.
-func TestIdentityOfACertificate(t *testing.T) {
-	story(t, nil, func(t *testing.T, w *world) {
-		const proof = `{"type":"selfSigned","x509Thumbprint":{"primaryThumbprint":"AB","secondaryThumbprint":"CD"}}`
-		w.hub.Intercept(hubtest.FromService("GET /devices/x"), hubtest.Answer(200, `{"deviceId":"x","etag":"MQ==","authentication":`+proof+`}`))
-		i, err := w.client.Identity(w.Context(), "x")
-		if err != nil || i.Authentication != "selfSigned" || !i.PrimaryKey.IsEmpty() || !i.ConnectionString().IsEmpty() {
-			t.Fatalf("got %+v, %v", i, err)
-		}
-		var sent string
-		w.hub.Intercept(func(m hubtest.Message) bool {
-			sent = string(m.Body)
-			return true
-		}, hubtest.Answer(200, `{"deviceId":"x"}`))
-		if _, err := w.client.UpdateIdentity(w.Context(), i.ETag, i); err != nil {
-			t.Fatal(err)
-		}
-		if !strings.Contains(sent, `"authentication":`+proof) {
-			t.Errorf("sent %s, want the authentication as it came", sent)
-		}
-	})
-}
-
 func TestHostileIdentities(t *testing.T) {
 	story(t, nil, func(t *testing.T, w *world) {
-		for _, body := range []string{"", "[]", `{}`, `{"deviceId":1}`, `{"deviceId":"x","authentication":"` + keyText + `"}`, `{"deviceId":"x","authentication":{"symmetricKey":"` + keyText + `"}}`} {
+		for _, body := range []string{"", "[]", `{}`, `{"deviceId":1}`, `{"deviceId":"x","authentication":"` + keyText + `"}`, `{"deviceId":"x","authentication":{"symmetricKey":"` + keyText + `"}}`,
+			`{"deviceId":"x","authentication":{"x509Thumbprint":{"primaryThumbprint":7},"symmetricKey":{"primaryKey":"` + keyText + `"}}}`} {
 			w.hub.Intercept(hubtest.FromService(""), hubtest.Answer(200, body))
 			if _, err := w.client.Identity(w.Context(), "x"); !errors.Is(err, transport.ErrProtocol) || strings.Contains(err.Error(), keyText) {
 				t.Errorf("%s: got %v, want ErrProtocol without a key", body, err)

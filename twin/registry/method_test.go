@@ -82,10 +82,10 @@ func TestCall(t *testing.T) {
 	story(t, nil, func(t *testing.T, w *world) {
 		ctx := w.Context()
 		d := w.device("fan1")
-		if _, err := w.client.Call(ctx, "fan1", "stop", nil, nil); !errors.Is(err, registry.ErrOffline) || code(err) != 404103 {
-			t.Errorf("offline: got %v, want ErrOffline with 404103", err)
+		if _, err := w.client.Call(ctx, "fan1", "stop", nil, nil); !errors.Is(err, registry.ErrOffline) || errors.Is(err, transport.ErrNotFound) || code(err) != 404103 {
+			t.Errorf("offline: got %v, want ErrOffline with 404103, and no ErrNotFound", err)
 		}
-		if _, err := w.client.Call(ctx, "nobody", "stop", nil, nil); errors.Is(err, registry.ErrOffline) || code(err) != 404001 {
+		if _, err := w.client.Call(ctx, "nobody", "stop", nil, nil); errors.Is(err, registry.ErrOffline) || !errors.Is(err, transport.ErrNotFound) || code(err) != 404001 {
 			t.Errorf("nobody: got %v, want 404001", err)
 		}
 		l := w.listener(d)

@@ -121,10 +121,6 @@ func TestNotSent(t *testing.T) {
 				_, err := w.client.UpdateIdentity(ctx, "", registry.Identity{DeviceID: "fan1"})
 				return err
 			}, auth.ErrInvalid, "AnyETag"},
-			{"a certificate", func() error {
-				_, err := w.client.CreateIdentity(ctx, registry.Identity{DeviceID: "x", Authentication: "selfSigned"})
-				return err
-			}, auth.ErrInvalid, "selfSigned"},
 			{"one key of two", func() error {
 				_, err := w.client.UpdateIdentity(ctx, "*", registry.Identity{DeviceID: "x", ETag: "y", PrimaryKey: registry.NewSecret("k")})
 				return err

@@ -8,15 +8,11 @@ import (
 	"crypto/tls"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/devicetwin/devicetwin-go/auth"
-	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/examples/hsm/internal/bench"
 	"github.com/devicetwin/devicetwin-go/examples/hsm/internal/firmware"
-	"github.com/devicetwin/devicetwin-go/transport"
-	"github.com/devicetwin/devicetwin-go/transport/mqtt"
 )
 
 // newBench is a hub, and this program with SoftHSM as its HSM.
@@ -53,9 +49,7 @@ func TestSharedAccessKey(t *testing.T) {
 	plugIn()
 	b.Connected(2)
 	r.InStep(1300)
-	if got := r.End(); got != firmware.ExitDone {
-		t.Errorf("interrupted: got exit status %d, want %d", got, firmware.ExitDone)
-	}
+	r.EndWell()
 
 	b.Env["PKCS11_PIN"] = "111111"
 	b.Secrets = append(b.Secrets, "111111")
@@ -87,22 +81,12 @@ func TestCertificate(t *testing.T) {
 					return token.KeyPair(ctx, kind)
 				})
 				peer := bench.NewPeer(t, file, version)
-				greet := func(fails string) {
-					t.Helper()
-					got, err := peer.Greet(h.ctx, cred)
-					if fails == "" && (got != bench.Device || err != nil) {
-						t.Errorf("the peer knows us as %q (%v), want %q", got, err, bench.Device)
-					}
-					if fails != "" && (err == nil || !strings.Contains(err.Error(), fails)) {
-						t.Errorf("without the token: got %v, want %q", err, fails)
-					}
-				}
-				greet("")
+				peer.Knows(h.ctx, cred)
 				plugIn := h.unplug()
-				greet("the token has no key of this label")
-				greet("there is no token")
+				peer.Misses(h.ctx, cred, "the token has no key of this label")
+				peer.Misses(h.ctx, cred, "there is no token")
 				plugIn()
-				greet("")
+				peer.Knows(h.ctx, cred)
 				token.Close()
 			})
 		}
@@ -116,9 +100,7 @@ func TestCertificate(t *testing.T) {
 	r.WaitFor("there is no token")
 	plugIn()
 	r.InStep(1700)
-	if got := r.End(); got != firmware.ExitDone {
-		t.Errorf("interrupted: got exit status %d, want %d", got, firmware.ExitDone)
-	}
+	r.EndWell()
 }
 
 // TestRenewalsUnderLoad renews the SAS token again and again, while others use
@@ -132,35 +114,7 @@ func TestRenewalsUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	cred := auth.SAS(token.HMACKey("board's"), nil)
-	stream := transport.TLS(&transport.TLSOptions{Config: &tls.Config{RootCAs: b.Hub.RootCAs()}, Dial: b.Hub.Dial})
-	dev := device.New(b.Dev.Identity, cred, mqtt.Dialer{Stream: stream}, nil)
-	defer dev.Close()
-	if err := dev.Connect(b.Ctx); err != nil {
-		t.Fatal(err)
-	}
-	busy, stop := context.WithCancel(b.Ctx)
-	var others sync.WaitGroup
-	for range 4 {
-		others.Go(func() {
-			for busy.Err() == nil {
-				if _, err := pair.Sign(nil, random(32), crypto.SHA256); err != nil {
-					t.Error(err)
-					return
-				}
-			}
-		})
-	}
-	for n := range 10 {
-		if err := dev.Renew(); err != nil {
-			t.Fatal(err)
-		}
-		b.Connected(n + 2)
-	}
-	stop()
-	others.Wait()
-	if got := b.Hub.Stats(bench.Device); got.Refused != 0 {
-		t.Errorf("the hub refused %d tokens, want none", got.Refused)
-	}
+	b.RenewUnderLoad(cred, pair)
 }
 
 func TestFlags(t *testing.T) {

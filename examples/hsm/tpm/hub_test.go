@@ -7,15 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/devicetwin/devicetwin-go/auth"
-	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/examples/hsm/internal/bench"
 	"github.com/devicetwin/devicetwin-go/examples/hsm/internal/firmware"
-	"github.com/devicetwin/devicetwin-go/transport"
-	"github.com/devicetwin/devicetwin-go/transport/mqtt"
 )
 
 // newBench is a hub, and this program with an emulator as its TPM.
@@ -50,9 +46,7 @@ func TestSharedAccessKey(t *testing.T) {
 	e.start()
 	b.Connected(2)
 	r.InStep(1300)
-	if got := r.End(); got != firmware.ExitDone {
-		t.Errorf("interrupted: got exit status %d, want %d", got, firmware.ExitDone)
-	}
+	r.EndWell()
 
 	b.Env["TPM_KEY_AUTH"] = "a guess"
 	b.Flags = b.Flags[:len(b.Flags)-2]
@@ -81,21 +75,11 @@ func TestCertificate(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		t.Run(tls.VersionName(version), func(t *testing.T) {
 			peer := bench.NewPeer(t, file, version)
-			greet := func(want string) {
-				t.Helper()
-				got, err := peer.Greet(e.ctx, cred)
-				if want != "" && (got != want || err != nil) {
-					t.Errorf("the peer knows us as %q (%v), want %q", got, err, want)
-				}
-				if want == "" && (err == nil || !strings.Contains(err.Error(), "there is no TPM")) {
-					t.Errorf("without the TPM: got %v, want the reason", err)
-				}
-			}
-			greet(bench.Device)
+			peer.Knows(e.ctx, cred)
 			e.kill()
-			greet("")
+			peer.Misses(e.ctx, cred, "there is no TPM")
 			e.start()
-			greet(bench.Device)
+			peer.Knows(e.ctx, cred)
 		})
 	}
 
@@ -104,9 +88,7 @@ func TestCertificate(t *testing.T) {
 	r.WaitFor("there is no TPM")
 	e.start()
 	r.InStep(1700)
-	if got := r.End(); got != firmware.ExitDone {
-		t.Errorf("interrupted: got exit status %d, want %d", got, firmware.ExitDone)
-	}
+	r.EndWell()
 }
 
 // TestRenewalsUnderLoad renews the token again and again, while others use the
@@ -120,35 +102,7 @@ func TestRenewalsUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	cred := auth.SAS(tpm.HMACKey(sasHandle), nil)
-	stream := transport.TLS(&transport.TLSOptions{Config: &tls.Config{RootCAs: b.Hub.RootCAs()}, Dial: b.Hub.Dial})
-	dev := device.New(b.Dev.Identity, cred, mqtt.Dialer{Stream: stream}, nil)
-	defer dev.Close()
-	if err := dev.Connect(b.Ctx); err != nil {
-		t.Fatal(err)
-	}
-	busy, stop := context.WithCancel(b.Ctx)
-	var others sync.WaitGroup
-	for range 4 {
-		others.Go(func() {
-			for busy.Err() == nil {
-				if _, err := key.Sign(nil, random(32), crypto.SHA256); err != nil {
-					t.Error(err)
-					return
-				}
-			}
-		})
-	}
-	for n := range 10 {
-		if err := dev.Renew(); err != nil {
-			t.Fatal(err)
-		}
-		b.Connected(n + 2)
-	}
-	stop()
-	others.Wait()
-	if got := b.Hub.Stats(bench.Device); got.Refused != 0 {
-		t.Errorf("the hub refused %d tokens, want none", got.Refused)
-	}
+	b.RenewUnderLoad(cred, key)
 }
 
 // TestHandleFlag holds that a handle that is given is used.

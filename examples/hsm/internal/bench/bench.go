@@ -157,6 +157,14 @@ func (r *Running) End() int {
 	return r.code
 }
 
+// EndWell is End of a program that has to end with success.
+func (r *Running) EndWell() {
+	r.Helper()
+	if got := r.End(); got != firmware.ExitDone {
+		r.Errorf("interrupted: got exit status %d, want %d; the program said:\n%s", got, firmware.ExitDone, r.stderr.String())
+	}
+}
+
 // InStep holds that the program keeps the twin in step: what it reports
 // arrives, and what the hub wishes is answered.
 func (r *Running) InStep(rpm int) {

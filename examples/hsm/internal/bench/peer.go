@@ -16,6 +16,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"time"
 
@@ -97,9 +98,25 @@ func (p *Peer) serve() {
 	})
 }
 
-// Greet signs in with the credential's certificate, as a transport does, and
+// Knows holds that the credential's certificate signs the device in.
+func (p *Peer) Knows(ctx context.Context, cred auth.Credential) {
+	p.t.Helper()
+	if got, err := p.greet(ctx, cred); got != Device || err != nil {
+		p.t.Errorf("the peer knows us as %q (%v), want %q", got, err, Device)
+	}
+}
+
+// Misses holds that the credential cannot sign in, for that reason.
+func (p *Peer) Misses(ctx context.Context, cred auth.Credential, why string) {
+	p.t.Helper()
+	if got, err := p.greet(ctx, cred); err == nil || !strings.Contains(err.Error(), why) {
+		p.t.Errorf("without the hardware: the peer knows us as %q (%v), want the error %q", got, err, why)
+	}
+}
+
+// greet signs in with the credential's certificate, as a transport does, and
 // returns the name by which the peer knows the client.
-func (p *Peer) Greet(ctx context.Context, cred auth.Credential) (string, error) {
+func (p *Peer) greet(ctx context.Context, cred auth.Credential) (string, error) {
 	certificate, err := cred.Certificate(ctx)
 	if err != nil {
 		return "", err

@@ -9,10 +9,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/youmark/pkcs8"
 	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/internal/pbetest"
 )
 
 const passphrase = "correct horse battery staple"
@@ -89,11 +89,12 @@ func pairOf(t *testing.T, dev hubtest.Device) tls.Certificate {
 
 func sealedKey(t *testing.T, dev hubtest.Device) []byte {
 	t.Helper()
-	der, err := pkcs8.MarshalPrivateKey(pairOf(t, dev).PrivateKey, []byte(passphrase), nil)
+	block, _ := pem.Decode(dev.KeyPEM)
+	sealed, err := pbetest.Seal(block.Bytes, passphrase, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: der})
+	return pem.EncodeToMemory(sealed)
 }
 
 func bundled(t *testing.T, dev hubtest.Device) []byte {

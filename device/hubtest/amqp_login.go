@@ -100,8 +100,8 @@ func (a *amqpConn) refuseLink(link *amqpwire.Link, condition, text string) {
 // accept makes a link one of the line's.
 func (a *amqpConn) accept(l *amqpLine, ev *amqpwire.Attaching, n node) {
 	a.hub.mu.Lock()
+	defer a.hub.mu.Unlock()
 	a.nodes[ev.Link] = attached{n, l}
-	a.hub.mu.Unlock()
 	l.adopt(ev.Link, n, ev.Properties[propPair])
 }
 

@@ -189,7 +189,7 @@ func (a *amqpConn) write(item outgoing) error {
 	out := amqpwire.Outgoing{Payload: payload}
 	a.mu.Lock()
 	if item.msg.Op != Connect {
-		link, out.Settled = l.links[amqpwire.Receiver], true
+		link, out.Settled = l.links[end{nodeTwin, amqpwire.Receiver}].link, true
 	}
 	if link != nil {
 		err = link.Send(out)

@@ -14,9 +14,10 @@ type amqpLine struct {
 	id string
 
 	// hub.mu guards what follows.
-	who      *identity // from its login on
-	tokenEnd time.Time // by the wall clock, grace included; zero for none
-	desired  bool      // it asked for changes
+	who      *identity     // from its login on
+	tokenEnd time.Time     // by the wall clock, grace included; zero for none
+	desired  bool          // it asked for changes
+	left     chan struct{} // of its last login; closed when it leaves
 
 	// amqpConn.mu guards what follows. It may be taken with hub.mu held, never
 	// the other way round.
@@ -54,6 +55,7 @@ func (l *amqpLine) leave() {
 	}
 	l.who.conn = nil
 	l.desired = false
+	close(l.left)
 	l.who.touch()
 }
 
@@ -121,6 +123,15 @@ func (l *amqpLine) retire(at end) {
 	if at == (end{nodeTwin, amqpwire.Receiver}) {
 		l.desired = false // the subscription goes with the link
 	}
+}
+
+// paired reports whether both links of a node are there.
+func (l *amqpLine) paired(n node) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, in := l.links[end{n, amqpwire.Sender}]
+	_, out := l.links[end{n, amqpwire.Receiver}]
+	return in && out
 }
 
 // drop forgets a link that is gone, and reports whether it was the line's last,

@@ -103,6 +103,9 @@ func (a *amqpConn) accept(l *amqpLine, ev *amqpwire.Attaching, n node) {
 	defer a.hub.mu.Unlock()
 	a.nodes[ev.Link] = attached{n, l}
 	l.adopt(ev.Link, n, ev.Properties[propPair])
+	if n == nodeMethods && l.live() {
+		l.who.touch() // a method may wait for its listener
+	}
 }
 
 // delivery takes a message from the client.
@@ -120,12 +123,14 @@ func (a *amqpConn) delivery(d *amqpwire.Delivery) error {
 	switch at.node {
 	case nodeCBS:
 		return a.putToken(d.Payload)
-	case nodeEvents, nodeMethods:
-		op := Telemetry
-		if at.node == nodeMethods {
-			op = MethodAnswer
+	case nodeEvents:
+		return l.take(request{msg: Message{Device: l.id, Op: Telemetry, Body: d.Payload}, from: &amqpRequest{}})
+	case nodeMethods:
+		answer, err := methodAnswerOf(l.id, d.Payload)
+		if err != nil {
+			return l.blame(err)
 		}
-		return l.take(request{msg: Message{Device: l.id, Op: op, Body: d.Payload}, from: &amqpRequest{}})
+		return l.take(answer)
 	case nodeTwin:
 		m, err := amqpwire.DecodeMessage(d.Payload)
 		if err != nil {
@@ -240,7 +245,7 @@ func (l *amqpLine) enter(req request) (old presence, err error) {
 			h.count(who.id, func(s *Stats) { s.Takeovers++ })
 			old.leave()
 		}
-		l.who, who.conn, l.desired = who, l, false
+		l.who, who.conn, l.desired, l.left = who, l, false, make(chan struct{})
 		h.count(who.id, func(s *Stats) { s.Connects++ })
 		h.log.Info("connected", "device", who.id, "over", "AMQP")
 	}

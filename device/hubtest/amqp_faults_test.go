@@ -276,6 +276,32 @@ func testAMQPSilentClient(t *testing.T) {
 	}
 }
 
+// A subscription goes with the link on which it is told, also when a newer link
+// takes its place.
+func TestAMQPNewerTwinLink(t *testing.T) { bubble(t, testAMQPNewerTwinLink) }
+func testAMQPNewerTwinLink(t *testing.T) {
+	subscribe := twinMessage("s", "", "operation", "PUT", "resource", resourceChanges)
+	for desc, pair := range map[string]string{"a receiver": "1", "another pair": "2"} {
+		h, d := amqpHub(t)
+		c, l := amqpDevice(t, h, d)
+		l.ask(subscribe)
+		if pair == "2" {
+			l.out = must[*amqp.Sender](t, "sender")(c.session.NewSender(t.Context(), twinAddress(d), &amqp.SenderOptions{Properties: pairing(pair)}))
+			synctest.Wait() // go-amqp uses a handle again before it has confirmed the end
+		}
+		l.in = must[*amqp.Receiver](t, "receiver")(c.session.NewReceiver(t.Context(), twinAddress(d), &amqp.ReceiverOptions{Properties: pairing(pair), Credit: 100}))
+		setDesired(t, h, "dev1", `{"a":1}`)
+		if !l.quiet(time.Minute) {
+			t.Errorf("%s: it hears a change without a subscription of its own", desc)
+		}
+		l.ask(subscribe)
+		setDesired(t, h, "dev1", `{"a":2}`)
+		if m := l.receive(); m.Annotations["resource"] != "/properties/desired" {
+			t.Errorf("%s: got %v, want the change", desc, m.Annotations)
+		}
+	}
+}
+
 // The switch makes the hub one that go-amqp ends its session with.
 func TestAMQPOmitNextIncomingID(t *testing.T) { bubble(t, testAMQPOmitNextIncomingID) }
 func testAMQPOmitNextIncomingID(t *testing.T) {

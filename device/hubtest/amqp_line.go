@@ -8,20 +8,33 @@ import (
 )
 
 // amqpLine is one identity's part of a connection over AMQP: its token and its
-// twin links.
+// links.
 type amqpLine struct {
 	*amqpConn
 	id string
 
 	// hub.mu guards what follows.
-	who      *identity // from its login on
-	tokenEnd time.Time // by the wall clock, grace included; zero for none
-	desired  bool      // it asked for changes
+	who      *identity     // from its login on
+	tokenEnd time.Time     // by the wall clock, grace included; zero for none
+	desired  bool          // it asked for changes
+	left     chan struct{} // of its last login; closed when it leaves
 
-	// amqpConn.mu guards what follows.
-	links  map[amqpwire.Role]*amqpwire.Link // of the twin
-	pair   map[amqpwire.Role]string         // what pairs them
-	others []*amqpwire.Link                 // telemetry, methods, messages
+	// amqpConn.mu guards what follows. It may be taken with hub.mu held, never
+	// the other way round.
+	links  map[end]half     // of the twin and of methods: pairs
+	others []*amqpwire.Link // telemetry, messages
+}
+
+// end is a link's place: one of the two of a pair.
+type end struct {
+	node node
+	role amqpwire.Role
+}
+
+// half is a link of a pair.
+type half struct {
+	link *amqpwire.Link
+	pair string // tells which other link it belongs to
 }
 
 // live reports whether this is the line of its identity. hub.mu is held.
@@ -42,6 +55,7 @@ func (l *amqpLine) leave() {
 	}
 	l.who.conn = nil
 	l.desired = false
+	close(l.left)
 	l.who.touch()
 }
 
@@ -68,49 +82,75 @@ func (l *amqpLine) close(reason string) {
 func (l *amqpLine) detach(err *amqpwire.Error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, link := range l.links {
-		link.Detach(err)
+	for _, h := range l.links {
+		h.link.Detach(err)
 	}
 	for _, link := range l.others {
 		link.Detach(err)
 	}
-	l.links, l.pair, l.others = nil, nil, nil
+	l.links, l.others = nil, nil
 }
 
-// adopt makes a link part of the line. One of the twin takes the place of an
-// older one, and ends its counterpart when they are no pair.
+// adopt makes a link part of the line. One of a pair takes the place of an older
+// one, and ends its counterpart when they do not belong together. hub.mu is held.
 func (l *amqpLine) adopt(link *amqpwire.Link, n node, pair string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	link.Accept(0)
-	if n != nodeTwin {
+	if n != nodeTwin && n != nodeMethods {
 		l.others = append(l.others, link)
 		return
 	}
 	if l.links == nil {
-		l.links, l.pair = map[amqpwire.Role]*amqpwire.Link{}, map[amqpwire.Role]string{}
+		l.links = map[end]half{}
 	}
-	role := link.Role()
-	if old := l.links[role]; old != nil {
-		old.Detach(nil)
+	here, there := end{n, link.Role()}, end{n, !link.Role()}
+	l.retire(here)
+	if l.links[there].pair != pair {
+		l.retire(there)
 	}
-	if other := l.links[!role]; other != nil && l.pair[!role] != pair {
-		other.Detach(nil)
-		delete(l.links, !role)
-	}
-	l.links[role], l.pair[role] = link, pair
+	l.links[here] = half{link, pair}
 }
 
-// drop forgets a link that is gone, and reports whether it was the line's last.
-func (l *amqpLine) drop(link *amqpwire.Link) (last, receiver bool) {
+// retire ends a link in favour of a newer one. hub.mu and amqpConn.mu are held.
+func (l *amqpLine) retire(at end) {
+	old, ok := l.links[at]
+	if !ok {
+		return
+	}
+	old.link.Detach(nil)
+	delete(l.links, at)
+	if at == (end{nodeTwin, amqpwire.Receiver}) {
+		l.desired = false // the subscription goes with the link
+	}
+}
+
+// paired reports whether both links of a node are there.
+func (l *amqpLine) paired(n node) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if role := link.Role(); l.links[role] == link {
-		delete(l.links, role)
-		receiver = role == amqpwire.Receiver
+	_, in := l.links[end{n, amqpwire.Sender}]
+	_, out := l.links[end{n, amqpwire.Receiver}]
+	return in && out
+}
+
+// drop forgets a link that is gone, and reports whether it was the line's last,
+// and whether it was the one on which changes are told. One that was forgotten
+// before is neither: the client confirms its end when a newer login may be there.
+func (l *amqpLine) drop(link *amqpwire.Link, n node) (last, told bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	here, other := end{n, link.Role()}, slices.Index(l.others, link)
+	switch {
+	case l.links[here].link == link:
+		delete(l.links, here)
+		told = here == end{nodeTwin, amqpwire.Receiver}
+	case other >= 0:
+		l.others = slices.Delete(l.others, other, other+1)
+	default:
+		return false, false
 	}
-	l.others = slices.DeleteFunc(l.others, func(o *amqpwire.Link) bool { return o == link })
-	return len(l.links) == 0 && len(l.others) == 0, receiver
+	return len(l.links) == 0 && len(l.others) == 0, told
 }
 
 // detached takes note of a link that is gone. A desired-changes subscription
@@ -127,10 +167,10 @@ func (a *amqpConn) detached(link *amqpwire.Link) {
 	if !ok || at.line == nil {
 		return
 	}
-	last, receiver := at.line.drop(link)
+	last, told := at.line.drop(link, at.node)
 	a.hub.mu.Lock()
 	defer a.hub.mu.Unlock()
-	if receiver {
+	if told {
 		at.line.desired = false
 	}
 	if last && at.line.live() {

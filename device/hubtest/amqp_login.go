@@ -101,9 +101,12 @@ func (a *amqpConn) refuseLink(link *amqpwire.Link, condition, text string) {
 // accept makes a link one of the line's.
 func (a *amqpConn) accept(l *amqpLine, ev *amqpwire.Attaching, n node) {
 	a.hub.mu.Lock()
+	defer a.hub.mu.Unlock()
 	a.nodes[ev.Link] = attached{n, l}
-	a.hub.mu.Unlock()
 	l.adopt(ev.Link, n, ev.Properties[propPair])
+	if n == nodeMethods && l.live() {
+		l.who.touch() // a method may wait for its listener
+	}
 }
 
 // delivery takes a message from the client.
@@ -121,12 +124,14 @@ func (a *amqpConn) delivery(d *amqpwire.Delivery) error {
 	switch at.node {
 	case nodeCBS:
 		return a.putToken(d.Payload)
-	case nodeEvents, nodeMethods:
-		op := Telemetry
-		if at.node == nodeMethods {
-			op = MethodAnswer
+	case nodeEvents:
+		return l.take(request{msg: Message{Device: l.id, Op: Telemetry, Body: d.Payload}, from: &amqpRequest{}})
+	case nodeMethods:
+		answer, err := methodAnswerOf(l.id, d.Payload)
+		if err != nil {
+			return l.blame(err)
 		}
-		return l.take(request{msg: Message{Device: l.id, Op: op, Body: d.Payload}, from: &amqpRequest{}})
+		return l.take(answer)
 	case nodeTwin:
 		m, err := amqpwire.DecodeMessage(d.Payload)
 		if err != nil {
@@ -242,7 +247,7 @@ func (l *amqpLine) enter(req request) (old presence, err error) {
 			h.count(who.id, func(s *Stats) { s.Takeovers++ })
 			old.leave()
 		}
-		l.who, who.conn, l.desired = who, l, false
+		l.who, who.conn, l.desired, l.left = who, l, false, make(chan struct{})
 		h.count(who.id, func(s *Stats) { s.Connects++ })
 		h.log.Info("connected", "device", who.id, "over", "AMQP")
 	}

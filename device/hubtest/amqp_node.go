@@ -13,7 +13,7 @@ const (
 	nodeCBS      node = iota + 1 // where tokens are put
 	nodeTwin                     // requests, answers, changes
 	nodeEvents                   // telemetry, in
-	nodeMethods                  // direct methods: answers in, calls never
+	nodeMethods                  // direct methods: answers in, calls out
 	nodeMessages                 // cloud to device: never
 )
 

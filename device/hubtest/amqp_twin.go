@@ -101,7 +101,10 @@ func (l *amqpLine) perform(req request) error {
 	case Disconnect:
 		l.leave()
 		return nil
-	case Telemetry, MethodAnswer:
+	case Telemetry:
+		return nil
+	case MethodAnswer:
+		h.answered(l, req.msg)
 		return nil
 	case Subscribe:
 		l.desired = true
@@ -189,7 +192,7 @@ func (a *amqpConn) write(item outgoing) error {
 	out := amqpwire.Outgoing{Payload: payload}
 	a.mu.Lock()
 	if item.msg.Op != Connect {
-		link, out.Settled = l.links[amqpwire.Receiver], true
+		link, out.Settled = l.links[end{item.node(), amqpwire.Receiver}].link, true
 	}
 	if link != nil {
 		err = link.Send(out)
@@ -201,9 +204,23 @@ func (a *amqpConn) write(item outgoing) error {
 	return errors.Join(err, a.flush())
 }
 
+// node is where a message is sent.
+func (o outgoing) node() node {
+	switch o.msg.Op {
+	case Connect:
+		return nodeCBS
+	case Method:
+		return nodeMethods
+	}
+	return nodeTwin
+}
+
 // message is the message as AMQP says it, with the types that the SDKs insist
 // on: status an int, version a long, keys symbols.
 func (o outgoing) message() *amqpwire.Message {
+	if o.msg.Op == Method {
+		return o.callMessage()
+	}
 	m := &amqpwire.Message{}
 	if o.msg.Op == Connect {
 		m.Properties = &amqpwire.MessageProperties{CorrelationID: o.by.correlation}

@@ -1,7 +1,7 @@
 // Package hubtest is an IoT Hub that runs inside a test, or as part of a small
 // program: true enough for the official Node.js device SDK, unmodified, over
-// MQTT, and for back ends over REST; it speaks AMQP 1.0, too. See LIMITS.md for
-// what it does not imitate.
+// MQTT and AMQP, and for back ends over REST. See LIMITS.md for what it does not
+// imitate.
 //
 // In a test:
 //
@@ -52,9 +52,10 @@
 //
 // Over AMQP, [Connect] is the put-token on $cbs, or the first link of a device
 // with a certificate; [Subscribe] and [Unsubscribe] are the twin's PUT and DELETE,
-// [Ping] is a heartbeat, which nobody answers, and [Disconnect] the CLOSE. A
-// connection may carry many identities: what happens to one leaves the others
-// alone.
+// [Ping] is a heartbeat, which nobody answers, and [Disconnect] the CLOSE;
+// [Method] and [MethodAnswer] are on the links for methods, their RequestID the
+// correlation id. A connection may carry many identities: what happens to one
+// leaves the others alone.
 //
 // # How true it is
 //

@@ -21,6 +21,7 @@ func FuzzFront(f *testing.F) {
 	f.Add(true, join("SUBSCRIBE 1 [$iothub/twin/res/# Q1, $iothub/twin/PATCH/properties/desired/# Q0]",
 		"PUBLISH Q0 $iothub/twin/GET/?$rid=1", `PUBLISH Q1 9 $iothub/twin/PATCH/properties/reported/?$rid=2&$version=1 {"a":{"b":[1,null]}}`, "DISCONNECT"))
 	f.Add(true, join("UNSUBSCRIBE 3 [$iothub/twin/res/#]", "PINGREQ", "PUBLISH Q0 devices/dev1/messages/events/a=b x"))
+	f.Add(true, join("SUBSCRIBE 4 [$iothub/methods/POST/# Q0, $iothub/methods/POST/a/# Q1]", `PUBLISH Q1 2 $iothub/methods/res/-1/?$rid=7 {"a":`, "PUBLISH Q0 $iothub/methods/res/x/?$rid="))
 	f.Add(true, join("PUBLISH Q2 1 $iothub/twin/GET/?$rid=1"))
 	f.Add(false, connectPacket{name: "MQTT", level: 4, id: "dev1", user: DefaultHost + "/dev1/?api-version=2021-04-12", password: sasOne}.bytes())
 	f.Add(false, connectPacket{name: "MQIsdp", level: 3, id: "dev1", user: "-", password: "-", will: "x"}.bytes())

@@ -60,7 +60,8 @@ type Message struct {
 	Op     Op
 	// FromHub tells the direction.
 	FromHub bool
-	// RequestID is the $rid of a request and of its answer.
+	// RequestID is the $rid of a request and of its answer; over AMQP, their
+	// correlation id as text.
 	RequestID string
 	// Status is an answer's: HTTP-like, or CONNACK's return code; of a
 	// MethodAnswer, the device's own.

@@ -29,12 +29,18 @@ type MethodResult struct {
 // call is a direct method under way. hub.mu guards the map that it is in.
 type call struct {
 	id     string
-	conn   *conn // the answer must come on the same connection
+	who    presence        // the answer must come from the same login
+	over   <-chan struct{} // closed once that has ended
 	answer chan MethodResult
 }
 
-// Call calls a direct method of a device, which must be connected and have
-// subscribed to methods, and waits for its answer until ctx ends. The payload
+func newCall(id string, who presence, over <-chan struct{}) *call {
+	return &call{id: id, who: who, over: over, answer: make(chan MethodResult, 1)}
+}
+
+// Call calls a direct method of a device, which must be connected and listen to
+// methods, and waits for its answer until ctx ends. A device listens that has
+// subscribed to them, or over AMQP has attached both links for them. The payload
 // is JSON, or empty for none.
 //
 // A device that does not listen, or whose connection ends before it answers,
@@ -137,18 +143,27 @@ func (h *Hub) startCall(id, name string, payload []byte) (*call, <-chan struct{}
 	case who == nil:
 		return nil, nil, unknownID(id)
 	}
-	online, overMQTT := who.conn.(*conn) // over AMQP nobody is called yet: see LIMITS.md
-	if !overMQTT || !who.session.has(filterMethods) && !who.session.has(prefixMethod+name+"/#") {
+	var c *call
+	if who.conn != nil {
+		c = who.conn.invoke(h.callCount+1, Message{Device: id, Op: Method, FromHub: true, Method: name, Body: payload})
+	}
+	if c == nil {
 		return nil, who.changed, nil
 	}
 	h.callCount++
-	c := &call{id: strconv.FormatUint(h.callCount, 16), conn: online, answer: make(chan MethodResult, 1)}
 	h.calls[c.id] = c
 	h.count(id, func(s *Stats) { s.Methods++ })
-	online.push(outgoing{msg: Message{
-		Device: id, Op: Method, FromHub: true, RequestID: c.id, Method: name, Body: payload,
-	}})
 	return c, nil, nil
+}
+
+// invoke implements presence: a device subscribes to all methods, or to one.
+func (c *conn) invoke(n uint64, m Message) *call {
+	if !c.session.has(filterMethods) && !c.session.has(prefixMethod+m.Method+"/#") {
+		return nil
+	}
+	m.RequestID = strconv.FormatUint(n, 16)
+	c.push(outgoing{msg: m})
+	return newCall(m.RequestID, c, c.done)
 }
 
 // awaitCall waits for the answer. A late one is dropped.
@@ -161,7 +176,7 @@ func (h *Hub) awaitCall(ctx context.Context, c *call, late <-chan time.Time) (Me
 	select {
 	case r := <-c.answer:
 		return r, nil
-	case <-c.conn.done:
+	case <-c.over:
 		select { // it may have answered with its last breath
 		case r := <-c.answer:
 			return r, nil
@@ -176,12 +191,12 @@ func (h *Hub) awaitCall(ctx context.Context, c *call, late <-chan time.Time) (Me
 	return MethodResult{}, refuse(codeNoAnswer, "Timed out waiting for the response from device.")
 }
 
-// answered takes a device's answer. hub.mu is held.
-func (c *conn) answered(m Message) {
-	call := c.hub.calls[m.RequestID]
-	if call == nil || call.conn != c {
+// answered takes the answer of a device. h.mu is held.
+func (h *Hub) answered(by presence, m Message) {
+	call := h.calls[m.RequestID]
+	if call == nil || call.who != by {
 		return // late, or nothing that was asked here
 	}
-	delete(c.hub.calls, m.RequestID)
+	delete(h.calls, m.RequestID)
 	call.answer <- MethodResult{Status: m.Status, Payload: m.Body} // has room for one
 }

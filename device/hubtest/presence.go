@@ -13,6 +13,9 @@ type presence interface {
 	// hears reports whether the device asked for changes of its desired
 	// properties. hub.mu is held.
 	hears() bool
+	// invoke hands the device the hub's nth call of a direct method, and returns
+	// it; nil when the device does not listen to that method. hub.mu is held.
+	invoke(n uint64, m Message) *call
 }
 
 // presencesOf returns those of whoever claims to be id, or all of them for "".

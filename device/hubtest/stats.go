@@ -13,7 +13,7 @@ type Stats struct {
 	Notifications int // desired changes told to a connected, subscribed device
 	Pings         int
 	Telemetry     int
-	Methods       int // direct methods handed to a connected, subscribed device
+	Methods       int // direct methods handed to a device that listens
 	Requests      int // over REST; only in the sum
 }
 

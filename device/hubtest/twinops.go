@@ -37,7 +37,7 @@ func (c *conn) perform(req request) error {
 	case Ping:
 		c.reply(req, outgoing{msg: Message{Op: Ping}})
 	case MethodAnswer:
-		c.answered(req.msg)
+		c.hub.answered(c, req.msg)
 	case GetTwin:
 		c.reply(req, outgoing{msg: Message{Op: GetTwin, Status: 200, Body: c.who.twin.document()}})
 	}

@@ -63,6 +63,14 @@ async function desire(id, desired) {
   await (moduleId ? registry.updateModuleTwin(deviceId, moduleId, patch, '*') : registry.updateTwin(deviceId, patch, '*'));
 }
 
+// Calls a direct method, and returns what the device answered.
+async function invoke(id, call) {
+  const { deviceId, moduleId } = hub.info.devices[id];
+  const target = moduleId ? [deviceId, moduleId] : [deviceId];
+  const options = { responseTimeoutInSeconds: 10, ...call };
+  return (await within('invokeDeviceMethod', caller.invokeDeviceMethod(...target, options))).result;
+}
+
 const noVersion = ({ $version, $metadata, ...rest }) => rest;
 
 function cases(transport) {
@@ -142,13 +150,39 @@ function cases(transport) {
     await desire('dev1', { afterCut: null });
   });
 
-  test('a direct method is called and answered', { ...bounded, skip: lacks.methods ?? false }, async () => {
+  for (const id of ['dev1', 'dev1/mod1', 'ca1']) {
+    test(`direct methods of ${id} are called and answered`, bounded, async () => {
+      await online(id, transport, async (twin, client) => {
+        const sent = [];
+        const listen = hub.info.devices[id].moduleId ? 'onMethod' : 'onDeviceMethod';
+        client[listen]('reboot', (request, response) => {
+          sent.push(new Promise((resolve, reject) => {
+            response.send(299, { heard: request.payload ?? 'nothing' }, (err) => (err ? reject(err) : resolve()));
+          }));
+        });
+        await report(twin, { ready: true });
+        for (const payload of [{ in: 5 }, null, [1, 'ä'], 0, undefined]) {
+          const { status, payload: answer } = await invoke(id, { methodName: 'reboot', payload, connectTimeoutInSeconds: 10 });
+          assert.deepEqual({ status, answer }, { status: 299, answer: { heard: payload ?? 'nothing' } });
+        }
+        await within('the answers', Promise.all(sent)); // the hub has accepted them
+      });
+    });
+  }
+
+  test('a method that nobody listens to is not called', bounded, async () => {
+    const call = { methodName: 'reboot', payload: null };
+    await online('self1', transport, () => assert.rejects(invoke('self1', call), (err) => err.response?.statusCode === 404));
+  });
+
+  test('a method is called again after a cut', bounded, async () => {
     await online('dev1', transport, async (twin, client) => {
-      client.onDeviceMethod('reboot', (request, response) => response.send(299, { heard: request.payload }, () => {}));
+      client.onDeviceMethod('reboot', (request, response) => response.send(200, request.payload, () => {}));
       await report(twin, { ready: true });
-      const call = { methodName: 'reboot', payload: { in: 5 }, responseTimeoutInSeconds: 10 };
-      const { result } = await within('invokeDeviceMethod', caller.invokeDeviceMethod('dev1', call));
-      assert.deepEqual(result, { status: 299, payload: { heard: { in: 5 } } });
+      await invoke('dev1', { methodName: 'reboot', payload: 1, connectTimeoutInSeconds: 10 });
+      await hub.command('cut dev1');
+      const { payload } = await invoke('dev1', { methodName: 'reboot', payload: 2, connectTimeoutInSeconds: 10 });
+      assert.equal(payload, 2);
     });
   });
 }

@@ -7,7 +7,6 @@ const amqp = require('azure-iot-device-amqp');
 
 // Why a case cannot be over AMQP.
 const amqpLacks = {
-  methods: 'the hub takes links for methods over AMQP, and stays silent on them (LIMITS.md of hubtest)',
   refusal: 'a certificate is judged at the first link, and on a refused one the SDK stalls for 45 s',
 };
 

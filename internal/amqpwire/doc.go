@@ -49,6 +49,11 @@
 //
 // To cut a connection the hub closes the stream and drops the Conn.
 //
+// # For clients
+//
+// Inspect and CheckMessage are what the other end needs that runs on go-amqp:
+// they tell what of a server's it may be shown.
+//
 // # What is left out
 //
 // Links are not resumed, and messages not retransmitted: whatever a detach or

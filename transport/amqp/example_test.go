@@ -38,3 +38,37 @@ func ExampleDialer() {
 	fmt.Println(version, err)
 	// Output: 2 <nil>
 }
+
+// A gateway's devices share one connection when their clients are given one
+// Pool.
+func ExamplePool() {
+	hub, err := hubtest.Start(&hubtest.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer hub.Close()
+
+	// Against Azure: amqp.NewPool(amqp.Dialer{}, nil).
+	pool := amqp.NewPool(amqp.Dialer{Stream: hub.Stream}, nil)
+	ctx := context.Background()
+	for _, id := range []string{"meter-1", "meter-2", "meter-3"} {
+		at, err := hub.AddDevice(id)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		c := device.New(at.Identity, at.Credential, pool, nil)
+		defer c.Close()
+		if err := c.Connect(ctx); err != nil {
+			fmt.Println(err)
+			return
+		}
+		version, err := c.UpdateReported(ctx, twin.Set("kWh", 7))
+		fmt.Println(id, version, err)
+	}
+	// Output:
+	// meter-1 2 <nil>
+	// meter-2 2 <nil>
+	// meter-3 2 <nil>
+}

@@ -1,6 +1,8 @@
 package amqp
 
 import (
+	"net"
+
 	"github.com/Azure/go-amqp"
 
 	"github.com/devicetwin/devicetwin-go/transport"
@@ -47,3 +49,6 @@ func (w Way) Comes(frame []byte) { w.g.feed(frame) }
 
 // Leaves is what is written when a frame is to leave.
 func (w Way) Leaves(frame []byte) []byte { return w.g.leaving(frame) }
+
+// DevicesOn is how many devices a pool puts on a stream.
+func DevicesOn(stream net.Conn) int { return (&line{wire: newWire(stream, 0)}).devices() }

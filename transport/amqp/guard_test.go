@@ -30,7 +30,7 @@ const (
 	heartbeat   = "\x00\x00\x00\x08\x02\x00\x00\x00"
 )
 
-// frames are what both sides send: we on channel 0, the hub on 5.
+// frames are what both sides send: we on channel 0, the hub on another.
 type frames struct {
 	ourBegin, ourMove, ourEnd string
 	begin, end                string // of the session that answers ours
@@ -41,29 +41,29 @@ type frames struct {
 	notes, lethal             string // a message whose annotations have a described key
 }
 
-func frameSet() frames {
+func frameSet(hub byte) frames {
 	return frames{
 		ourBegin: frame(0, 0x11, "", null, zero, hundred, zero),
 		ourMove:  frame(0, 0x14, "", zero),
 		ourEnd:   frame(0, 0x17, ""),
-		begin:    frame(5, 0x11, "", "\x60\x00\x00", one, hundred, zero),
-		end:      frame(5, 0x17, ""),
-		flow:     frame(5, 0x13, "", null, hundred, one, hundred),
-		repaired: frame(5, 0x13, "", three, hundred, one, hundred, null, null, null, null, null, no, null),
-		whole:    frame(5, 0x13, "", three, hundred, one, hundred),
-		given:    frame(5, 0x13, "", three, hundred, one, hundred, zero, zero, hundred),
-		bare:     frame(5, 0x13, "", three, hundred, one, hundred, zero, zero),
-		single:   frame(5, 0x14, "\x00\x53\x75\xa0\x02hi", zero, zero, tag, zero, yes),
-		first:    frame(5, 0x14, "\x00\x53\x75", zero, zero, tag, zero, yes, yes),
-		second:   frame(5, 0x14, "\xa0\x02hi", zero),
-		aborted:  frame(5, 0x14, "", zero, null, null, null, null, no, null, null, null, yes),
-		notes:    frame(5, 0x14, "\x00\x53\x72", zero, zero, tag, zero, yes, yes),
-		lethal:   frame(5, 0x14, "\xc1\x10\x02\x00\x80\x00\x00\x00\x00\x00\x00\x0f\x82\xa0\x01a\x40", zero),
+		begin:    frame(hub, 0x11, "", "\x60\x00\x00", one, hundred, zero),
+		end:      frame(hub, 0x17, ""),
+		flow:     frame(hub, 0x13, "", null, hundred, one, hundred),
+		repaired: frame(hub, 0x13, "", three, hundred, one, hundred, null, null, null, null, null, no, null),
+		whole:    frame(hub, 0x13, "", three, hundred, one, hundred),
+		given:    frame(hub, 0x13, "", three, hundred, one, hundred, zero, zero, hundred),
+		bare:     frame(hub, 0x13, "", three, hundred, one, hundred, zero, zero),
+		single:   frame(hub, 0x14, "\x00\x53\x75\xa0\x02hi", zero, zero, tag, zero, yes),
+		first:    frame(hub, 0x14, "\x00\x53\x75", zero, zero, tag, zero, yes, yes),
+		second:   frame(hub, 0x14, "\xa0\x02hi", zero),
+		aborted:  frame(hub, 0x14, "", zero, null, null, null, null, no, null, null, null, yes),
+		notes:    frame(hub, 0x14, "\x00\x53\x72", zero, zero, tag, zero, yes, yes),
+		lethal:   frame(hub, 0x14, "\xc1\x10\x02\x00\x80\x00\x00\x00\x00\x00\x00\x0f\x82\xa0\x01a\x40", zero),
 	}
 }
 
 func TestGuard(t *testing.T) {
-	f := frameSet()
+	f := frameSet(5)
 	for _, test := range []struct {
 		desc, in, want string
 		err            error
@@ -112,7 +112,7 @@ func TestChannelIsFreeBeforeItIsUsed(t *testing.T) {
 			t.Errorf("%s: %x leaves, want %x", desc, got, want)
 		}
 	}
-	f, w := frameSet(), amqp.NewWay()
+	f, w := frameSet(5), amqp.NewWay()
 	leaves(w, "BEGIN", f.ourBegin, f.ourBegin)
 	w.Comes([]byte(f.begin + f.end))
 	leaves(w, "BEGIN while an END is owed", f.ourBegin, "")
@@ -129,7 +129,7 @@ func TestChannelIsFreeBeforeItIsUsed(t *testing.T) {
 // FuzzGuard holds that what comes out is the same however the stream was cut, and
 // that it is frames of a size.
 func FuzzGuard(f *testing.F) {
-	set := frameSet()
+	set := frameSet(5)
 	f.Add([]byte(protoHeader+set.begin+set.flow+set.whole+heartbeat), 3)
 	f.Add([]byte(set.begin+set.single+set.first+set.second+set.end), 5)
 	f.Add([]byte(set.begin+set.bare+set.given+set.first+set.aborted), 5)

@@ -2,6 +2,7 @@ package amqp_test
 
 import (
 	"context"
+	"io"
 	"net"
 	"testing"
 	"time"
@@ -19,13 +20,14 @@ type turncoat struct {
 	engine *amqpwire.Conn
 	stream net.Conn
 	says   []byte
+	stays  bool // until the device hangs up
 	done   chan struct{}
 }
 
 // newTurncoat starts one, and returns the way to it.
-func newTurncoat(says []byte) (*turncoat, transport.StreamFunc) {
+func newTurncoat(says []byte, stays bool) (*turncoat, transport.StreamFunc) {
 	client, server := memconn.Pipe("device", "hub")
-	h := &turncoat{amqpwire.NewConn(time.Now(), nil), server, says, make(chan struct{})}
+	h := &turncoat{amqpwire.NewConn(time.Now(), nil), server, says, stays, make(chan struct{})}
 	go func() {
 		defer close(h.done)
 		defer server.Close()
@@ -53,6 +55,9 @@ func (h *turncoat) serve() {
 			case *amqpwire.Delivery:
 				if ev.Settled { // the device asks something of its twin
 					_, _ = h.stream.Write(h.says)
+					if h.stays {
+						_, _ = io.Copy(io.Discard, h.stream)
+					}
 					return
 				}
 				ev.Link.Settle(ev.ID, amqpwire.Outcome{State: amqpwire.Accepted})
@@ -76,32 +81,35 @@ func (h *turncoat) grant(answers *amqpwire.Link, put *amqpwire.Delivery) {
 		ApplicationProperties: map[string]any{"status-code": int32(200), "status-description": "OK"},
 	})
 	if err == nil {
-		_ = answers.Send([]byte("tag1"), ok, false)
+		_ = answers.Send(amqpwire.Outgoing{Payload: ok})
 	}
 }
 
 // betray has a device meet a hub that turns on it: whatever the hub says, the
 // session ends, soon, and the process does not.
-func betray(t *testing.T, says []byte, pooled bool) error {
+func betray(t *testing.T, says []byte, stays, pooled bool) error {
 	t.Helper()
-	hub, stream := newTurncoat(says)
+	hub, stream := newTurncoat(says, stays)
 	var d transport.Dialer = amqp.Dialer{Stream: stream}
 	if pooled {
 		d = amqp.NewPool(amqp.Dialer{Stream: stream}, nil)
 	}
-	token, err := auth.ParseToken("SharedAccessSignature sr=hub&sig=c2ln&se=4102444800")
+	id := auth.Identity{Host: "hub", DeviceID: "dev1"}
+	key, err := auth.ParseKey("a2V5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := auth.SAS(key, nil).Token(t.Context(), id.Audience(), time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	c, err := d.Dial(ctx, transport.Login{Identity: auth.Identity{Host: "hub", DeviceID: "dev1"}, Token: token, KeepAlive: time.Minute})
+	c, err := d.Dial(ctx, transport.Login{Identity: id, Token: token, KeepAlive: time.Minute})
 	if err != nil {
 		t.Fatalf("Dial: %v", err)
 	}
-	if err := c.Send(ctx, transport.Frame{Kind: transport.Request, Op: transport.GetTwin, ID: "g"}); err != nil {
-		t.Fatalf("Send: %v", err)
-	}
+	err = c.Send(ctx, transport.Frame{Kind: transport.Request, Op: transport.GetTwin, ID: "g"})
 	for err == nil {
 		_, err = c.Receive(ctx)
 	}
@@ -117,41 +125,48 @@ func betray(t *testing.T, says []byte, pooled bool) error {
 
 // TestTurncoat has hubs say what would end a process on go-amqp alone.
 func TestTurncoat(t *testing.T) {
-	onTwin := func(code byte, payload string, fields ...string) string { return frame(0, code, payload, fields...) }
 	lethal := "\x00\x53\x72\xc1\x10\x02\x00\x80\x00\x00\x00\x00\x00\x00\x0f\x82\xa0\x01a\x40"
 	for _, test := range []struct {
-		desc, says string
-		want       error
+		desc string
+		says func(channel byte, out, in string) string // on the device's session, and its links' handles
+		want error
+
+		hangsUp bool // the hub must: the device lives on
 	}{
-		{"an annotation under a described key", onTwin(0x14, lethal, "\x52\x03", zero, tag, zero, yes), transport.ErrProtocol},
-		{"a FLOW for a link without its credit", onTwin(0x13, "", one, hundred, one, hundred, "\x52\x02", zero), transport.ErrLost},
-		{"a disposition of four billion deliveries", onTwin(0x15, "", yes, zero, "\x70\xff\xff\xff\xff", yes, null), transport.ErrProtocol},
-		{"a frame of two gigabytes", "\x7f\xff\xff\xff\x02\x00\x00\x00", transport.ErrProtocol},
-		{"an END", onTwin(0x17, ""), transport.ErrLost},
-		{"a link that nobody asked for", onTwin(0x12, "", "\xa1\x01x", "\x52\x09", yes, null, null), transport.ErrLost},
+		{"an annotation under a described key", func(c byte, _, in string) string {
+			return frame(c, 0x14, lethal, in, zero, tag, zero, yes)
+		}, transport.ErrProtocol, false},
+		{"a FLOW for a link without its credit", func(c byte, out, _ string) string {
+			return frame(c, 0x13, "", one, hundred, one, hundred, out, zero)
+		}, transport.ErrLost, true},
+		{"a disposition of four billion deliveries", func(c byte, _, _ string) string {
+			return frame(c, 0x15, "", yes, zero, "\x70\xff\xff\xff\xff", yes, null)
+		}, transport.ErrProtocol, false},
+		{"a frame of two gigabytes", func(byte, string, string) string { return "\x7f\xff\xff\xff\x02\x00\x00\x00" }, transport.ErrProtocol, false},
+		{"an END", func(c byte, _, _ string) string { return frame(c, 0x17, "") }, transport.ErrLost, false},
+		{"a link that nobody asked for", func(c byte, _, _ string) string {
+			return frame(c, 0x12, "", "\xa1\x01x", "\x52\x09", yes, null, null, null, null)
+		}, transport.ErrLost, true}, // go-amqp waits for an answer to its END
 	} {
-		for _, pooled := range []bool{false, true} {
-			wantError(t, test.desc, betray(t, []byte(test.says), pooled), test.want)
-		}
+		wantError(t, test.desc, betray(t, []byte(test.says(0, "\x52\x02", "\x52\x03")), !test.hangsUp, false), test.want)
+		wantError(t, test.desc+", on a shared line", betray(t, []byte(test.says(1, zero, one)), !test.hangsUp, true), test.want)
 	}
 }
 
 // FuzzTurncoat has a hub say anything.
 func FuzzTurncoat(f *testing.F) {
-	set := frameSet()
-	for _, says := range []string{"", set.flow, set.bare, set.single, set.first + set.second, set.notes + set.lethal, set.end, set.end + set.begin} {
-		b := []byte(says)
-		for i := 7; i < len(b); i += max(8, int(b[i-4])) { // on the device's channel
-			if i > 6 && string(b[:1]) == "\x00" {
-				b[7] = 0
-			}
+	for _, pooled := range []bool{false, true} {
+		set := frameSet(0)
+		if pooled {
+			set = frameSet(1)
 		}
-		f.Add(b)
+		for _, says := range []string{"", set.flow, set.bare, set.given, set.single, set.first + set.second, set.notes + set.lethal, set.end, set.end + set.begin} {
+			f.Add([]byte(says), pooled)
+		}
 	}
-	f.Fuzz(func(t *testing.T, says []byte) {
-		if len(says) > 64<<10 {
-			return
+	f.Fuzz(func(t *testing.T, says []byte, pooled bool) {
+		if len(says) <= 64<<10 {
+			_ = betray(t, says, false, pooled)
 		}
-		_ = betray(t, says, len(says)%2 == 0)
 	})
 }

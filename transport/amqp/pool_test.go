@@ -300,6 +300,24 @@ func testPoolOpensAnother(t *testing.T) {
 	}
 }
 
+// at is a stream whose far end says on which network it is.
+type at struct {
+	net.Conn
+	network string
+}
+
+func (a at) RemoteAddr() net.Addr { return a }
+func (a at) Network() string      { return a.network }
+func (a at) String() string       { return "hub" }
+
+func TestPoolDevicesByStream(t *testing.T) {
+	for network, want := range map[string]int{"tcp": 995, "websocket": 500} {
+		if got := amqp.DevicesOn(at{network: network}); got != want {
+			t.Errorf("%s: %d devices, want %d", network, got, want)
+		}
+	}
+}
+
 // A device that left counts until the hub has forgotten its token.
 func TestPoolSeats(t *testing.T) { bubble(t, testPoolSeats) }
 func testPoolSeats(t *testing.T) {

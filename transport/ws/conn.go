@@ -153,8 +153,22 @@ func (c *conn) SetReadDeadline(t time.Time) error { return c.line.Conn.SetReadDe
 // SetWriteDeadline concerns a write under way too.
 func (c *conn) SetWriteDeadline(t time.Time) error { return c.line.setWriteDeadline(t) }
 
-// LocalAddr is the one of the stream below.
-func (c *conn) LocalAddr() net.Addr { return c.line.LocalAddr() }
+// LocalAddr is the one of the stream below, on the network "websocket".
+func (c *conn) LocalAddr() net.Addr { return over(c.line.LocalAddr()) }
 
-// RemoteAddr is the one of the stream below.
-func (c *conn) RemoteAddr() net.Addr { return c.line.RemoteAddr() }
+// RemoteAddr is likewise the one of the stream below.
+func (c *conn) RemoteAddr() net.Addr { return over(c.line.RemoteAddr()) }
+
+// An endpoint says by its network what the bytes go through: package amqp puts
+// fewer devices on such a connection.
+type endpoint struct{ net.Addr }
+
+// Network is "websocket".
+func (endpoint) Network() string { return "websocket" }
+
+func over(below net.Addr) net.Addr {
+	if below == nil {
+		return nil
+	}
+	return endpoint{below}
+}

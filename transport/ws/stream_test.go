@@ -76,6 +76,9 @@ func TestBytesAreAStream(t *testing.T) {
 		if c.LocalAddr().String() != "device" || c.RemoteAddr().String() != "hub" {
 			t.Errorf("addresses: got %v and %v; want those of the stream below", c.LocalAddr(), c.RemoteAddr())
 		}
+		if got := c.RemoteAddr().Network() + c.LocalAddr().Network(); got != "websocketwebsocket" {
+			t.Errorf("networks: got %s", got)
+		}
 	})
 }
 

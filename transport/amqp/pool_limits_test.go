@@ -1,0 +1,104 @@
+package amqp_test
+
+import (
+	"errors"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/transport"
+	"github.com/devicetwin/devicetwin-go/transport/amqp"
+)
+
+func TestPoolOpensAnother(t *testing.T) { bubble(t, testPoolOpensAnother) }
+func testPoolOpensAnother(t *testing.T) {
+	for _, test := range []struct {
+		desc    string
+		devices int
+		tokens  int // that the hub takes on a connection
+		opened  int32
+	}{
+		{"the pool's limit", 2, 0, 4},
+		{"the hub's limit", 0, 3, 3},
+		{"both", 2, 1, 7},
+	} {
+		hub := hubtest.New(t, &hubtest.Options{ConnectionTokens: test.tokens})
+		p, m := newPool(hub, &amqp.PoolOptions{Devices: test.devices})
+		devices := addMany(t, hub, 7)
+		conns := join(t, p, devices...)
+		for _, c := range conns {
+			getTwin(t, c)
+		}
+		m.want(t, test.desc, test.opened, test.opened)
+		// One that comes back has its place still.
+		closeConn(t, conns[0])
+		conns[0] = join(t, p, devices[0])[0]
+		for _, c := range conns {
+			getTwin(t, c)
+			closeConn(t, c)
+		}
+		if open := m.opened.Load() - m.closed.Load(); open != 0 {
+			t.Errorf("%s: %d connections are open after all", test.desc, open)
+		}
+	}
+}
+
+// at is a stream whose far end says on which network it is.
+type at struct {
+	net.Conn
+	network string
+}
+
+func (a at) RemoteAddr() net.Addr { return a }
+func (a at) Network() string      { return a.network }
+func (a at) String() string       { return "hub" }
+
+func TestPoolDevicesByStream(t *testing.T) {
+	for network, want := range map[string]int{"tcp": 995, "websocket": 500} {
+		if got := amqp.DevicesOn(at{network: network}); got != want {
+			t.Errorf("%s: %d devices, want %d", network, got, want)
+		}
+	}
+}
+
+// A device that left counts until the hub has forgotten its token.
+func TestPoolSeats(t *testing.T) { bubble(t, testPoolSeats) }
+func testPoolSeats(t *testing.T) {
+	hub := hubtest.New(t, &hubtest.Options{ConnectionTokens: 2})
+	p, m := newPool(hub, &amqp.PoolOptions{Devices: 2})
+	devices := addMany(t, hub, 4)
+	day := loginOf(t, devices[0], 24*time.Hour)
+	stays, err := p.Dial(t.Context(), day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeConn(t, stays)
+	closeConn(t, join(t, p, devices[1])[0])
+	closeConn(t, join(t, p, devices[2])[0])
+	m.want(t, "while the token of dev1 is good", 2, 1)
+	time.Sleep(time.Hour + 11*time.Minute)
+	closeConn(t, join(t, p, devices[3])[0])
+	m.want(t, "after it", 2, 1)
+	getTwin(t, stays)
+}
+
+// A hub that takes no more tokens than on one connection than can be, however
+// often it is asked, is told as what it is.
+func TestPoolHubIsFull(t *testing.T) { bubble(t, testPoolHubIsFull) }
+func testPoolHubIsFull(t *testing.T) {
+	hub := hubtest.New(t, nil)
+	p, m := newPool(hub, nil)
+	for range 3 {
+		hub.Intercept(hubtest.FromDevice("dev0", hubtest.Connect), hubtest.Fail(403005))
+	}
+	d := addMany(t, hub, 1)[0]
+	_, err := p.Dial(t.Context(), loginOf(t, d, time.Hour))
+	wantError(t, "Dial", err, transport.ErrUnavailable)
+	var said *transport.StatusError
+	if !errors.As(err, &said) || said.Code != 403005 {
+		t.Errorf("got %v; want the hub's code 403005", err)
+	}
+	m.want(t, "after that", 3, 0)
+	getTwin(t, join(t, p, d)[0])
+}

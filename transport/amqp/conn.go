@@ -2,13 +2,13 @@ package amqp
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
 	"github.com/Azure/go-amqp"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/fate"
 	"github.com/devicetwin/devicetwin-go/internal/linefail"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
@@ -26,19 +26,15 @@ type conn struct {
 	renewed func(auth.Token) // is told of a token that the hub has taken
 	alone   bool             // nobody else uses the line
 
-	life    context.Context // ends when dead is closed
-	end     context.CancelFunc
-	turn    chan struct{} // holds a token while somebody sends
-	frames  chan transport.Frame
-	wake    chan struct{} // capacity 1: something was accepted
-	dead    chan struct{} // closed once the session is of no use
-	closing chan struct{} // closed when Close begins
-	pumped  chan struct{} // closed when the pump has ended
-	closed  chan struct{} // closed when Close is done
+	fate   *fate.Fate
+	life   context.Context // ends with it
+	end    context.CancelFunc
+	frames chan transport.Frame
+	wake   chan struct{} // capacity 1: something was accepted
+	pumped chan struct{} // closed when the pump has ended
+	closed chan struct{} // closed when Close is done
 
 	mu       sync.Mutex      // guards the rest; nothing waits while it is held
-	ending   bool            // Close was called
-	cause    error           // why the session is dead
 	opened   map[string]bool // IDs of Open DesiredChanges without an answer
 	accepted []string        // IDs of Open TwinResponses
 }
@@ -47,11 +43,9 @@ func newConn(l *line, id auth.Identity) *conn {
 	c := &conn{
 		line:     l,
 		audience: audience(id),
-		turn:     make(chan struct{}, 1),
+		fate:     fate.New(),
 		frames:   make(chan transport.Frame),
 		wake:     make(chan struct{}, 1),
-		dead:     make(chan struct{}),
-		closing:  make(chan struct{}),
 		pumped:   make(chan struct{}),
 		closed:   make(chan struct{}),
 		opened:   map[string]bool{},
@@ -77,10 +71,10 @@ func (c *conn) Send(ctx context.Context, f transport.Frame) error {
 		c.accept(f.ID)
 		return nil
 	}
-	if err := c.takeTurn(ctx); err != nil {
+	if err := c.fate.TakeTurn(ctx); err != nil { // go-amqp's own mutex behind it is never contended
 		return err
 	}
-	defer func() { <-c.turn }()
+	defer c.fate.PassTurn()
 	if f.Kind == transport.Open { // before it is sent, for the answer may be first
 		c.expect(f.ID)
 	}
@@ -103,30 +97,6 @@ func (c *conn) sendFailed(ctx context.Context, f transport.Frame, err error) err
 	}
 	c.fail(c.line.amqpError(err))
 	return c.err()
-}
-
-// takeTurn waits until nobody else sends. It is a channel, and go-amqp's own
-// mutex behind it never contended, so that ctx ends the wait, and so that virtual
-// time goes on meanwhile.
-func (c *conn) takeTurn(ctx context.Context) error {
-	select {
-	case c.turn <- struct{}{}:
-	case <-ctx.Done():
-		return fmt.Errorf("send: %w", ctx.Err())
-	case <-c.closing:
-		return c.err()
-	case <-c.dead:
-		return c.err()
-	}
-	// More than one may have been ready: a turn is no use to the late.
-	err := c.err()
-	if end := ctx.Err(); err == nil && end != nil {
-		err = fmt.Errorf("send: %w", end)
-	}
-	if err != nil {
-		<-c.turn
-	}
-	return err
 }
 
 // accept answers an Open for which there is nothing to do.
@@ -191,8 +161,8 @@ func (c *conn) Receive(ctx context.Context) (transport.Frame, error) {
 			return f, nil
 		case <-c.wake:
 		case <-ctx.Done():
-		case <-c.closing:
-		case <-c.dead:
+		case <-c.fate.Closing():
+		case <-c.fate.Dead():
 		}
 	}
 }
@@ -215,9 +185,9 @@ func (c *conn) pump() {
 		}
 		select {
 		case c.frames <- f:
-		case <-c.closing:
+		case <-c.fate.Closing():
 			return
-		case <-c.dead:
+		case <-c.fate.Dead():
 			return
 		}
 	}
@@ -228,12 +198,7 @@ func (c *conn) pump() {
 // every goroutine, and returns nil. On a line that is shared, what a hub that
 // does not answer keeps alive ends with the line.
 func (c *conn) Close() error {
-	c.mu.Lock()
-	first := !c.ending
-	c.ending = true
-	c.mu.Unlock()
-	if first {
-		close(c.closing)
+	if c.fate.Close() {
 		c.leave(c)
 		c.fail(transport.ErrClosed)
 		<-c.pumped
@@ -257,38 +222,17 @@ func (c *conn) links() (all []closer) {
 // fail ends the session, and a line that is nobody else's: the first cause
 // stands.
 func (c *conn) fail(cause error) {
-	c.mu.Lock()
-	if c.cause != nil {
-		c.mu.Unlock()
-		return
-	}
 	if died := c.line.err(); died != nil {
 		cause = died
 	}
-	if c.ending {
-		// A hub hangs up when it is told goodbye: that is not news.
-		cause = transport.ErrClosed
+	if !c.fate.End(cause) {
+		return
 	}
-	c.cause = cause
-	close(c.dead)
-	c.mu.Unlock()
 	c.end()
 	if c.alone {
 		c.line.fail(cause)
 	}
 }
 
-// err says why the connection is dead, or nil.
-func (c *conn) err() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case !c.ending:
-		return c.cause
-	case c.cause == nil:
-		return transport.ErrClosed
-	case errors.Is(c.cause, transport.ErrClosed):
-		return c.cause
-	}
-	return fmt.Errorf("%w; it had ended before: %w", transport.ErrClosed, c.cause)
-}
+// err says why the session is dead, or nil.
+func (c *conn) err() error { return c.fate.Err() }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/Azure/go-amqp"
 
+	"github.com/devicetwin/devicetwin-go/internal/fate"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -29,8 +30,8 @@ func message(f transport.Frame) (*amqp.Message, error) {
 	if f.Kind != transport.Open && f.Kind != transport.Request {
 		return nil, fmt.Errorf("%w: a device does not send a frame of kind %v", transport.ErrUnsupported, f.Kind)
 	}
-	if !validID(f.ID) {
-		return nil, fmt.Errorf("%w: the ID %q of an %v frame; IDs are made of 0-9, A-Z, a-z and '-'", transport.ErrUnsupported, f.ID, f.Kind)
+	if err := fate.CheckID(f); err != nil {
+		return nil, err
 	}
 	notes := amqp.Annotations{}
 	m := &amqp.Message{Properties: &amqp.MessageProperties{CorrelationID: f.ID}, Annotations: notes}
@@ -59,17 +60,6 @@ func message(f transport.Frame) (*amqp.Message, error) {
 	return m, nil
 }
 
-// validID reports whether an ID is one of the contract's.
-func validID(id string) bool {
-	for i := range len(id) {
-		c := id[i]
-		if c != '-' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
-			return false
-		}
-	}
-	return id != ""
-}
-
 // parse reads what a hub sends on the twin's link; not ok if it means nothing
 // here. What answers an Open is told apart by the caller.
 func parse(m *amqp.Message) (f transport.Frame, ok bool) {
@@ -85,7 +75,7 @@ func parse(m *amqp.Message) (f transport.Frame, ok bool) {
 	f.Kind = transport.Response
 	f.ID, ok = m.Properties.CorrelationID.(string)
 	status := wholeNumber(m.Annotations[noteStatus])
-	if !ok || !validID(f.ID) || status < 100 || status > 599 {
+	if !ok || !fate.ValidID(f.ID) || status < 100 || status > 599 {
 		return transport.Frame{}, false
 	}
 	f.Status = int(status)

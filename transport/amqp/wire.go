@@ -1,7 +1,6 @@
 package amqp
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -9,6 +8,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/internal/amqpwire"
+	"github.com/devicetwin/devicetwin-go/internal/fate"
 	"github.com/devicetwin/devicetwin-go/internal/linefail"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
@@ -126,15 +126,8 @@ func (w *wire) Close() error {
 	return nil
 }
 
-// abort ends the stream without a farewell: TLS would try for 5 s to say goodbye
-// on a line that may be dead.
-func (w *wire) abort() {
-	stream := w.Conn
-	if t, ok := stream.(*tls.Conn); ok {
-		stream = t.NetConn()
-	}
-	_ = stream.Close() // that it was closed already is no news
-}
+// abort ends the stream without a farewell.
+func (w *wire) abort() { fate.Abort(w.Conn) }
 
 // ended says in the contract's words why the stream brings nothing more; nil
 // while it does.

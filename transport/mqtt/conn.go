@@ -3,9 +3,6 @@ package mqtt
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
-	"errors"
-	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -13,6 +10,7 @@ import (
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
+	"github.com/devicetwin/devicetwin-go/internal/fate"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -40,15 +38,11 @@ type conn struct {
 	sent  atomic.Int64 // when the last packet was written, in ns after start
 	heard atomic.Int64 // when bytes last came, likewise
 
-	turn    chan struct{} // holds a token while somebody writes
-	dead    chan struct{} // closed once the stream is of no use
-	closing chan struct{} // closed when Close begins
-	kept    chan struct{} // closed when the keeper has ended
-	closed  chan struct{} // closed when Close is done
+	fate   *fate.Fate
+	kept   chan struct{} // closed when the keeper has ended
+	closed chan struct{} // closed when Close is done
 
 	mu     sync.Mutex        // guards the rest; nothing waits while it is held
-	ending bool              // Close was called
-	cause  error             // why the connection is dead
 	opened map[uint16]string // the ID of each Open without SUBACK, by packet id
 	lastID uint16            // the packet id used last
 }
@@ -57,12 +51,10 @@ func newConn(stream net.Conn, keepAlive time.Duration) *conn {
 	now := time.Now()
 	c := &conn{
 		stream: stream, keepAlive: keepAlive, start: now, quiet: now,
-		turn:    make(chan struct{}, 1),
-		dead:    make(chan struct{}),
-		closing: make(chan struct{}),
-		kept:    make(chan struct{}),
-		closed:  make(chan struct{}),
-		opened:  map[uint16]string{},
+		fate:   fate.New(),
+		kept:   make(chan struct{}),
+		closed: make(chan struct{}),
+		opened: map[uint16]string{},
 	}
 	c.in = bufio.NewReaderSize(ear{c}, readBuffer)
 	return c
@@ -77,12 +69,7 @@ func (c *conn) now() int64 { return int64(time.Since(c.start)) }
 // Close says goodbye if the line takes that within a second, ends the stream,
 // and waits for the keeper. It returns nil.
 func (c *conn) Close() error {
-	c.mu.Lock()
-	first := !c.ending
-	c.ending = true
-	c.mu.Unlock()
-	if first {
-		close(c.closing)
+	if c.fate.Close() {
 		c.part()
 		<-c.kept
 		close(c.closed)
@@ -96,15 +83,13 @@ func (c *conn) part() {
 	ctx, cancel := context.WithTimeout(context.Background(), farewell)
 	defer cancel()
 	release := c.bind(ctx, func(error) error { return transport.ErrClosed })
-	select {
-	case <-c.dead:
-	case c.turn <- struct{}{}:
+	if c.fate.TakeLast() {
 		// After DISCONNECT the hub forgets the will [MQTT-3.14.4-3] and this
 		// side sends no more [MQTT-3.14.4-2].
 		if c.put([]byte{packets.Disconnect << 4, 0}) == nil {
 			_ = c.stream.Close() // with the farewell of TLS too
 		}
-		<-c.turn
+		c.fate.PassTurn()
 	}
 	release()
 	c.fail(transport.ErrClosed)
@@ -112,44 +97,13 @@ func (c *conn) part() {
 
 // fail ends the connection: the first cause stands.
 func (c *conn) fail(cause error) {
-	c.mu.Lock()
-	if c.cause != nil {
-		c.mu.Unlock()
-		return
+	if c.fate.End(cause) {
+		fate.Abort(c.stream)
 	}
-	if c.ending {
-		// A hub hangs up when it is told goodbye: that is not news.
-		cause = transport.ErrClosed
-	}
-	c.cause = cause
-	close(c.dead)
-	c.mu.Unlock()
-	abort(c.stream)
 }
 
 // err says why the connection is dead, or nil.
-func (c *conn) err() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case !c.ending:
-		return c.cause
-	case c.cause == nil:
-		return transport.ErrClosed
-	case errors.Is(c.cause, transport.ErrClosed):
-		return c.cause
-	}
-	return fmt.Errorf("%w; it had ended before: %w", transport.ErrClosed, c.cause)
-}
-
-// abort ends a stream without a farewell: TLS would try for 5 s to say goodbye
-// on a line that may be dead.
-func abort(stream net.Conn) {
-	if t, ok := stream.(*tls.Conn); ok {
-		stream = t.NetConn()
-	}
-	_ = stream.Close() // that it was closed already is no news
-}
+func (c *conn) err() error { return c.fate.Err() }
 
 // bind lets the end of ctx end the connection, until release, which waits for
 // that if it has begun.

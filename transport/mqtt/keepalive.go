@@ -22,9 +22,9 @@ func (c *conn) keep() {
 	for {
 		select {
 		case <-timer.C:
-		case <-c.closing:
+		case <-c.fate.Closing():
 			return
-		case <-c.dead:
+		case <-c.fate.Dead():
 			return
 		}
 		if c.due(asked) <= 0 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
+	"github.com/devicetwin/devicetwin-go/internal/fate"
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
@@ -23,8 +24,8 @@ func openPacket(f transport.Frame) (*packets.SubscribePacket, error) {
 	default:
 		return nil, fmt.Errorf("%w: feature %d", transport.ErrUnsupported, f.Feature)
 	}
-	if !validID(f.ID) {
-		return nil, badID(f)
+	if err := fate.CheckID(f); err != nil {
+		return nil, err
 	}
 	return &packets.SubscribePacket{
 		FixedHeader: packets.FixedHeader{MessageType: packets.Subscribe, Qos: 1}, // [MQTT-3.8.1-1]
@@ -38,8 +39,8 @@ func requestPacket(f transport.Frame) (*packets.PublishPacket, error) {
 	if f.Kind != transport.Request {
 		return nil, fmt.Errorf("%w: a device does not send a frame of kind %v", transport.ErrUnsupported, f.Kind)
 	}
-	if !validID(f.ID) {
-		return nil, badID(f)
+	if err := fate.CheckID(f); err != nil {
+		return nil, err
 	}
 	p := &packets.PublishPacket{FixedHeader: packets.FixedHeader{MessageType: packets.Publish}}
 	switch f.Op {
@@ -60,21 +61,6 @@ func requestPacket(f transport.Frame) (*packets.PublishPacket, error) {
 	return p, nil
 }
 
-// validID reports whether an ID goes through a topic and back unharmed.
-func validID(id string) bool {
-	for i := range len(id) {
-		c := id[i]
-		if c != '-' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
-			return false
-		}
-	}
-	return id != ""
-}
-
-func badID(f transport.Frame) error {
-	return fmt.Errorf("%w: the ID %q of an %v frame; IDs are made of 0-9, A-Z, a-z and '-'", transport.ErrUnsupported, f.ID, f.Kind)
-}
-
 // parsePublish reads what a hub publishes; not ok if it means nothing here. The
 // frame's body is the payload.
 func parsePublish(topic string, payload []byte) (f transport.Frame, ok bool) {
@@ -86,7 +72,7 @@ func parsePublish(topic string, payload []byte) (f transport.Frame, ok bool) {
 		f.Kind = transport.Response
 		f.Status = parseStatus(status)
 		f.ID, f.Version, ok = parseQuery(query)
-		return f, ok && f.Status != 0 && validID(f.ID)
+		return f, ok && f.Status != 0 && fate.ValidID(f.ID)
 	}
 	if query, is := strings.CutPrefix(topic, hubproto.PrefixDesired); is {
 		f.Kind = transport.Desired

@@ -89,38 +89,15 @@ func (c *conn) send(ctx context.Context, p packets.ControlPacket) error {
 	if len(b) > hubproto.MaxPacket {
 		return fmt.Errorf("%w: a packet of %d bytes; no hub reads more than %d", transport.ErrUnsupported, len(b), hubproto.MaxPacket)
 	}
-	if err := c.takeTurn(ctx); err != nil {
+	if err := c.fate.TakeTurn(ctx); err != nil {
 		return err
 	}
-	defer func() { <-c.turn }()
+	defer c.fate.PassTurn()
 	if err := c.put(b); err != nil {
 		c.fail(lineError(err))
 		return c.err()
 	}
 	return nil
-}
-
-// takeTurn waits until nobody else writes. It is a channel and no mutex, so
-// that ctx ends the wait, and so that virtual time goes on meanwhile.
-func (c *conn) takeTurn(ctx context.Context) error {
-	select {
-	case c.turn <- struct{}{}:
-	case <-ctx.Done():
-		return fmt.Errorf("send: %w", ctx.Err())
-	case <-c.closing:
-		return c.err()
-	case <-c.dead:
-		return c.err()
-	}
-	// More than one may have been ready: a turn is no use to the late.
-	err := c.err()
-	if end := ctx.Err(); err == nil && end != nil {
-		err = fmt.Errorf("send: %w", end)
-	}
-	if err != nil {
-		<-c.turn
-	}
-	return err
 }
 
 // put writes a whole packet. Its caller holds the turn, or is alone.

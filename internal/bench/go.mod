@@ -8,9 +8,11 @@ require (
 	github.com/devicetwin/devicetwin-go v0.0.0
 	github.com/eclipse/paho.mqtt.golang v1.5.1
 	github.com/evanphx/json-patch/v5 v5.9.11
+	go.uber.org/goleak v1.3.0
 )
 
 require (
+	github.com/Azure/go-amqp v1.7.0 // indirect
 	github.com/gorilla/websocket v1.5.3 // indirect
 	golang.org/x/crypto v0.55.0 // indirect
 	golang.org/x/net v0.58.0 // indirect

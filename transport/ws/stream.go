@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 
 	"github.com/gorilla/websocket"
 
@@ -34,6 +35,8 @@ const (
 	// bufferSize is the library's own default, and the most that one outbound
 	// message holds: messages then leave in one frame each.
 	bufferSize = 4 << 10
+	// readSize holds most messages; TLS below buffers a record anyway.
+	readSize = 1 << 10
 )
 
 // Options shape the streams of Stream; nil means all defaults.
@@ -70,6 +73,8 @@ func Stream(opts *Options) transport.StreamFunc {
 	if o.Stream == nil {
 		o.Stream = transport.TLS(nil)
 	}
+	// A write buffer is used for moments: idle connections need not keep one each.
+	var buffers sync.Pool
 	return func(ctx context.Context, target transport.Target) (net.Conn, error) {
 		protocol, err := subprotocol(target.Protocol)
 		if err != nil {
@@ -81,7 +86,7 @@ func Stream(opts *Options) transport.StreamFunc {
 		if err != nil {
 			return nil, err
 		}
-		c, err := shake(ctx, raw, address(target), protocol)
+		c, err := shake(ctx, raw, address(target), protocol, &buffers)
 		if err != nil {
 			abort(raw)
 			return nil, fmt.Errorf("WebSocket handshake with %s: %w", target.Host, err)
@@ -115,12 +120,12 @@ func address(target transport.Target) string {
 }
 
 // shake upgrades the stream; when it fails, the caller closes it.
-func shake(ctx context.Context, raw net.Conn, address, protocol string) (net.Conn, error) {
+func shake(ctx context.Context, raw net.Conn, address, protocol string, buffers websocket.BufferPool) (net.Conn, error) {
 	l := newLine(raw)
 	dialer := websocket.Dialer{
 		NetDialContext: func(context.Context, string, string) (net.Conn, error) { return l, nil },
 		Subprotocols:   []string{protocol},
-		ReadBufferSize: bufferSize, WriteBufferSize: bufferSize,
+		ReadBufferSize: readSize, WriteBufferSize: bufferSize, WriteBufferPool: buffers,
 	}
 	// The library would obey a deadline, but no cancellation: so it gets neither.
 	ended := make(chan struct{})

@@ -37,6 +37,10 @@ const (
 	authSelfSigned = "selfSigned"
 )
 
+// maxDevices bounds -devices: some connections of an AMQP gateway, which takes
+// 995 on each.
+const maxDevices = 5000
+
 // A deviceSpec is a device that the hub is to know.
 type deviceSpec struct {
 	ID           string `json:"id"` // "device" or "device/module"
@@ -101,6 +105,16 @@ func parse(args []string, stderr io.Writer) (*settings, error) {
 			return nil
 		})
 	}
+	fs.Func("devices", "add this `number` of devices with keys, device-001 and so on: a gateway's", func(text string) error {
+		n, err := strconv.ParseUint(text, 10, 16)
+		if err != nil || n > maxDevices {
+			return fmt.Errorf("it is a number up to %d", maxDevices)
+		}
+		for i := range n {
+			flags.Devices = append(flags.Devices, deviceSpec{ID: fmt.Sprintf("device-%03d", i+1), Auth: authSAS})
+		}
+		return nil
+	})
 	fs.Func("policy", "add a policy, as `name=permission,…`, such as dash=RegistryRead,ServiceConnect; repeatable", func(text string) error {
 		p, err := parsePolicy(text)
 		flags.Policies = append(flags.Policies, p)

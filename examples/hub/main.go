@@ -2,6 +2,7 @@
 // devices and back ends in any language. It keeps everything in memory.
 //
 //	hub -device dev1 -x509-device dev2
+//	hub -devices 100
 //
 // It prints what to paste: connection strings, the CA to trust, certificates
 // and keys. Ports below 1024 may need root: -https 0 takes any that is free, and

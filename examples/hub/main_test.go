@@ -166,6 +166,19 @@ func TestDevicesLogIn(t *testing.T) {
 	}
 }
 
+// TestManyDevices holds that the devices of a gateway are told as any other.
+func TestManyDevices(t *testing.T) {
+	p := start(t, "-device", "dev1", "-devices", "101")
+	if got := len(p.info.Devices); got != 102 {
+		t.Errorf("got %d devices, want 102", got)
+	}
+	for _, id := range []string{"dev1", "device-001", "device-101"} {
+		if err := p.device(id, nil).Connect(p.ctx); err != nil {
+			t.Errorf("%s could not log in: %v", id, err)
+		}
+	}
+}
+
 func TestSecretsAreTheOwners(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no such modes")

@@ -30,7 +30,7 @@ func TestArchitecture(t *testing.T) {
 		{"twin has no clock and no goroutine", func() []string { return clocksAndGoroutines(srcs) }},
 		{"no file but a test imports testing", func() []string { return testingImports(srcs) }},
 		{"no package reaches testing", func() []string { return reachesTesting(g) }},
-		{"the smallest device program links no AMQP, no hub, no testing and no HTTP", func() []string { return heavyInSAS(g) }},
+		{"the smallest device programs link one protocol, no hub, no testing and no HTTP", func() []string { return heavyPrograms(g) }},
 		{"nothing runs because it was linked", func() []string { return initFuncs(srcs) }},
 		{"the library reads no environment", func() []string { return environmentReads(srcs) }},
 		{"packages have no variables but error values", func() []string { return packageVars(srcs) }},

@@ -121,8 +121,15 @@ func TestRulesCatch(t *testing.T) {
 // TestGraphRulesCatch does the same for what packages reach through others.
 func TestGraphRulesCatch(t *testing.T) {
 	const own = modulePath + "/"
-	sas := own + "examples/sas"
-	clean := graph{sas: {own + "device"}, own + "device": {"fmt"}, "fmt": nil}
+	const (
+		sas, overAMQP  = own + "examples/sas", own + "examples/amqp"
+		goAMQP, pahoMQ = "github.com/Azure/go-amqp", "github.com/eclipse/paho.mqtt.golang"
+	)
+	clean := graph{
+		sas: {own + "device", own + "transport/mqtt"}, overAMQP: {own + "device", own + "transport/amqp"},
+		own + "device": {"fmt"}, own + "transport/mqtt": {pahoMQ + "/packets"}, own + "transport/amqp": {goAMQP},
+		"fmt": nil, pahoMQ + "/packets": nil, goAMQP: nil,
+	}
 	with := func(pkg string, imports ...string) graph {
 		g := graph{pkg: imports}
 		for p, i := range clean {
@@ -130,6 +137,11 @@ func TestGraphRulesCatch(t *testing.T) {
 				g[p] = i
 			}
 		}
+		return g
+	}
+	without := func(pkg string) graph {
+		g := with(pkg)
+		delete(g, pkg)
 		return g
 	}
 	tests := []struct {
@@ -140,16 +152,27 @@ func TestGraphRulesCatch(t *testing.T) {
 	}{
 		{"nothing reaches testing", reachesTesting, clean, nil},
 		{"a helper of device reaches testing", reachesTesting, with("fmt", "testing"), []string{
-			"device → fmt → testing;", "examples/sas → device → fmt → testing;"}},
+			"device → fmt → testing;", "examples/amqp → device → fmt → testing;", "examples/sas → device → fmt → testing;"}},
 		{"a part of testing is testing", reachesTesting, with("fmt", "testing/synctest"), []string{
-			"device → fmt → testing/synctest;", "examples/sas → device → fmt → testing/synctest;"}},
+			"device → fmt → testing/synctest;", "examples/amqp → device → fmt → testing/synctest;", "examples/sas → device → fmt → testing/synctest;"}},
 		{"a package that is called like testing is not", reachesTesting, with("fmt", "internal/testlog"), nil},
-		{"the smallest program is small", heavyInSAS, clean, nil},
-		{"the smallest program is gone", heavyInSAS, graph{}, []string{"there is no examples/sas"}},
-		{"it links HTTP", heavyInSAS, with("fmt", "net/http"), []string{"examples/sas → device → fmt → net/http;"}},
-		{"it links AMQP", heavyInSAS, with(own+"device", "github.com/Azure/go-amqp/internal/x"), []string{"examples/sas → device → github.com/Azure/go-amqp"}},
-		{"it links the hub and so HTTP", heavyInSAS, with(own+"device", own+"device/hubtest", "net/http"), []string{
-			"examples/sas → device → net/http;", "examples/sas → device → device/hubtest;"}},
+		{"the smallest programs are small", heavyPrograms, clean, nil},
+		{"the smallest program over MQTT is gone", heavyPrograms, without(sas), []string{"there is no examples/sas"}},
+		{"the smallest program over AMQP is gone", heavyPrograms, without(overAMQP), []string{"there is no examples/amqp"}},
+		{"they link HTTP", heavyPrograms, with("fmt", "net/http"), []string{
+			"examples/sas → device → fmt → net/http;", "examples/amqp → device → fmt → net/http;"}},
+		{"the one over MQTT links AMQP", heavyPrograms, with(own+"transport/mqtt", goAMQP+"/internal/x"), []string{
+			"examples/sas → transport/mqtt → github.com/Azure/go-amqp"}},
+		{"it links a transport that it does not use", heavyPrograms, with(sas, own+"transport/amqp"), []string{
+			"examples/sas → transport/amqp → github.com/Azure/go-amqp;", "examples/sas → transport/amqp;"}},
+		{"the one over AMQP links paho", heavyPrograms, with(own+"transport/amqp", goAMQP, pahoMQ), []string{
+			"examples/amqp → transport/amqp → github.com/eclipse/paho.mqtt.golang;"}},
+		{"it links WebSocket", heavyPrograms, with(own+"transport/amqp", "github.com/gorilla/websocket"), []string{
+			"examples/amqp → transport/amqp → github.com/gorilla/websocket;"}},
+		{"it links the back end's half", heavyPrograms, with(overAMQP, own+"twin/registry"), []string{"examples/amqp → twin/registry;"}},
+		{"they link the hub and so HTTP", heavyPrograms, with(own+"device", own+"device/hubtest", "net/http"), []string{
+			"examples/sas → device → net/http;", "examples/sas → device → device/hubtest;",
+			"examples/amqp → device → net/http;", "examples/amqp → device → device/hubtest;"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

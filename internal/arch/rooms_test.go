@@ -156,20 +156,29 @@ func reachesTesting(g graph) (bad []string) {
 	return bad
 }
 
-// heavyInSAS finds what the smallest device program must not link.
-func heavyInSAS(g graph) (bad []string) {
-	sas := path.Join(modulePath, "examples/sas")
-	if _, ok := g[sas]; !ok {
-		return []string{"there is no examples/sas; it is the program by which we see what a device links: write it"}
-	}
+// heavyPrograms finds what the smallest device programs, one for each protocol,
+// must not link.
+func heavyPrograms(g graph) (bad []string) {
+	own := func(pkg string) string { return path.Join(modulePath, pkg) }
 	heavy := []string{
-		"github.com/Azure/go-amqp", "github.com/gorilla/websocket", "golang.org/x/net", "testing", "net/http",
-		path.Join(modulePath, "device/hubtest"), path.Join(modulePath, "transport/amqp"),
-		path.Join(modulePath, "twin/registry"),
+		"github.com/gorilla/websocket", "golang.org/x/net", "testing", "net/http",
+		own("device/hubtest"), own("twin/registry"),
 	}
-	for _, h := range heavy {
-		if way := g.way(sas, func(dep string) bool { return isUnder(dep, h) }); way != nil {
-			bad = append(bad, arrows(way)+"; cut one of these arrows: a device pays for it in flash")
+	for _, p := range []struct {
+		program string
+		other   []string // the other protocol
+	}{
+		{own("examples/sas"), []string{"github.com/Azure/go-amqp", own("transport/amqp")}},
+		{own("examples/amqp"), []string{"github.com/eclipse/paho.mqtt.golang", own("transport/mqtt")}},
+	} {
+		if _, ok := g[p.program]; !ok {
+			bad = append(bad, fmt.Sprintf("there is no %s; it is a program by which we see what a device links: write it", arrows([]string{p.program})))
+			continue
+		}
+		for _, h := range slices.Concat(heavy, p.other) {
+			if way := g.way(p.program, func(dep string) bool { return isUnder(dep, h) }); way != nil {
+				bad = append(bad, arrows(way)+"; cut one of these arrows: a device pays for it in flash")
+			}
 		}
 	}
 	return bad

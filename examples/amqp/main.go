@@ -1,0 +1,45 @@
+// Command amqp is a whole device over AMQP: what examples/sas does, by the other
+// protocol, until Ctrl-C. Only the dialer differs; nothing of MQTT is linked.
+package main
+
+import (
+	"context"
+	"log"
+	"log/slog"
+	"os"
+	"os/signal"
+
+	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/device"
+	"github.com/devicetwin/devicetwin-go/transport/amqp"
+	"github.com/devicetwin/devicetwin-go/twin"
+)
+
+func main() {
+	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt)
+	id, cred, err := auth.ParseConnectionString(os.Getenv("IOTHUB_DEVICE_CONNECTION_STRING"))
+	exitOn(err)
+	dev := device.New(id, cred, amqp.Dialer{}, &device.Options{Logger: slog.Default()}) // no I/O yet
+	_, err = dev.OnDesired("fan.rpm", twin.Typed(func(ctx context.Context, rpm int, c twin.Change) error {
+		if !c.Value.Exists() {
+			return nil // not set by the back end, or removed
+		}
+		log.Printf("fan.rpm is to be %d (version %d, cause %v)", rpm, c.Version, c.Cause)
+		return dev.ReportLater(ctx, c.Ack(twin.AckOK, "")) // answered, with the version
+	}))
+	exitOn(err)
+	if err := dev.Connect(ctx); err != nil {
+		log.Print(err) // told early; it goes on trying, unless the configuration is wrong
+	} else if version, err := dev.UpdateReported(ctx, twin.Set("climate.temperature", 21.5)); err != nil {
+		log.Print(err) // not confirmed in time; it goes on trying here, too
+	} else {
+		log.Printf("the hub has the report, as version %d", version)
+	}
+	exitOn(dev.Run(ctx)) // until Ctrl-C, whatever the line does
+}
+
+func exitOn(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}

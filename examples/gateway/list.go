@@ -1,0 +1,148 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+
+	"github.com/devicetwin/devicetwin-go/auth"
+)
+
+const (
+	// maxFile bounds a list, in bytes.
+	maxFile = 4 << 20
+	// maxDevices bounds what one process holds: at a dozen goroutines for each,
+	// and some 995 on a connection.
+	maxDevices = 5000
+)
+
+// A list is the file in which the devices stand: one of the two.
+type list struct {
+	devices, info string
+}
+
+// An entry is a device of the list.
+type entry struct {
+	id   auth.Identity
+	cred auth.Credential
+	sum  [sha256.Size]byte // of its connection string: with another, it starts anew
+}
+
+// name is the device's, for people.
+func (e entry) name() string {
+	if e.id.ModuleID != "" {
+		return e.id.DeviceID + "/" + e.id.ModuleID
+	}
+	return e.id.DeviceID
+}
+
+// key is the same for the same device at the same hub.
+func (e entry) key() string { return e.id.Audience() }
+
+// info is what a gateway needs of the file that examples/hub -info writes.
+type info struct {
+	Bind    string         `json:"bind"`
+	Ports   map[string]int `json:"ports"`
+	CA      string         `json:"ca"`
+	Devices map[string]struct {
+		ConnectionString string `json:"connectionString"`
+	} `json:"devices"`
+}
+
+// read reads the list as it is now. What is wrong in it costs no other device,
+// and is told without a part of any secret.
+func (l list) read() (entries []entry, wrong []error, err error) {
+	var r reading
+	if l.info != "" {
+		i, err := readInfo(l.info)
+		if err != nil {
+			return nil, nil, err
+		}
+		r.takeInfo(i)
+	} else {
+		text, err := readFile(l.devices)
+		if err != nil {
+			return nil, nil, fmt.Errorf("-devices: %w", err)
+		}
+		r.takeLines(text)
+	}
+	return r.entries, r.wrong, nil
+}
+
+func readFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(text) > maxFile {
+		err = fmt.Errorf("%s is longer than %d bytes: is it a list of devices?", name, maxFile)
+	}
+	return text, err
+}
+
+func readInfo(name string) (*info, error) {
+	text, err := readFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("-info: %w; it is there while the hub runs", err)
+	}
+	var i info
+	if err := json.Unmarshal(text, &i); err != nil || i.Bind == "" || i.CA == "" {
+		return nil, fmt.Errorf("-info: %s is none that examples/hub -info wrote", name)
+	}
+	return &i, nil
+}
+
+// A reading gathers what stands in a list.
+type reading struct {
+	entries []entry
+	wrong   []error
+	seen    map[string]string // where each device stood first
+}
+
+// takeLines takes a connection string a line.
+func (r *reading) takeLines(text []byte) {
+	n := 0
+	for line := range bytes.Lines(text) {
+		n++
+		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' {
+			r.take(fmt.Sprintf("line %d", n), string(line))
+		}
+	}
+}
+
+func (r *reading) takeInfo(i *info) {
+	for _, id := range slices.Sorted(maps.Keys(i.Devices)) {
+		r.take(id, i.Devices[id].ConnectionString)
+	}
+}
+
+func (r *reading) take(where, connection string) {
+	id, cred, err := auth.ParseConnectionString(connection)
+	e := entry{id, cred, sha256.Sum256([]byte(connection))}
+	switch first := r.seen[e.key()]; {
+	case err != nil:
+	case cred == nil:
+		err = errors.New("this device proves itself by a certificate, which belongs to a connection of its own; run examples/x509 for it")
+	case first != "":
+		err = fmt.Errorf("%s stands there already, at %s", e.name(), first)
+	case len(r.entries) == maxDevices:
+		err = fmt.Errorf("there are %d devices before; hold the others by another gateway", maxDevices)
+	}
+	if err != nil {
+		r.wrong = append(r.wrong, fmt.Errorf("%s is skipped: %w", where, err))
+		return
+	}
+	if r.seen == nil {
+		r.seen = map[string]string{}
+	}
+	r.seen[e.key()] = where
+	r.entries = append(r.entries, e)
+}

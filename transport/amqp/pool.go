@@ -127,7 +127,7 @@ func (p *Pool) Dial(ctx context.Context, login transport.Login) (transport.Conn,
 		}
 		p.mu.Lock()
 		s.full = true
-		if t := s.seats[c.audience]; t.users == 0 {
+		if t := s.seats[c.audience]; t != nil && t.users == 0 {
 			delete(s.seats, c.audience)
 		}
 		p.mu.Unlock()
@@ -331,9 +331,12 @@ func (p *Pool) join(ctx context.Context, s *shared, c *conn, login transport.Log
 // leave ends a device's part of a line, and with the last part the line.
 func (p *Pool) leave(s *shared, c *conn) {
 	p.mu.Lock()
-	several := s.users > 1
+	last := s.users == 1
+	if last { // nobody may sit down any more
+		p.forget(s)
+	}
 	p.mu.Unlock()
-	if several && c.session != nil {
+	if !last && c.session != nil {
 		s.line.endSession(c.session, c.links()...)
 	}
 	if p.rise(s, c.audience) {

@@ -3,6 +3,7 @@ package amqp_test
 import (
 	"errors"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -101,4 +102,25 @@ func testPoolHubIsFull(t *testing.T) {
 	}
 	m.want(t, "after that", 3, 0)
 	getTwin(t, join(t, p, d)[0])
+}
+
+// Several logins of one device at once, too, hear that the hub is full.
+func TestPoolIsFullForSeveral(t *testing.T) {
+	hub := hubtest.New(t, &hubtest.Options{Logger: discard()})
+	p, m := newPool(hub, nil)
+	login := loginOf(t, addMany(t, hub, 1)[0], time.Hour)
+	hub.Intercept(hubtest.FromDevice("dev0", hubtest.Connect), hubtest.Fail(403005).Times(-1))
+	for range 20 {
+		var all sync.WaitGroup
+		for range 3 {
+			all.Go(func() {
+				_, err := p.Dial(t.Context(), login)
+				wantError(t, "Dial", err, transport.ErrUnavailable)
+			})
+		}
+		all.Wait()
+	}
+	if open := m.opened.Load() - m.closed.Load(); open != 0 {
+		t.Errorf("%d connections are open after all", open)
+	}
 }

@@ -414,4 +414,42 @@ func TestPoolManyAtOnce(t *testing.T) {
 	if open := m.opened.Load() - m.closed.Load(); open != 0 {
 		t.Errorf("%d connections are open after all", open)
 	}
+	wantGone(t, hub, devices...)
+}
+
+// wantGone wants a hub to take devices for disconnected, soon.
+func wantGone(t *testing.T, hub *hubtest.Hub, devices ...hubtest.Device) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	for _, d := range devices {
+		if _, err := hub.Wait(ctx, d.Identity.DeviceID, func(tw hubtest.Twin) bool { return !tw.Connected }); err != nil {
+			t.Errorf("%v is connected still: %v", d.Identity, err)
+		}
+	}
+}
+
+// A device that leaves while another comes has left.
+func TestPoolLeaveAndSit(t *testing.T) {
+	hub := hubtest.New(t, &hubtest.Options{Logger: discard()})
+	p, _ := newPool(hub, nil)
+	devices := addMany(t, hub, 2)
+	for range 300 {
+		leaves, login := join(t, p, devices[0])[0], loginOf(t, devices[1], time.Hour)
+		came := make(chan transport.Conn, 1)
+		go func() {
+			c, err := p.Dial(t.Context(), login)
+			if err != nil {
+				t.Errorf("Dial: %v", err)
+			}
+			came <- c
+		}()
+		closeConn(t, leaves)
+		c := <-came
+		if c == nil {
+			return
+		}
+		wantGone(t, hub, devices[0])
+		closeConn(t, c)
+	}
 }

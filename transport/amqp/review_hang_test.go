@@ -58,3 +58,56 @@ func testReviewLineDies(t *testing.T, dialer func(transport.StreamFunc) transpor
 		}
 	}
 }
+
+// Nor does it leave a Send or a Renew behind.
+func TestReviewLineDiesUnderUse(t *testing.T) {
+	for desc, use := range map[string]func(ctx context.Context, c transport.Conn, l transport.Login){
+		"Send": func(ctx context.Context, c transport.Conn, _ transport.Login) {
+			for ctx.Err() == nil && c.Send(ctx, transport.Frame{Kind: transport.Request, Op: transport.GetTwin, ID: "g"}) == nil {
+			}
+		},
+		"Renew": func(ctx context.Context, c transport.Conn, l transport.Login) {
+			for ctx.Err() == nil && c.(transport.Renewer).Renew(ctx, l.Token) == nil {
+			}
+		},
+	} {
+		t.Run(desc, func(t *testing.T) {
+			hub := hubtest.New(t, &hubtest.Options{Logger: discard()})
+			login := loginOf(t, addMany(t, hub, 1)[0], time.Hour)
+			for round := range 3000 {
+				b := &breaker{to: hub.Stream}
+				c, err := amqp.Dialer{Stream: b.stream}.Dial(t.Context(), login)
+				if err != nil {
+					continue // the hub ends the one before in this moment
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					use(ctx, c, login)
+				}()
+				go func() {
+					for {
+						if _, err := c.Receive(t.Context()); err != nil {
+							return
+						}
+					}
+				}()
+				<-time.After(time.Duration(rand.IntN(300)) * time.Microsecond)
+				cancel()
+				b.cut()
+				select {
+				case <-done:
+				case <-time.After(10 * time.Second):
+					stacks := make([]byte, 1<<20)
+					t.Errorf("round %d: %s hangs for 10s after its ctx has ended and the line is dead\n%s", round, desc, stacks[:runtime.Stack(stacks, true)])
+				}
+				closeConn(t, c)
+				<-done
+				if t.Failed() {
+					return
+				}
+			}
+		})
+	}
+}

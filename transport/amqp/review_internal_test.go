@@ -46,7 +46,7 @@ func TestReviewLeaveWhileAnotherJoins(t *testing.T) {
 		return transport.Login{Identity: d.Identity, Token: token, KeepAlive: time.Minute}
 	}
 	one, two := login("one"), login("two")
-	for round := range 20 {
+	for round := range 300 {
 		p := NewPool(Dialer{Stream: hub.Stream}, nil)
 		leaves, err := p.Dial(t.Context(), one)
 		if err != nil {

@@ -1,6 +1,9 @@
 package amqpwire
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+)
 
 // MaxFrame is the largest frame that Inspect takes, in bytes.
 const MaxFrame = maxFrame
@@ -15,12 +18,15 @@ type Frame struct {
 	Channel uint16
 	// Kind is the performative; KindNone for a heartbeat.
 	Kind Kind
-	// Answers is, of KindBegin, the channel of the client that it answers.
-	Answers uint16
-	// Transfer is what KindTransfer carries.
-	Transfer Part
 
-	flow flow
+	MaxFrame   uint32 // of KindOpen: the largest frame that the server takes
+	ChannelMax uint16 // of KindOpen: the highest channel
+	Answers    uint16 // of KindBegin: the channel of the client that it answers
+	Handle     uint32 // of KindAttach and KindDetach
+	Transfer   Part   // of KindTransfer
+
+	flow   flow
+	detach detach
 }
 
 // A Kind is a performative that Inspect tells apart, by its descriptor.
@@ -29,9 +35,12 @@ type Kind byte
 // The kinds.
 const (
 	KindNone     Kind = 0
+	KindOpen     Kind = descOpen
 	KindBegin    Kind = descBegin
+	KindAttach   Kind = descAttach
 	KindFlow     Kind = descFlow
 	KindTransfer Kind = descTransfer
+	KindDetach   Kind = descDetach
 	KindEnd      Kind = descEnd
 	KindOther    Kind = 0xff
 )
@@ -41,7 +50,37 @@ type Part struct {
 	Handle  uint32
 	More    bool // another part follows
 	Aborted bool // the message ends without having been sent
+	Settled bool
 	Payload []byte
+
+	head transfer
+}
+
+// Begins reports whether the part tells what the first of a message must.
+func (p Part) Begins() bool {
+	return p.head.deliveryID.set && p.head.format.set && p.head.tag != nil
+}
+
+// Continues reports whether the part tells nothing else than the first did.
+func (p Part) Continues(first Part) bool {
+	return (!p.head.deliveryID.set || p.head.deliveryID == first.head.deliveryID) &&
+		(!p.head.format.set || p.head.format == first.head.format) &&
+		(p.head.tag == nil || bytes.Equal(p.head.tag, first.head.tag))
+}
+
+// Keep is the part without its payload, and without the memory it was read from.
+func (p Part) Keep() Part {
+	p.Payload, p.head.tag = nil, bytes.Clone(p.head.tag)
+	return p
+}
+
+// AppendWhole appends a frame of any size that carries a whole message in place
+// of all its parts; p is the first.
+func (p Part) AppendWhole(dst []byte, channel uint16, settled bool, payload []byte) []byte {
+	t := p.head
+	t.settled, t.more = some(settled), false
+	dst, at := openFrame(dst, frameAMQP, channel)
+	return closeFrame(append(t.append(dst), payload...), at)
 }
 
 // Inspect reads the frame that b begins with, and returns how many bytes it
@@ -72,11 +111,20 @@ func Inspect(b []byte) (f Frame, n int, err error) {
 	}
 	f.Kind = KindOther
 	switch code {
+	case descOpen:
+		f.Kind = KindOpen
+		var p open
+		p.read(&fs)
+		f.MaxFrame, f.ChannelMax = p.maxFrameSize, p.channelMax
 	case descBegin:
 		f.Kind = KindBegin
 		var p begin
 		p.read(&fs)
 		f.Answers = p.remoteChannel.value
+	case descAttach:
+		f.Kind = KindAttach
+		fs.skip(1) // name
+		f.Handle = must(&fs, "handle", value.uint)
 	case descFlow:
 		f.Kind = KindFlow
 		f.flow.read(&fs)
@@ -84,7 +132,11 @@ func Inspect(b []byte) (f Frame, n int, err error) {
 		f.Kind = KindTransfer
 		var p transfer
 		p.read(&fs)
-		f.Transfer = Part{Handle: p.handle, More: p.more, Aborted: p.aborted, Payload: payload}
+		f.Transfer = Part{p.handle, p.more, p.aborted, p.settled.value, payload, p}
+	case descDetach:
+		f.Kind = KindDetach
+		f.detach.read(&fs)
+		f.Handle = f.detach.handle
 	case descDisposition:
 		fs.skip(1) // role
 		first := must(&fs, "first", value.uint)
@@ -119,6 +171,22 @@ func (f Frame) Complete(dst []byte, nextIncomingID uint32) (b []byte, missing bo
 	if bare {
 		p.handle, p.deliveryCount, p.available, p.drain = optional[uint32]{}, optional[uint32]{}, optional[uint32]{}, optional[bool]{}
 	}
+	dst, at := openFrame(dst, frameAMQP, f.Channel)
+	return closeFrame(p.append(dst), at), true
+}
+
+// OfLink reports whether a flow is a link's, and not the session's alone.
+func (f Frame) OfLink() bool { return f.flow.handle.set }
+
+// CloseLink appends the frame, a KindDetach, to dst as one that closes the link,
+// and reports whether it was none; if not, it appends nothing. go-amqp knows no
+// other: it would wait for another DETACH.
+func (f Frame) CloseLink(dst []byte) (b []byte, missing bool) {
+	if f.detach.closed {
+		return dst, false
+	}
+	p := f.detach
+	p.closed = true
 	dst, at := openFrame(dst, frameAMQP, f.Channel)
 	return closeFrame(p.append(dst), at), true
 }

@@ -8,7 +8,7 @@ import (
 )
 
 func TestInspect(t *testing.T) {
-	kinds := map[string]Kind{"BEGIN": KindBegin, "FLOW for $cbs": KindFlow, "FLOW for another link": KindFlow, "TRANSFER without its payload": KindTransfer, "TRANSFER that is settled": KindTransfer}
+	kinds := map[string]Kind{"OPEN": KindOpen, "ATTACH": KindAttach, "BEGIN": KindBegin, "FLOW for $cbs": KindFlow, "FLOW for another link": KindFlow, "TRANSFER without its payload": KindTransfer, "TRANSFER that is settled": KindTransfer}
 	for _, tt := range goldens() {
 		want, ok := kinds[tt.name]
 		if !ok {
@@ -29,8 +29,61 @@ func TestInspect(t *testing.T) {
 	}
 	part := framed(3, append(performativeOf(t, descTransfer, 10, `5205 43 a00101 43 40 41 40 40 40 41`), "payload"...))
 	f, _, err := Inspect(part)
-	if want := (Part{Handle: 5, More: true, Aborted: true, Payload: []byte("payload")}); err != nil || !reflect.DeepEqual(f.Transfer, want) || f.Channel != 3 {
-		t.Errorf("a transfer: got %+v, %v; want %+v", f.Transfer, err, want)
+	got := f.Transfer
+	got.head = transfer{}
+	if want := (Part{Handle: 5, More: true, Aborted: true, Payload: []byte("payload")}); err != nil || !reflect.DeepEqual(got, want) || f.Channel != 3 {
+		t.Errorf("a transfer: got %+v, %v; want %+v", got, err, want)
+	}
+}
+
+// TestParts joins messages as go-amqp would, before it sees them.
+func TestParts(t *testing.T) {
+	part := func(fields string, count int, payload string) Part {
+		f, _, err := Inspect(framed(3, append(performativeOf(t, descTransfer, count, fields), payload...)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f.Transfer
+	}
+	first := part(`5205 43 a00101 43 42 41`, 6, "one, ")
+	for fields, want := range map[string][2]bool{ // Begins, Continues
+		`5205 43 a00101 43`:   {true, true},
+		`5205 40 40 40`:       {false, true},
+		`5205 43 a00101 40`:   {false, true},
+		`5205 5201 a00101 43`: {true, false},
+		`5205 43 a00102 43`:   {true, false},
+		`5205 43 a000 43`:     {true, false},
+		`5205 43 a00101 5201`: {true, false},
+	} {
+		if p := part(fields, 4, ""); p.Begins() != want[0] || p.Continues(first) != want[1] {
+			t.Errorf("%s: begins %v, continues %v; want %v", fields, p.Begins(), p.Continues(first), want)
+		}
+	}
+	whole := first.Keep().AppendWhole([]byte("before"), 3, true, []byte("one, two"))
+	f, n, err := Inspect(whole[len("before"):])
+	if err != nil || n != len(whole)-len("before") || f.Channel != 3 || !f.Transfer.Continues(first) || !f.Transfer.Begins() ||
+		f.Transfer.More || !f.Transfer.Settled || f.Transfer.Handle != 5 || string(f.Transfer.Payload) != "one, two" {
+		t.Errorf("the whole: got %+v, %v", f.Transfer, err)
+	}
+}
+
+func TestCloseLink(t *testing.T) {
+	for fields, missing := range map[string]bool{`5207 41`: false, `5207 42`: true, `5207`: true, `5207 42 00531d c00902 a305 "a:b:c" 40`: true} {
+		f, _, err := Inspect(framed(4, performativeOf(t, descDetach, countOf(t, unhex(t, fields)), fields)))
+		if err != nil || f.Kind != KindDetach || f.Handle != 7 {
+			t.Fatalf("%s: got %+v, %v", fields, f, err)
+		}
+		b, got := f.CloseLink([]byte("before"))
+		if got != missing {
+			t.Errorf("%s: missing is %v, want %v", fields, got, missing)
+		}
+		if !missing {
+			continue
+		}
+		closed, n, err := Inspect(b[len("before"):])
+		if err != nil || n != len(b)-len("before") || closed.Handle != 7 || closed.Channel != 4 || !closed.detach.closed || (closed.detach.err == nil) != (f.detach.err == nil) {
+			t.Errorf("%s: became %+v, %v", fields, closed.detach, err)
+		}
 	}
 }
 
@@ -75,7 +128,7 @@ func TestComplete(t *testing.T) {
 		{"no credit", `5203 5264 5201 5264 43 5202`, &flow{nextIncomingID: some[uint32](3), incomingWindow: 100, nextOutgoingID: 1, outgoingWindow: 100}},
 	} {
 		items := unhex(t, tt.in)
-		f, _, err := Inspect(framed(6, performativeOf(t, descFlow, countOf(items), tt.in)))
+		f, _, err := Inspect(framed(6, performativeOf(t, descFlow, countOf(t, items), tt.in)))
 		if err != nil {
 			t.Fatalf("%s: %v", tt.name, err)
 		}
@@ -97,9 +150,12 @@ func TestComplete(t *testing.T) {
 }
 
 // countOf counts values.
-func countOf(b []byte) (count int) {
+func countOf(t *testing.T, b []byte) (count int) {
 	for len(b) > 0 {
 		_, n := consumeValue(b)
+		if n == 0 {
+			t.Fatalf("%x is no value", b)
+		}
 		b = b[n:]
 		count++
 	}

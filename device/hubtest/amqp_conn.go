@@ -320,7 +320,7 @@ func (a *amqpConn) show(id string) (*amqpLine, *fault) {
 func (a *amqpConn) prune(max int) bool {
 	wall := a.hub.opts.Now()
 	for id, l := range a.lines {
-		if !l.live() && !wall.Before(l.tokenEnd) {
+		if !l.live() && !l.knocking && !wall.Before(l.tokenEnd) {
 			delete(a.lines, id)
 		}
 	}

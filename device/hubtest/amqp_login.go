@@ -182,6 +182,7 @@ func (a *amqpConn) putToken(payload []byte) error {
 func (a *amqpConn) knock(l *amqpLine, req request) error {
 	a.hub.mu.Lock()
 	down := a.hub.down[l.id]
+	l.knocking = true
 	a.hub.mu.Unlock()
 	if down {
 		return l.blame(errLineDown)
@@ -206,6 +207,9 @@ func (l *amqpLine) connect(req request) {
 	if old != nil {
 		old.close("taken over by a newer connection")
 	}
+	if err == errEnded {
+		return
+	}
 	if err != nil {
 		l.refuseLogin(req, err, usual(codeRefused))
 		return
@@ -223,7 +227,10 @@ func (l *amqpLine) enter(req request) (old presence, err error) {
 	now := h.opts.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	l.knocking = false
 	switch {
+	case l.ended.Load(): // while the login was delayed
+		return nil, errEnded
 	case from.full != nil:
 		return nil, errFull
 	case from.refused != nil:

@@ -78,20 +78,25 @@ func (c *conn) Send(ctx context.Context, f transport.Frame) error {
 	if f.Kind == transport.Open { // before it is sent, for the answer may be first
 		c.expect(f.ID)
 	}
-	if err := c.out.Send(ctx, m, nil); err != nil {
+	// The end of the session ends the wait for credit, too.
+	either, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.life, cancel)()
+	if err := c.out.Send(waiting{either}, m, nil); err != nil {
 		return c.sendFailed(ctx, f, err)
 	}
 	return nil
 }
 
-// wholeFrame is a body that surely leaves in one frame: a hub takes 64 KB.
-const wholeFrame = 60 << 10
+// notBody is more than a frame holds beside the body of a message.
+const notBody = 4 << 10
 
 // sendFailed says why a message did not leave. It ends the connection unless
 // ctx ended the wait for credit: then nothing of it has left.
 func (c *conn) sendFailed(ctx context.Context, f transport.Frame, err error) error {
 	end := ctx.Err()
-	if end != nil && c.err() == nil && len(f.Body) < wholeFrame {
+	oneFrame := len(f.Body)+notBody <= int(c.line.wire.guard.maxFrame.Load())
+	if end != nil && c.err() == nil && oneFrame {
 		c.answered(f.ID)
 		return fmt.Errorf("send: %w", end)
 	}
@@ -176,6 +181,10 @@ func (c *conn) pump() {
 			c.fail(c.line.amqpError(err))
 			return
 		}
+		if err := c.in.AcceptMessage(c.life, m); err != nil { // nothing to do for one that is settled
+			c.fail(c.line.amqpError(err))
+			return
+		}
 		f, ok := parse(m)
 		if !ok {
 			continue
@@ -208,15 +217,19 @@ func (c *conn) Close() error {
 	return nil
 }
 
-// links are those of the twin that are there.
-func (c *conn) links() (all []closer) {
+// closeParts ends the session and the links of this device, those that there are,
+// and waits for go-amqp's goroutines. What it hears is that they have ended.
+func (c *conn) closeParts() {
+	ctx := context.Background()
+	if c.session != nil {
+		_ = c.session.Close(ctx)
+	}
 	if c.out != nil {
-		all = append(all, c.out)
+		_ = c.out.Close(ctx)
 	}
 	if c.in != nil {
-		all = append(all, c.in)
+		_ = c.in.Close(ctx)
 	}
-	return all
 }
 
 // fail ends the session, and a line that is nobody else's: the first cause

@@ -39,10 +39,11 @@ func (d Dialer) Dial(ctx context.Context, login transport.Login) (transport.Conn
 	}
 	c := newConn(l, login.Identity)
 	c.session, c.alone, c.leave = l.session, true, leaveAlone
-	if err = c.enter(ctx, login); err != nil {
+	err = l.within(ctx, func() error { return c.enter(ctx, login) })
+	if err != nil {
 		c.end()
 		err = l.giveUp(ctx, err)
-		closeAll(c.links())
+		c.closeParts()
 		return nil, err
 	}
 	go c.pump()
@@ -63,7 +64,7 @@ func check(login transport.Login) error {
 // leaveAlone ends the line of a device that has it alone.
 func leaveAlone(c *conn) {
 	c.line.close()
-	closeAll(c.links())
+	c.closeParts()
 }
 
 // enter puts the device's token, if it has one, and attaches its links.

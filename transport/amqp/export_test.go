@@ -44,8 +44,14 @@ type Way struct{ g *guard }
 // NewWay is a new one.
 func NewWay() Way { return Way{newGuard()} }
 
-// Comes takes a frame of the hub's.
-func (w Way) Comes(frame []byte) { w.g.feed(frame) }
+// Comes takes a frame of the hub's, and reads what passes.
+func (w Way) Comes(frame []byte) {
+	w.g.feed(frame)
+	w.g.ready = nil
+}
+
+// Err is why nothing more passes.
+func (w Way) Err() error { return w.g.err }
 
 // Leaves is what is written when a frame is to leave.
 func (w Way) Leaves(frame []byte) []byte { return w.g.leaving(frame) }

@@ -77,10 +77,13 @@ func (g *guard) feed(b []byte) {
 	if len(g.ready) == 0 {
 		g.ready = g.ready[:0]
 	}
+	if g.err != nil {
+		return
+	}
 	if len(g.in) > 0 {
 		b = append(g.in, b...)
 	}
-	for g.err == nil {
+	for len(b) > 0 {
 		n := g.frame(b)
 		if n == 0 {
 			break

@@ -26,8 +26,10 @@ type line struct {
 
 	owned sync.WaitGroup // goroutines that end with the line, if not before
 
-	mu    sync.Mutex // guards cause; nothing waits while it is held
-	cause error      // why the line is dead
+	mu       sync.Mutex // guards the rest; nothing waits while it is held
+	cause    error      // why the line is dead
+	sessions int        // that are, begin or end
+	ending   int        // of these, whose END the hub has not answered
 }
 
 // openLine goes from the stream to the first session, each step of it within
@@ -42,11 +44,23 @@ func openLine(ctx context.Context, open transport.StreamFunc, login transport.Lo
 		return nil, linefail.Stream(ctx, err)
 	}
 	l := &line{wire: newWire(stream, login.KeepAlive+grace)}
-	l.wire.failed = func(err error) { l.fail(linefail.Line(err)) }
-	if err := l.greet(ctx, login, withTokens); err != nil {
+	l.wire.failed = l.fail
+	err = l.within(ctx, func() error { return l.greet(ctx, login, withTokens) })
+	if err != nil {
 		return nil, l.giveUp(ctx, err)
 	}
 	return l, nil
+}
+
+// within does a step that the end of ctx ends with the line: go-amqp does not
+// always hear of it.
+func (l *line) within(ctx context.Context, step func() error) error {
+	stop := context.AfterFunc(ctx, func() { l.fail(linefail.Dial(ctx.Err())) })
+	err := step()
+	if !stop() {
+		return ctx.Err()
+	}
+	return err
 }
 
 func (l *line) greet(ctx context.Context, login transport.Login, withTokens bool) (err error) {
@@ -57,6 +71,7 @@ func (l *line) greet(ctx context.Context, login transport.Login, withTokens bool
 	if err != nil {
 		return err
 	}
+	l.sessions = 1
 	if l.session, err = l.amqp.NewSession(ctx, nil); err != nil || !withTokens {
 		return err
 	}
@@ -89,13 +104,10 @@ func (l *line) amqpError(err error) error {
 	if errors.As(err, &said) {
 		return conditionError(said)
 	}
-	if ended := l.wire.ended(); ended != nil { // go-amqp does not wrap it
-		return ended
+	if cause := l.err(); cause != nil { // go-amqp does not wrap it
+		return cause
 	}
-	var conn *amqp.ConnError
-	var session *amqp.SessionError
-	var link *amqp.LinkError
-	if errors.As(err, &conn) || errors.As(err, &session) || errors.As(err, &link) {
+	if isOver(err) {
 		return fmt.Errorf("%w: %w", transport.ErrLost, err)
 	}
 	for _, sentinel := range []error{transport.ErrUnauthorized, transport.ErrThrottled, transport.ErrUnavailable, transport.ErrQuota, transport.ErrProtocol} {
@@ -106,43 +118,57 @@ func (l *line) amqpError(err error) error {
 	return fmt.Errorf("%w: %w", transport.ErrProtocol, err)
 }
 
-// newSession begins another session. go-amqp takes an answer that it no longer
-// waits for as the end of the connection, so it waits as long as the hub takes,
-// whatever ctx says: an answer that comes late is a session that ends at once.
-func (l *line) newSession(ctx context.Context) (*amqp.Session, error) {
-	type answer struct {
-		session *amqp.Session
-		err     error
+// isOver reports whether an error of go-amqp's is the end of a link, or of what
+// it is on.
+func isOver(err error) bool {
+	var conn *amqp.ConnError
+	var session *amqp.SessionError
+	var link *amqp.LinkError
+	return errors.As(err, &conn) || errors.As(err, &session) || errors.As(err, &link)
+}
+
+// maxEnding is how many sessions may wait for the hub's word on their end before
+// nobody else is let on the line: it may never say it.
+const maxEnding = 16
+
+// takeSession makes room for another session, if there is any: go-amqp ends a
+// connection that has none.
+func (l *line) takeSession() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.roomy() {
+		return false
 	}
-	answers := make(chan answer)
-	l.owned.Go(func() {
-		s, err := l.amqp.NewSession(context.Background(), nil)
-		select {
-		case answers <- answer{s, err}:
-		case <-ctx.Done():
-			if s != nil {
-				_ = s.Close(context.Background()) // it ends with the line, if not before
-			}
-		}
-	})
-	select {
-	case a := <-answers:
-		return a.session, a.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	l.sessions++
+	return true
+}
+
+// roomy reports whether there is room for another session. l.mu is held.
+func (l *line) roomy() bool {
+	return l.sessions <= int(l.wire.guard.channelMax.Load()) && l.ending < maxEnding
+}
+
+// isGood reports whether the line lives, and has room.
+func (l *line) isGood() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cause == nil && l.roomy()
+}
+
+// passSession gives that room back.
+func (l *line) passSession() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sessions--
 }
 
 // endSession ends a session and its links, and returns once the hub has agreed,
 // or after the farewell: then the line waits for it.
-func (l *line) endSession(s *amqp.Session, links ...closer) {
+func (l *line) endSession(c *conn) {
 	ended := make(chan struct{})
 	l.owned.Go(func() {
 		defer close(ended)
-		// What these return is that the session has ended; they wait for
-		// go-amqp's goroutines.
-		_ = s.Close(context.Background())
-		closeAll(links)
+		l.seeOff(c)
 	})
 	timer := time.NewTimer(farewell)
 	defer timer.Stop()
@@ -152,15 +178,18 @@ func (l *line) endSession(s *amqp.Session, links ...closer) {
 	}
 }
 
-// A closer is one of go-amqp's links.
-type closer interface {
-	Close(ctx context.Context) error
+// seeOff ends a session and its links, as long as the hub takes to agree.
+func (l *line) seeOff(c *conn) {
+	l.count(1)
+	c.closeParts()
+	l.count(-1)
+	l.passSession()
 }
 
-func closeAll(links []closer) {
-	for _, link := range links {
-		_ = link.Close(context.Background())
-	}
+func (l *line) count(ending int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ending += ending
 }
 
 // close says goodbye if the line takes that within a second, ends the stream,
@@ -188,7 +217,7 @@ func (l *line) wait() {
 	_ = l.amqp.Close()
 	l.owned.Wait()
 	if l.tokens != nil {
-		closeAll(l.tokens.links())
+		l.tokens.close()
 	}
 	if l.session != nil {
 		_ = l.session.Close(context.Background())

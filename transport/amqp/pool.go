@@ -31,7 +31,8 @@ const fullLines = 3
 // PoolOptions shape a Pool; nil means all defaults.
 type PoolOptions struct {
 	// Devices is how many devices share one connection at most; 0 for 995, or
-	// 500 over WebSocket, as the official SDKs have it.
+	// 500 over WebSocket, as the official SDKs have it. A hub that takes fewer
+	// sessions on one has its way.
 	Devices int
 }
 
@@ -79,10 +80,14 @@ type shared struct {
 	err    error
 	giveUp context.CancelFunc // ends the opening
 
-	users int              // devices on it, and logins that wait for it or are under way
-	seats map[string]*seat // by audience
-	limit int
-	full  bool // the hub takes no more tokens
+	users     int              // devices on it, and logins that wait for it or are under way
+	seats     map[string]*seat // by audience
+	limit     int
+	fullUntil time.Time // the hub took no more tokens: it is asked again after this
+
+	// muteAt is how many frames the hub had said something by when a login ended
+	// that waited in vain: until it says more, nobody is let on the line.
+	muteAt uint64
 }
 
 // A seat is what a device takes up on a line.
@@ -121,12 +126,15 @@ func (p *Pool) Dial(ctx context.Context, login transport.Login) (transport.Conn,
 		if err = p.join(ctx, s, c, login); err == nil {
 			return c, nil
 		}
+		if errors.Is(err, errNoSession) {
+			continue // somebody was faster
+		}
 		var said *transport.StatusError
 		if !errors.As(err, &said) || said.Code != tooManyTokens {
 			return nil, err
 		}
 		p.mu.Lock()
-		s.full = true
+		s.fullUntil = time.Now().Add(seatGrace)
 		if t := s.seats[c.audience]; t != nil && t.users == 0 {
 			delete(s.seats, c.audience)
 		}
@@ -167,11 +175,11 @@ func (p *Pool) choose(login transport.Login) (s *shared, seated bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var opening *shared
-	for _, s := range p.lines[key] {
+	for _, s := range slices.Backward(p.lines[key]) { // the newest has most room
 		switch {
 		case !s.isOpen():
 			opening = s
-		case s.line.err() == nil && s.reserve(login):
+		case s.isGood() && s.reserve(login):
 			s.users++
 			return s, true
 		}
@@ -215,6 +223,9 @@ func (p *Pool) open(key lineKey, login transport.Login) *shared {
 		case s.limit == 0:
 			s.limit = line.devices()
 		}
+		if err == nil { // one channel is the tokens'
+			s.limit = min(s.limit, max(1, int(line.wire.guard.channelMax.Load())))
+		}
 	}()
 	return s
 }
@@ -243,6 +254,11 @@ func (p *Pool) forget(s *shared) {
 // isOpen reports whether the line stands, or stood. p.mu is held.
 func (s *shared) isOpen() bool { return s.line != nil }
 
+// isGood reports whether the line is worth a login. p.mu is held.
+func (s *shared) isGood() bool {
+	return s.line.isGood() && s.line.wire.guard.heard.Load() != s.muteAt
+}
+
 // reserve takes a seat, if there is one for the login. p.mu is held.
 func (s *shared) reserve(login transport.Login) bool {
 	audience := audience(login.Identity)
@@ -251,7 +267,7 @@ func (s *shared) reserve(login transport.Login) bool {
 		if len(s.seats) >= s.limit {
 			s.vacate(time.Now())
 		}
-		if s.full || len(s.seats) >= s.limit {
+		if len(s.seats) >= s.limit || time.Now().Before(s.fullUntil) {
 			return false
 		}
 		at = &seat{}
@@ -306,26 +322,60 @@ func (p *Pool) rise(s *shared, audience string) (last bool) {
 	return last
 }
 
+// errNoSession says that a line takes no session more.
+var errNoSession = fmt.Errorf("%w: no room for another session on the connection", transport.ErrUnavailable)
+
 // join logs a device in on a line that stands. Its seat is given back when that
-// fails.
-func (p *Pool) join(ctx context.Context, s *shared, c *conn, login transport.Login) (err error) {
+// fails. go-amqp takes an answer to a BEGIN that it no longer waits for as the end
+// of the connection, and may wait for a write: so what the end of ctx leaves
+// behind goes on, and ends on the line's account.
+func (p *Pool) join(ctx context.Context, s *shared, c *conn, login transport.Login) error {
 	c.leave = func(c *conn) { p.leave(s, c) }
 	c.renewed = func(token auth.Token) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		s.seats[c.audience].keep(token, login.Now)
+		if t := s.seats[c.audience]; t != nil {
+			t.keep(token, login.Now)
+		}
 	}
-	if c.session, err = s.line.newSession(ctx); err == nil {
-		err = c.enter(ctx, login)
+	l := s.line
+	if !l.takeSession() {
+		c.end()
+		p.rise(s, c.audience)
+		return errNoSession
 	}
-	if err != nil {
-		err = s.line.loginError(ctx, err)
+	heard, entered := l.wire.guard.heard.Load(), make(chan error)
+	l.owned.Go(func() {
+		var err error
+		if c.session, err = l.amqp.NewSession(context.Background(), nil); err == nil {
+			err = c.enter(ctx, login)
+		}
+		select {
+		case entered <- err:
+		case <-ctx.Done():
+			l.seeOff(c)
+		}
+	})
+	select {
+	case err := <-entered:
+		if err == nil {
+			go c.pump()
+			return nil
+		}
+		err = l.loginError(ctx, err)
 		c.end()
 		p.leave(s, c)
 		return fmt.Errorf("on a shared connection: %w", err)
+	case <-ctx.Done():
+		c.end()
+		p.mu.Lock()
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) && l.wire.guard.heard.Load() == heard {
+			s.muteAt = heard // nothing but heartbeats, all the time
+		}
+		p.mu.Unlock()
+		p.rise(s, c.audience)
+		return fmt.Errorf("on a shared connection: %w", l.loginError(ctx, ctx.Err()))
 	}
-	go c.pump()
-	return nil
 }
 
 // leave ends a device's part of a line, and with the last part the line.
@@ -336,13 +386,10 @@ func (p *Pool) leave(s *shared, c *conn) {
 		p.forget(s)
 	}
 	p.mu.Unlock()
-	if !last && c.session != nil {
-		s.line.endSession(c.session, c.links()...)
+	if !last {
+		s.line.endSession(c)
 	}
 	if p.rise(s, c.audience) {
-		closeAll(c.links())
-		if c.session != nil {
-			_ = c.session.Close(context.Background())
-		}
+		c.closeParts()
 	}
 }

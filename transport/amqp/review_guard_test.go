@@ -21,7 +21,7 @@ func TestReviewGuardSeesWhatGoAMQPDoes(t *testing.T) {
 	if len(lethal) != 0x0a {
 		t.Fatalf("lethal has %d bytes", len(lethal))
 	}
-	f := frameSet()
+	f := frameSet(5)
 	part := func(handle, payload string, more string) string {
 		return frame(5, kindTransfer, payload, handle, zero, tag, zero, yes, more)
 	}
@@ -56,7 +56,7 @@ func TestReviewGuardBoundsHandles(t *testing.T) {
 		const links = 300_000
 		for i := range links {
 			handle := string([]byte{0x70, byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)})
-			w.ReviewComes([]byte(frame(5, kindTransfer, payload, handle, zero, tag, zero, yes, yes)))
+			w.Comes([]byte(frame(5, kindTransfer, payload, handle, zero, tag, zero, yes, yes)))
 		}
 		runtime.GC()
 		runtime.ReadMemStats(&after)

@@ -1,6 +1,7 @@
 package amqp
 
 import (
+	"context"
 	"log/slog"
 	"testing"
 	"time"
@@ -9,12 +10,6 @@ import (
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
-
-// ReviewComes takes a frame of the hub's, and reads what passes.
-func (w Way) ReviewComes(frame []byte) {
-	w.g.feed(frame)
-	w.g.ready = nil
-}
 
 // ReviewLines is how many lines the pool has.
 func (p *Pool) ReviewLines() (n int) {
@@ -75,15 +70,14 @@ func TestReviewLeaveWhileAnotherJoins(t *testing.T) {
 		if c == nil {
 			return
 		}
-		tw, err := hub.Twin("one")
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		_, err = hub.Wait(ctx, "one", func(tw hubtest.Twin) bool { return !tw.Connected })
+		cancel()
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("round %d: the device is connected still: its session was never ended", round)
 		}
 		if err := c.Close(); err != nil {
 			t.Fatal(err)
-		}
-		if tw.Connected {
-			t.Fatalf("round %d: after Close the device is connected still: its session was never ended", round)
 		}
 	}
 }

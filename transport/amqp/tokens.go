@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/Azure/go-amqp"
 
@@ -18,6 +19,9 @@ const (
 	// tokensAtOnce bounds how many tokens wait for the hub's word at a time.
 	// Java's SDK found that a hub hung up at more than 30 over WebSocket.
 	tokensAtOnce = 30
+	// tokenPatience is how long a token that is not answered keeps others from
+	// being put.
+	tokenPatience = 10 * time.Second
 )
 
 // tokens are the pair of links for tokens, of which a hub wants one on a
@@ -55,15 +59,14 @@ func (l *line) openTokens(ctx context.Context) (err error) {
 	return nil
 }
 
-// links are those that are there.
-func (t *tokens) links() (all []closer) {
+// close waits for the links to end, the line having ended.
+func (t *tokens) close() {
 	if t.put != nil {
-		all = append(all, t.put)
+		_ = t.put.Close(context.Background())
 	}
 	if t.answers != nil {
-		all = append(all, t.answers)
+		_ = t.answers.Close(context.Background())
 	}
-	return all
 }
 
 // listen hands the hub's answers to who waits for them. Without these links no
@@ -97,7 +100,9 @@ func (t *tokens) give(ctx context.Context, audience string, token auth.Token) er
 	if err := t.take(ctx, t.room); err != nil {
 		return err
 	}
-	defer func() { <-t.room }()
+	makeRoom := sync.OnceFunc(func() { <-t.room })
+	defer makeRoom()
+	defer time.AfterFunc(tokenPatience, makeRoom).Stop()
 	id, answer := t.expect()
 	defer t.forget(id)
 	if err := t.send(ctx, id, audience, token); err != nil {
@@ -150,7 +155,7 @@ func (t *tokens) send(ctx context.Context, id, audience string, token auth.Token
 	if err := t.take(ctx, t.turn); err != nil {
 		return err
 	}
-	receipt, err := t.put.SendWithReceipt(ctx, &amqp.Message{
+	receipt, err := t.put.SendWithReceipt(waiting{ctx}, &amqp.Message{
 		Properties: &amqp.MessageProperties{MessageID: id, To: ptr(addressCBS), ReplyTo: ptr("cbs")},
 		ApplicationProperties: map[string]any{
 			"operation": "put-token", "type": "servicebus.windows.net:sastoken", "name": audience,
@@ -158,17 +163,34 @@ func (t *tokens) send(ctx context.Context, id, audience string, token auth.Token
 		Value: token.Reveal(),
 	}, nil)
 	<-t.turn
-	if err != nil {
-		return err
+	var state amqp.DeliveryState
+	if err == nil {
+		state, err = receipt.Wait(ctx)
 	}
-	state, err := receipt.Wait(ctx)
-	if refused, ok := state.(*amqp.StateRejected); ok && err == nil {
-		if refused.Error != nil {
-			return refused.Error
+	switch state := state.(type) {
+	case *amqp.StateRejected:
+		if state.Error != nil {
+			return state.Error
 		}
 		return fmt.Errorf("%w: the hub rejected the message that holds the token", transport.ErrProtocol)
+	case *amqp.StateReleased, *amqp.StateModified:
+		return fmt.Errorf("%w: the hub gave the message that holds the token back", transport.ErrUnavailable)
+	}
+	if isOver(err) { // without the link no token can be put any more
+		t.line.fail(t.line.amqpError(err))
 	}
 	return err
 }
+
+// waiting is a context that ends waiting in go-amqp, and not more: at the sight
+// of one that has ended it drops a frame that it has taken, and then may wait for
+// ever for its sender to hear of that.
+type waiting struct{ context.Context }
+
+// Err is nil, whatever has ended.
+func (waiting) Err() error { return nil }
+
+// Deadline is none.
+func (waiting) Deadline() (time.Time, bool) { return time.Time{}, false }
 
 func ptr(s string) *string { return &s }

@@ -26,20 +26,19 @@ const (
 )
 
 // wire is the stream as go-amqp gets it. It bounds silence and writes by itself,
-// whatever deadlines go-amqp sets; lets a guard see to the frames; and keeps
-// what go-amqp's errors hide, the failure of the line.
+// whatever deadlines go-amqp sets; lets a guard see to the frames; and tells what
+// go-amqp's errors hide, the failure of the line.
 type wire struct {
 	net.Conn
 	silence time.Duration
-	failed  func(error) // told of a failed write, by the writing goroutine
+	failed  func(error) // told why the line is of no use, by the goroutine that met it
 
 	guard *guard
 	buf   []byte // of the reading goroutine
 
-	mu      sync.Mutex // guards what follows; nothing waits while it is held
-	polite  bool       // closing says goodbye
-	last    time.Time  // no write goes on beyond it; zero for none
-	readErr error      // the first
+	mu     sync.Mutex // guards what follows; nothing waits while it is held
+	polite bool       // closing says goodbye
+	last   time.Time  // no write goes on beyond it; zero for none
 }
 
 func newWire(stream net.Conn, silence time.Duration) *wire {
@@ -60,11 +59,7 @@ func (w *wire) Read(b []byte) (int, error) {
 		}
 		w.guard.feed(w.buf[:n])
 		if err != nil && len(w.guard.ready) == 0 {
-			w.mu.Lock()
-			if w.readErr == nil {
-				w.readErr = err
-			}
-			w.mu.Unlock()
+			w.failed(readError(err))
 			return 0, err
 		}
 	}
@@ -86,7 +81,7 @@ func (w *wire) Write(b []byte) (int, error) {
 		}
 		written += n
 		if err != nil {
-			w.failed(err)
+			w.failed(linefail.Line(err))
 			return min(written, size), err
 		}
 	}
@@ -129,18 +124,12 @@ func (w *wire) Close() error {
 // abort ends the stream without a farewell.
 func (w *wire) abort() { fate.Abort(w.Conn) }
 
-// ended says in the contract's words why the stream brings nothing more; nil
-// while it does.
-func (w *wire) ended() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	switch {
-	case w.readErr == nil:
-		return nil
-	case errors.Is(w.readErr, amqpwire.ErrProtocol), errors.Is(w.readErr, amqpwire.ErrMessage):
-		return fmt.Errorf("%w: %w", transport.ErrProtocol, w.readErr)
+// readError says in the contract's words why the stream brings nothing more.
+func readError(err error) error {
+	if errors.Is(err, amqpwire.ErrProtocol) || errors.Is(err, amqpwire.ErrMessage) {
+		return fmt.Errorf("%w: %w", transport.ErrProtocol, err)
 	}
-	return linefail.Line(w.readErr)
+	return linefail.Line(err)
 }
 
 // SetDeadline does nothing: the wire has limits of its own.

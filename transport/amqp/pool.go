@@ -25,6 +25,14 @@ const (
 // forget tokens late, and clocks differ.
 const seatGrace = 10 * time.Minute
 
+// After a line could not be opened none is tried for a while, which doubles from
+// the first of these to the last: a hundred devices must not each try what has
+// just failed. One device alone waits longer between its attempts anyway.
+const (
+	restBase = 250 * time.Millisecond
+	restMax  = 8 * time.Second
+)
+
 // fullLines is how many lines in a row may turn out to be full, for one login.
 const fullLines = 3
 
@@ -56,6 +64,9 @@ type PoolOptions struct {
 // counts until its token has ended. A device with a certificate has a connection
 // to itself: the certificate is the connection's.
 //
+// A connection that cannot be opened is tried for the first device that wants it;
+// for the next 250 ms, and up to 8 s as it goes on, the others get the same error.
+//
 // TLS session cache and clock of a connection are those of the login that opened
 // it. A Pool may be used by many goroutines.
 type Pool struct {
@@ -64,6 +75,14 @@ type Pool struct {
 
 	mu    sync.Mutex // guards the rest, and all that is shared; nothing waits while it is held
 	lines map[lineKey][]*shared
+	rests map[lineKey]rest // where no line could be opened
+}
+
+// A rest is for how long no line is tried, and why.
+type rest struct {
+	failures int
+	until    time.Time
+	err      error
 }
 
 // A lineKey is what the devices on a line have in common.
@@ -99,7 +118,7 @@ type seat struct {
 // NewPool makes a Pool that opens its connections as d does. Nothing is opened
 // before a device wants to connect.
 func NewPool(d Dialer, opts *PoolOptions) *Pool {
-	p := &Pool{dialer: d, lines: map[lineKey][]*shared{}}
+	p := &Pool{dialer: d, lines: map[lineKey][]*shared{}, rests: map[lineKey]rest{}}
 	if opts != nil {
 		p.limit = max(0, opts.Devices)
 	}
@@ -146,11 +165,10 @@ func (p *Pool) Dial(ctx context.Context, login transport.Login) (transport.Conn,
 // sit takes a seat on a line that stands, and waits for one if need be.
 func (p *Pool) sit(ctx context.Context, login transport.Login) (*shared, error) {
 	for {
-		s, seated := p.choose(login)
-		if seated {
-			return s, nil
+		s, seated, err := p.choose(login)
+		if seated || err != nil {
+			return s, err
 		}
-		var err error
 		select {
 		case <-s.opened:
 			err = s.err
@@ -169,8 +187,9 @@ func (p *Pool) sit(ctx context.Context, login transport.Login) (*shared, error) 
 }
 
 // choose finds a line with a seat and takes it, or else one that is being opened,
-// and has that begun if there is none. The caller is one of its users then.
-func (p *Pool) choose(login transport.Login) (s *shared, seated bool) {
+// and has that begun if there is none. The caller is one of its users then. After a
+// failure nothing is begun for a while: that is an error.
+func (p *Pool) choose(login transport.Login) (s *shared, seated bool, err error) {
 	key := keyOf(login)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -181,14 +200,17 @@ func (p *Pool) choose(login transport.Login) (s *shared, seated bool) {
 			opening = s
 		case s.isGood() && s.reserve(login):
 			s.users++
-			return s, true
+			return s, true, nil
 		}
 	}
 	if opening == nil {
+		if r := p.rests[key]; time.Now().Before(r.until) {
+			return nil, false, fmt.Errorf("the connection was tried a moment ago, for another device: %w", r.err)
+		}
 		opening = p.open(key, login)
 	}
 	opening.users++
-	return opening, false
+	return opening, false, nil
 }
 
 // takeSeat takes a seat for one who is a user already.
@@ -217,17 +239,29 @@ func (p *Pool) open(key lineKey, login transport.Login) *shared {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		s.line, s.err = line, err
-		switch {
-		case err != nil:
+		if err != nil {
 			p.forget(s)
-		case s.limit == 0:
+			if ctx.Err() == nil {
+				p.rest(key, err)
+			}
+			return
+		}
+		delete(p.rests, key)
+		if s.limit == 0 {
 			s.limit = line.devices()
 		}
-		if err == nil { // one channel is the tokens'
-			s.limit = min(s.limit, max(1, int(line.wire.guard.channelMax.Load())))
-		}
+		// One channel is the tokens'.
+		s.limit = min(s.limit, max(1, int(line.wire.guard.channelMax.Load())))
 	}()
 	return s
+}
+
+// rest notes that a line could not be opened. p.mu is held.
+func (p *Pool) rest(key lineKey, err error) {
+	r := p.rests[key]
+	r.err, r.until = err, time.Now().Add(min(restBase<<min(r.failures, 16), restMax))
+	r.failures++
+	p.rests[key] = r
 }
 
 // devices is how many devices a line takes.

@@ -1,6 +1,7 @@
 package amqp_test
 
 import (
+	"context"
 	"errors"
 	"net"
 	"sync"
@@ -122,5 +123,52 @@ func TestPoolIsFullForSeveral(t *testing.T) {
 	}
 	if open := m.opened.Load() - m.closed.Load(); open != 0 {
 		t.Errorf("%d connections are open after all", open)
+	}
+}
+
+// Many devices on a dead line try it no more often than one would.
+func TestPoolRests(t *testing.T) { bubble(t, testPoolRests) }
+func testPoolRests(t *testing.T) {
+	hub := hubtest.New(t, nil)
+	modem := errors.New("the modem is off")
+	tried, up := 0, false
+	p := amqp.NewPool(amqp.Dialer{Stream: func(ctx context.Context, target transport.Target) (net.Conn, error) {
+		tried++
+		if !up {
+			return nil, modem
+		}
+		return hub.Stream(ctx, target)
+	}}, nil)
+	login := loginOf(t, addMany(t, hub, 1)[0], time.Hour)
+	for range 600 { // a minute of a hundred devices that each wait for ten seconds
+		_, err := p.Dial(t.Context(), login)
+		wantError(t, "Dial on a dead line", err, modem)
+		wantError(t, "Dial on a dead line", err, transport.ErrUnavailable)
+		time.Sleep(100 * time.Millisecond)
+	}
+	if tried < 8 || tried > 15 {
+		t.Errorf("the line was tried %d times in a minute; want about 12", tried)
+	}
+	up = true
+	start := time.Now()
+	for {
+		c, err := p.Dial(t.Context(), login)
+		if err == nil {
+			closeConn(t, c)
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if took := time.Since(start); took > 8*time.Second {
+		t.Errorf("the line was tried %v after it was there again; want 8 s at most", took)
+	}
+	up, tried = false, 0
+	_, err := p.Dial(t.Context(), login)
+	wantError(t, "Dial on a line that died anew", err, modem)
+	time.Sleep(250 * time.Millisecond)
+	_, err = p.Dial(t.Context(), login)
+	wantError(t, "Dial 250 ms later", err, modem)
+	if tried != 2 {
+		t.Errorf("after a success it was tried %d times, want 2", tried)
 	}
 }

@@ -217,7 +217,7 @@ func ExampleProperties_Size() {
 
 func ExampleAck() {
 	desired := half(`{"targetTemperature":21.5,"$version":3}`)
-	p := twin.Set("targetTemperature", twin.Ack{
+	p := twin.Replace("targetTemperature", twin.Ack{
 		Value: desired.At("targetTemperature"), Code: twin.AckOK, Version: desired.Version(),
 	})
 	fmt.Println(p)

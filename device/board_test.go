@@ -27,7 +27,7 @@ type board struct {
 func newBoard(w *world, stored bool) *board {
 	b := &board{w: w, ears: map[string]*lastHeard{
 		"": {}, "a": {slow: 100 * time.Millisecond}, "a.b": {}, "b.c": {durable: stored, slow: time.Second},
-		"d": {grows: true}, "well": {}, "k": {ack: true},
+		"d": {grows: true}, "well": {}, "k": {ack: true}, "o": {ack: true, odd: errOdd},
 	}}
 	if stored {
 		b.store = &memStore{delay: 20 * time.Millisecond}
@@ -112,13 +112,14 @@ func judge(t *testing.T, w *world, ears map[string]*lastHeard, firmware map[stri
 			t.Errorf("k was named at version %d, and acknowledged at %d (%v)", k, av, err)
 		}
 	}
-	if got, want := visible(t, reported, "k"), encode(t, firmware); got != want {
+	if got, want := visible(t, reported, "k", "o"), encode(t, firmware); got != want {
 		t.Errorf("the hub has %s\nfirmware said %s", got, want)
 	}
 	desired, err := twin.ParsePatch([]byte(visible(t, tw.Desired.JSON)))
 	if err != nil {
 		t.Fatal(err)
 	}
+	judgeAck(t, reported, desired.At("o"))
 	for path, e := range ears {
 		want := desired.At(path).String()
 		if path == "" && want == "" {
@@ -132,6 +133,30 @@ func judge(t *testing.T, w *world, ears map[string]*lastHeard, firmware map[stri
 		}
 	}
 }
+
+// judgeAck asks whether what is desired is acknowledged to the letter: nothing
+// is left of any acknowledgement before.
+func judgeAck(t *testing.T, reported []byte, desired twin.Value) {
+	t.Helper()
+	var got struct{ O map[string]any }
+	if err := json.Unmarshal([]byte(visible(t, reported)), &got); err != nil {
+		t.Fatal(err)
+	}
+	if !desired.Exists() {
+		return // the last acknowledgement stays
+	}
+	av, _ := got.O["av"].(float64)
+	want := map[string]any{"ac": twin.AckOK, "av": av, "value": json.RawMessage(desired.JSON())}
+	if int64(av)%2 == 1 {
+		want["ac"], want["ad"] = twin.AckFailed, errOdd.Error()
+	}
+	if got, want := encode(t, got.O), encode(t, want); got != want {
+		t.Errorf("o is acknowledged by %s, want %s", got, want)
+	}
+}
+
+// errOdd is what a listener says to every second version.
+var errOdd = errors.New("an odd version")
 
 // visible is a section without the nulls that some hubs keep: nobody else
 // tells them from nothing.
@@ -155,6 +180,7 @@ type lastHeard struct {
 	durable bool
 	slow    time.Duration // what it takes
 	ack     bool
+	odd     error // what it returns at every second version
 	mu      sync.Mutex
 	grows   bool // the value must never shrink
 }
@@ -176,6 +202,9 @@ func (l *lastHeard) listener(_ context.Context, c twin.Change) error {
 		l.wrong = fmt.Sprintf("%q went back from %s to %v", c.Path, l.value, c.Value)
 	}
 	l.value = c.Value.String()
+	if c.Version%2 == 1 {
+		return l.odd
+	}
 	return nil
 }
 

@@ -98,6 +98,9 @@ func (s *drama) event(t *testing.T) {
 		if s.rnd.IntN(2) == 0 {
 			p["k"] = 7 // always the same: what is named again must be acknowledged again
 		}
+		if s.rnd.IntN(2) == 0 {
+			p["o"] = randomPatch(s.rnd, 2) // what is acknowledged loses members, too
+		}
 		v, err := s.hub.SetDesired("dev1", encode(t, p))
 		if err != nil {
 			t.Fatal(err)
@@ -193,6 +196,7 @@ func (s *drama) report(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	patch = s.replace(patch)
 	c := s.board.client
 	if s.board.store != nil || s.rnd.IntN(2) == 0 {
 		if err := c.ReportLater(t.Context(), patch); err != nil {
@@ -206,6 +210,26 @@ func (s *drama) report(t *testing.T) {
 		}
 	})
 	synctest.Wait() // it has said what it wants, in the order of the story
+}
+
+// replace lets a report replace something, too, now and then.
+func (s *drama) replace(patch twin.Patch) twin.Patch {
+	key, v := string(rune('a'+s.rnd.IntN(3))), randomPatch(s.rnd, 2)
+	switch s.rnd.IntN(6) {
+	case 0:
+		s.firmware[key] = withoutNulls(v)
+		return patch.Replace(key, v)
+	case 1:
+		below := patch.Replace(key+".b", v)
+		if below.Err() != nil {
+			return patch // something else than an object stands above
+		}
+		for _, b := range []any{nil, withoutNulls(v)} {
+			merge(s.firmware, map[string]any{key: map[string]any{"b": b}})
+		}
+		return below
+	}
+	return patch
 }
 
 // settleDown ends the chaos: the line stays up, nothing is intercepted, and

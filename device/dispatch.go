@@ -15,9 +15,10 @@ type ListenOptions struct {
 	// Acknowledge sends the Plug and Play acknowledgement of each value by
 	// itself once the listener returned: the value as heard with ac 200; ac
 	// 400 where a typed listener's value did not decode, and ac 500 after any
-	// other error or panic, with the error's text as ad. It is reported at the
-	// listener's path, which must not be the whole twin. A removal is not
-	// acknowledged: the last acknowledgement stays until you delete it.
+	// other error or panic, with the error's text as ad. It replaces what is
+	// reported at the listener's path, which must not be the whole twin. A
+	// removal is not acknowledged: the last acknowledgement stays until you
+	// delete it.
 	Acknowledge bool
 	// Durable says that what the listener does outlives the program, such as a
 	// setting that it stores. With Options.Store, it is told at a start only

@@ -54,9 +54,11 @@ type entry struct {
 	then   func()     // called once it is written, or the store failed; nil for nothing
 }
 
-// A savedRecord is one line of the journal: one of the fields.
+// A savedRecord is one line of the journal: one of the fields, with those that
+// say so beside it.
 type savedRecord struct {
 	Want    json.RawMessage `json:"w,omitempty"` // a report
+	Gone    json.RawMessage `json:"g,omitempty"` // with it, or with Mend: what is deleted before, as null
 	Covered uint64          `json:"c,omitempty"` // with it: reports that need no second naming
 	Mend    json.RawMessage `json:"m,omitempty"` // what a refusal made of what is wanted
 	Heard   *savedHeard     `json:"h,omitempty"` // what a durable listener heard
@@ -73,7 +75,7 @@ type savedState struct {
 	Reports uint64            `json:"n"` // counted so far
 	Based   bool              `json:"based"`
 	Wanted  json.RawMessage   `json:"wanted,omitempty"`
-	Unsent  []json.RawMessage `json:"unsent,omitempty"`
+	Unsent  []json.RawMessage `json:"unsent,omitempty"` // in order; what a patch deletes before it merges stands before it
 	Heard   []savedHeard      `json:"heard,omitempty"`
 }
 
@@ -135,7 +137,7 @@ func (s savedState) machine(covered uint64) (m twin.Snapshot, err error) {
 		return m, nil
 	}
 	for _, b := range s.Unsent {
-		p, err := twin.ParsePatch(b)
+		p, err := readDeletion(b)
 		if err != nil {
 			return m, fmt.Errorf("snapshot: %w", err)
 		}
@@ -151,19 +153,36 @@ func (c *Client) redo(j *journal, r savedRecord) error {
 		return j.recall(*r.Heard)
 	case r.Want != nil:
 		j.before++
-		p, err := twin.ParsePatch(r.Want)
-		if err == nil {
-			c.reported.Redo(p, j.before <= j.covered)
-		}
-		return err
+		return c.redoPatch(r.Gone, r.Want, j.before <= j.covered)
 	case r.Mend != nil:
-		p, err := twin.ParsePatch(r.Mend)
-		if err == nil {
-			c.reported.Redo(p, true)
-		}
-		return err
+		return c.redoPatch(r.Gone, r.Mend, true)
 	}
 	return nil
+}
+
+// redoPatch takes a patch that was kept, after what it deleted before it merged.
+func (c *Client) redoPatch(gone, text json.RawMessage, covered bool) error {
+	p, err := twin.ParsePatch(text)
+	if err != nil {
+		return err
+	}
+	if gone != nil {
+		first, err := readDeletion(gone)
+		if err != nil {
+			return err
+		}
+		c.reported.Redo(first, covered)
+	}
+	c.reported.Redo(p, covered)
+	return nil
+}
+
+// readDeletion reads a patch that was kept, or null, which deletes all there is.
+func readDeletion(b []byte) (twin.Patch, error) {
+	if string(b) == "null" {
+		return twin.Replace("", struct{}{}), nil
+	}
+	return twin.ParsePatch(b)
 }
 
 func (j *journal) recall(h savedHeard) error {
@@ -208,7 +227,7 @@ func (c *Client) noteReport(p twin.Patch, wait bool) (done chan error) {
 	}
 	// The report itself is never covered yet.
 	covered := min(j.covered, j.before+c.reported.Taken()-1)
-	j.add(savedRecord{Want: p.JSON(), Covered: covered}, done)
+	j.add(savedRecord{Want: p.JSON(), Gone: p.Replaced().JSON(), Covered: covered}, done)
 	return done
 }
 
@@ -216,7 +235,7 @@ func (c *Client) noteReport(p twin.Patch, wait bool) (done chan error) {
 func (c *Client) noteMended() {
 	for _, p := range c.reported.Mended() {
 		if c.journal != nil {
-			c.journal.add(savedRecord{Mend: p.JSON()}, nil)
+			c.journal.add(savedRecord{Mend: p.JSON(), Gone: p.Replaced().JSON()}, nil)
 		}
 	}
 }
@@ -335,6 +354,9 @@ func (c *Client) snapshot() []byte {
 		s.Wanted = m.Wanted.JSON()
 	}
 	for _, p := range m.Unsent {
+		if gone := p.Replaced(); gone.Exists() {
+			s.Unsent = append(s.Unsent, gone.JSON())
+		}
 		s.Unsent = append(s.Unsent, p.JSON())
 	}
 	for path, h := range j.heard {

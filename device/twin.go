@@ -106,7 +106,8 @@ func (c *Client) UpdateReported(ctx context.Context, p twin.Patch) (version int6
 // transport.ErrPrecondition and changes nothing. It rides with no other report,
 // and makes no room for that other writer: what this client wants, it goes on
 // to want. When ctx ends first, the report is given up: the hub may have it or
-// not, which GetTwin tells.
+// not, which GetTwin tells. One that replaces (twin.Replace) is sent only where
+// the client knows what the hub has at that version.
 func (c *Client) UpdateReportedIf(ctx context.Context, p twin.Patch, version int64) (int64, error) {
 	now, err := c.report(ctx, func() (twin.Ticket, error) { return c.reported.WantIf(p, version) })
 	if errors.Is(err, twin.ErrStale) {
@@ -218,12 +219,13 @@ func (c *Client) with(f func()) {
 }
 
 // nextPatch is what the reported machine has to send, and the version that it
-// demands.
+// demands. Reports that it finds to be too late are told to their callers.
 func (c *Client) nextPatch() (patch twin.Patch, demand int64, ok bool) {
 	c.with(func() {
 		patch, ok = c.reported.Next()
 		demand = c.reported.Demand()
 	})
+	c.settle()
 	return patch, demand, ok
 }
 

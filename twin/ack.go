@@ -13,9 +13,11 @@ const (
 // An Ack is the answer of IoT Plug and Play to a writable property, reported
 // at the same path as the desired property that it answers:
 //
-//	twin.Set("targetTemperature", twin.Ack{Value: 21.5, Code: twin.AckOK, Version: 3})
+//	twin.Replace("targetTemperature", twin.Ack{Value: 21.5, Code: twin.AckOK, Version: 3})
 //
-// becomes {"targetTemperature":{"value":21.5,"ac":200,"av":3}}.
+// becomes {"targetTemperature":{"value":21.5,"ac":200,"av":3}}. Set would leave
+// the Description of the one before, and members of its Value. A listener has
+// [Change.Ack].
 type Ack struct {
 	// Value is the value now in effect, which need not be the desired one.
 	Value any `json:"value"`

@@ -2,16 +2,17 @@ package twin
 
 // Apply merges a patch into a half of a twin, by RFC 7396: a member that is
 // null is removed, an object is merged member by member, anything else
-// replaces what was there; arrays are replaced whole. What the patch does not
-// name stays, and so does the version: only the hub counts versions, see
+// replaces what was there; arrays are replaced whole, and so is what
+// [Patch.Replace] names. What the patch does not name stays, and so does the
+// version: only the hub counts versions, see
 // [Properties.WithVersion].
 //
 // Neither argument changes; what is untouched is shared with p, and costs
 // nothing. A patch that failed to build (see [Patch.Err]) changes nothing.
 //
-// Two patches in a row cannot be merged into one beforehand: {"a":5} and then
-// {"a":{"b":1}} turn {"a":{"c":2}} into {"a":{"b":1}}, and no single patch
-// does.
+// Two merge patches in a row do not make one: {"a":5} and then {"a":{"b":1}}
+// turn {"a":{"c":2}} into {"a":{"b":1}}, which among single patches only
+// Replace does.
 func Apply(p Properties, patch Patch) Properties {
 	return propertiesOf(applyNode(p.root, patch.root), p.version)
 }
@@ -30,8 +31,13 @@ func applyNode(doc, patch *node) *node {
 			return doc
 		}
 		return patch
+	case patch.whole:
+		if v := settled(patch); !identical(doc, v) {
+			return v
+		}
+		return doc
 	case doc == nil || doc.kind != Object:
-		return stripNulls(patch)
+		return settled(patch)
 	}
 	e := editor{from: doc}
 	for i, m := range patch.members {

@@ -94,7 +94,7 @@ func (c *converter) array(v []any, level int) (*node, error) {
 		if err != nil {
 			return nil, err
 		}
-		items[i] = n
+		items[i] = merging(n) // what is in an array replaces nothing
 	}
 	return newArray(items), nil
 }
@@ -123,7 +123,7 @@ func leafOf(v any) (*node, error) {
 		if v.n == nil {
 			return nil, fmt.Errorf("%w at %q; to delete, say so", ErrMissing, clip(v.path))
 		}
-		return v.n, nil
+		return merging(v.n), nil
 	case Properties:
 		return v.tree(), nil
 	case Patch:

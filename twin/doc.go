@@ -38,9 +38,15 @@
 //
 //	p := twin.Set("fan.rpm", 1150).Set("uptime", 86400).Delete("lastError")
 //
+// A merge patch cannot say "this object, and nothing else". [Replace] can, in
+// what a device reports: the client, which knows what the hub has, sends the
+// deletions by name.
+//
+//	p := twin.Replace("fan", map[string]any{"rpm": 1150})
+//
 // [Apply] merges a patch into a half; [Diff] finds the smallest patch from one
 // half to another. They belong together: Apply(a, Diff(a, b)) equals b. Two
-// patches in a row do not make one patch; keep the halves, not the patches.
+// merge patches in a row do not make one; keep the halves, not the patches.
 //
 // Numbers keep the text in which they were written, and are equal when their
 // exact decimal values are: 1.10 and 1.1 make no difference to Diff.

@@ -21,6 +21,24 @@ func ExampleDelete() {
 	// Output: {"climate":{"override":null}}
 }
 
+// Replace takes away what Set leaves.
+func ExampleReplace() {
+	before := half(`{"fan":{"rpm":1200,"fault":"worn"},"$version":4}`)
+	fan := map[string]any{"rpm": 900}
+	fmt.Println(twin.Apply(before, twin.Set("fan", fan)))
+	fmt.Println(twin.Apply(before, twin.Replace("fan", fan)))
+	// Output:
+	// {"fan":{"fault":"worn","rpm":900},"$version":4}
+	// {"fan":{"rpm":900},"$version":4}
+}
+
+// JSON merges only; Replaced tells what is deleted before.
+func ExamplePatch_Replaced() {
+	p := twin.Set("uptime", 5).Replace("fan", map[string]any{"rpm": 900})
+	fmt.Println(p, p.Replaced())
+	// Output: {"fan":{"rpm":900},"uptime":5} {"fan":null}
+}
+
 func ExampleFrom() {
 	type Fan struct {
 		RPM  int      `json:"rpm"`
@@ -199,7 +217,7 @@ func ExampleProperties_Size() {
 
 func ExampleAck() {
 	desired := half(`{"targetTemperature":21.5,"$version":3}`)
-	p := twin.Set("targetTemperature", twin.Ack{
+	p := twin.Replace("targetTemperature", twin.Ack{
 		Value: desired.At("targetTemperature"), Code: twin.AckOK, Version: desired.Version(),
 	})
 	fmt.Println(p)

@@ -33,7 +33,7 @@ func FuzzParseDocument(f *testing.F) {
 		if err != nil || again.String() != d.String() {
 			t.Fatalf("%v does not come back: %v, %v", d, again, err)
 		}
-		if d.Desired.tree().nulls || d.Reported.tree().nulls {
+		if d.Desired.tree().acts || d.Reported.tree().acts {
 			t.Fatalf("%v holds a null member", d)
 		}
 	})
@@ -134,6 +134,52 @@ func FuzzSetPath(f *testing.F) {
 		keys, err := splitPath(second)
 		if err != nil || joinPath(keys) != second {
 			t.Fatalf("%q: got %q, %v", second, keys, err)
+		}
+	})
+}
+
+func FuzzReplace(f *testing.F) {
+	for _, s := range seeds() {
+		f.Add([]byte(`{"a":{"b":{"x":1},"c":[null]},"":{"":2}}`), "a.b", []byte(s))
+		f.Add([]byte(s), "", []byte(`{"a":{"b":null,"c":{}},"d":1}`))
+		f.Add([]byte(s), "a.", []byte(`{"":{"":null}}`))
+	}
+	f.Fuzz(func(t *testing.T, doc []byte, path string, value []byte) {
+		n, err := parseDocument(doc)
+		if err != nil || n.kind != Object {
+			return
+		}
+		p := Replace(path, json.RawMessage(value))
+		if err := p.Err(); err != nil {
+			if !errors.Is(err, ErrInvalid) || p.Replaced().Exists() {
+				t.Fatalf("got %v with %v, want ErrInvalid and nothing", err, p)
+			}
+			return
+		}
+		a := propertiesOf(dropSystem(n), 1)
+		b := Apply(a, p)
+		sound(t, b.root)
+		want := ""
+		if v := plainOf(t, string(value)); v != nil {
+			want = plainText(plainMerge(nil, v)) // without its nulls
+		}
+		if got := b.At(path); !got.Exists() != (want == "") || got.Exists() && plainText(plainOf(t, got.String())) != want {
+			t.Fatalf("%q of %v replaced by %s: got %v, want %s", path, a, value, got, want)
+		}
+		merge := patchOf(resolve(p.root, a.root))
+		sound(t, merge.root)
+		if got := Apply(a, merge); !got.Equal(b) || merge.Replaced().Exists() {
+			t.Fatalf("%v on %v, resolved to %v: got %v, want %v", p, a, merge, got, b)
+		}
+		steps := a
+		for _, step := range written([]Patch{p}) {
+			steps = Apply(steps, step)
+		}
+		if !steps.Equal(b) {
+			t.Fatalf("%v on %v, as a store keeps it: got %v, want %v", p, a, steps, b)
+		}
+		if rest := Diff(Apply(a, p.Set(path, nil)), Apply(b, p.Set(path, nil))); path != "" && !rest.IsEmpty() {
+			t.Fatalf("%v on %v changed something else: %v", p, a, rest)
 		}
 	})
 }

@@ -122,10 +122,10 @@ func sound(t testing.TB, n *node) {
 	if got, want := n.size, plainSize(v); got != want {
 		t.Errorf("size of %s: got %v, want %v", text, got, want)
 	}
-	depth, nulls := uint8(0), n.kind == Null
+	depth, acts := uint8(0), n.kind == Null || n.whole
 	for i, m := range n.members {
 		sound(t, m.value)
-		depth, nulls = max(depth, m.value.depth), nulls || m.value.nulls
+		depth, acts = max(depth, m.value.depth), acts || m.value.acts
 		if i > 0 && n.members[i-1].key >= m.key {
 			t.Errorf("key %q stands before %q", n.members[i-1].key, m.key)
 		}
@@ -133,12 +133,15 @@ func sound(t testing.TB, n *node) {
 	for _, item := range n.items {
 		sound(t, item)
 		depth = max(depth, item.depth)
+		if replaced(item) != nil {
+			t.Errorf("%s: an element replaces something", text)
+		}
 	}
 	if n.kind == Object || n.kind == Array {
 		depth++
 	}
-	if n.depth != depth || n.nulls != nulls {
-		t.Errorf("%s: got depth %d and nulls %v, want %d and %v", text, n.depth, n.nulls, depth, nulls)
+	if n.depth != depth || n.acts != acts {
+		t.Errorf("%s: got depth %d and acts %v, want %d and %v", text, n.depth, n.acts, depth, acts)
 	}
 }
 

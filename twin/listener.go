@@ -109,7 +109,8 @@ func (c Change) Removed() []string {
 
 // Ack is the Plug and Play acknowledgement of this change, to be reported at
 // the same path: the value as heard, the code and the text given, and the
-// version that it answers.
+// version that it answers. It replaces what is reported there, as
+// [Patch.Replace] does, so nothing of an acknowledgement before it stays.
 //
 // There is nothing to acknowledge where Value is missing, and the whole twin
 // (path "") cannot be: that patch is an error.
@@ -120,7 +121,7 @@ func (c Change) Ack(code int, description string) Patch {
 	case !c.Value.Exists():
 		return Patch{err: fmt.Errorf("%w: %q is not there, so there is nothing to acknowledge; check Value.Exists", ErrInvalid, clip(c.Path))}
 	}
-	return Set(c.Path, Ack{Value: c.Value, Code: code, Version: c.Version, Description: description})
+	return Replace(c.Path, Ack{Value: c.Value, Code: code, Version: c.Version, Description: description})
 }
 
 // Typed makes a Listener of a function that wants the value as a T, decoded by

@@ -62,6 +62,9 @@ func TestChangeAck(t *testing.T) {
 	if got, want := c.Ack(AckOK, "fine").String(), `{"o":{"x":{"ac":200,"ad":"fine","av":2,"value":21.50}}}`; got != want {
 		t.Errorf("Ack is %s, want %s", got, want)
 	}
+	if got, want := c.Ack(AckOK, "").Replaced().String(), `{"o":{"x":null}}`; got != want {
+		t.Errorf("Ack replaces %s, want %s", got, want)
+	}
 	gone := oneChange(t, "o.x", `{"o":{"x":1}}`, `{}`)
 	if err := gone.Ack(AckOK, "").Err(); !errors.Is(err, ErrInvalid) {
 		t.Errorf("Ack of a removal: %v, want ErrInvalid", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 )
 
 // The number of random stories of each kind: go test ./twin -stories 60000
@@ -132,4 +133,120 @@ func decoded(p Patch) map[string]any {
 		panic(err)
 	}
 	return m
+}
+
+// replace puts v at the end of the keys, whatever was there.
+func (j *modelHub) replace(keys []string, v any) {
+	j.version++
+	v = withoutNulls(v)
+	if len(keys) == 0 {
+		j.doc = v.(map[string]any)
+		return
+	}
+	at := j.doc
+	for _, key := range keys[:len(keys)-1] {
+		next, ok := at[key].(map[string]any)
+		if !ok {
+			next = map[string]any{}
+			at[key] = next
+		}
+		at = next
+	}
+	if last := keys[len(keys)-1]; v == nil {
+		delete(at, last)
+	} else {
+		at[last] = v
+	}
+}
+
+// withoutNulls is a copy of a value without its null members.
+func withoutNulls(v any) any {
+	m, ok := v.(map[string]any)
+	if !ok {
+		return v
+	}
+	kept := map[string]any{}
+	for key, v := range m {
+		if v != nil {
+			kept[key] = withoutNulls(v)
+		}
+	}
+	return kept
+}
+
+// A saying is one report of the firmware's: a patch, and what it does to plain
+// maps, without a word of ours.
+type saying struct {
+	patch  Patch
+	merges map[string]any
+	puts   []put // in this order
+}
+
+// A put replaces what is at the end of the keys.
+type put struct {
+	keys  []string
+	value any
+}
+
+// newSaying merges, or replaces, or both, over few keys.
+func newSaying(rnd *rand.Rand) saying {
+	s := saying{merges: map[string]any{}}
+	kind := rnd.IntN(8)
+	if kind < 6 {
+		s.merges = collidingPatch(rnd, 3)
+		s.patch = patchFromMap(s.merges)
+	}
+	if kind < 4 {
+		return s
+	}
+	p := put{value: any(collidingPatch(rnd, 3))}
+	for range min(rnd.IntN(5), 3) {
+		p.keys = append(p.keys, string(rune('a'+rnd.IntN(3))))
+	}
+	if values := []any{nil, map[string]any{}, 1.0, []any{0.0}}; len(p.keys) > 0 && rnd.IntN(3) == 0 {
+		p.value = values[rnd.IntN(len(values))]
+	}
+	s.puts = []put{p}
+	path := joinPath(p.keys)
+	if both := s.patch.Replace(path, p.value); both.Err() == nil {
+		s.patch = both
+	} else { // something else than an object stands above
+		s.merges, s.patch = map[string]any{}, Replace(path, p.value)
+	}
+	if _, whole := p.value.(map[string]any); whole && rnd.IntN(3) == 0 { // say more of what takes the place
+		key := string(rune('a' + rnd.IntN(3)))
+		more := put{append(slices.Clip(p.keys), key), collidingPatch(rnd, 2)[key]}
+		s.puts = append(s.puts, more)
+		s.patch = s.patch.Set(joinPath(more.keys), more.value)
+	}
+	if len(p.keys) == 0 {
+		s.merges = map[string]any{}
+	}
+	return s
+}
+
+// tell lets a model hear it.
+func (s saying) tell(j *modelHub) {
+	j.merge(s.merges)
+	for _, p := range s.puts {
+		j.replace(p.keys, p.value)
+	}
+}
+
+// wholeHalf reports whether it replaces everything.
+func (s saying) wholeHalf() bool { return len(s.puts) > 0 && len(s.puts[0].keys) == 0 }
+
+// written is what a store keeps of patches, as package device writes them:
+// JSON knows no replacing, so what is deleted stands before what is merged.
+func written(patches []Patch) (read []Patch) {
+	for _, p := range patches {
+		switch gone := p.Replaced(); {
+		case gone.Kind() == Null:
+			read = append(read, Replace("", struct{}{}))
+		case gone.Exists():
+			read = append(read, From(json.RawMessage(gone.JSON())))
+		}
+		read = append(read, From(json.RawMessage(p.JSON())))
+	}
+	return read
 }

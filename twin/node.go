@@ -44,11 +44,13 @@ func (k Kind) String() string {
 // A node is a JSON value. It is never changed once it is built, so trees share
 // their branches and any goroutine may read them. A nil *node is no value.
 //
-// A patch may hold null members; a document holds none, except within arrays:
-// an array is one opaque value to every merge.
+// A patch may hold null members, and objects that are whole; a document holds
+// neither, except for nulls within arrays: an array is one opaque value to
+// every merge.
 type node struct {
 	kind    Kind
-	nulls   bool     // it is null, or has a null member that a merge would act on
+	whole   bool     // Object: it replaces what is there, and does not merge with it
+	acts    bool     // it is null or whole, or has a member that is: no document holds it
 	depth   uint8    // levels of objects and arrays, this one included
 	text    string   // Number: the literal; String: decoded; Bool: true or false
 	members []member // Object: sorted by key, each key once
@@ -63,7 +65,7 @@ type member struct {
 	value *node
 }
 
-func nullNode() *node { return &node{kind: Null, nulls: true, wire: 4} }
+func nullNode() *node { return &node{kind: Null, acts: true, wire: 4} }
 
 func newBool(b bool) *node {
 	text := strconv.FormatBool(b)
@@ -104,12 +106,12 @@ func objectOf(members ...member) *node {
 	return n
 }
 
-// survey finds depth and nulls anew; size and wire are kept by sums.
+// survey finds depth and acts anew; size and wire are kept by sums.
 func (n *node) survey() {
-	n.depth, n.nulls = 1, false
+	n.depth, n.acts = 1, n.whole
 	for _, m := range n.members {
 		n.depth = max(n.depth, deeper(m.value))
-		n.nulls = n.nulls || m.value.nulls
+		n.acts = n.acts || m.value.acts
 	}
 }
 
@@ -158,7 +160,7 @@ type editor struct {
 	copied  int // from.members[:copied] are dealt with
 	members []member
 	to      *node // nil until the first change
-	stale   bool  // to.depth and to.nulls must be found anew
+	stale   bool  // to.depth and to.acts must be found anew
 }
 
 // set gives key the value v, nil for none. At most grow keys are still to
@@ -189,7 +191,7 @@ func (e *editor) set(key string, v *node, grow int) {
 
 func (e *editor) start(grow int) {
 	from := e.from
-	e.to = &node{kind: Object, size: from.size, wire: from.wire, depth: from.depth, nulls: from.nulls}
+	e.to = &node{kind: Object, size: from.size, wire: from.wire, depth: from.depth, whole: from.whole, acts: from.acts}
 	if len(from.members) == 0 {
 		e.to.wire = 1
 	}
@@ -199,7 +201,7 @@ func (e *editor) start(grow int) {
 func (e *editor) drop(m member) {
 	e.to.size = e.to.size.minus(m.size())
 	e.to.wire -= m.wire()
-	e.stale = e.stale || m.value.nulls || m.value.depth > 0
+	e.stale = e.stale || m.value.acts || m.value.depth > 0
 }
 
 func (e *editor) add(m member) {
@@ -207,7 +209,7 @@ func (e *editor) add(m member) {
 	e.to.size = e.to.size.plus(m.size())
 	e.to.wire += m.wire()
 	e.to.depth = max(e.to.depth, deeper(m.value))
-	e.to.nulls = e.to.nulls || m.value.nulls
+	e.to.acts = e.to.acts || m.value.acts
 }
 
 // done is the changed copy, or the object itself when nothing changed.
@@ -256,22 +258,6 @@ func alike(a, b *node, numbers func(x, y string) bool) bool {
 		})
 	}
 	return a.text == b.text
-}
-
-// stripNulls is n without its null members, within objects within objects;
-// nil when n is null itself.
-func stripNulls(n *node) *node {
-	if n == nil || !n.nulls {
-		return n
-	}
-	if n.kind == Null {
-		return nil
-	}
-	e := editor{from: n}
-	for _, m := range n.members {
-		e.set(m.key, stripNulls(m.value), 0)
-	}
-	return e.done()
 }
 
 // appendJSON writes n as compact JSON.

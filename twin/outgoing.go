@@ -12,14 +12,32 @@ func emptyPatch(n *node) bool {
 	return n == nil || n.kind == Object && len(n.members) == 0
 }
 
-// Next hands out the patch to send now, and counts it as in flight; false when
+// Next hands out the merge patch to send now, and counts it as in flight; false when
 // there is nothing to send, or when something is in flight or unknown.
 func (r *Reported) Next() (Patch, bool) {
-	if !r.known || r.suspect || r.flight != nil || !r.pending() {
+	if !r.known || r.suspect || r.flight != nil {
+		return Patch{}, false
+	}
+	r.failUnresolvable()
+	if !r.pending() {
 		return Patch{}, false
 	}
 	r.flight = r.board()
 	return patchOf(r.flight.patch), true
+}
+
+// failUnresolvable fails the guarded patches whose turn it is, that replace
+// something, and that demand a version of which it is not known what the hub
+// has there.
+func (r *Reported) failUnresolvable() {
+	for len(r.guarded) > 0 {
+		g := r.guarded[0]
+		if g.version == r.acked.version || replaced(g.patch) == nil {
+			return
+		}
+		r.guarded = r.guarded[1:]
+		r.settle(g.ticket, 0, ErrStale)
+	}
 }
 
 // Demand is the version that the patch in flight demands, 0 for none.
@@ -37,7 +55,8 @@ func (r *Reported) board() *flight {
 	if len(r.guarded) > 0 {
 		g := r.guarded[0]
 		r.guarded = r.guarded[1:]
-		return &flight{patch: g.patch, wishes: []wish{{g.ticket, g.patch}}, solo: true, guard: &g}
+		patch := resolve(g.patch, r.acked.root)
+		return &flight{patch: patch, wishes: []wish{{g.ticket, patch}}, solo: true, guard: &g}
 	}
 	diff := diffNode(orEmpty(r.acked.root), orEmpty(r.wanted))
 	if len(r.solo) > 0 {
@@ -196,8 +215,8 @@ func (r *Reported) Acked(version int64) Outcome {
 func (r *Reported) honour(f *flight) {
 	if f.guard != nil {
 		since := r.name(nil, f.guard.since) // with the values wanted now
-		r.wanted = applyNode(r.wanted, f.patch)
-		r.mended = append(r.mended, patchOf(f.patch))
+		r.wanted = applyNode(r.wanted, f.guard.patch)
+		r.mended = append(r.mended, patchOf(f.guard.patch))
 		if !emptyPatch(since) {
 			r.wanted = applyNode(r.wanted, since)
 			r.mended = append(r.mended, patchOf(since))
@@ -311,7 +330,7 @@ func giveUp(wanted, refused, acked *node) *node {
 		switch {
 		case m.value.kind == Object && w != nil && w.kind == Object && a != nil && a.kind == Object:
 			wanted = wanted.withMember(m.key, giveUp(w, m.value, a))
-		case m.value.kind == Null && w == nil, w != nil && equalNodes(w, stripNulls(m.value)):
+		case m.value.kind == Null && w == nil, w != nil && equalNodes(w, settled(m.value)):
 			wanted = wanted.withMember(m.key, a)
 		case m.value.kind == Object && w != nil && w.kind == Object:
 			if rest := giveUp(w, m.value, objectOf()); len(rest.members) > 0 {

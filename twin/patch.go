@@ -8,10 +8,11 @@ import (
 
 // A Patch is a change of one half of a twin, as JSON Merge Patch (RFC 7396):
 // what it names is set, what it names as null is deleted, and what it does not
-// name stays. It is built from a path ([Set], [Delete]), from Go values
-// ([From]) or from JSON ([ParsePatch]). The zero Patch is empty.
+// name stays; and, what JSON cannot say, an object may replace another whole
+// ([Replace]). It is built from a path ([Set], [Delete], [Replace]), from Go
+// values ([From]) or from JSON ([ParsePatch]). The zero Patch is empty.
 //
-// A Patch never changes: Set and Delete return another one. Copy it, keep it,
+// A Patch never changes: Set and its like return another one. Copy it, keep it,
 // read it from any goroutine. What goes wrong while building is kept and told
 // by [Patch.Err], and by everything that would send the patch; a failed patch
 // changes nothing.
@@ -86,7 +87,7 @@ func (p Patch) tree() *node {
 // forgotten. A path of "" sets the whole patch, and v must be an object.
 //
 // An object merges with the one that the hub has: to be rid of members that
-// are not named, delete them by name. A path below one that this patch already
+// are not named, delete them by name, or use [Patch.Replace]. A path below one that this patch already
 // sets to something else than an object, or deletes, is an error, since no
 // single merge patch can say that.
 func (p Patch) Set(path string, v any) Patch {
@@ -173,8 +174,11 @@ func checkRoot(root *node) error {
 // ErrInvalid. Whether the hub would take the patch is for [Validate].
 func (p Patch) Err() error { return p.err }
 
-// IsEmpty reports whether the patch names nothing. A failed patch isn't empty.
-func (p Patch) IsEmpty() bool { return p.err == nil && len(p.tree().members) == 0 }
+// IsEmpty reports whether the patch changes nothing, whatever it is applied to.
+// A failed patch isn't empty, nor is one that replaces a half by nothing.
+func (p Patch) IsEmpty() bool {
+	return p.err == nil && (p.root == nil || len(p.root.members) == 0 && !p.root.whole)
+}
 
 // At is what the patch says of a path: Null deletes, Missing says nothing. See
 // [Value.At].
@@ -208,16 +212,21 @@ func leaves(path string, n *node, yield func(string, Value) bool) bool {
 }
 
 // JSON is the patch as compact JSON, keys in bytewise order; {} when it is
-// empty or failed. The bytes are the caller's.
+// empty or failed. It is a merge patch, and so does not say what else is
+// deleted where [Patch.Replace] was used. The bytes are the caller's.
 func (p Patch) JSON() []byte { return p.At("").JSON() }
 
 // String is the same text as JSON.
 func (p Patch) String() string { return string(p.JSON()) }
 
-// MarshalJSON implements json.Marshaler; a failed patch is an error.
+// MarshalJSON implements json.Marshaler. A failed patch is an error, and so is
+// one that replaces: its JSON would do something else.
 func (p Patch) MarshalJSON() ([]byte, error) {
 	if p.err != nil {
 		return nil, p.err
+	}
+	if gone := replaced(p.root); gone != nil {
+		return nil, errReplaces(gone)
 	}
 	return p.JSON(), nil
 }

@@ -128,8 +128,9 @@ func (r *Reported) Want(p Patch) (Ticket, error) {
 
 // WantIf takes a report that the hub is to apply only if the reported
 // properties are at the version given, 1 or more. It travels alone and as it
-// is; where the hub is at another version, its caller fails with an error that
-// the driver gives to Refused, or with ErrStale, and nothing has changed.
+// is, what it replaces resolved by what the hub has at that version; where the
+// hub is at another version, its caller fails with an error that the driver
+// gives to Refused, or with ErrStale, and nothing has changed.
 func (r *Reported) WantIf(p Patch, version int64) (Ticket, error) {
 	if version < 1 {
 		return 0, fmt.Errorf("%w: version %d; a hub's versions begin with 1", ErrInvalid, version)
@@ -167,21 +168,41 @@ func (r *Reported) check(p Patch) error {
 }
 
 func (r *Reported) take(w wish) {
-	r.wanted = applyNode(r.wanted, w.names)
+	before := r.wanted
+	r.wanted = applyNode(before, w.names)
 	for i := range r.guarded {
-		r.guarded[i].since = overlay(r.guarded[i].since, w.names)
+		r.guarded[i].follow(w.names)
 	}
 	if r.flight != nil && r.flight.guard != nil {
-		r.flight.guard.since = overlay(r.flight.guard.since, w.names)
+		r.flight.guard.follow(w.names)
 	}
-	switch {
-	case !r.based:
-		r.early = appendEarly(r.early, w)
-	case w.ticket == 0:
+	if !r.based {
+		r.early = appendEarly(r.early, w) // what it replaces, the first GET tells
+		return
+	}
+	w.names = r.resolved(w.names, before)
+	if w.ticket == 0 {
 		r.named = r.nameAnonymous(w.names)
-	default:
-		r.wishes = append(r.wishes, w)
+		return
 	}
+	r.wishes = append(r.wishes, w)
+}
+
+// resolved is a patch whose whole objects name, as null, what else stands there,
+// at the hub or in what was wanted before: so both deletions are the caller's.
+// What comes to stand there later, the difference of the two states deletes.
+func (r *Reported) resolved(names, before *node) *node {
+	atHub := resolve(names, r.acked.root)
+	if atHub == names {
+		return names // nothing in it is whole
+	}
+	return overlay(atHub, resolve(names, before))
+}
+
+// follow notes what was named after a guarded patch: what is whole in it will
+// replace what that patch brings, too.
+func (g *guarded) follow(names *node) {
+	g.since = resolve(compose(g.since, names), g.patch)
 }
 
 // nameAnonymous adds to what nobody waits for. A deletion of what neither side

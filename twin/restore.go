@@ -13,7 +13,8 @@ type Snapshot struct {
 	// Based says that there was a GET, so that Wanted is the whole half.
 	Based bool
 	// Unsent is what was named and is not known to be at the hub, in the order
-	// that it was: one patch where there is a base, and any number before.
+	// that it was: one merge patch where there is a base, and before that any
+	// number, which may replace.
 	Unsent []Patch
 }
 
@@ -51,7 +52,7 @@ func (r *Reported) Restore(s Snapshot) {
 	r.based, r.wanted = s.Based, s.Wanted.root
 	for _, p := range s.Unsent {
 		if r.based {
-			r.named = overlay(r.named, p.root)
+			r.named = overlay(r.named, merging(p.root))
 			continue
 		}
 		r.take(wish{0, orEmpty(p.root)})

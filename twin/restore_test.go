@@ -121,10 +121,10 @@ func TestRestartsConverge(t *testing.T) {
 		for range 40 {
 			switch rnd.IntN(8) {
 			case 0, 1, 2:
-				p := collidingPatch(rnd, 3)
-				firmware.merge(p)
-				since = append(since, patchFromMap(p))
-				if err := r.WantLater(since[len(since)-1]); err != nil {
+				s := newSaying(rnd)
+				s.tell(firmware)
+				since = append(since, s.patch)
+				if err := r.WantLater(s.patch); err != nil {
 					t.Fatal(err)
 				}
 			case 3:
@@ -150,8 +150,9 @@ func TestRestartsConverge(t *testing.T) {
 				}
 			case 7:
 				r, flying = &Reported{}, false
+				saved.Unsent = written(saved.Unsent)
 				r.Restore(saved)
-				for _, p := range since {
+				for _, p := range written(since) {
 					r.Redo(p, false)
 				}
 				saved, since = r.Snapshot(), nil

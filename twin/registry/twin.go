@@ -67,7 +67,8 @@ func (c *Client) Twin(ctx context.Context, id string) (Twin, error) {
 // or nothing.
 type Change struct {
 	// Tags and Desired are merged into what is there, or replace it. An empty
-	// patch names nothing.
+	// patch names nothing. One that replaces a part (twin.Replace) fits no
+	// update: it would have to know what is there.
 	Tags, Desired twin.Patch
 }
 
@@ -134,10 +135,17 @@ func (ch Change) body(whole bool) ([]byte, error) {
 				}
 			}
 		}
+		text := part.patch.JSON() // which of a whole says all
+		if !whole {
+			var err error
+			if text, err = part.patch.MarshalJSON(); err != nil {
+				return nil, fmt.Errorf("%s: %w", part.name, err)
+			}
+		}
 		if len(b) > 1 {
 			b = append(b, ',')
 		}
-		b = append(append(append(b, part.open...), part.patch.JSON()...), part.shut...)
+		b = append(append(append(b, part.open...), text...), part.shut...)
 	}
 	return append(b, '}'), nil
 }

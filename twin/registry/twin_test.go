@@ -41,7 +41,7 @@ func TestTwins(t *testing.T) {
 		if err != nil || third.Tags.String() != "{}" || third.Desired.Version() != 2 {
 			t.Errorf("any ETag: got %v %v, %v", third.Tags, third.Desired, err)
 		}
-		fourth, err := w.client.ReplaceTwin(ctx, "fan1", third.ETag, registry.Change{Desired: twin.Set("led", true)})
+		fourth, err := w.client.ReplaceTwin(ctx, "fan1", third.ETag, registry.Change{Desired: twin.Replace("", map[string]bool{"led": true})})
 		if err != nil || fourth.Desired.String() != `{"led":true,"$version":3}` {
 			t.Errorf("replaced: got %v, %v", fourth.Desired, err)
 		}
@@ -105,6 +105,8 @@ func TestNotSent(t *testing.T) {
 			{"a patch that failed", update("fan1", "*", registry.Change{Tags: twin.Set("a..$b", 1)}), twin.ErrInvalid, "tags"},
 			{"a dollar in a key", update("fan1", "*", registry.Change{Desired: twin.Set("$a", 1)}), twin.ErrInvalid, "desired properties"},
 			{"a string of 4097 bytes", update("fan1", "*", registry.Change{Tags: twin.Set("a", strings.Repeat("x", 4097))}), twin.ErrInvalid, "4096"},
+			{"a desired part that replaces", update("fan1", "*", registry.Change{Desired: twin.Replace("a.b", struct{}{})}), twin.ErrInvalid, `desired properties: invalid twin data: the patch replaces what is at "a.b"`},
+			{"tags that replace", update("fan1", "*", registry.Change{Tags: twin.Replace("", struct{}{})}), twin.ErrInvalid, "tags: invalid twin data: the patch replaces"},
 			{"null in a replacement", func() error {
 				_, err := w.client.ReplaceTwin(ctx, "fan1", "*", registry.Change{Tags: twin.Delete("a.b")})
 				return err

@@ -2,6 +2,7 @@ package device_test
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,8 +33,8 @@ func TestADayOverAMQP(t *testing.T) {
 		if err := c.Connect(t.Context()); err != nil {
 			t.Fatalf("Connect: %v", err)
 		}
-		puts := 0
-		w.hub.Intercept(func(m hubtest.Message) bool { puts += pairs(m); return false }, hubtest.Pass())
+		var puts atomic.Int64
+		w.hub.Intercept(func(m hubtest.Message) bool { puts.Add(int64(pairs(m))); return false }, hubtest.Pass())
 		e.take()
 		for i := range 24 {
 			time.Sleep(time.Hour)
@@ -49,8 +50,8 @@ func TestADayOverAMQP(t *testing.T) {
 		if s.Connects != 1 || s.Gets != 1 || s.Refused != 0 {
 			t.Errorf("counted %+v, want one connect and one GET", s)
 		}
-		if puts < 25 || puts > 31 {
-			t.Errorf("%d renewals in a day of hourly tokens", puts)
+		if n := puts.Load(); n < 25 || n > 31 {
+			t.Errorf("%d renewals in a day of hourly tokens", n)
 		}
 		if strings.Contains(w.log.String(), "level=WARN") {
 			t.Errorf("a quiet day gave warnings:\n%s", w.log)

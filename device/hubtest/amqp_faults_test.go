@@ -1,6 +1,7 @@
 package hubtest
 
 import (
+	"context"
 	"io"
 	"testing"
 	"testing/synctest"
@@ -212,21 +213,85 @@ func testAMQPIntercept(t *testing.T) {
 func put2(t *testing.T, h *Hub, d Device) (*amqpClient, int32) {
 	t.Helper()
 	c := openAMQP(t, h)
-	c.attachCBS()
-	err := c.put.Send(t.Context(), &amqp.Message{
-		Properties:            &amqp.MessageProperties{MessageID: "x"},
+	c.knock(d)
+	_, status := c.judged()
+	return c, status
+}
+
+// knock puts a good token, and does not wait for the answer.
+func (c *amqpClient) knock(d Device) {
+	c.t.Helper()
+	if c.put == nil {
+		c.attachCBS()
+	}
+	err := c.put.Send(c.t.Context(), &amqp.Message{
+		Properties:            &amqp.MessageProperties{MessageID: d.Identity.DeviceID},
 		ApplicationProperties: map[string]any{"operation": "put-token", "type": "servicebus.windows.net:sastoken", "name": audience(d)},
-		Value:                 tokenOf(t, d, time.Now(), time.Hour),
+		Value:                 tokenOf(c.t, d, time.Now(), time.Hour),
 	}, nil)
 	if err != nil {
-		t.Fatalf("put-token: %v", err)
+		c.t.Fatalf("put-token: %v", err)
 	}
-	m, err := c.puts.Receive(t.Context(), nil)
+}
+
+// judged is the next answer to such a token, and whose it is.
+func (c *amqpClient) judged() (id any, status int32) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), time.Hour)
+	defer cancel()
+	m, err := c.puts.Receive(ctx, nil)
+	if err == nil {
+		err = c.puts.AcceptMessage(ctx, m)
+	}
 	if err != nil {
-		t.Fatalf("put-token's answer: %v", err)
+		c.t.Fatalf("put-token's answer: %v", err)
 	}
-	status, _ := m.ApplicationProperties["status-code"].(int32)
-	return c, status
+	status, _ = m.ApplicationProperties["status-code"].(int32)
+	return m.Properties.CorrelationID, status
+}
+
+// A login that waits to be judged keeps its place on the connection.
+func TestAMQPLoginWaits(t *testing.T) { bubble(t, testAMQPLoginWaits) }
+func testAMQPLoginWaits(t *testing.T) {
+	h := New(t, &Options{ConnectionTokens: 1})
+	first, second := addDevice(t, h, "first"), addDevice(t, h, "second")
+	h.Intercept(FromDevice("first", Connect), Delay(10*time.Second))
+	c := openAMQP(t, h)
+	c.knock(first)
+	time.Sleep(time.Second)
+	c.knock(second)
+	if id, status := c.judged(); id != "second" || status != 403 {
+		t.Errorf("%v is answered by %d; want the second by 403", id, status)
+	}
+	if id, status := c.judged(); id != "first" || status != 200 {
+		t.Errorf("%v is answered by %d; want the first by 200", id, status)
+	}
+	c.twin(first).alive()
+	wantConnected(t, h, "first", true)
+	_ = c.conn.Close()
+	time.Sleep(time.Minute)
+	wantConnected(t, h, "first", false)
+	wantConnected(t, h, "second", false)
+}
+
+// A login that is performed after its connection has ended connects nobody.
+func TestAMQPLateLogin(t *testing.T) { bubble(t, testAMQPLateLogin) }
+func testAMQPLateLogin(t *testing.T) {
+	h, d := amqpHub(t)
+	h.Intercept(FromDevice("dev1", Connect), Late(10*time.Second))
+	c := openAMQP(t, h)
+	c.knock(d)
+	time.Sleep(time.Second)
+	_ = c.conn.Close()
+	time.Sleep(time.Minute)
+	wantConnected(t, h, "dev1", false)
+}
+
+func wantConnected(t *testing.T, h *Hub, id string, want bool) {
+	t.Helper()
+	if tw, err := h.Twin(id); err != nil || tw.Connected != want {
+		t.Errorf("%s: connected is %v, %v; want %v", id, tw.Connected, err, want)
+	}
 }
 
 // Heartbeats of both sides keep an idle connection; those of the device are

@@ -100,7 +100,11 @@ func (c *conn) sendFailed(ctx context.Context, f transport.Frame, err error) err
 		c.answered(f.ID)
 		return fmt.Errorf("send: %w", end)
 	}
-	c.fail(c.line.amqpError(err))
+	cause := c.line.amqpError(err)
+	if end != nil { // go-amqp tells of it in words of the hub's
+		cause = fmt.Errorf("%w: within a message: %w", transport.ErrClosed, end)
+	}
+	c.fail(cause)
 	return c.err()
 }
 

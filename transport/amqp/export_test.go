@@ -2,6 +2,7 @@ package amqp
 
 import (
 	"net"
+	"time"
 
 	"github.com/Azure/go-amqp"
 
@@ -58,3 +59,30 @@ func (w Way) Leaves(frame []byte) []byte { return w.g.leaving(frame) }
 
 // DevicesOn is how many devices a pool puts on a stream.
 func DevicesOn(stream net.Conn) int { return (&line{wire: newWire(stream, 0)}).devices() }
+
+// Lines is how many lines a pool has.
+func (p *Pool) Lines() (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, all := range p.lines {
+		n += len(all)
+	}
+	return n
+}
+
+// Hold keeps everybody from what the pool's mutex guards, until release lets them
+// go on, in turn: a mutex is handed from one to the next once somebody who has
+// waited for over a millisecond finds it taken again.
+func (p *Pool) Hold() (release func()) {
+	p.mu.Lock()
+	return func() {
+		p.mu.Unlock()
+		p.mu.Lock()
+		AwaitTurn()
+		p.mu.Unlock()
+	}
+}
+
+// AwaitTurn gives somebody time to begin to wait for a mutex, and to have waited
+// for that long. Nothing else tells of it.
+func AwaitTurn() { <-time.After(2 * time.Millisecond) }

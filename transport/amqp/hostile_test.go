@@ -109,7 +109,7 @@ func betray(t *testing.T, says []byte, stays, pooled bool) error {
 	if err != nil {
 		t.Fatalf("Dial: %v", err)
 	}
-	err = c.Send(ctx, transport.Frame{Kind: transport.Request, Op: transport.GetTwin, ID: "g"})
+	err = c.Send(ctx, get("g"))
 	for err == nil {
 		_, err = c.Receive(ctx)
 	}
@@ -134,18 +134,18 @@ func TestTurncoat(t *testing.T) {
 		hangsUp bool // the hub must: the device lives on
 	}{
 		{"an annotation under a described key", func(c byte, _, in string) string {
-			return frame(c, 0x14, lethal, in, zero, tag, zero, yes)
+			return frame(c, kindTransfer, lethal, in, zero, tag, zero, yes)
 		}, transport.ErrProtocol, false},
 		{"a FLOW for a link without its credit", func(c byte, out, _ string) string {
-			return frame(c, 0x13, "", one, hundred, one, hundred, out, zero)
+			return frame(c, kindFlow, "", one, hundred, one, hundred, out, zero)
 		}, transport.ErrLost, true},
 		{"a disposition of four billion deliveries", func(c byte, _, _ string) string {
-			return frame(c, 0x15, "", yes, zero, "\x70\xff\xff\xff\xff", yes, null)
+			return frame(c, kindDisposition, "", yes, zero, "\x70\xff\xff\xff\xff", yes, null)
 		}, transport.ErrProtocol, false},
 		{"a frame of two gigabytes", func(byte, string, string) string { return "\x7f\xff\xff\xff\x02\x00\x00\x00" }, transport.ErrProtocol, false},
-		{"an END", func(c byte, _, _ string) string { return frame(c, 0x17, "") }, transport.ErrLost, false},
+		{"an END", func(c byte, _, _ string) string { return frame(c, kindEnd, "") }, transport.ErrLost, false},
 		{"a link that nobody asked for", func(c byte, _, _ string) string {
-			return frame(c, 0x12, "", "\xa1\x01x", "\x52\x09", yes, null, null, null, null)
+			return frame(c, kindAttach, "", "\xa1\x01x", "\x52\x09", yes, null, null, null, null)
 		}, transport.ErrLost, true}, // go-amqp waits for an answer to its END
 	} {
 		wantError(t, test.desc, betray(t, []byte(test.says(0, "\x52\x02", "\x52\x03")), !test.hangsUp, false), test.want)

@@ -59,7 +59,7 @@ func add(t *testing.T, hub *hubtest.Hub, id string) hubtest.Device {
 // getTwin wants the twin to be got.
 func getTwin(t *testing.T, c transport.Conn) {
 	t.Helper()
-	if err := c.Send(t.Context(), transport.Frame{Kind: transport.Request, Op: transport.GetTwin, ID: "g"}); err != nil {
+	if err := c.Send(t.Context(), get("g")); err != nil {
 		t.Fatalf("Send: %v", err)
 	}
 	f, err := c.Receive(t.Context())

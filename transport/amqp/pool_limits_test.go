@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"sync"
 	"testing"
 	"time"
 
@@ -64,29 +63,34 @@ func TestPoolDevicesByStream(t *testing.T) {
 	}
 }
 
-// A device that left counts until the hub has forgotten its token.
+// A device that left counts until the hub has forgotten its token, by the pool's
+// own count or by the hub's word.
 func TestPoolSeats(t *testing.T) { bubble(t, testPoolSeats) }
 func testPoolSeats(t *testing.T) {
-	hub := hubtest.New(t, &hubtest.Options{ConnectionTokens: 2})
-	p, m := newPool(hub, &amqp.PoolOptions{Devices: 2})
-	devices := addMany(t, hub, 4)
-	day := loginOf(t, devices[0], 24*time.Hour)
-	stays, err := p.Dial(t.Context(), day)
-	if err != nil {
-		t.Fatal(err)
+	for _, test := range []struct {
+		desc    string
+		devices int
+	}{{"by the pool's limit", 2}, {"by the hub's", 0}} {
+		hub := hubtest.New(t, &hubtest.Options{ConnectionTokens: 2, Logger: discard()})
+		p, m := newPool(hub, &amqp.PoolOptions{Devices: test.devices})
+		devices := addMany(t, hub, 4)
+		stays, err := p.Dial(t.Context(), loginOf(t, devices[0], 24*time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		closeConn(t, join(t, p, devices[1])[0])
+		closeConn(t, join(t, p, devices[2])[0])
+		m.want(t, test.desc+", while the token of dev1 is good", 2, 1)
+		time.Sleep(time.Hour + 11*time.Minute)
+		closeConn(t, join(t, p, devices[3])[0])
+		m.want(t, test.desc+", after it", 2, 1)
+		getTwin(t, stays)
+		closeConn(t, stays)
 	}
-	defer closeConn(t, stays)
-	closeConn(t, join(t, p, devices[1])[0])
-	closeConn(t, join(t, p, devices[2])[0])
-	m.want(t, "while the token of dev1 is good", 2, 1)
-	time.Sleep(time.Hour + 11*time.Minute)
-	closeConn(t, join(t, p, devices[3])[0])
-	m.want(t, "after it", 2, 1)
-	getTwin(t, stays)
 }
 
-// A hub that takes no more tokens than on one connection than can be, however
-// often it is asked, is told as what it is.
+// A hub that takes no token on any connection, however often it is asked, is told
+// as what it is.
 func TestPoolHubIsFull(t *testing.T) { bubble(t, testPoolHubIsFull) }
 func testPoolHubIsFull(t *testing.T) {
 	hub := hubtest.New(t, nil)
@@ -105,24 +109,30 @@ func testPoolHubIsFull(t *testing.T) {
 	getTwin(t, join(t, p, d)[0])
 }
 
-// Several logins of one device at once, too, hear that the hub is full.
-func TestPoolIsFullForSeveral(t *testing.T) {
-	hub := hubtest.New(t, &hubtest.Options{Logger: discard()})
-	p, m := newPool(hub, nil)
-	login := loginOf(t, addMany(t, hub, 1)[0], time.Hour)
-	hub.Intercept(hubtest.FromDevice("dev0", hubtest.Connect), hubtest.Fail(403005).Times(-1))
-	for range 20 {
-		var all sync.WaitGroup
-		for range 3 {
-			all.Go(func() {
-				_, err := p.Dial(t.Context(), login)
-				wantError(t, "Dial", err, transport.ErrUnavailable)
-			})
-		}
-		all.Wait()
+// Devices for which a connection has no channels get another, and harm nobody on
+// the first.
+func TestPoolChannels(t *testing.T) { bubble(t, testPoolChannels) }
+func testPoolChannels(t *testing.T) {
+	hub := hubtest.New(t, nil)
+	p, m := tapped(hub, fewChannels)
+	conns := join(t, p, addMany(t, hub, 6)...)
+	for _, c := range conns {
+		getTwin(t, c)
 	}
-	if open := m.opened.Load() - m.closed.Load(); open != 0 {
-		t.Errorf("%d connections are open after all", open)
+	m.want(t, "with 3 devices and the tokens on a connection", 2, 2)
+}
+
+// fewChannels has the hub say that it has channels 0 to 3.
+func fewChannels(c *tap) {
+	c.comes = func(f []byte) []byte {
+		if code(f) == kindOpen {
+			for i := range f[:len(f)-2] {
+				if f[i] == 0x60 && f[i+1] == 0x1f && f[i+2] == 0xff {
+					f[i+1], f[i+2] = 0, 3
+				}
+			}
+		}
+		return f
 	}
 }
 

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,77 +13,6 @@ import (
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/transport/amqp"
 )
-
-// A meter counts the streams to a hub.
-type meter struct {
-	to             transport.StreamFunc
-	opened, closed atomic.Int32
-}
-
-func (m *meter) stream(ctx context.Context, target transport.Target) (net.Conn, error) {
-	c, err := m.to(ctx, target)
-	if err != nil {
-		return nil, err
-	}
-	m.opened.Add(1)
-	return &metered{Conn: c, of: m}, nil
-}
-
-type metered struct {
-	net.Conn
-	of   *meter
-	once sync.Once
-}
-
-func (c *metered) Close() error {
-	c.once.Do(func() { c.of.closed.Add(1) })
-	return c.Conn.Close()
-}
-
-// want compares how many streams were opened, and how many are open.
-func (m *meter) want(t *testing.T, when string, opened, open int32) {
-	t.Helper()
-	if o, n := m.opened.Load(), m.opened.Load()-m.closed.Load(); o != opened || n != open {
-		t.Errorf("%s: %d connections were opened and %d are open; want %d and %d", when, o, n, opened, open)
-	}
-}
-
-// newPool is a pool in front of a hub.
-func newPool(hub *hubtest.Hub, opts *amqp.PoolOptions) (*amqp.Pool, *meter) {
-	m := &meter{to: hub.Stream}
-	return amqp.NewPool(amqp.Dialer{Stream: m.stream}, opts), m
-}
-
-// join dials as several devices, one after the other.
-func join(t *testing.T, p *amqp.Pool, devices ...hubtest.Device) []transport.Conn {
-	t.Helper()
-	var conns []transport.Conn
-	for _, d := range devices {
-		c, err := p.Dial(t.Context(), loginOf(t, d, time.Hour))
-		if err != nil {
-			t.Fatalf("Dial as %v: %v", d.Identity, err)
-		}
-		t.Cleanup(func() { _ = c.Close() })
-		conns = append(conns, c)
-	}
-	return conns
-}
-
-func addMany(t *testing.T, hub *hubtest.Hub, n int) []hubtest.Device {
-	t.Helper()
-	var devices []hubtest.Device
-	for i := range n {
-		devices = append(devices, add(t, hub, fmt.Sprintf("dev%d", i)))
-	}
-	return devices
-}
-
-func closeConn(t *testing.T, c transport.Conn) {
-	t.Helper()
-	if err := c.Close(); err != nil {
-		t.Errorf("Close: %v", err)
-	}
-}
 
 func TestPoolShares(t *testing.T) { bubble(t, testPoolShares) }
 func testPoolShares(t *testing.T) {
@@ -137,17 +64,6 @@ func testPoolShares(t *testing.T) {
 	m.want(t, "after the first of another day", 2, 1)
 }
 
-// open asks for desired changes.
-func open(t *testing.T, c transport.Conn) {
-	t.Helper()
-	if err := c.Send(t.Context(), transport.Frame{Kind: transport.Open, Feature: transport.DesiredChanges, ID: "o"}); err != nil {
-		t.Fatal(err)
-	}
-	if f, err := c.Receive(t.Context()); err != nil || f.Kind != transport.Accepted {
-		t.Fatalf("got %+v, %v; want the subscription accepted", f, err)
-	}
-}
-
 // What happens to one device is no matter to the others, nor to the connection.
 func TestPoolIsolation(t *testing.T) { bubble(t, testPoolIsolation) }
 func testPoolIsolation(t *testing.T) {
@@ -194,7 +110,7 @@ func testPoolIsolation(t *testing.T) {
 		}
 		_, err := c.Receive(t.Context())
 		wantError(t, test.desc+": Receive", err, test.want)
-		wantError(t, test.desc+": Send", c.Send(t.Context(), transport.Frame{Kind: transport.Request, Op: transport.GetTwin, ID: "g"}), test.want)
+		wantError(t, test.desc+": Send", c.Send(t.Context(), get("g")), test.want)
 		closeConn(t, c)
 		for _, c := range others {
 			getTwin(t, c)
@@ -385,71 +301,4 @@ func testPoolRenews(t *testing.T) {
 	closeConn(t, conns[3])
 	wantError(t, "Renew under Close", <-failed, transport.ErrClosed)
 	getTwin(t, conns[4])
-}
-
-// Devices come and go all the time, with a place for less than all of them on a
-// connection, and what each asks is answered.
-func TestPoolManyAtOnce(t *testing.T) {
-	hub := hubtest.New(t, &hubtest.Options{Logger: discard()})
-	p, m := newPool(hub, &amqp.PoolOptions{Devices: 12})
-	devices := addMany(t, hub, 40)
-	var all sync.WaitGroup
-	for _, d := range devices {
-		login := loginOf(t, d, time.Hour)
-		all.Go(func() {
-			for range 10 {
-				c, err := p.Dial(t.Context(), login)
-				if err != nil {
-					t.Errorf("%v: %v", d.Identity, err)
-					return
-				}
-				for range rand.IntN(4) {
-					getTwin(t, c)
-				}
-				closeConn(t, c)
-			}
-		})
-	}
-	all.Wait()
-	if open := m.opened.Load() - m.closed.Load(); open != 0 {
-		t.Errorf("%d connections are open after all", open)
-	}
-	wantGone(t, hub, devices...)
-}
-
-// wantGone wants a hub to take devices for disconnected, soon.
-func wantGone(t *testing.T, hub *hubtest.Hub, devices ...hubtest.Device) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	for _, d := range devices {
-		if _, err := hub.Wait(ctx, d.Identity.DeviceID, func(tw hubtest.Twin) bool { return !tw.Connected }); err != nil {
-			t.Errorf("%v is connected still: %v", d.Identity, err)
-		}
-	}
-}
-
-// A device that leaves while another comes has left.
-func TestPoolLeaveAndSit(t *testing.T) {
-	hub := hubtest.New(t, &hubtest.Options{Logger: discard()})
-	p, _ := newPool(hub, nil)
-	devices := addMany(t, hub, 2)
-	for range 300 {
-		leaves, login := join(t, p, devices[0])[0], loginOf(t, devices[1], time.Hour)
-		came := make(chan transport.Conn, 1)
-		go func() {
-			c, err := p.Dial(t.Context(), login)
-			if err != nil {
-				t.Errorf("Dial: %v", err)
-			}
-			came <- c
-		}()
-		closeConn(t, leaves)
-		c := <-came
-		if c == nil {
-			return
-		}
-		wantGone(t, hub, devices[0])
-		closeConn(t, c)
-	}
 }

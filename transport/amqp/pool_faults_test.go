@@ -1,0 +1,294 @@
+package amqp_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/transport"
+)
+
+// What a hub says to one device's session is no matter to another's.
+func TestPoolHubSays(t *testing.T) { bubble(t, testPoolHubSays) }
+func testPoolHubSays(t *testing.T) {
+	said := func(condition string) string {
+		return "\x00\x53\x1d\xc0" + string([]byte{byte(len(condition) + 3), 1, 0xa3, byte(len(condition))}) + condition
+	}
+	for _, test := range []struct {
+		desc  string
+		frame string // on channel 1, after an answer
+		want  error  // that the device meets; nil if it goes on
+	}{
+		{"END with an error", frame(1, kindEnd, "", said("amqp:resource-limit-exceeded")), transport.ErrQuota},
+		{"END without", frame(1, kindEnd, ""), transport.ErrLost},
+		{"DETACH of the receiver", frame(1, kindDetach, "", one, yes, said("amqp:link:detach-forced")), transport.ErrUnavailable},
+		{"DETACH of the receiver that does not close", frame(1, kindDetach, "", one, no), transport.ErrLost},
+		{"a message on no link", frame(1, kindTransfer, "\x00\x53\x75\xa0\x02hi", hundred, hundred, tag, zero, yes), transport.ErrLost},
+		{"DETACH of no link", frame(1, kindDetach, "", hundred, yes), transport.ErrLost},
+		{"FLOW that wants an echo, of the sender", frame(1, kindFlow, "", one, hundred, one, hundred, zero, one, hundred, null, no, yes), nil},
+		{"FLOW that drains the sender", frame(1, kindFlow, "", one, hundred, one, hundred, zero, one, hundred, null, yes, no), nil},
+		{"FLOW that wants an echo, of the receiver", frame(1, kindFlow, "", one, hundred, one, hundred, one, one, hundred, null, no, yes), nil},
+		{"FLOW of the session that wants an echo", frame(1, kindFlow, "", one, hundred, one, hundred, null, null, null, null, null, yes), nil},
+		{"a disposition of nothing", frame(1, kindDisposition, "", no, hundred, hundred, yes, null), nil},
+		{"an empty message", frame(1, kindTransfer, "", one, hundred, tag, zero, yes), nil},
+	} {
+		hub := hubtest.New(t, &hubtest.Options{Logger: discard()})
+		p, m := tapped(hub, func(c *tap) {
+			over := false
+			c.comes = func(f []byte) []byte {
+				if code(f) == kindTransfer && channelOf(f) == 1 && !over {
+					over = true
+					return append(f, test.frame...)
+				}
+				if over && len(f) > 8 && channelOf(f) == 1 && code(f) == test.frame[10] && code(f) >= kindDetach {
+					return nil // the hub behind the tap takes our answer for a question
+				}
+				return f
+			}
+		})
+		conns := join(t, p, addMany(t, hub, 2)...)
+		// The answer brings it, and Send may see its end already.
+		_ = conns[0].Send(t.Context(), get("g"))
+		_, _ = conns[0].Receive(t.Context())
+		synctest.Wait()
+		err := conns[0].Send(t.Context(), get("next"))
+		for f := (transport.Frame{}); err == nil && f.ID != "next"; {
+			f, err = receiveIn(t, conns[0], time.Minute)
+		}
+		wantError(t, test.desc, err, test.want)
+		if err != nil && sentinels(err) != 1 {
+			t.Errorf("%s: %v matches %d sentinels", test.desc, err, sentinels(err))
+		}
+		closeConn(t, conns[0])
+		getTwin(t, conns[1])
+		closeConn(t, conns[1])
+		m.want(t, test.desc, 1, 0)
+	}
+}
+
+// A BEGIN without an answer, and one that comes late, are that device's matter.
+func TestPoolBeginUnanswered(t *testing.T) { bubble(t, testPoolBeginUnanswered) }
+func testPoolBeginUnanswered(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		hub := hubtest.New(t, &hubtest.Options{Logger: discard()})
+		var held []byte
+		var release atomic.Bool
+		p, m := tapped(hub, func(c *tap) {
+			begun := 0
+			c.comes = func(f []byte) []byte {
+				if code(f) == kindBegin {
+					if begun++; begun == 3 {
+						held = f
+						return nil
+					}
+				}
+				if release.Swap(false) {
+					return append(held, f...)
+				}
+				return f
+			}
+		})
+		devices := addMany(t, hub, 3)
+		stays := join(t, p, devices[0])[0]
+		start := time.Now()
+		_, err := dialIn(t, p, devices[1], time.Second)
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
+			t.Errorf("Dial: %v after %v; want it to end with its ctx", err, time.Since(start))
+		}
+		release.Store(late)
+		getTwin(t, stays)
+		for range 3 {
+			c := join(t, p, devices[1], devices[2])
+			getTwin(t, c[0])
+			getTwin(t, c[1])
+			closeConn(t, c[0])
+			closeConn(t, c[1])
+		}
+		getTwin(t, stays)
+		closeConn(t, stays)
+		m.want(t, fmt.Sprintf("late is %v", late), 1, 0)
+	}
+}
+
+// Half a message that ctx cut off is followed by no other: that device's session
+// ends, and nobody else's.
+func TestPoolHalfAMessage(t *testing.T) { bubble(t, testPoolHalfAMessage) }
+func testPoolHalfAMessage(t *testing.T) {
+	const (
+		window = "\x70\x00\x00\xff\xff" // wide
+		most   = "\x70\x00\x01\x00\x00" // bytes of a frame, as the hub says
+		few    = "\x70\x00\x00\x02\x00"
+	)
+	hub := hubtest.New(t, &hubtest.Options{Logger: discard()})
+	var widen atomic.Bool
+	p, _ := tapped(hub, func(c *tap) {
+		begun := 0
+		var narrow byte // the channel of the second device, whose session takes 3 transfers
+		c.comes = func(f []byte) []byte {
+			switch {
+			case code(f) == kindOpen:
+				return bytes.Replace(f, []byte(most), []byte(few), 1)
+			case code(f) == kindBegin:
+				if begun++; begun == 3 {
+					narrow = byte(channelOf(f))
+					return []byte(frame(narrow, kindBegin, "", "\x60\x00\x02", zero, three, window))
+				}
+			case begun == 3 && code(f) == kindFlow && byte(channelOf(f)) == narrow:
+				return []byte(frame(narrow, kindFlow, "", zero, three, zero, window, zero, zero, hundred))
+			case widen.Swap(false):
+				return append(f, frame(narrow, kindFlow, "", three, window, zero, window)...)
+			}
+			return f
+		}
+	})
+	conns := join(t, p, addMany(t, hub, 2)...)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	sent := make(chan error, 1)
+	go func() {
+		body := []byte(`{"a":"` + strings.Repeat("x", 4000) + `"}`)
+		sent <- conns[1].Send(ctx, transport.Frame{Kind: transport.Request, Op: transport.PatchReported, ID: "p", Body: body})
+	}()
+	time.Sleep(2 * time.Second) // ctx ends with three parts sent, and the fourth in go-amqp's hands
+	widen.Store(true)
+	getTwin(t, conns[0])
+	err := <-sent
+	wantError(t, "Send", err, context.DeadlineExceeded)
+	if n := sentinels(err); n != 1 || !errors.Is(err, transport.ErrClosed) {
+		t.Errorf("Send: %v matches %d sentinels; want ErrClosed alone", err, n)
+	}
+	wantError(t, "the next Send", conns[1].Send(t.Context(), get("g")), err)
+	getTwin(t, conns[0])
+}
+
+// A line whose link for tokens has ended takes nobody more: who comes next gets
+// another.
+func TestPoolTokenLinkEnds(t *testing.T) { bubble(t, testPoolTokenLinkEnds) }
+func testPoolTokenLinkEnds(t *testing.T) {
+	for _, test := range []struct{ desc, handle, closed string }{
+		{"the hub closes the sender", zero, yes},
+		{"the hub detaches the sender", zero, no},
+		{"the hub closes the receiver", one, yes},
+		{"the hub detaches the receiver", one, no},
+	} {
+		hub := hubtest.New(t, &hubtest.Options{Logger: discard()})
+		var now, over atomic.Bool
+		p, m := tapped(hub, func(c *tap) {
+			mine := false
+			c.comes = func(f []byte) []byte {
+				if now.Load() && !over.Swap(true) {
+					mine = true
+					return append(f, frame(0, kindDetach, "", test.handle, test.closed)...)
+				}
+				if mine && channelOf(f) == 0 && (code(f) == kindDetach || code(f) == kindTransfer) {
+					return nil
+				}
+				return f
+			}
+			c.leaves = func(f []byte) []byte { // the hub behind the tap knows nothing of it
+				if code(f) == kindDetach && channelOf(f) == 0 {
+					return nil
+				}
+				return f
+			}
+		})
+		devices := addMany(t, hub, 2)
+		stays := join(t, p, devices[0])[0]
+		now.Store(true)
+		_ = stays.Send(t.Context(), get("g"))
+		_, _ = stays.Receive(t.Context())
+		time.Sleep(time.Second)
+		c, err := dialIn(t, p, devices[1], time.Minute)
+		if err != nil { // it is the first to notice
+			c, err = dialIn(t, p, devices[1], time.Minute)
+		}
+		if err != nil {
+			t.Fatalf("%s: the next device never gets in: %v", test.desc, err)
+		}
+		getTwin(t, c)
+		m.want(t, test.desc, 2, 1)
+		closeConn(t, c)
+		closeConn(t, stays)
+	}
+}
+
+// A hub that sends more than there is credit for, to a device that does not call
+// Receive, fills no memory: it is given up.
+func TestPoolMindsCredit(t *testing.T) { bubble(t, testPoolMindsCredit) }
+func testPoolMindsCredit(t *testing.T) {
+	const flood = 5000
+	hub := hubtest.New(t, &hubtest.Options{Logger: discard()})
+	p, _ := tapped(hub, func(c *tap) {
+		over := false
+		c.comes = func(f []byte) []byte {
+			if channelOf(f) == 1 && code(f) == kindTransfer && !over {
+				over = true
+				return bytes.Repeat(f, flood)
+			}
+			return f
+		}
+	})
+	c := join(t, p, addMany(t, hub, 1)...)[0]
+	if err := c.Send(t.Context(), get("g")); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait() // all of it has come
+	var err error
+	for n := 0; n < flood && err == nil; n++ {
+		_, err = c.Receive(t.Context())
+	}
+	wantError(t, "Receive", err, transport.ErrProtocol)
+}
+
+// A hub that sends its messages unsettled is heard for longer than its window.
+func TestPoolUnsettled(t *testing.T) { bubble(t, testPoolUnsettled) }
+func testPoolUnsettled(t *testing.T) {
+	hub := hubtest.New(t, &hubtest.Options{Logger: discard()})
+	p, _ := tapped(hub, func(c *tap) {
+		c.comes = func(f []byte) []byte {
+			if code(f) == kindTransfer && channelOf(f) != 0 { // there are the tokens
+				unsettle(f)
+			}
+			return f
+		}
+	})
+	c := join(t, p, addMany(t, hub, 1)...)[0]
+	for i := range 40 {
+		if err := c.Send(t.Context(), get("g")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := receiveIn(t, c, time.Minute); err != nil {
+			t.Fatalf("request %d: %v; want every answer", i, err)
+		}
+	}
+}
+
+// unsettle makes the field settled of a transfer false: the fifth.
+func unsettle(f []byte) {
+	at := 8 + 3 + 1 + 8 // a list32
+	if f[11] == 0xc0 {
+		at = 8 + 3 + 1 + 2
+	}
+	for range 4 {
+		switch f[at] {
+		case 0x52, 0x53:
+			at += 2
+		case 0x70:
+			at += 5
+		case 0xa0:
+			at += 2 + int(f[at+1])
+		default:
+			at++
+		}
+	}
+	if f[at] == 0x41 {
+		f[at] = 0x42
+	}
+}

@@ -43,6 +43,8 @@ func Example() {
 	_, err := dev.OnDesired("fan.rpm", twin.Typed(func(ctx context.Context, rpm int, c twin.Change) error {
 		if c.Value.Exists() {
 			changed <- fmt.Sprintf("%v: fan.rpm is to be %d", c.Cause, rpm)
+		} else {
+			changed <- fmt.Sprintf("%v: nothing is desired of fan.rpm", c.Cause)
 		}
 		return nil
 	}))
@@ -52,6 +54,7 @@ func Example() {
 	if err := dev.Connect(ctx); err != nil {
 		log.Fatal(err)
 	}
+	fmt.Println(<-changed)
 	version, err := dev.UpdateReported(ctx, twin.Set("climate.temperature", 21.5))
 	fmt.Println("reported, version", version, err)
 
@@ -61,6 +64,7 @@ func Example() {
 	}
 	fmt.Println(<-changed)
 	// Output:
+	// start: nothing is desired of fan.rpm
 	// reported, version 2 <nil>
 	// patch: fan.rpm is to be 1200
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // The number of random stories of each kind: go test ./twin -stories 60000
-var stories = flag.Int("stories", 10000, "random stories of each of the machines")
+var stories = flag.Int("stories", 3000, "random stories of each of the machines")
 
 // mergeRule is one of the ways in which hubs have been seen to merge.
 type mergeRule int

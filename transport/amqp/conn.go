@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/Azure/go-amqp"
 
@@ -78,6 +79,7 @@ func (c *conn) Send(ctx context.Context, f transport.Frame) error {
 	if f.Kind == transport.Open { // before it is sent, for the answer may be first
 		c.expect(f.ID)
 	}
+	defer c.watch(ctx)()
 	// The end of the session ends the wait for credit, too.
 	either, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -86,6 +88,49 @@ func (c *conn) Send(ctx context.Context, f transport.Frame) error {
 		return c.sendFailed(ctx, f, err)
 	}
 	return nil
+}
+
+// sendLimit is how long a hub may take to let a message leave: it gives credit
+// for many, long before.
+const sendLimit = 30 * time.Second
+
+// watch ends a Send that waits in vain: go-amqp does not hear of a context's end
+// while it waits for the window of the session. The session is of no use then, and
+// a line on which the hub does not even agree to its end is dead.
+func (c *conn) watch(ctx context.Context) (done func()) {
+	stalled := func() error {
+		if end := ctx.Err(); end != nil {
+			return fmt.Errorf("%w: send: %w", transport.ErrStalled, end)
+		}
+		return fmt.Errorf("%w: it let no message leave for %v", transport.ErrStalled, sendLimit)
+	}
+	var ended bool
+	var timer *time.Timer
+	timer = time.AfterFunc(sendLimit, func() {
+		switch {
+		case ended:
+			c.line.fail(stalled())
+		default:
+			ended = true
+			c.fail(stalled())
+			if !c.alone {
+				c.sayEnd()
+				timer.Reset(farewell)
+			}
+		}
+	})
+	unhook := context.AfterFunc(ctx, func() { timer.Reset(farewell) })
+	return func() {
+		unhook()
+		timer.Stop()
+	}
+}
+
+// sayEnd begins to end the session, and does not wait.
+func (c *conn) sayEnd() {
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = c.session.Close(over)
 }
 
 // notBody is more than a frame holds beside the body of a message.

@@ -43,7 +43,9 @@
 // of the login's keep-alive and 10 s; a line that is silent for the whole of
 // both is dead, and Receive fails with transport.ErrStalled. So an idle line has
 // more traffic than over MQTT. A write that does not progress for 10 s ends the
-// connection likewise.
+// connection likewise, and so does a hub that lets a message wait for 30 s before
+// it gives credit; in a Pool that ends one device's session, as long as the hub
+// agrees to its end.
 //
 // # Goroutines and memory
 //

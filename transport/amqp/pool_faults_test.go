@@ -156,7 +156,7 @@ func testPoolHalfAMessage(t *testing.T) {
 		body := []byte(`{"a":"` + strings.Repeat("x", 4000) + `"}`)
 		sent <- conns[1].Send(ctx, transport.Frame{Kind: transport.Request, Op: transport.PatchReported, ID: "p", Body: body})
 	}()
-	time.Sleep(2 * time.Second) // ctx ends with three parts sent, and the fourth in go-amqp's hands
+	time.Sleep(1500 * time.Millisecond) // ctx ends with three parts sent, and the fourth in go-amqp's hands
 	widen.Store(true)
 	getTwin(t, conns[0])
 	err := <-sent

@@ -16,6 +16,7 @@ type amqpLine struct {
 	// hub.mu guards what follows.
 	who      *identity     // from its login on
 	knocking bool          // a login waits to be judged
+	token    string        // of its last login, if it proved itself by one
 	tokenEnd time.Time     // by the wall clock, grace included; zero for none
 	desired  bool          // it asked for changes
 	left     chan struct{} // of its last login; closed when it leaves

@@ -244,11 +244,20 @@ func (l *amqpLine) enter(req request) (old presence, err error) {
 		return nil, err
 	}
 	p := proof{token: from.token, peer: l.peer}
+	again := from.attaching != nil && l.token != ""
+	if again { // it is good for the connection, whatever became of links
+		p.token = l.token
+		if !now.Before(l.tokenEnd) {
+			return nil, errTokenEnd
+		}
+	}
 	expires, err := h.judge(who, p, now)
 	if err != nil {
 		return nil, err
 	}
-	l.tokenEnd = tokenEnd(expires, now, h.opts.TokenGrace)
+	if !again {
+		l.token, l.tokenEnd = p.token, tokenEnd(expires, now, h.opts.TokenGrace)
+	}
 	if who.conn != presence(l) {
 		if old = who.conn; old != nil {
 			h.count(who.id, func(s *Stats) { s.Takeovers++ })

@@ -75,3 +75,43 @@ func testAConnectionTakes999Tokens(t *testing.T) {
 		t.Errorf("after a token has ended: %d %s", status, text)
 	}
 }
+
+// A token is good for the connection that it was put on, whatever becomes of
+// links: new ones need no other, until it ends.
+func TestAMQPLinksAnew(t *testing.T) { synctest.Test(t, testAMQPLinksAnew) }
+func testAMQPLinksAnew(t *testing.T) {
+	h, d := amqpHub(t)
+	c := openAMQP(t, h)
+	if status, text := c.putToken(audience(d), tokenOf(t, d, time.Now(), time.Hour), "p"); status != 200 {
+		t.Fatalf("put-token: %d %s", status, text)
+	}
+	for range 3 {
+		l := c.twin(d)
+		l.alive()
+		if err := errors.Join(l.out.Close(t.Context()), l.in.Close(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if tw, err := h.Twin("dev1"); err != nil || tw.Connected {
+			t.Errorf("without links: connected is %v, %v", tw.Connected, err)
+		}
+	}
+	if s := h.Stats("dev1"); s.Connects != 3 || s.Disconnects != 3 || s.Refused != 0 {
+		t.Errorf("counted %+v, want three connects and as many ends", s)
+	}
+	refused := func(when string) {
+		t.Helper()
+		_, err := c.session.NewSender(t.Context(), twinAddress(d), nil)
+		wantCondition(t, when, err, amqp.ErrCondUnauthorizedAccess)
+	}
+	if err := h.SetEnabled("dev1", false); err != nil {
+		t.Fatal(err)
+	}
+	refused("while it is disabled")
+	if err := h.SetEnabled("dev1", true); err != nil {
+		t.Fatal(err)
+	}
+	c.twin(d).alive()
+	time.Sleep(time.Hour)
+	refused("after the token's end")
+}

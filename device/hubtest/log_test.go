@@ -15,6 +15,9 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
+
+	"github.com/Azure/go-amqp"
 
 	"github.com/devicetwin/devicetwin-go/transport"
 )
@@ -127,5 +130,51 @@ func TestLogOfAnOddEnd(t *testing.T) {
 	want := []string{`level=INFO msg="connection ended" device="" reason="a WebSocket message of text; connection was ended" closeErr="one; two"`}
 	if got := book.lines(endings); !slices.Equal(got, want) {
 		t.Errorf("an end that fails: got %q, want %q", got, want)
+	}
+}
+
+// Who leaves a connection that others use is seen to leave.
+func TestLogOfWhoLeaves(t *testing.T) { bubble(t, testLogOfWhoLeaves) }
+func testLogOfWhoLeaves(t *testing.T) {
+	for desc, test := range map[string]struct {
+		end  func(h *Hub, s *amqp.Session, l twinLinks) error
+		want []string
+	}{
+		"detached": {func(_ *Hub, _ *amqp.Session, l twinLinks) error {
+			return errors.Join(l.out.Close(t.Context()), l.in.Close(t.Context()))
+		}, []string{"level=INFO msg=left device=two"}},
+		"END": {func(_ *Hub, s *amqp.Session, _ twinLinks) error {
+			return s.Close(t.Context())
+		}, []string{"level=INFO msg=left device=two"}},
+		"one of two links": {func(_ *Hub, _ *amqp.Session, l twinLinks) error {
+			return l.out.Close(t.Context())
+		}, nil},
+		"ended by the hub": {func(h *Hub, _ *amqp.Session, l twinLinks) error {
+			defer l.gone()
+			return h.Cut("two")
+		}, nil},
+	} {
+		var book logbook
+		h := New(t, &Options{Logger: book.logger()})
+		one, two := addDevice(t, h, "one"), addDevice(t, h, "two")
+		c := openAMQP(t, h)
+		c.admit(one, time.Now())
+		c.admit(two, time.Now())
+		l1 := c.twin(one)
+		session, err := c.conn.NewSession(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l2 := (&amqpClient{t: t, conn: c.conn, session: session}).twin(two)
+		l1.alive()
+		l2.alive()
+		if err := test.end(h, session, l2); err != nil {
+			t.Fatalf("%s: %v", desc, err)
+		}
+		synctest.Wait()
+		if got := book.lines("left"); !slices.Equal(got, test.want) {
+			t.Errorf("%s: got %q, want %q", desc, got, test.want)
+		}
+		l1.alive()
 	}
 }

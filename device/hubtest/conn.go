@@ -94,6 +94,15 @@ func (c *conn) close(reason string) {
 	c.hub.log.Info("connection ended", attrs...)
 }
 
+// over says what a device is connected over, for the log. The stream is the one
+// that the protocol is spoken on.
+func (c *conn) over(p Protocol) string {
+	if _, web := c.stream.(*webStream); web {
+		return p.String() + "/WebSocket"
+	}
+	return p.String()
+}
+
 // oneLine is a text of joined errors as a line of a log has it.
 func oneLine(text string) string { return strings.ReplaceAll(text, "\n", "; ") }
 

@@ -178,3 +178,31 @@ func testLogOfWhoLeaves(t *testing.T) {
 		l1.alive()
 	}
 }
+
+// A login is logged with what it came over.
+func TestLogOfALogin(t *testing.T) { bubble(t, testLogOfALogin) }
+func testLogOfALogin(t *testing.T) {
+	for over, connect := range map[string]func(h *Hub, d Device){
+		"MQTT":           func(h *Hub, d Device) { login(t, h, d) },
+		"MQTT/WebSocket": func(h *Hub, d Device) { webLogin(t, h, d) },
+		"AMQP":           func(h *Hub, d Device) { openAMQP(t, h).admit(d, time.Now()) },
+		"AMQP/WebSocket": func(h *Hub, d Device) {
+			line := httpsStream(t, h)
+			_, in := webAnswer(t, line, "GET /$iothub/websocket HTTP/1.1\r\n"+webLines+"Sec-WebSocket-Protocol: AMQPWSB10\r\n\r\n")
+			conn, err := amqp.NewConn(t.Context(), &webClient{Conn: line, in: in}, &amqp.ConnOptions{HostName: h.Host(), IdleTimeout: time.Hour})
+			if err != nil {
+				t.Fatal(err)
+			}
+			clientOn(t, conn).admit(d, time.Now())
+		},
+	} {
+		var book logbook
+		h := New(t, &Options{Logger: book.logger()})
+		connect(h, addDevice(t, h, "dev1"))
+		synctest.Wait()
+		want := "level=INFO msg=connected device=dev1 over=" + over
+		if got := book.lines("connected"); len(got) != 1 || !strings.HasPrefix(got[0]+" ", want+" ") {
+			t.Errorf("got %q, want one line that begins with %q", got, want)
+		}
+	}
+}

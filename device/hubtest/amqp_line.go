@@ -171,13 +171,17 @@ func (a *amqpConn) detached(link *amqpwire.Link) {
 	}
 	last, told := at.line.drop(link, at.node)
 	a.hub.mu.Lock()
-	defer a.hub.mu.Unlock()
 	if told {
 		at.line.desired = false
 	}
-	if last && at.line.live() {
+	left := last && at.line.live()
+	if left {
 		a.hub.count(at.line.id, func(s *Stats) { s.Disconnects++ })
 		at.line.leave()
+	}
+	a.hub.mu.Unlock()
+	if left {
+		a.hub.log.Info("left", "device", at.line.id)
 	}
 }
 

@@ -265,7 +265,7 @@ func (l *amqpLine) enter(req request) (old presence, err error) {
 		}
 		l.who, who.conn, l.desired, l.left = who, l, false, make(chan struct{})
 		h.count(who.id, func(s *Stats) { s.Connects++ })
-		h.log.Info("connected", "device", who.id, "over", "AMQP")
+		h.log.Info("connected", "device", who.id, "over", l.over(AMQP))
 	}
 	if from.attaching != nil {
 		who.modelID = from.attaching.Properties[propModel]

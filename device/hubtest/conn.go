@@ -10,7 +10,9 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
@@ -85,8 +87,24 @@ func (c *conn) close(reason string) {
 	c.hub.mu.Lock()
 	name := c.name
 	c.hub.mu.Unlock()
-	c.hub.log.Info("connection ended", "device", name, "reason", reason, "closeErr", err)
+	attrs := []any{"device", name, "reason", oneLine(reason)}
+	if err != nil {
+		attrs = append(attrs, "closeErr", oneLine(err.Error()))
+	}
+	c.hub.log.Info("connection ended", attrs...)
 }
+
+// over says what a device is connected over, for the log. The stream is the one
+// that the protocol is spoken on.
+func (c *conn) over(p Protocol) string {
+	if _, web := c.stream.(*webStream); web {
+		return p.String() + "/WebSocket"
+	}
+	return p.String()
+}
+
+// oneLine is a text of joined errors as a line of a log has it.
+func oneLine(text string) string { return strings.ReplaceAll(text, "\n", "; ") }
 
 // shut ends both directions. A socket that is closed with bytes unread resets
 // the line, which real hubs rarely do, and which some clients take for a fatal
@@ -94,9 +112,20 @@ func (c *conn) close(reason string) {
 func (c *conn) shut() error {
 	tcp, ok := c.raw.(*net.TCPConn)
 	if !ok || isClosed(c.hub.done) {
-		return c.raw.Close()
+		return unlessGone(c.raw.Close())
 	}
-	return errors.Join(tcp.CloseWrite(), tcp.SetReadDeadline(time.Now().Add(linger)))
+	return errors.Join(unlessGone(tcp.CloseWrite()), unlessGone(tcp.SetReadDeadline(time.Now().Add(linger))))
+}
+
+// unlessGone drops an error that says no more than that the other side was
+// faster to close, as after any goodbye.
+func unlessGone(err error) error {
+	for _, gone := range []error{net.ErrClosed, io.ErrClosedPipe, syscall.ENOTCONN, syscall.EPIPE} {
+		if errors.Is(err, gone) {
+			return nil
+		}
+	}
+	return err
 }
 
 // drain reads what the client still sends after the connection has ended.

@@ -284,6 +284,10 @@ type Policy struct {
 	Name                     string
 	PrimaryKey, SecondaryKey string // base64: secrets; empty ones are made up
 	Permissions              []Permission
+	// ConnectionString is what a back end takes: this hub, the policy and its
+	// primary key in one line, a secret. The hub fills it in; what AddPolicy is
+	// given is ignored.
+	ConnectionString string
 }
 
 func defaultPolicies() []Policy {
@@ -297,9 +301,9 @@ func defaultPolicies() []Policy {
 }
 
 // AddPolicy adds a policy, or replaces the one of that name, and returns it
-// with its keys. A permission that no hub knows is an error: else it would open
-// nothing, and say nothing. A new hub has iothubowner, service, device, registryRead and
-// registryReadWrite, as a real one.
+// with its keys and its connection string. A permission that no hub knows is an
+// error: else it would open nothing, and say nothing. [Hub.Policy] names those
+// that a new hub has.
 func (h *Hub) AddPolicy(p Policy) (Policy, error) {
 	if p.Name == "" {
 		return Policy{}, fmt.Errorf("hubtest: the policy has no name")
@@ -317,6 +321,7 @@ func (h *Hub) AddPolicy(p Policy) (Policy, error) {
 		return Policy{}, err
 	}
 	p.PrimaryKey, p.SecondaryKey = keys.text[0], keys.text[1]
+	p.ConnectionString = "HostName=" + h.opts.Host + ";SharedAccessKeyName=" + p.Name + ";SharedAccessKey=" + p.PrimaryKey
 	p.Permissions = slices.Clone(p.Permissions)
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -324,7 +329,10 @@ func (h *Hub) AddPolicy(p Policy) (Policy, error) {
 	return p, nil
 }
 
-// Policy returns the policy of that name, and whether there is one.
+// Policy returns the policy of that name, and whether there is one. A new hub
+// has those of a real one: iothubowner, which may do everything, service
+// (ServiceConnect), device (DeviceConnect), registryRead (RegistryRead) and
+// registryReadWrite (RegistryRead, RegistryWrite).
 func (h *Hub) Policy(name string) (Policy, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -37,7 +37,11 @@
 //
 // A back end that is to be tested itself speaks HTTPS: twins, identities,
 // queries and direct methods, with tokens of a shared access policy
-// ([Hub.Policy]) or of Microsoft Entra ([Hub.EntraIssuer], [Hub.Grant]).
+// ([Hub.Policy]) or of Microsoft Entra ([Hub.EntraIssuer], [Hub.Grant]). With
+// this library's twin/registry, and still without a socket:
+//
+//	p, _ := hub.Policy("service")
+//	client, err := registry.New(p.ConnectionString, &registry.Options{Stream: hub.Stream})
 //
 // # Faults
 //

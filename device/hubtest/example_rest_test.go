@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/twin/registry"
 )
 
 // A back end in any language reaches the hub over HTTPS. This one is bare
@@ -57,4 +58,28 @@ func ExampleHub_EntraIssuer() {
 	// Output:
 	// 401 IotHubUnauthorizedAccess
 	// 200 "AAAAAAAAAAE="
+}
+
+// A back end that uses this library reaches the hub in memory.
+func ExampleHub_Policy() {
+	hub, err := hubtest.Start(nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer hub.Close()
+	if _, err := hub.AddDevice("pump-7"); err != nil {
+		log.Fatal(err)
+	}
+	p, _ := hub.Policy("service") // a new hub has it
+	client, err := registry.New(p.ConnectionString, &registry.Options{Stream: hub.Stream})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	twin, err := client.Twin(context.Background(), "pump-7")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(twin.DeviceID, twin.ETag)
+	// Output: pump-7 AAAAAAAAAAE=
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -276,5 +277,34 @@ func TestFaultsOfUnknownDevices(t *testing.T) {
 	}
 	if err := hub.SetLine("", false); err != nil {
 		t.Errorf("everyone's line: %v", err)
+	}
+}
+
+// TestPolicies holds what a new hub has, and that a policy's line of text is the
+// hub's own: the one that AddPolicy is given is not believed.
+func TestPolicies(t *testing.T) {
+	h := New(t, &Options{Host: "hub.example.org"})
+	made, err := h.AddPolicy(Policy{Name: "dash", PrimaryKey: keyOne, Permissions: []Permission{ServiceConnect}, ConnectionString: "HostName=elsewhere"})
+	if want := "HostName=hub.example.org;SharedAccessKeyName=dash;SharedAccessKey=" + keyOne; err != nil || made.ConnectionString != want {
+		t.Errorf("AddPolicy: got %q, %v; want %q", made.ConnectionString, err, want)
+	}
+	for name, want := range map[string][]Permission{
+		"iothubowner":       {RegistryRead, RegistryWrite, ServiceConnect, DeviceConnect},
+		"service":           {ServiceConnect},
+		"device":            {DeviceConnect},
+		"registryRead":      {RegistryRead},
+		"registryReadWrite": {RegistryRead, RegistryWrite},
+		"dash":              {ServiceConnect},
+	} {
+		p, ok := h.Policy(name)
+		if !ok || !slices.Equal(p.Permissions, want) {
+			t.Errorf("%s: got %v, %v; want %v", name, p.Permissions, ok, want)
+		}
+		if want := "HostName=hub.example.org;SharedAccessKeyName=" + name + ";SharedAccessKey=" + p.PrimaryKey; p.ConnectionString != want {
+			t.Errorf("%s: connection string: got %q, want %q", name, p.ConnectionString, want)
+		}
+	}
+	if p, ok := h.Policy("ghost"); ok || p.ConnectionString != "" {
+		t.Errorf("a policy that is not there: got %q, %v", p.ConnectionString, ok)
 	}
 }

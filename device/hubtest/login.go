@@ -92,7 +92,7 @@ func (c *conn) admit(p *packets.ConnectPacket, mute bool) error {
 	case err != nil:
 		return c.refuse(packets.ErrRefusedNotAuthorised, err.Error())
 	}
-	c.hub.log.Info("connected", "device", user.id, "clean", p.CleanSession, "keepAlive", p.Keepalive,
+	c.hub.log.Info("connected", "device", user.id, "over", c.over(MQTT), "clean", p.CleanSession, "keepAlive", p.Keepalive,
 		"apiVersion", user.apiVersion, "client", user.clientType, "model", user.modelID)
 	return nil
 }

@@ -70,13 +70,15 @@ func prepare(hub *hubtest.Hub, s *settings, folder string) (*info, error) {
 		return nil, err
 	}
 	owner, _ := hub.Policy("iothubowner") // each hub has it
-	told.Service.ConnectionString = serviceString(s.hostname, owner)
+	told.Service.ConnectionString = owner.ConnectionString
 	for _, p := range s.registry.Policies {
-		made, err := hub.AddPolicy(hubtest.Policy(p))
+		made, err := hub.AddPolicy(hubtest.Policy{
+			Name: p.Name, PrimaryKey: p.PrimaryKey, SecondaryKey: p.SecondaryKey, Permissions: p.Permissions,
+		})
 		if err != nil {
 			return nil, fmt.Errorf("policy %q: %w", p.Name, err)
 		}
-		told.addPolicy(made.Name, serviceString(s.hostname, made))
+		told.addPolicy(made.Name, made.ConnectionString)
 	}
 	for _, d := range s.registry.Devices {
 		made, err := add(hub, d)
@@ -122,9 +124,4 @@ func add(hub *hubtest.Hub, d deviceSpec) (hubtest.Device, error) {
 		made, err = hub.SetKeys(d.ID, d.PrimaryKey, d.SecondaryKey)
 	}
 	return made, err
-}
-
-// serviceString is a back end's connection string.
-func serviceString(host string, p hubtest.Policy) string {
-	return fmt.Sprintf("HostName=%s;SharedAccessKeyName=%s;SharedAccessKey=%s", host, p.Name, p.PrimaryKey)
 }

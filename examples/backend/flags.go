@@ -27,6 +27,8 @@ What it writes:
   -min N          desired climate.minTemperature; 18 unless given
   -max N          desired climate.maxTemperature; 24 unless given
   -fan=false      desired climate.hvac.systemControl.fanOn; true unless given
+  -desired JSON   desired properties in place of climate: an object, merged into what is
+                  desired already, such as '{"interval":5}'; null deletes
 
 What it does then:
   -wait TIME      how long the device may take for its answer; 1m unless given; 0 does
@@ -105,6 +107,7 @@ func parse(args []string, env func(string) string, stderr io.Writer) (*job, erro
 	coldest := f.Float64("min", 18, "")
 	hottest := f.Float64("max", 24, "")
 	fan := f.Bool("fan", true, "")
+	desired := f.String("desired", "", "")
 	f.DurationVar(&j.wait, "wait", defaultWait, "")
 	f.IntVar(&j.page, "page", defaultPage, "")
 	f.StringVar(&j.method, "method", "", "")
@@ -142,9 +145,29 @@ func parse(args []string, env func(string) string, stderr io.Writer) (*job, erro
 		Desired: twin.Set("climate.minTemperature", *coldest).Set("climate.maxTemperature", *hottest).
 			Set("climate.hvac.systemControl.fanOn", *fan),
 	}
+	given := map[string]bool{}
+	f.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	var err error
+	if given["desired"] {
+		if given["min"] || given["max"] || given["fan"] {
+			return nil, usagef("-desired stands in place of -min, -max and -fan; leave it, or them")
+		}
+		if j.change.Desired, err = parseDesired(*desired); err != nil {
+			return nil, err
+		}
+	}
 	j.hub, err = p.open(env, logger(stderr, *verbose))
 	return &j, err
+}
+
+// parseDesired reads -desired. Of an error of ParsePatch only the fact is told:
+// it may quote what it read.
+func parseDesired(text string) (twin.Patch, error) {
+	p, err := twin.ParsePatch([]byte(text))
+	if err != nil || p.IsEmpty() {
+		return p, usagef(`-desired is no JSON object that names a property; quote it for the shell: -desired '{"interval":5}'`)
+	}
+	return p, nil
 }
 
 // check finds what makes no sense.

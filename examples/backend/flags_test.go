@@ -61,6 +61,12 @@ func TestUsage(t *testing.T) {
 		{[]string{"-device", "d", "-page", "0"}, good, "-page is a number"},
 		{[]string{"-device", "d", "-payload", "1"}, good, "-payload has no -method"},
 		{[]string{"-device", "d", "-method", "m", "-payload", good}, good, "-payload is no JSON"},
+		{[]string{"-device", "d", "-desired", ""}, good, "-desired is no JSON object"},
+		{[]string{"-device", "d", "-desired", "5"}, good, "-desired is no JSON object"},
+		{[]string{"-device", "d", "-desired", "{}"}, good, "-desired is no JSON object"},
+		{[]string{"-device", "d", "-desired", `{"interval":5} {}`}, good, "-desired is no JSON object"},
+		{[]string{"-device", "d", "-desired", good}, good, "-desired is no JSON object"},
+		{[]string{"-device", "d", "-desired", `{"interval":5}`, "-fan=false"}, good, "in place of -min, -max and -fan"},
 		{[]string{"-device", "d"}, "", "set IOTHUB_CONNECTION_STRING, or give -c or -info"},
 		{[]string{"-device", "d"}, "HostName=hub.example.org;DeviceId=d;SharedAccessKey=" + secret, "looks like a device's string"},
 		{[]string{"-device", "d", "-c", secret}, good, "connection string"}, // -c goes before the environment

@@ -137,6 +137,12 @@ func parse(args []string, env func(string) string, stderr io.Writer) (*job, erro
 			return nil, err
 		}
 	}
+	if j.device == "" { // nor does a hub's file tell it
+		if p.connection == "" && env(variable) == "" {
+			return nil, usagef("say by -info or -c which hub, and by -device which device")
+		}
+		return nil, usagef("say by -device which device")
+	}
 	if err := j.check(*coldest, *hottest); err != nil {
 		return nil, err
 	}
@@ -173,8 +179,6 @@ func parseDesired(text string) (twin.Patch, error) {
 // check finds what makes no sense.
 func (j *job) check(coldest, hottest float64) error {
 	switch {
-	case j.device == "":
-		return usagef("there is no -device")
 	case auth.Identity{Host: "any", DeviceID: j.device}.Validate() != nil:
 		return usagef("-device is an id of up to 128 letters, digits and - : . + %% _ # * ? ! ( ) , = @ ; $ '")
 	case strings.Contains(strings.ToLower(j.device), "sharedaccesskey="):

@@ -45,7 +45,9 @@ func TestUsage(t *testing.T) {
 		env  string
 		says string
 	}{
-		{nil, good, "there is no -device"},
+		{nil, good, "backend: say by -device which device"},
+		{[]string{"-c", good}, "", "backend: say by -device which device"},
+		{nil, "", "backend: say by -info or -c which hub, and by -device which device"},
 		{[]string{"-device", "a b"}, good, "-device is an id"},
 		{[]string{"-device", "dev1/mod"}, good, "-device is an id"},
 		{[]string{"-device", good}, good, "looks like a connection string"},
@@ -81,8 +83,10 @@ func TestUsage(t *testing.T) {
 		{[]string{"-info", rubbish}, "", "none that examples/hub -info wrote"},
 		{[]string{"-info", file("empty", "{}")}, "", "none that examples/hub -info wrote"},
 		{[]string{"-info", rubbish, "-c", good}, "", "in place of -c"},
-		{[]string{"-info", info("none", "")}, "", "the hub began with none"},
-		{[]string{"-info", info("two", `"dev2":{},"dev1":{}`)}, "", "the hub began with these: dev1, dev2"},
+		{[]string{"-info", info("none", "")}, "", "say by -device which one; the hub began with none"},
+		{[]string{"-info", info("two", `"dev2":{},"dev1":{}`)}, "", "say by -device which one; the hub began with: dev1, dev2 ("},
+		{[]string{"-info", info("five", `"5":{},"4":{},"3":{},"2":{},"1":{}`)}, "", "the hub began with: 1, 2, 3, 4, 5 ("},
+		{[]string{"-info", info("seven", `"7":{},"6":{},"5":{},"4":{},"3":{},"2":{},"1":{}`)}, "", "the hub began with: 1, 2, 3, 4, 5 … and 2 more ("},
 	}
 	for _, tt := range tests {
 		var stdout, stderr bytes.Buffer

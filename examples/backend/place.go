@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -60,13 +61,23 @@ func (p *place) fromInfo(device *string) error {
 	}
 	switch known := slices.Sorted(maps.Keys(t.Devices)); len(known) {
 	case 0:
-		return usagef("there is no -device, and the hub began with none; -create makes one")
+		return usagef("say by -device which one; the hub began with none, and -create makes one")
 	case 1:
 		*device = known[0]
 		return nil
 	default:
-		return usagef("there is no -device; the hub began with these: %s", strings.Join(known, ", "))
+		return usagef("say by -device which one; the hub began with: %s", some(known))
 	}
+}
+
+// some are the first few of the ids, and how many more there are: a hub may have
+// thousands.
+func some(ids []string) string {
+	const few = 5
+	if len(ids) <= few {
+		return strings.Join(ids, ", ")
+	}
+	return fmt.Sprintf("%s … and %d more", strings.Join(ids[:few], ", "), len(ids)-few)
 }
 
 // open makes the client; it sends nothing.

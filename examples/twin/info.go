@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -40,10 +41,26 @@ func (w *who) fromInfo(file string, hub *place) error {
 		w.device = ids[0]
 	}
 	d, ok := i.Devices[w.device]
-	if !ok {
-		return usagef("-info: -device has to be one of the hub's: %s", strings.Join(ids, ", "))
+	switch {
+	case ok:
+	case len(ids) == 0:
+		return usagef("there is no device: the hub began with none; start it with -device")
+	case w.device == "":
+		return usagef("say by -device which one; the hub began with: %s", some(ids))
+	default: // whatever it is, it is not to be quoted
+		return usagef("-device is none of the hub's; the hub began with: %s", some(ids))
 	}
 	*w = who{connection: d.ConnectionString, cert: d.Cert, key: d.Key}
 	*hub = place{ca: i.CA, bind: i.Bind, ports: i.Ports}
 	return nil
+}
+
+// some are the first few of the ids, and how many more there are: a hub may have
+// thousands.
+func some(ids []string) string {
+	const few = 5
+	if len(ids) <= few {
+		return strings.Join(ids, ", ")
+	}
+	return fmt.Sprintf("%s … and %d more", strings.Join(ids[:few], ", "), len(ids)-few)
 }

@@ -27,6 +27,8 @@ What it writes:
   -min N          desired climate.minTemperature; 18 unless given
   -max N          desired climate.maxTemperature; 24 unless given
   -fan=false      desired climate.hvac.systemControl.fanOn; true unless given
+  -desired JSON   desired properties in place of climate: an object, merged into what is
+                  desired already, such as '{"interval":5}'; null deletes
 
 What it does then:
   -wait TIME      how long the device may take for its answer; 1m unless given; 0 does
@@ -71,8 +73,8 @@ const (
 // errUsage is matched by all that is wrong with the command line.
 var errUsage = errors.New("see backend -h")
 
-// usagef makes an error of the command line. No argument is ever quoted in
-// one, for a secret may stand in the wrong place.
+// usagef makes an error of the command line. But for what noFile names, no
+// argument is ever quoted in one: a secret may stand in the wrong place.
 func usagef(format string, args ...any) error {
 	return fmt.Errorf(format+" (%w)", append(args, errUsage)...)
 }
@@ -105,6 +107,7 @@ func parse(args []string, env func(string) string, stderr io.Writer) (*job, erro
 	coldest := f.Float64("min", 18, "")
 	hottest := f.Float64("max", 24, "")
 	fan := f.Bool("fan", true, "")
+	desired := f.String("desired", "", "")
 	f.DurationVar(&j.wait, "wait", defaultWait, "")
 	f.IntVar(&j.page, "page", defaultPage, "")
 	f.StringVar(&j.method, "method", "", "")
@@ -134,6 +137,12 @@ func parse(args []string, env func(string) string, stderr io.Writer) (*job, erro
 			return nil, err
 		}
 	}
+	if j.device == "" { // nor does a hub's file tell it
+		if p.connection == "" && env(variable) == "" {
+			return nil, usagef("say by -info or -c which hub, and by -device which device")
+		}
+		return nil, usagef("say by -device which device")
+	}
 	if err := j.check(*coldest, *hottest); err != nil {
 		return nil, err
 	}
@@ -142,16 +151,34 @@ func parse(args []string, env func(string) string, stderr io.Writer) (*job, erro
 		Desired: twin.Set("climate.minTemperature", *coldest).Set("climate.maxTemperature", *hottest).
 			Set("climate.hvac.systemControl.fanOn", *fan),
 	}
+	given := map[string]bool{}
+	f.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	var err error
+	if given["desired"] {
+		if given["min"] || given["max"] || given["fan"] {
+			return nil, usagef("-desired stands in place of -min, -max and -fan; leave it, or them")
+		}
+		if j.change.Desired, err = parseDesired(*desired); err != nil {
+			return nil, err
+		}
+	}
 	j.hub, err = p.open(env, logger(stderr, *verbose))
 	return &j, err
+}
+
+// parseDesired reads -desired. Of an error of ParsePatch only the fact is told:
+// it may quote what it read.
+func parseDesired(text string) (twin.Patch, error) {
+	p, err := twin.ParsePatch([]byte(text))
+	if err != nil || p.IsEmpty() {
+		return p, usagef(`-desired is no JSON object that names a property; quote it for the shell: -desired '{"interval":5}'`)
+	}
+	return p, nil
 }
 
 // check finds what makes no sense.
 func (j *job) check(coldest, hottest float64) error {
 	switch {
-	case j.device == "":
-		return usagef("there is no -device")
 	case auth.Identity{Host: "any", DeviceID: j.device}.Validate() != nil:
 		return usagef("-device is an id of up to 128 letters, digits and - : . + %% _ # * ? ! ( ) , = @ ; $ '")
 	case strings.Contains(strings.ToLower(j.device), "sharedaccesskey="):

@@ -45,7 +45,9 @@ func TestUsage(t *testing.T) {
 		env  string
 		says string
 	}{
-		{nil, good, "there is no -device"},
+		{nil, good, "backend: say by -device which device"},
+		{[]string{"-c", good}, "", "backend: say by -device which device"},
+		{nil, "", "backend: say by -info or -c which hub, and by -device which device"},
 		{[]string{"-device", "a b"}, good, "-device is an id"},
 		{[]string{"-device", "dev1/mod"}, good, "-device is an id"},
 		{[]string{"-device", good}, good, "looks like a connection string"},
@@ -61,6 +63,12 @@ func TestUsage(t *testing.T) {
 		{[]string{"-device", "d", "-page", "0"}, good, "-page is a number"},
 		{[]string{"-device", "d", "-payload", "1"}, good, "-payload has no -method"},
 		{[]string{"-device", "d", "-method", "m", "-payload", good}, good, "-payload is no JSON"},
+		{[]string{"-device", "d", "-desired", ""}, good, "-desired is no JSON object"},
+		{[]string{"-device", "d", "-desired", "5"}, good, "-desired is no JSON object"},
+		{[]string{"-device", "d", "-desired", "{}"}, good, "-desired is no JSON object"},
+		{[]string{"-device", "d", "-desired", `{"interval":5} {}`}, good, "-desired is no JSON object"},
+		{[]string{"-device", "d", "-desired", good}, good, "-desired is no JSON object"},
+		{[]string{"-device", "d", "-desired", `{"interval":5}`, "-fan=false"}, good, "in place of -min, -max and -fan"},
 		{[]string{"-device", "d"}, "", "set IOTHUB_CONNECTION_STRING, or give -c or -info"},
 		{[]string{"-device", "d"}, "HostName=hub.example.org;DeviceId=d;SharedAccessKey=" + secret, "looks like a device's string"},
 		{[]string{"-device", "d", "-c", secret}, good, "connection string"}, // -c goes before the environment
@@ -71,12 +79,16 @@ func TestUsage(t *testing.T) {
 		{[]string{"-device", "d", "-ca", rubbish}, good, "no certificate in PEM"},
 		{[]string{"-device", "d", "-proxy", good}, good, "-proxy is a URL"},
 		{[]string{"-device", "d", "-proxy", "ftp://" + secret + "@h"}, good, "-proxy, or HTTPS_PROXY"},
-		{[]string{"-info", good}, "", "it is there while the hub runs"},
+		{[]string{"-info", filepath.Join(folder, "hub.json")}, "", "no file " + filepath.Join(folder, "hub.json") + "; the hub writes it when it is up"},
+		{[]string{"-info", good}, "", "there is no file of that name; the hub writes it when it is up"},
+		{[]string{"-info", folder}, "", "-info: the file cannot be read: "},
 		{[]string{"-info", rubbish}, "", "none that examples/hub -info wrote"},
 		{[]string{"-info", file("empty", "{}")}, "", "none that examples/hub -info wrote"},
 		{[]string{"-info", rubbish, "-c", good}, "", "in place of -c"},
-		{[]string{"-info", info("none", "")}, "", "the hub began with none"},
-		{[]string{"-info", info("two", `"dev2":{},"dev1":{}`)}, "", "the hub began with these: dev1, dev2"},
+		{[]string{"-info", info("none", "")}, "", "say by -device which one; the hub began with none"},
+		{[]string{"-info", info("two", `"dev2":{},"dev1":{}`)}, "", "say by -device which one; the hub began with: dev1, dev2 ("},
+		{[]string{"-info", info("five", `"5":{},"4":{},"3":{},"2":{},"1":{}`)}, "", "the hub began with: 1, 2, 3, 4, 5 ("},
+		{[]string{"-info", info("seven", `"7":{},"6":{},"5":{},"4":{},"3":{},"2":{},"1":{}`)}, "", "the hub began with: 1, 2, 3, 4, 5 … and 2 more ("},
 	}
 	for _, tt := range tests {
 		var stdout, stderr bytes.Buffer

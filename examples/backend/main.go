@@ -22,6 +22,8 @@
 //	  -min N          desired climate.minTemperature; 18 unless given
 //	  -max N          desired climate.maxTemperature; 24 unless given
 //	  -fan=false      desired climate.hvac.systemControl.fanOn; true unless given
+//	  -desired JSON   desired properties in place of climate: an object, merged into what is
+//	                  desired already, such as '{"interval":5}'; null deletes
 //
 //	What it does then:
 //	  -wait TIME      how long the device may take for its answer; 1m unless given; 0 does

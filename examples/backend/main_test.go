@@ -105,9 +105,15 @@ func (d *desk) wantNoSecret(text string) {
 // start runs the device, which obeys and, if it is to, says so.
 func (d *desk) start(acknowledge bool, heard func(ctx context.Context, dev *device.Client) error) {
 	d.Helper()
+	d.startAt("climate", acknowledge, heard)
+}
+
+// startAt does so with a device that obeys another property.
+func (d *desk) startAt(path string, acknowledge bool, heard func(ctx context.Context, dev *device.Client) error) {
+	d.Helper()
 	dev := device.New(d.dev.Identity, d.dev.Credential, mqtt.Dialer{Stream: d.hub.Stream}, nil)
 	d.Cleanup(func() { _ = dev.Close() })
-	_, err := dev.Listen("climate", func(ctx context.Context, c twin.Change) error {
+	_, err := dev.Listen(path, func(ctx context.Context, c twin.Change) error {
 		if heard == nil || !c.Value.Exists() {
 			return nil
 		}

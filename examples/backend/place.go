@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -46,8 +47,11 @@ func (p *place) fromInfo(device *string) error {
 		return usagef("-info stands in place of -c, -ca and -endpoint; leave it, or them")
 	}
 	text, err := os.ReadFile(p.info)
+	if errors.Is(err, fs.ErrNotExist) {
+		return noFile(p.info)
+	}
 	if err != nil {
-		return usagef("-info: the file cannot be read: %w; it is there while the hub runs", nameless(err))
+		return usagef("-info: the file cannot be read: %w", nameless(err))
 	}
 	var t told
 	if err := json.Unmarshal(text, &t); err != nil || t.Bind == "" || t.CA == "" || t.Service.ConnectionString == "" {
@@ -60,13 +64,32 @@ func (p *place) fromInfo(device *string) error {
 	}
 	switch known := slices.Sorted(maps.Keys(t.Devices)); len(known) {
 	case 0:
-		return usagef("there is no -device, and the hub began with none; -create makes one")
+		return usagef("say by -device which one; the hub began with none, and -create makes one")
 	case 1:
 		*device = known[0]
 		return nil
 	default:
-		return usagef("there is no -device; the hub began with these: %s", strings.Join(known, ", "))
+		return usagef("say by -device which one; the hub began with: %s", some(known))
 	}
+}
+
+// some are the first few of the ids, and how many more there are: a hub may have
+// thousands.
+func some(ids []string) string {
+	const few = 5
+	if len(ids) <= few {
+		return strings.Join(ids, ", ")
+	}
+	return fmt.Sprintf("%s … and %d more", strings.Join(ids[:few], ", "), len(ids)-few)
+}
+
+// noFile says what -info waits for. It names the file only where that looks like
+// one of a hub: else it might be a secret in the wrong place.
+func noFile(name string) error {
+	if !strings.HasSuffix(name, ".json") {
+		name = "of that name"
+	}
+	return usagef("-info: there is no file %s; the hub writes it when it is up, and removes it at its end", name)
 }
 
 // open makes the client; it sends nothing.

@@ -181,8 +181,11 @@ func (s *story) answer(ctx context.Context, written registry.Twin) (registry.Twi
 		}
 	}
 	said := fmt.Sprintf("version %d of what is reported", t.Reported.Version())
-	if ack := acknowledged(t, written.Desired.Version()); ack != "" {
-		said += ", which acknowledges climate with " + ack
+	for name := range s.change.Desired.All() {
+		if ack := acknowledged(t, name, written.Desired.Version()); ack != "" {
+			said += ", which acknowledges " + name + " with " + ack
+			break // one is enough to know that the device obeys
+		}
 	}
 	s.tell("It answered after %v: %s.", time.Since(began).Round(10*time.Millisecond), said)
 	return t, nil
@@ -197,14 +200,14 @@ func silent(t registry.Twin, wait time.Duration) error {
 	return fmt.Errorf("waited %v (-wait) for %s: %w; %s", wait, t.ID(), errSilent, hint)
 }
 
-// acknowledged is the code by which a Plug and Play device acknowledged climate
-// at a version; empty where it did not.
-func acknowledged(t registry.Twin, version int64) string {
+// acknowledged is the code by which a Plug and Play device acknowledged a
+// property at a version; empty where it did not.
+func acknowledged(t registry.Twin, name string, version int64) string {
 	var ack struct {
 		AC int   `json:"ac"`
 		AV int64 `json:"av"`
 	}
-	if err := t.Reported.At("climate").Decode(&ack); err != nil || ack.AV < version { // there is none
+	if err := t.Reported.At(name).Decode(&ack); err != nil || ack.AV < version { // there is none
 		return ""
 	}
 	return fmt.Sprint(ack.AC)

@@ -67,6 +67,26 @@ func TestReportIsAnAnswer(t *testing.T) {
 	}
 }
 
+// TestDesired: what is desired need not be climate; and of its properties, one
+// that the device knows is acknowledged.
+func TestDesired(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		listen, desired, answer string
+	}{
+		{"interval", `{"interval":5}`, "which acknowledges interval with 200"},
+		{"interval", `{"color":"red","interval":5}`, "which acknowledges interval with 200"},
+		{"interval", `{"interval":6,"climate":null}`, "which acknowledges interval with 200"},
+	} {
+		d := newDesk(t)
+		d.startAt(tt.listen, true, nil)
+		code, stdout, stderr := d.run("-desired", tt.desired)
+		if code != exitDone || !strings.Contains(stdout, tt.answer) || strings.Contains(stdout, "minTemperature") {
+			t.Errorf("%s: got status %d, stdout\n%sstderr %q; want 0, %q, and nothing of climate", tt.desired, code, stdout, stderr, tt.answer)
+		}
+	}
+}
+
 // TestPages: a fleet comes page by page, and only those of the plant, whose name
 // is no piece of the query's language.
 func TestPages(t *testing.T) {

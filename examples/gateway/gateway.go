@@ -124,7 +124,7 @@ func (g *gateway) apply(ctx context.Context, entries []entry, wrong []error) {
 		}
 	}
 	if spared > 0 {
-		g.err.Printf("not listed, and go on: %d devices; what was skipped might be theirs", spared)
+		g.err.Printf("%d no longer listed, but kept: a line that was skipped might be theirs", spared)
 	}
 	g.out.Printf("devices: %d start, %d end", started, ended)
 	g.poke()

@@ -14,6 +14,7 @@
 //
 //	go run ./examples/hub -devices 100 -mqtt 0 -amqp 0 -https 0 -info hub.json
 //	go run ./examples/gateway -info hub.json
+//	go run ./examples/backend -info hub.json -device device-007 -desired '{"interval":5}'
 //
 // What changed is told on stdout, in a few lines however many devices there are:
 //

@@ -52,7 +52,7 @@ func (p *process) signal(s os.Signal) {
 func (p *process) ends() {
 	p.Helper()
 	if err := p.Wait(); err != nil {
-		p.Errorf("%s: got %v, want status 0; stdout:\n%sstderr:\n%s", p.Path, err, p.stdout.String(), p.stderr.String())
+		p.Errorf("%q: got %v, want status 0; stdout:\n%sstderr:\n%s", p.Args, err, p.stdout.String(), p.stderr.String())
 	}
 }
 
@@ -84,25 +84,25 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// TestWalk walks through the two terminals of the package's comment.
+// TestWalk walks through the three terminals of the package's comment.
 func TestWalk(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile("main.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var commands [][]string
+	var commands []string
 	for _, m := range regexp.MustCompile(`(?m)^//\tgo run \./examples/(.*)$`).FindAllSubmatch(source, -1) {
-		commands = append(commands, strings.Fields(string(m[1])))
+		commands = append(commands, string(m[1]))
 	}
-	if len(commands) != 2 {
-		t.Fatalf("the package's comment has the commands %q; want two, of the hub and of the gateway", commands)
+	if len(commands) != 3 {
+		t.Fatalf("the package's comment has the commands %q; want three, of the hub, the gateway and the back end", commands)
 	}
 	h := newHall(t, 0) // for its patience
-	folder := build(t, "../hub", ".")
-	run := func(words []string) *process {
-		c := exec.CommandContext(h.ctx, filepath.Join(folder, words[0]), words[1:]...)
-		c.Dir = folder
+	folder := build(t, "../hub", ".", "../backend")
+	run := func(command string) *process {
+		c := exec.CommandContext(h.ctx, "sh", "-c", "exec ./"+command)
+		c.Dir, c.Env = folder, append(os.Environ(), "HTTPS_PROXY=")
 		return begin(t, c)
 	}
 	want := func(p *process, text string) {
@@ -115,6 +115,10 @@ func TestWalk(t *testing.T) {
 	want(hub, "Ctrl-C ends it.")
 	gateway := run(commands[1])
 	want(gateway, " 100 of 100 online\n")
+	backend := run(commands[2])
+	backend.ends()
+	want(backend, "It answered after ")
+	want(backend, `{"interval":5`)
 	gateway.signal(os.Interrupt)
 	gateway.ends()
 	hub.signal(os.Interrupt)

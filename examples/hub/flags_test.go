@@ -57,6 +57,7 @@ func TestRefusals(t *testing.T) {
 		{"an unknown permission in a file", []string{"-config", file("h", `{"policies":[{"name":"dash","permissions":["registryRead"]}]}`)}, 1, `no permission "registryRead"`},
 		{"a key that is none", []string{"-config", file("f", `{"devices":[{"id":"dev1","primaryKey":"?"}]}`)}, 1, `device "dev1"`},
 		{"a port that is taken", []string{"-mqtt", takenPort}, 1, "-mqtt 0 takes any"},
+		{"an address that is not here", []string{"-bind", "192.0.2.1"}, 1, "-mqtt: hubtest: listen tcp 192.0.2.1:0: "},
 		{"a folder that is a file", []string{"-dir", file("g", "")}, 1, "g: not a directory"},
 		{"no place for the info", []string{"-info", filepath.Join(folder, "no", "info")}, 1, "no such file"},
 		{"no place for the socket", []string{"-control", filepath.Join(folder, "no", "sock")}, 1, "-control"},
@@ -65,6 +66,7 @@ func TestRefusals(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(folder, "tmp"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	hinted := "0 takes any port that is free"
 	for _, tt := range tests {
 		var out, errs bytes.Buffer
 		ctx, cancel := context.WithTimeout(t.Context(), patience) // if it starts after all
@@ -72,6 +74,9 @@ func TestRefusals(t *testing.T) {
 		cancel()
 		if code != tt.code || !strings.Contains(errs.String(), tt.want) || out.Len() != 0 {
 			t.Errorf("%s: got status %d, stdout %q, stderr %q; want %d and %q", tt.desc, code, &out, &errs, tt.code, tt.want)
+		}
+		if taken := tt.flags[0] == "-mqtt" && tt.code == 1; strings.Contains(errs.String(), hinted) != taken {
+			t.Errorf("%s: got stderr %q; want a word of another port: %v", tt.desc, &errs, taken)
 		}
 		if left, _ := os.ReadDir(filepath.Join(folder, "tmp")); len(left) != 0 {
 			t.Errorf("%s: left behind: %v", tt.desc, left)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net/url"
 	"os"
@@ -75,24 +76,38 @@ func (i *info) addDevice(spec deviceSpec, made hubtest.Device, folder string) er
 }
 
 // save writes the file as a whole or not at all: whoever finds it can read it
-// to its end.
-func (i *info) save(name string) error {
+// to its end. It returns what stands in the file.
+func (i *info) save(name string) ([]byte, error) {
 	text, err := json.MarshalIndent(i, "", "  ")
 	if err != nil {
-		return err
+		return nil, err
 	}
+	text = append(text, '\n')
 	f, err := os.CreateTemp(filepath.Dir(name), ".info-*") // with mode 0600
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = f.Write(append(text, '\n'))
+	_, err = f.Write(text)
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(f.Name(), name)
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
+		return nil, errors.Join(err, os.Remove(f.Name()))
 	}
-	return nil
+	return text, nil
+}
+
+// removeOwn removes the file if it is still what was saved: a hub that began
+// since may have written its own in its place.
+func removeOwn(name string, saved []byte) error {
+	text, err := os.ReadFile(name)
+	if err == nil && bytes.Equal(text, saved) {
+		err = os.Remove(name)
+	}
+	if errors.Is(err, fs.ErrNotExist) { // somebody removed it
+		return nil
+	}
+	return err
 }
 
 // print tells a person what to paste.

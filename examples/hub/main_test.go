@@ -179,6 +179,29 @@ func TestManyDevices(t *testing.T) {
 	}
 }
 
+// TestInfoOfAnother holds that a hub which ends removes no file but its own.
+func TestInfoOfAnother(t *testing.T) {
+	p := start(t)
+	const other = "of a hub that began since"
+	if err := os.WriteFile(p.file("info"), []byte(other), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code := p.end(); code != 0 {
+		t.Errorf("the file is another's: got status %d, want 0; stderr: %s", code, &p.stderr)
+	}
+	if text, err := os.ReadFile(p.file("info")); string(text) != other || err != nil {
+		t.Errorf("the file is another's: got %q, %v; want it as it was", text, err)
+	}
+
+	p = start(t)
+	if err := os.Remove(p.file("info")); err != nil {
+		t.Fatal(err)
+	}
+	if code := p.end(); code != 0 || strings.Contains(p.stderr.String(), "no such file") {
+		t.Errorf("the file is gone: got status %d, stderr %q; want 0, and no word of it", code, &p.stderr)
+	}
+}
+
 func TestSecretsAreTheOwners(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no such modes")

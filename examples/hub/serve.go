@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
 )
@@ -47,11 +48,12 @@ func serve(ctx context.Context, s *settings, log *slog.Logger, stdout io.Writer)
 		defer func() { err = errors.Join(err, c.close()) }()
 	}
 	if s.info != "" {
-		if err = told.save(s.info); err != nil {
-			return err
+		saved, failed := told.save(s.info)
+		if failed != nil {
+			return failed
 		}
 		// A script that finds the file may connect: not so once it ended.
-		defer func() { err = errors.Join(err, os.Remove(s.info)) }()
+		defer func() { err = errors.Join(err, removeOwn(s.info, saved)) }()
 	}
 	if err = told.print(stdout); err != nil {
 		return err
@@ -93,7 +95,7 @@ func prepare(hub *hubtest.Hub, s *settings, folder string) (*info, error) {
 	for _, p := range ports() {
 		at, err := hub.Listen(net.JoinHostPort(s.bind, strconv.Itoa(s.ports[p.name])), p.protocol)
 		if err != nil {
-			return nil, fmt.Errorf("-%s: %w (-%s 0 takes any port that is free)", p.name, err, p.name)
+			return nil, fmt.Errorf("-%s: %w%s", p.name, err, hint(p.name, s.ports[p.name], err))
 		}
 		_, text, _ := net.SplitHostPort(at.String())
 		if told.Ports[p.name], err = strconv.Atoi(text); err != nil {
@@ -101,6 +103,14 @@ func prepare(hub *hubtest.Hub, s *settings, folder string) (*info, error) {
 		}
 	}
 	return told, nil
+}
+
+// hint says what helps where a port is another's, or the system's alone.
+func hint(name string, port int, err error) string {
+	if port == 0 || !errors.Is(err, syscall.EADDRINUSE) && !errors.Is(err, syscall.EACCES) {
+		return ""
+	}
+	return fmt.Sprintf(" (-%s 0 takes any port that is free)", name)
 }
 
 // add registers a device or module.

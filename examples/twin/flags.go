@@ -73,8 +73,8 @@ const (
 // errUsage is matched by all that is wrong with the command line.
 var errUsage = errors.New("see twin -h")
 
-// usagef makes an error of the command line. No argument is ever quoted in
-// one, for a secret may stand in the wrong place.
+// usagef makes an error of the command line. But for what noFile names, no
+// argument is ever quoted in one: a secret may stand in the wrong place.
 func usagef(format string, args ...any) error {
 	return fmt.Errorf(format+" (%w)", append(args, errUsage)...)
 }

@@ -72,9 +72,24 @@ func TestInfo(t *testing.T) {
 			t.Errorf("%q: got status %d, stdout %q, stderr %q; want 0 and the twin", words[2:], code, stdout, stderr)
 		}
 	}
-	for _, words := range [][]string{{"-info", two, "get"}, {"-info", two, "-device", "dev3", "get"}} {
-		if code, _, stderr := d.run(d.ctx, words...); code != exitUsage || !strings.Contains(stderr, "one of the hub's: dev1, dev2") {
-			t.Errorf("%q: got status %d, stderr %q; want 2 and the devices", words[2:], code, stderr)
+	told.Devices = nil
+	none := file("none", told)
+	told.Devices = map[string]known{}
+	for _, id := range []string{"7", "6", "5", "4", "3", "2", "1"} {
+		told.Devices[id] = known{}
+	}
+	many := file("many", told)
+	for _, tt := range []struct {
+		words []string
+		says  string
+	}{
+		{[]string{"-info", two, "get"}, "say by -device which one; the hub began with: dev1, dev2 ("},
+		{[]string{"-info", two, "-device", "dev3", "get"}, "-device is none of the hub's; the hub began with: dev1, dev2 ("},
+		{[]string{"-info", none, "get"}, "the hub began with none; start it with -device"},
+		{[]string{"-info", many, "get"}, "the hub began with: 1, 2, 3, 4, 5 … and 2 more ("},
+	} {
+		if code, _, stderr := d.run(d.ctx, tt.words...); code != exitUsage || !strings.Contains(stderr, tt.says) {
+			t.Errorf("%q: got status %d, stderr %q; want 2 and %q", tt.words[2:], code, stderr, tt.says)
 		}
 	}
 }

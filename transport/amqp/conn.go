@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/Azure/go-amqp"
@@ -104,24 +105,28 @@ func (c *conn) watch(ctx context.Context) (done func()) {
 		}
 		return fmt.Errorf("%w: it let no message leave for %v", transport.ErrStalled, sendLimit)
 	}
-	var ended bool
+	var ended atomic.Bool
 	var timer *time.Timer
 	timer = time.AfterFunc(sendLimit, func() {
-		switch {
-		case ended:
+		if ended.Swap(true) {
 			c.line.fail(stalled())
-		default:
-			ended = true
-			c.fail(stalled())
-			if !c.alone {
-				c.sayEnd()
-				timer.Reset(farewell)
-			}
+			return
+		}
+		c.fail(stalled())
+		if !c.alone {
+			c.sayEnd()
+			timer.Reset(farewell)
 		}
 	})
-	unhook := context.AfterFunc(ctx, func() { timer.Reset(farewell) })
+	hurried := make(chan struct{})
+	unhook := context.AfterFunc(ctx, func() {
+		defer close(hurried)
+		timer.Reset(farewell)
+	})
 	return func() {
-		unhook()
+		if !unhook() {
+			<-hurried // or it would set the timer anew
+		}
 		timer.Stop()
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -270,4 +271,29 @@ func TestRaceStorm(t *testing.T) {
 	if n := p.Lines(); n != 0 {
 		t.Errorf("after all, the pool has %d lines", n)
 	}
+}
+
+// A context that ends as its Send does has ended nothing else.
+func TestRaceContextEndsWithSend(t *testing.T) { bubble(t, testRaceContextEndsWithSend) }
+func testRaceContextEndsWithSend(t *testing.T) {
+	hub := hubtest.New(t, &hubtest.Options{Logger: discard()})
+	c := dial(t, hub, loginOf(t, addMany(t, hub, 1)[0], time.Hour))
+	for range 40 * *rounds {
+		ctx, cancel := context.WithCancel(t.Context())
+		spin := rand.IntN(200)
+		go func() {
+			for range spin {
+				runtime.Gosched()
+			}
+			cancel()
+		}()
+		if c.Send(ctx, get("g")) == nil {
+			if _, err := c.Receive(t.Context()); err != nil {
+				t.Fatalf("Receive: %v", err)
+			}
+		}
+		cancel()
+	}
+	time.Sleep(time.Minute)
+	getTwin(t, c)
 }

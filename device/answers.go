@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
@@ -119,13 +120,13 @@ func (s *session) putOff(p *pacer, status *transport.StatusError) {
 
 // gotPatched takes the hub's word on the patch in flight.
 func (s *session) gotPatched(f transport.Frame) {
-	var outcome twin.Outcome
+	var outcome catchup.Outcome
 	err := statusError(f)
 	switch {
 	case succeeded(f.Status):
 		s.c.patchPace.backoff.reset()
 		s.c.with(func() { outcome = s.c.reported.Acked(f.Version) })
-		if outcome == twin.Gap {
+		if outcome == catchup.Gap {
 			s.c.log.Warn("reported version jumped; getting the twin", "version", f.Version)
 			s.oweGet(twin.CauseGap)
 		}
@@ -160,16 +161,16 @@ func (s *session) notified(f transport.Frame) {
 		s.c.log.Warn("desired change cannot be read; getting the twin", "cause", err)
 		patch, version = twin.Patch{}, 0 // a gap, also while a GET is under way
 	}
-	var outcome twin.Outcome
+	var outcome catchup.Outcome
 	s.c.with(func() {
 		outcome = s.c.desired.Notify(patch, version)
 		s.c.stats.PatchesIn++
 		s.c.stats.BytesIn += int64(len(f.Body))
 	})
 	switch outcome {
-	case twin.Gap:
+	case catchup.Gap:
 		s.oweGet(twin.CauseGap)
-	case twin.Applied:
+	case catchup.Applied:
 		poke(s.c.turn)
 	}
 }

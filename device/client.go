@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
 	"github.com/devicetwin/devicetwin-go/internal/boottime"
 	"github.com/devicetwin/devicetwin-go/transport"
-	"github.com/devicetwin/devicetwin-go/twin"
 )
 
 // A Client keeps one device's twin in step with its hub, for as long as it
@@ -46,9 +46,9 @@ type Client struct {
 
 	mu       sync.Mutex // held for moments, never across I/O or a callback
 	started  bool
-	desired  twin.Desired
-	reported twin.Reported
-	reports  map[twin.Ticket]chan twin.Settlement
+	desired  catchup.Desired
+	reported catchup.Reported
+	reports  map[catchup.Ticket]chan catchup.Settlement
 	gets     []*getCall
 	state    State
 	journal  *journal      // nil without a store
@@ -69,7 +69,7 @@ func New(id auth.Identity, cred auth.Credential, dialer transport.Dialer, opts *
 		turn:    make(chan struct{}, 1),
 		news:    make(chan struct{}, 1),
 		renew:   make(chan struct{}, 1),
-		reports: map[twin.Ticket]chan twin.Settlement{},
+		reports: map[catchup.Ticket]chan catchup.Settlement{},
 		changed: make(chan struct{}),
 	}
 	c.log = c.opts.Logger.With("device", id.String())
@@ -241,7 +241,7 @@ func (c *Client) failAll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for ticket, ch := range c.reports {
-		ch <- twin.Settlement{Ticket: ticket, Err: ErrClosed}
+		ch <- catchup.Settlement{Ticket: ticket, Err: ErrClosed}
 	}
 	clear(c.reports)
 	for _, g := range c.gets {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
@@ -45,7 +46,7 @@ type journal struct {
 	failure error  // of the last attempt
 	before  uint64 // reports counted before this start
 	covered uint64 // of all reports, how many the hub is known to have
-	heard   map[string]twin.Heard
+	heard   map[string]catchup.Heard
 }
 
 type entry struct {
@@ -82,7 +83,7 @@ type savedState struct {
 // openJournal restores the machines from a store. What cannot be read is told
 // and passed over: a device that runs without its memory is better than none.
 func (c *Client) openJournal(store Store) {
-	j := &journal{store: store, ready: make(chan struct{}, 1), last: make(chan struct{}), heard: map[string]twin.Heard{}}
+	j := &journal{store: store, ready: make(chan struct{}, 1), last: make(chan struct{}), heard: map[string]catchup.Heard{}}
 	c.journal = j
 	snapshot, records := store.Load()
 	if err := c.restore(j, snapshot, records); err != nil {
@@ -110,7 +111,7 @@ func (c *Client) restore(j *journal, snapshot []byte, records [][]byte) error {
 	}
 	machine, err := state.machine(j.covered)
 	if err != nil {
-		machine = twin.Snapshot{} // likewise
+		machine = catchup.Snapshot{} // likewise
 	}
 	err = errors.Join(unread, err)
 	c.reported.Restore(machine)
@@ -125,7 +126,7 @@ func (c *Client) restore(j *journal, snapshot []byte, records [][]byte) error {
 }
 
 // machine is the snapshot in the machine's words.
-func (s savedState) machine(covered uint64) (m twin.Snapshot, err error) {
+func (s savedState) machine(covered uint64) (m catchup.Snapshot, err error) {
 	if m.Based = s.Based; m.Based {
 		p, err := twin.ParsePatch(s.Wanted)
 		if err != nil {
@@ -186,7 +187,7 @@ func readDeletion(b []byte) (twin.Patch, error) {
 }
 
 func (j *journal) recall(h savedHeard) error {
-	heard := twin.Heard{Version: h.Version}
+	heard := catchup.Heard{Version: h.Version}
 	if h.Value != nil {
 		p, err := twin.ParsePatch([]byte(`{"v":` + string(h.Value) + `}`))
 		if err != nil {
@@ -244,7 +245,7 @@ func (c *Client) noteMended() {
 // caller holds the mutex.
 func (c *Client) noteHeard(ch twin.Change) {
 	if j := c.journal; j != nil {
-		j.heard[ch.Path] = twin.Heard{Version: ch.Version, Value: ch.Value}
+		j.heard[ch.Path] = catchup.Heard{Version: ch.Version, Value: ch.Value}
 		j.add(savedRecord{Heard: &savedHeard{ch.Path, ch.Version, ch.Value.JSON()}}, nil)
 	}
 }

@@ -61,10 +61,6 @@
 // follows each connect as well. What a GET says is believed whatever its
 // version: versions that went back mean a device that was created anew.
 //
-// [Desired] is the machine that decides this for the desired half. [Reported]
-// is its counterpart: it knows what the hub has and what the device wants it
-// to have, and sends the difference, one patch at a time.
-//
 // # What a listener hears
 //
 // A [Listener] at "a.b" hears of a change of a.b, of anything below it, and of

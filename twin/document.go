@@ -1,6 +1,10 @@
 package twin
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree"
+)
 
 // A Document is a whole twin as a device sees it: both halves, each at its own
 // version. Tags are the back end's alone and never reach a device.
@@ -23,14 +27,14 @@ func ParseDocument(b []byte) (Document, error) {
 	if err != nil {
 		return Document{}, err
 	}
-	if n.kind != Object {
-		return Document{}, fmt.Errorf("%w: it is of kind %v, not an object", ErrIncomplete, n.kind)
+	if n.Kind != tree.Object {
+		return Document{}, fmt.Errorf("%w: it is of kind %v, not an object", ErrIncomplete, n.Kind)
 	}
-	desired, err := sectionOf(n.get("desired"), "section desired")
+	desired, err := sectionOf(n.Get("desired"), "section desired")
 	if err != nil {
 		return Document{}, err
 	}
-	reported, err := sectionOf(n.get("reported"), "section reported")
+	reported, err := sectionOf(n.Get("reported"), "section reported")
 	if err != nil {
 		return Document{}, err
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree"
 )
 
 // Cause says why a listener hears of a change.
@@ -70,7 +72,7 @@ type Change struct {
 	Desired Properties
 
 	path  []string
-	named *node // what patches named below path since the last delivery
+	named *tree.Node // what patches named below path since the last delivery
 }
 
 // keys is Path taken apart, also of a Change that was made by hand, as a test
@@ -86,14 +88,14 @@ func (c Change) keys() []string {
 // and Value, with null for what was removed, and what the back end named
 // again with the value it had.
 func (c Change) Patch() Patch {
-	diff := diffNode(c.Old.n, c.Value.n)
+	diff := tree.Diff(c.Old.n, c.Value.n)
 	if c.Value.n == nil {
 		if c.Old.n == nil || len(c.keys()) == 0 {
 			return Patch{}
 		}
-		diff = nullNode()
+		diff = tree.NewNull()
 	}
-	return patchOf(wrap(c.keys(), overlay(diff, c.named)))
+	return patchOf(tree.Wrap(c.keys(), tree.Overlay(diff, c.named)))
 }
 
 // Removed lists what was removed, as full paths, in order: where a whole
@@ -103,7 +105,7 @@ func (c Change) Removed() []string {
 		return []string{c.Path}
 	}
 	var paths []string
-	collectNulls(diffNode(c.Old.n, c.Value.n), slices.Clone(c.keys()), &paths)
+	tree.Nulls(tree.Diff(c.Old.n, c.Value.n), slices.Clone(c.keys()), &paths)
 	return paths
 }
 
@@ -140,45 +142,4 @@ func Typed[T any](fn func(ctx context.Context, v T, c Change) error) Listener {
 		}
 		return fn(ctx, v, c)
 	}
-}
-
-// wrap puts n below a path of objects; nil stays nil.
-func wrap(path []string, n *node) *node {
-	if n == nil {
-		return nil
-	}
-	for _, key := range slices.Backward(path) {
-		n = objectOf(member{key, n})
-	}
-	return n
-}
-
-// collectNulls gathers the paths of the nulls in a patch.
-func collectNulls(patch *node, path []string, into *[]string) {
-	if patch == nil {
-		return
-	}
-	switch patch.kind {
-	case Null:
-		*into = append(*into, joinPath(path))
-	case Object:
-		for _, m := range patch.members {
-			collectNulls(m.value, append(path, m.key), into)
-		}
-	}
-}
-
-// overlay lays patch b over patch a: where both are objects, member by member;
-// else b wins. It is how names are gathered, and not a composition of merges.
-func overlay(a, b *node) *node {
-	switch {
-	case b == nil:
-		return a
-	case a == nil || a.kind != Object || b.kind != Object:
-		return b
-	}
-	for _, m := range b.members {
-		a = a.withMember(m.key, overlay(a.get(m.key), m.value))
-	}
-	return a
 }

@@ -11,17 +11,8 @@ import (
 // to another.
 func oneChange(t *testing.T, path, from, to string) Change {
 	t.Helper()
-	var d Desired
-	listen(t, &d, ListenerOptions{}, path)
-	d.Fetched(props(t, 1, from), CauseReconnect)
-	heard(&d)
-	d.Fetching()
-	d.Fetched(props(t, 2, to), CauseReconnect)
-	del, ok := d.Next()
-	if !ok {
-		t.Fatalf("from %s to %s the listener on %q hears nothing", from, to, path)
-	}
-	return del.Change
+	was, is := half(t, from), half(t, to).WithVersion(2)
+	return Change{Path: path, Value: is.At(path), Old: was.At(path), Version: 2, Cause: CauseReconnect, Desired: is}
 }
 
 func TestTypedTellsFiveThingsApart(t *testing.T) {
@@ -86,28 +77,10 @@ func TestNamesOfConstants(t *testing.T) {
 	for got, want := range map[string]string{
 		CauseStart.String(): "start", CausePatch.String(): "patch", CauseReconnect.String(): "reconnect",
 		CauseGap.String(): "gap", Cause(9).String(): "cause 9",
-		Applied.String(): "applied", Duplicate.String(): "duplicate", Gap.String(): "gap", Outcome(9).String(): "no outcome",
 	} {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
-	}
-}
-
-func TestPatchOfAStart(t *testing.T) {
-	var d Desired
-	listen(t, &d, ListenerOptions{}, "none", "")
-	d.Fetched(props(t, 1, `{"a":1}`), CauseReconnect)
-	none, _ := d.Next()
-	if got := none.Change.Patch(); !got.IsEmpty() {
-		t.Errorf("nothing at the start is the patch %v", got)
-	}
-	all, _ := d.Next()
-	if got := all.Change.Patch().String(); got != `{"a":1}` {
-		t.Errorf("the start is the patch %s", got)
-	}
-	if !d.Known() {
-		t.Error("the document is not known after a GET")
 	}
 }
 
@@ -120,97 +93,25 @@ func ExampleTyped() {
 		fmt.Printf("%+v, version %d, cause %v\n", f, c.Version, c.Cause)
 		return nil
 	})
-	var desired Desired // package device drives it
-	if _, err := desired.Listen("fan", listener, ListenerOptions{}); err != nil {
+	// Client.OnDesired registers it. A test calls it by hand.
+	half := Apply(Properties{}, Set("fan", fan{900, "cw"}))
+	if err := listener(context.Background(), Change{Path: "fan", Value: half.At("fan"), Version: 4, Cause: CauseStart}); err != nil {
 		fmt.Println(err)
-	}
-	half, err := ParseProperties([]byte(`{"fan":{"rpm":900,"dir":"cw"},"$version":4}`))
-	if err != nil {
-		fmt.Println(err)
-	}
-	desired.Fetched(half, CauseReconnect)
-	for d, ok := desired.Next(); ok; d, ok = desired.Next() {
-		if err := d.Listener(context.Background(), d.Change); err != nil {
-			fmt.Println(err)
-		}
 	}
 	// Output: {RPM:900 Dir:cw}, version 4, cause start
 }
 
-func ExampleDesired() {
-	var d Desired
-	half, err := ParseProperties([]byte(`{"rpm":900,"$version":4}`))
-	if err != nil {
-		fmt.Println(err)
-	}
-	d.Fetching()
-	d.Fetched(half, CauseReconnect)
-	fmt.Println(d.Notify(Set("rpm", 1000), 5), d.Properties())
-	fmt.Println(d.Notify(Set("rpm", 900), 4), d.Properties())
-	fmt.Println(d.Notify(Set("rpm", 1200), 7), d.Properties()) // 6 was lost: get the twin
-	// Output:
-	// applied {"rpm":1000,"$version":5}
-	// duplicate {"rpm":1000,"$version":5}
-	// gap {"rpm":1000,"$version":5}
-}
-
-func ExampleReported() {
-	var r Reported
-	half, err := ParseProperties([]byte(`{"rpm":900,"$version":4}`))
-	if err != nil {
-		fmt.Println(err)
-	}
-	r.Synced(half)
-	ticket, err := r.Want(Set("rpm", 1000))
-	if err != nil {
-		fmt.Println(err)
-	}
-	patch, _ := r.Next()
-	fmt.Println("send", patch)
-	_ = r.WantLater(Set("rpm", 1100)) // rides in the next patch
-	_ = r.WantLater(Set("rpm", 1200))
-	r.Acked(5)
-	for _, s := range r.Settled() {
-		fmt.Println(s.Ticket == ticket, s.Version, s.Err)
-	}
-	patch, _ = r.Next()
-	fmt.Println("send", patch)
-	// Output:
-	// send {"rpm":1000}
-	// true 5 <nil>
-	// send {"rpm":1200}
-}
-
 func ExampleChange_Removed() {
-	listener := func(_ context.Context, c Change) error {
-		fmt.Println(c.Cause, "now", c.Value, "was", c.Old, "changed by", c.Patch(), "removed", c.Removed())
-		return nil
-	}
-	var d Desired
-	if _, err := d.Listen("o", listener, ListenerOptions{}); err != nil {
-		fmt.Println(err)
-	}
-	d.Fetched(Apply(Properties{}, Set("o", map[string]int{"x": 1, "y": 2})).WithVersion(1), CauseReconnect)
-	d.Notify(Delete("o.y").Set("o.x", 3), 2)
-	for del, ok := d.Next(); ok; del, ok = d.Next() {
-		_ = del.Listener(context.Background(), del.Change)
-		d.Notify(Delete("o.x"), 3)
-	}
-	// Output:
-	// start now {"x":3} was  changed by {"o":{"x":3}} removed []
-	// patch now {} was {"x":3} changed by {"o":{"x":null}} removed [o.x]
+	was := Apply(Properties{}, Set("o", map[string]int{"x": 1, "y": 2}))
+	is := Apply(was, Delete("o.y").Set("o.x", 3))
+	c := Change{Path: "o", Old: was.At("o"), Value: is.At("o"), Version: 2, Cause: CausePatch}
+	fmt.Println("now", c.Value, "changed by", c.Patch(), "removed", c.Removed())
+	// Output: now {"x":3} changed by {"o":{"x":3,"y":null}} removed [o.y]
 }
 
 func ExampleChange_Ack() {
-	var d Desired
-	if _, err := d.Listen("target", func(_ context.Context, c Change) error {
-		fmt.Println(c.Ack(AckOK, "reached"))
-		return nil
-	}, ListenerOptions{}); err != nil {
-		fmt.Println(err)
-	}
-	d.Fetched(Apply(Properties{}, Set("target", 21)).WithVersion(3), CauseReconnect)
-	del, _ := d.Next()
-	_ = del.Listener(context.Background(), del.Change)
+	half := Apply(Properties{}, Set("target", 21))
+	c := Change{Path: "target", Value: half.At("target"), Version: 3, Cause: CauseStart}
+	fmt.Println(c.Ack(AckOK, "reached"))
 	// Output: {"target":{"ac":200,"ad":"reached","av":3,"value":21}}
 }

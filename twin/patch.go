@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree"
 )
 
 // A Patch is a change of one half of a twin, as JSON Merge Patch (RFC 7396):
@@ -17,7 +19,7 @@ import (
 // by [Patch.Err], and by everything that would send the patch; a failed patch
 // changes nothing.
 type Patch struct {
-	root *node // an object without "$" keys; nil when empty
+	root *tree.Node // an object without "$" keys; nil when empty
 	err  error
 }
 
@@ -58,11 +60,11 @@ func ParseNotification(b []byte) (Patch, int64, error) {
 	if err != nil {
 		return Patch{}, 0, err
 	}
-	if n.kind != Object {
-		return Patch{}, 0, fmt.Errorf("%w: the notification is of kind %v, not an object", ErrIncomplete, n.kind)
+	if n.Kind != tree.Object {
+		return Patch{}, 0, fmt.Errorf("%w: the notification is of kind %v, not an object", ErrIncomplete, n.Kind)
 	}
 	var version int64
-	if v := n.get(keyVersion); v != nil {
+	if v := n.Get(keyVersion); v != nil {
 		if version, err = versionOf(v); err != nil {
 			return Patch{}, 0, fmt.Errorf("%w: the notification %w", ErrIncomplete, err)
 		}
@@ -71,12 +73,12 @@ func ParseNotification(b []byte) (Patch, int64, error) {
 }
 
 // patchOf takes an object without "$" keys, or nil.
-func patchOf(root *node) Patch { return Patch{root: root} }
+func patchOf(root *tree.Node) Patch { return Patch{root: root} }
 
 // tree is the root, never nil.
-func (p Patch) tree() *node {
+func (p Patch) tree() *tree.Node {
 	if p.root == nil {
-		return objectOf()
+		return tree.NewObject()
 	}
 	return p.root
 }
@@ -107,11 +109,11 @@ func (p Patch) Delete(path string) Patch {
 	if p.err != nil {
 		return p
 	}
-	return p.put(path, nullNode())
+	return p.put(path, tree.NewNull())
 }
 
 // put is the patch with n at path.
-func (p Patch) put(path string, n *node) Patch {
+func (p Patch) put(path string, n *tree.Node) Patch {
 	keys, err := splitPath(path)
 	if err != nil {
 		return Patch{err: err}
@@ -138,33 +140,33 @@ func refusal(path string, err error) error {
 }
 
 // putNode is the tree with v at the end of the keys.
-func putNode(n *node, keys []string, v *node) (*node, error) {
+func putNode(n *tree.Node, keys []string, v *tree.Node) (*tree.Node, error) {
 	if len(keys) == 0 {
 		return v, nil
 	}
-	if n != nil && n.kind != Object {
-		return nil, fmt.Errorf("%v stands above it in this patch; one merge patch cannot set both", n.kind)
+	if n != nil && n.Kind != tree.Object {
+		return nil, fmt.Errorf("%v stands above it in this patch; one merge patch cannot set both", n.Kind)
 	}
-	child, err := putNode(n.get(keys[0]), keys[1:], v)
+	child, err := putNode(n.Get(keys[0]), keys[1:], v)
 	if err != nil {
 		return nil, err
 	}
-	return n.withMember(keys[0], child), nil
+	return n.With(keys[0], child), nil
 }
 
 // checkRoot holds what every patch holds; limits of the hub that may change
 // are Validate's.
-func checkRoot(root *node) error {
-	if root.kind != Object {
-		return fmt.Errorf("want an object, got %v", root.kind)
+func checkRoot(root *tree.Node) error {
+	if root.Kind != tree.Object {
+		return fmt.Errorf("want an object, got %v", root.Kind)
 	}
 	if from, to := system(root); from < to {
-		return fmt.Errorf("key %q belongs to the hub; keys with '$' never travel in a patch", clip(root.members[from].key))
+		return fmt.Errorf("key %q belongs to the hub; keys with '$' never travel in a patch", clip(root.Members[from].Key))
 	}
-	if root.depth > maxDepth {
+	if root.Depth > tree.MaxDepth {
 		return errDeep()
 	}
-	if root.wire > maxText {
+	if root.Wire > tree.MaxText {
 		return errLarge()
 	}
 	return nil
@@ -177,7 +179,7 @@ func (p Patch) Err() error { return p.err }
 // IsEmpty reports whether the patch changes nothing, whatever it is applied to.
 // A failed patch isn't empty, nor is one that replaces a half by nothing.
 func (p Patch) IsEmpty() bool {
-	return p.err == nil && (p.root == nil || len(p.root.members) == 0 && !p.root.whole)
+	return p.err == nil && (p.root == nil || len(p.root.Members) == 0 && !p.root.Whole)
 }
 
 // At is what the patch says of a path: Null deletes, Missing says nothing. See
@@ -199,12 +201,12 @@ func (p Patch) Paths() iter.Seq2[string, Value] {
 	}
 }
 
-func leaves(path string, n *node, yield func(string, Value) bool) bool {
-	if n.kind != Object || len(n.members) == 0 {
+func leaves(path string, n *tree.Node, yield func(string, Value) bool) bool {
+	if n.Kind != tree.Object || len(n.Members) == 0 {
 		return yield(path, Value{n, path})
 	}
-	for _, m := range n.members {
-		if !leaves(path+"."+m.key, m.value, yield) {
+	for _, m := range n.Members {
+		if !leaves(path+"."+m.Key, m.Value, yield) {
 			return false
 		}
 	}
@@ -225,7 +227,7 @@ func (p Patch) MarshalJSON() ([]byte, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	if gone := replaced(p.root); gone != nil {
+	if gone := tree.Replaced(p.root); gone != nil {
 		return nil, errReplaces(gone)
 	}
 	return p.JSON(), nil

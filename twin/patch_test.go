@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree/treetest"
 )
 
 func TestPatchBuilding(t *testing.T) {
@@ -74,7 +76,7 @@ func TestPatchBuilding(t *testing.T) {
 			if got, want := tt.p.IsEmpty(), tt.want == "{}"; got != want {
 				t.Errorf("empty: got %v, want %v", got, want)
 			}
-			sound(t, tt.p.root)
+			treetest.Sound(t, tt.p.root)
 		})
 	}
 }

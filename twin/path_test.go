@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree"
 )
 
 func TestSplitPath(t *testing.T) {
@@ -66,14 +68,14 @@ func TestFindAlike(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if find(n, keys) != findPath(n, path) {
+		if tree.Find(n, keys) != tree.FindPath(n, path) {
 			t.Errorf("%q: find and findPath differ", path)
 		}
-		if got := (Value{n: findPath(n, path)}).String(); got != want {
+		if got := (Value{n: tree.FindPath(n, path)}).String(); got != want {
 			t.Errorf("%q: got %s, want %s", path, got, want)
 		}
 	}
-	if findPath(n, "") != n || find(n, nil) != n || find(nil, []string{"a"}) != nil || findPath(nil, "a") != nil {
+	if tree.FindPath(n, "") != n || tree.Find(n, nil) != n || tree.Find(nil, []string{"a"}) != nil || tree.FindPath(nil, "a") != nil {
 		t.Errorf("roots: got another node")
 	}
 }

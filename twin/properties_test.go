@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree/treetest"
 )
 
 func TestParseProperties(t *testing.T) {
@@ -19,7 +21,7 @@ func TestParseProperties(t *testing.T) {
 	if got, want := p.String(), `{"a":1.50,"b":{"d":[null,{"e":null}]},"x":{"$y":1},"$version":12}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	sound(t, p.root)
+	treetest.Sound(t, p.root)
 }
 
 func TestParsePropertiesErrors(t *testing.T) {

@@ -3,13 +3,15 @@ package twin
 import (
 	"encoding/json"
 	"iter"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree"
 )
 
 // A Value is one JSON value of a twin, or nothing: the zero Value is missing.
 // It never changes; copy it, keep it, read it from any goroutine. Compare
 // values with [Value.Equal]; == compares something else.
 type Value struct {
-	n    *node
+	n    *tree.Node
 	path string // from the root that it was found from, for errors
 }
 
@@ -18,7 +20,7 @@ func (v Value) Kind() Kind {
 	if v.n == nil {
 		return Missing
 	}
-	return v.n.kind
+	return Kind(v.n.Kind)
 }
 
 // Exists reports whether there is a value. A null exists: it stands in
@@ -36,7 +38,7 @@ func (v Value) At(path string) Value {
 	if path == "" {
 		return v
 	}
-	return Value{findPath(v.n, path), below(v.path, path)}
+	return Value{tree.FindPath(v.n, path), below(v.path, path)}
 }
 
 // Decode stores the value in what into points to, by the rules of
@@ -62,7 +64,7 @@ func (v Value) JSON() []byte {
 	if v.n == nil {
 		return nil
 	}
-	return appendJSON(make([]byte, 0, v.n.wire), v.n)
+	return tree.AppendJSON(make([]byte, 0, v.n.Wire), v.n)
 }
 
 // String is the same text as JSON; "" when missing.
@@ -79,7 +81,7 @@ func (v Value) MarshalJSON() ([]byte, error) {
 // Equal reports whether two values are the same: numbers by their exact
 // decimal value (1.10 equals 1.1 and 11e-1, and 0 equals -0), members in any
 // order, elements in theirs. Missing equals missing only.
-func (v Value) Equal(w Value) bool { return equalNodes(v.n, w.n) }
+func (v Value) Equal(w Value) bool { return tree.Equal(v.n, w.n) }
 
 // All walks the members of an object in the order of their keys; anything else
 // has none.
@@ -88,8 +90,8 @@ func (v Value) All() iter.Seq2[string, Value] {
 		if v.Kind() != Object {
 			return
 		}
-		for _, m := range v.n.members {
-			if !yield(m.key, Value{m.value, below(v.path, m.key)}) {
+		for _, m := range v.n.Members {
+			if !yield(m.Key, Value{m.Value, below(v.path, m.Key)}) {
 				return
 			}
 		}

@@ -25,7 +25,10 @@ func rooms() []room {
 	)
 	return []room{
 		// What a twin is: pure values, so no sockets, files, locks or logs.
-		{folder: "twin", barred: []string{"os/...", "net/...", "sync/...", "log/..."}},
+		{folder: "twin", own: []string{"internal/tree"}, barred: []string{"os/...", "net/...", "sync/...", "log/..."}},
+		// Its JSON, which the machines of device work on, too.
+		{folder: "internal/tree", barred: []string{"os/...", "net/...", "sync/...", "log/..."}},
+		{folder: "internal/tree/treetest", own: []string{"internal/tree"}},
 		// The back end's half. It runs on servers, so it may have net/http.
 		{folder: "twin/registry", own: []string{"twin", "auth", "transport", "internal/hubproto"}},
 		// Who the device is; it has never heard of a network.
@@ -46,7 +49,9 @@ func rooms() []room {
 		{folder: "transport/proxy", own: []string{"transport", "internal/hubproto"}, others: []string{"golang.org/x/net/proxy"}, barred: []string{"net/http/..."}},
 		// The life of a client; it names no protocol, so that a program links
 		// only the transport that it imports.
-		{folder: "device", own: []string{"transport", "twin", "auth", "internal/boottime"}},
+		{folder: "device", own: []string{"transport", "twin", "auth", "device/internal/...", "internal/boottime"}},
+		// What brings a twin back in step: pure, as twin is.
+		{folder: "device/internal/catchup", own: []string{"twin", "internal/tree"}, barred: []string{"os/...", "net/...", "sync/...", "log/...", "time"}},
 		// State on flash; it keeps bytes, and knows nothing of what they mean.
 		{folder: "device/store", own: []string{"auth"}, barred: []string{"net/..."}},
 		// The hub in the box is used by device's own tests: never the reverse.

@@ -1,4 +1,9 @@
-package twin
+package catchup
+
+import (
+	"github.com/devicetwin/devicetwin-go/internal/tree"
+	"github.com/devicetwin/devicetwin-go/twin"
+)
 
 // Synced takes the reported half of a full GET, which is believed whatever it
 // says. It decides the fate of a patch of unknown outcome: only this identity
@@ -14,15 +19,15 @@ package twin
 // It returns the top-level keys that the hub acknowledged and reads back
 // different: worth one line in a log. They aren't sent again until a caller
 // changes them.
-func (r *Reported) Synced(p Properties) (readBack []string) {
-	defer r.release(p.version)
+func (r *Reported) Synced(p twin.Properties) (readBack []string) {
+	defer r.release(p.Version())
 	if !r.known {
 		r.begin(p)
 		return nil
 	}
 	before := r.acked
 	r.acked = p
-	next := before.version + 1
+	next := before.Version() + 1
 	if f := r.flight; f != nil && f.guard != nil {
 		next = f.guard.version + 1 // at no other could the hub have applied it
 	}
@@ -31,22 +36,22 @@ func (r *Reported) Synced(p Properties) (readBack []string) {
 		r.suspect = false // and so nothing is in flight
 		if r.vain {
 			r.vain, r.blind = false, nil
-			return r.accept(before.root)
+			return r.accept(rootOf(before))
 		}
-	case f != nil && p.version == next && holds(p.root, f.patch):
+	case f != nil && p.Version() == next && holds(rootOf(p), f.patch):
 		r.flight = nil
 		// The hub has what was sent. Where the rest is not as expected, the
 		// version may be a late patch's, so there is no peace to make here.
 		r.covered = max(r.covered, f.upto)
 		r.honour(f)
 		for _, w := range f.wishes {
-			r.settle(w.ticket, p.version, nil)
+			r.settle(w.ticket, p.Version(), nil)
 		}
-	case p.version == before.version:
+	case p.Version() == before.Version():
 		if f != nil {
 			r.unsend()
 		}
-		return r.accept(before.root)
+		return r.accept(rootOf(before))
 	case f != nil:
 		r.unsend()
 	}
@@ -55,12 +60,12 @@ func (r *Reported) Synced(p Properties) (readBack []string) {
 
 // begin starts from the first GET: without a base, the patches that came
 // before it are laid over what the hub has, one by one.
-func (r *Reported) begin(p Properties) {
+func (r *Reported) begin(p twin.Properties) {
 	r.acked, r.known = p, true
 	if r.based {
 		return // restored: what was wanted before the restart is wanted now
 	}
-	r.wanted, r.based = orEmpty(p.root), true
+	r.wanted, r.based = tree.OrEmpty(rootOf(p)), true
 	early := r.early
 	r.early = nil
 	for _, w := range early {
@@ -77,24 +82,24 @@ func (r *Reported) release(version int64) {
 }
 
 // holds reports whether a document already is what the patch would make of it.
-func holds(doc, patch *node) bool {
-	return equalNodes(applyNode(doc, patch), orEmpty(doc))
+func holds(doc, patch *tree.Node) bool {
+	return tree.Equal(tree.Apply(doc, patch), tree.OrEmpty(doc))
 }
 
 // accept makes peace with a hub that reads back other values than it
 // acknowledged, expected being those: what is wanted follows the hub there.
-func (r *Reported) accept(expected *node) (readBack []string) {
-	changed := diffNode(orEmpty(expected), orEmpty(r.acked.root))
-	if emptyPatch(changed) {
+func (r *Reported) accept(expected *tree.Node) (readBack []string) {
+	changed := tree.Diff(tree.OrEmpty(expected), tree.OrEmpty(rootOf(r.acked)))
+	if tree.IsEmpty(changed) {
 		return nil
 	}
-	for _, m := range changed.members {
-		readBack = append(readBack, m.key)
+	for _, m := range changed.Members {
+		readBack = append(readBack, m.Key)
 	}
-	before := orEmpty(r.wanted)
-	unsent := diffNode(orEmpty(expected), before)
-	r.wanted = applyNode(orEmpty(r.acked.root), unsent)
-	if mended := diffNode(before, r.wanted); mended != nil {
+	before := tree.OrEmpty(r.wanted)
+	unsent := tree.Diff(tree.OrEmpty(expected), before)
+	r.wanted = tree.Apply(tree.OrEmpty(rootOf(r.acked)), unsent)
+	if mended := tree.Diff(before, r.wanted); mended != nil {
 		r.mended = append(r.mended, patchOf(mended))
 	}
 	return readBack

@@ -1,26 +1,27 @@
-package twin
+package catchup
+
+import (
+	"github.com/devicetwin/devicetwin-go/internal/tree"
+	"github.com/devicetwin/devicetwin-go/twin"
+)
 
 // This file is the way out of Reported: what the next patch is, and what the
 // hub's answer to it means. The way in is reported.go.
 
 // pending reports whether there is anything to send.
 func (r *Reported) pending() bool {
-	return len(r.guarded) > 0 || len(r.solo) > 0 || len(r.wishes) > 0 || !emptyPatch(r.named) || !equalNodes(orEmpty(r.acked.root), orEmpty(r.wanted))
-}
-
-func emptyPatch(n *node) bool {
-	return n == nil || n.kind == Object && len(n.members) == 0
+	return len(r.guarded) > 0 || len(r.solo) > 0 || len(r.wishes) > 0 || !tree.IsEmpty(r.named) || !tree.Equal(tree.OrEmpty(rootOf(r.acked)), tree.OrEmpty(r.wanted))
 }
 
 // Next hands out the merge patch to send now, and counts it as in flight; false when
 // there is nothing to send, or when something is in flight or unknown.
-func (r *Reported) Next() (Patch, bool) {
+func (r *Reported) Next() (twin.Patch, bool) {
 	if !r.known || r.suspect || r.flight != nil {
-		return Patch{}, false
+		return twin.Patch{}, false
 	}
 	r.failUnresolvable()
 	if !r.pending() {
-		return Patch{}, false
+		return twin.Patch{}, false
 	}
 	r.flight = r.board()
 	return patchOf(r.flight.patch), true
@@ -32,11 +33,11 @@ func (r *Reported) Next() (Patch, bool) {
 func (r *Reported) failUnresolvable() {
 	for len(r.guarded) > 0 {
 		g := r.guarded[0]
-		if g.version == r.acked.version || replaced(g.patch) == nil {
+		if g.version == r.acked.Version() || tree.Replaced(g.patch) == nil {
 			return
 		}
 		r.guarded = r.guarded[1:]
-		r.settle(g.ticket, 0, ErrStale)
+		r.settle(g.ticket, 0, twin.ErrStale)
 	}
 }
 
@@ -55,25 +56,25 @@ func (r *Reported) board() *flight {
 	if len(r.guarded) > 0 {
 		g := r.guarded[0]
 		r.guarded = r.guarded[1:]
-		patch := resolve(g.patch, r.acked.root)
+		patch := tree.Resolve(g.patch, rootOf(r.acked))
 		return &flight{patch: patch, wishes: []wish{{g.ticket, patch}}, solo: true, guard: &g}
 	}
-	diff := diffNode(orEmpty(r.acked.root), orEmpty(r.wanted))
+	diff := tree.Diff(tree.OrEmpty(rootOf(r.acked)), tree.OrEmpty(r.wanted))
 	if len(r.solo) > 0 {
 		w := r.solo[0]
 		r.solo = r.solo[1:]
 		part := r.name(restrict(diff, w.names), w.names)
-		return &flight{patch: enter(orEmpty(part), orEmpty(r.wanted)), wishes: []wish{w}, solo: true}
+		return &flight{patch: enter(tree.OrEmpty(part), tree.OrEmpty(r.wanted)), wishes: []wish{w}, solo: true}
 	}
 	f := &flight{wishes: r.wishes, upto: r.taken}
-	rest := overlay(diff, r.named) // what no waiting caller named
+	rest := tree.Overlay(diff, r.named) // what no waiting caller named
 	patch := r.name(diff, r.named)
 	for _, w := range f.wishes {
 		patch = r.name(patch, w.names)
 		rest = uncovered(rest, w.names)
 	}
-	f.patch = enter(orEmpty(patch), orEmpty(r.wanted))
-	if !emptyPatch(rest) {
+	f.patch = enter(tree.OrEmpty(patch), tree.OrEmpty(r.wanted))
+	if !tree.IsEmpty(rest) {
 		f.wishes = append(f.wishes, wish{0, rest})
 	}
 	r.wishes, r.named = nil, nil
@@ -82,17 +83,17 @@ func (r *Reported) board() *flight {
 
 // name lays over a patch what was named, with the values that are wanted now:
 // the whole value where a value was named, null where it is to be gone.
-func (r *Reported) name(patch, names *node) *node {
+func (r *Reported) name(patch, names *tree.Node) *tree.Node {
 	if names == nil {
 		return patch
 	}
-	wanted := orEmpty(r.wanted)
-	for _, m := range names.members {
-		v := nameOne(patch.get(m.key), m.value, r.acked.root.get(m.key), wanted.get(m.key))
+	wanted := tree.OrEmpty(r.wanted)
+	for _, m := range names.Members {
+		v := nameOne(patch.Get(m.Key), m.Value, rootOf(r.acked).Get(m.Key), wanted.Get(m.Key))
 		if v == nil {
-			v = nullNode() // at the root, deleting what isn't there is safe
+			v = tree.NewNull() // at the root, deleting what isn't there is safe
 		}
-		patch = orEmpty(patch).withMember(m.key, v)
+		patch = tree.OrEmpty(patch).With(m.Key, v)
 	}
 	return patch
 }
@@ -100,76 +101,76 @@ func (r *Reported) name(patch, names *node) *node {
 // nameOne gives the patch's value for one named member; nil for none. Below
 // the root, a deletion goes out only where the hub has what it deletes: hubs
 // have been seen to empty the parent otherwise.
-func nameOne(patch, name, acked, wanted *node) *node {
+func nameOne(patch, name, acked, wanted *tree.Node) *tree.Node {
 	switch {
 	case wanted == nil && acked == nil:
 		return nil
 	case wanted == nil:
-		return nullNode()
-	case name.kind != Object || wanted.kind != Object:
-		return overlay(patch, wanted)
+		return tree.NewNull()
+	case name.Kind != tree.Object || wanted.Kind != tree.Object:
+		return tree.Overlay(patch, wanted)
 	}
-	patch = orEmpty(patch)
-	for _, m := range name.members {
-		if v := nameOne(patch.get(m.key), m.value, acked.get(m.key), wanted.get(m.key)); v != nil {
-			patch = patch.withMember(m.key, v)
+	patch = tree.OrEmpty(patch)
+	for _, m := range name.Members {
+		if v := nameOne(patch.Get(m.Key), m.Value, acked.Get(m.Key), wanted.Get(m.Key)); v != nil {
+			patch = patch.With(m.Key, v)
 		}
 	}
 	return patch
 }
 
 // restrict keeps of a patch what names cover.
-func restrict(patch, names *node) *node {
-	if patch == nil || patch.kind != Object || names.kind != Object {
+func restrict(patch, names *tree.Node) *tree.Node {
+	if patch == nil || patch.Kind != tree.Object || names.Kind != tree.Object {
 		return patch
 	}
-	kept := objectOf()
-	for _, m := range names.members {
-		if p := patch.get(m.key); p != nil {
-			kept = kept.withMember(m.key, restrict(p, m.value))
+	kept := tree.NewObject()
+	for _, m := range names.Members {
+		if p := patch.Get(m.Key); p != nil {
+			kept = kept.With(m.Key, restrict(p, m.Value))
 		}
 	}
 	return kept
 }
 
 // uncovered is what of a patch names do not cover.
-func uncovered(patch, names *node) *node {
-	if patch == nil || patch.kind != Object {
+func uncovered(patch, names *tree.Node) *tree.Node {
+	if patch == nil || patch.Kind != tree.Object {
 		return patch
 	}
 	rest := patch
-	for _, m := range names.members {
-		p := patch.get(m.key)
+	for _, m := range names.Members {
+		p := patch.Get(m.Key)
 		switch {
-		case p == nil, m.value.kind == Object && p.kind == Object && (emptyPatch(m.value) != emptyPatch(p)):
-		case m.value.kind == Object && p.kind == Object:
-			rest = rest.withMember(m.key, noneIfEmpty(uncovered(p, m.value)))
+		case p == nil, m.Value.Kind == tree.Object && p.Kind == tree.Object && (tree.IsEmpty(m.Value) != tree.IsEmpty(p)):
+		case m.Value.Kind == tree.Object && p.Kind == tree.Object:
+			rest = rest.With(m.Key, noneIfEmpty(uncovered(p, m.Value)))
 		default:
-			rest = rest.withMember(m.key, nil)
+			rest = rest.With(m.Key, nil)
 		}
 	}
 	return rest
 }
 
-func noneIfEmpty(patch *node) *node {
-	if emptyPatch(patch) {
+func noneIfEmpty(patch *tree.Node) *tree.Node {
+	if tree.IsEmpty(patch) {
 		return nil
 	}
 	return patch
 }
 
 // enter adds the marker of every component that the patch enters.
-func enter(patch, wanted *node) *node {
-	if patch.kind != Object || wanted == nil || wanted.kind != Object {
+func enter(patch, wanted *tree.Node) *tree.Node {
+	if patch.Kind != tree.Object || wanted == nil || wanted.Kind != tree.Object {
 		return patch
 	}
-	for _, m := range patch.members {
-		if v := enter(m.value, wanted.get(m.key)); v != m.value {
-			patch = patch.withMember(m.key, v)
+	for _, m := range patch.Members {
+		if v := enter(m.Value, wanted.Get(m.Key)); v != m.Value {
+			patch = patch.With(m.Key, v)
 		}
 	}
-	if marker := wanted.get(componentMarker); marker != nil && patch.get(componentMarker) == nil {
-		patch = patch.withMember(componentMarker, marker)
+	if marker := wanted.Get(tree.ComponentMarker); marker != nil && patch.Get(tree.ComponentMarker) == nil {
+		patch = patch.With(tree.ComponentMarker, marker)
 	}
 	return patch
 }
@@ -186,8 +187,8 @@ func (r *Reported) Acked(version int64) Outcome {
 	if !f.solo {
 		r.covered = f.upto
 	}
-	follows := version == r.acked.version+1
-	r.acked = propertiesOf(applyNode(r.acked.root, f.patch), version)
+	follows := version == r.acked.Version()+1
+	r.acked = propertiesOf(tree.Apply(rootOf(r.acked), f.patch), version)
 	r.honour(f)
 	for _, w := range f.wishes {
 		if version == 0 {
@@ -202,7 +203,7 @@ func (r *Reported) Acked(version int64) Outcome {
 	}
 	// A hub that tells no version, and reads back something else, would be
 	// sent the same patch for ever: the second time it has its way.
-	r.vain = version == 0 && r.blind != nil && equalNodes(r.blind, f.patch)
+	r.vain = version == 0 && r.blind != nil && tree.Equal(r.blind, f.patch)
 	r.blind = nil
 	if version == 0 {
 		r.blind = f.patch
@@ -215,10 +216,10 @@ func (r *Reported) Acked(version int64) Outcome {
 func (r *Reported) honour(f *flight) {
 	if f.guard != nil {
 		since := r.name(nil, f.guard.since) // with the values wanted now
-		r.wanted = applyNode(r.wanted, f.guard.patch)
+		r.wanted = tree.Apply(r.wanted, f.guard.patch)
 		r.mended = append(r.mended, patchOf(f.guard.patch))
-		if !emptyPatch(since) {
-			r.wanted = applyNode(r.wanted, since)
+		if !tree.IsEmpty(since) {
+			r.wanted = tree.Apply(r.wanted, since)
 			r.mended = append(r.mended, patchOf(since))
 		}
 	}
@@ -242,8 +243,8 @@ func (r *Reported) unsend() {
 	switch {
 	case f.guard != nil && r.open[f.guard.ticket] == nil:
 		return // nobody waits: it is dropped
-	case f.guard != nil && r.acked.version != f.guard.version:
-		r.settle(f.guard.ticket, 0, ErrStale)
+	case f.guard != nil && r.acked.Version() != f.guard.version:
+		r.settle(f.guard.ticket, 0, twin.ErrStale)
 		return
 	case f.guard != nil:
 		r.guarded = append([]guarded{*f.guard}, r.guarded...)
@@ -256,7 +257,7 @@ func (r *Reported) unsend() {
 	for _, w := range f.wishes {
 		if w.ticket == 0 || r.open[w.ticket] == nil {
 			// What was named since stands above what was named before.
-			r.named = overlay(w.names, r.named)
+			r.named = tree.Overlay(w.names, r.named)
 			continue
 		}
 		waiting = append(waiting, w)
@@ -282,20 +283,20 @@ func (r *Reported) Refused(err error) {
 		return
 	}
 	w := f.wishes[0]
-	if keys := orEmpty(w.names).members; len(keys) > 1 {
+	if keys := tree.OrEmpty(w.names).Members; len(keys) > 1 {
 		r.split(w.ticket, len(keys))
 		parts := make([]wish, len(keys))
 		for i, m := range keys {
-			parts[i] = wish{w.ticket, objectOf(m)}
+			parts[i] = wish{w.ticket, tree.NewObject(m)}
 		}
 		r.solo = append(parts, r.solo...)
 		return
 	}
 	before := r.wanted
-	r.wanted = giveUp(orEmpty(before), f.patch, orEmpty(r.acked.root))
+	r.wanted = giveUp(tree.OrEmpty(before), f.patch, tree.OrEmpty(rootOf(r.acked)))
 	r.settle(w.ticket, 0, err)
 	if r.wanted != before {
-		gone := diffNode(orEmpty(before), r.wanted) // what was said since stays
+		gone := tree.Diff(tree.OrEmpty(before), r.wanted) // what was said since stays
 		r.mended = append(r.mended, patchOf(gone))
 		r.solo = r.failNaming(r.solo, gone, err)
 		r.wishes = r.failNaming(r.wishes, gone, err)
@@ -305,11 +306,11 @@ func (r *Reported) Refused(err error) {
 
 // failNaming fails all who named what was given up; what else they named goes
 // on.
-func (r *Reported) failNaming(wishes []wish, refused *node, err error) []wish {
+func (r *Reported) failNaming(wishes []wish, refused *tree.Node, err error) []wish {
 	kept := wishes[:0]
 	for _, w := range wishes {
 		rest := uncovered(w.names, refused)
-		if rest != w.names && emptyPatch(rest) {
+		if rest != w.names && tree.IsEmpty(rest) {
 			r.settle(w.ticket, 0, err)
 			continue
 		}
@@ -324,19 +325,19 @@ func (r *Reported) failNaming(wishes []wish, refused *node, err error) []wish {
 
 // giveUp takes a refused patch out of what is wanted: each leaf that still has
 // the refused value goes back to the hub's.
-func giveUp(wanted, refused, acked *node) *node {
-	for _, m := range refused.members {
-		w, a := wanted.get(m.key), acked.get(m.key)
+func giveUp(wanted, refused, acked *tree.Node) *tree.Node {
+	for _, m := range refused.Members {
+		w, a := wanted.Get(m.Key), acked.Get(m.Key)
 		switch {
-		case m.value.kind == Object && w != nil && w.kind == Object && a != nil && a.kind == Object:
-			wanted = wanted.withMember(m.key, giveUp(w, m.value, a))
-		case m.value.kind == Null && w == nil, w != nil && equalNodes(w, settled(m.value)):
-			wanted = wanted.withMember(m.key, a)
-		case m.value.kind == Object && w != nil && w.kind == Object:
-			if rest := giveUp(w, m.value, objectOf()); len(rest.members) > 0 {
-				wanted = wanted.withMember(m.key, rest)
+		case m.Value.Kind == tree.Object && w != nil && w.Kind == tree.Object && a != nil && a.Kind == tree.Object:
+			wanted = wanted.With(m.Key, giveUp(w, m.Value, a))
+		case m.Value.Kind == tree.Null && w == nil, w != nil && tree.Equal(w, tree.Settled(m.Value)):
+			wanted = wanted.With(m.Key, a)
+		case m.Value.Kind == tree.Object && w != nil && w.Kind == tree.Object:
+			if rest := giveUp(w, m.Value, tree.NewObject()); len(rest.Members) > 0 {
+				wanted = wanted.With(m.Key, rest)
 			} else {
-				wanted = wanted.withMember(m.key, a)
+				wanted = wanted.With(m.Key, a)
 			}
 		}
 	}

@@ -1,24 +1,28 @@
-package twin
+package catchup
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/devicetwin/devicetwin-go/twin"
+)
 
 func TestCornerGuardOverridesNewer(t *testing.T) {
 	rp := newReporter(t, 4, `{"n":0}`)
-	if _, err := rp.r.WantIf(Set("n", 5), 4); err != nil {
+	if _, err := rp.r.WantIf(twin.Set("n", 5), 4); err != nil {
 		t.Fatal(err)
 	}
 	rp.sends("guard", `{"n":5}`)
-	rp.want(Set("n", 9)) // said after
+	rp.want(twin.Set("n", 9)) // said after
 	rp.acked(5, Applied)
 	rp.sends("the newer", `{"n":9}`)
 }
 
 func TestCornerGuardQueuedOverridesNewer(t *testing.T) {
 	rp := newReporter(t, 4, `{"n":0}`)
-	if _, err := rp.r.WantIf(Set("n", 5), 4); err != nil {
+	if _, err := rp.r.WantIf(twin.Set("n", 5), 4); err != nil {
 		t.Fatal(err)
 	}
-	rp.later(Set("n", 9)) // said after, the guard not sent yet
+	rp.later(twin.Set("n", 9)) // said after, the guard not sent yet
 	rp.sends("guard", `{"n":5}`)
 	rp.acked(5, Applied)
 	rp.sends("the newer", `{"n":9}`)
@@ -26,7 +30,7 @@ func TestCornerGuardQueuedOverridesNewer(t *testing.T) {
 
 func TestCornerGuardRetryStale(t *testing.T) {
 	rp := newReporter(t, 4, `{"n":0}`)
-	if _, err := rp.r.WantIf(Set("n", 5), 6); err != nil { // another program is at 6 by now
+	if _, err := rp.r.WantIf(twin.Set("n", 5), 6); err != nil { // another program is at 6 by now
 		t.Fatal(err)
 	}
 	rp.sends("guard", `{"n":5}`)
@@ -37,7 +41,7 @@ func TestCornerGuardRetryStale(t *testing.T) {
 
 func TestCornerGuardAppliedButStale(t *testing.T) {
 	rp := newReporter(t, 4, `{"n":0}`)
-	tk, err := rp.r.WantIf(Set("n", 5), 6)
+	tk, err := rp.r.WantIf(twin.Set("n", 5), 6)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +71,7 @@ func TestCornerVersionlessAckRewrite(t *testing.T) {
 func TestCornerEarlyUnbounded(t *testing.T) {
 	r := &Reported{}
 	for i := range 10000 {
-		tk, err := r.Want(Set("counter", i))
+		tk, err := r.Want(twin.Set("counter", i))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +94,7 @@ func TestCornerEarlyUnbounded(t *testing.T) {
 func TestCornerSnapshotReadable(t *testing.T) {
 	for _, doc := range []string{`{"a":[null]}`, `{"a":[[{"x":null}]]}`, `{"a.b":1}`, `{"":1}`, `{"a b":1}`, `{"a":"\ud800"}`, `{"a":1e400}`, `{"$x":1}`, `{"a":{"$b":1}}`, `{"a\u0001":1}`, `{"a":"\u0000"}`, `{"a":[{"$x":1}]}`, `{"a":[{"":null}]}`} {
 		r := &Reported{}
-		d, err := ParseDocument([]byte(`{"desired":{"$version":1},"reported":` + doc[:len(doc)-1] + `,"$version":3}}`))
+		d, err := twin.ParseDocument([]byte(`{"desired":{"$version":1},"reported":` + doc[:len(doc)-1] + `,"$version":3}}`))
 		if err != nil {
 			t.Errorf("%s: %v", doc, err)
 			continue
@@ -98,17 +102,17 @@ func TestCornerSnapshotReadable(t *testing.T) {
 		r.Synced(d.Reported)
 		s := r.Snapshot()
 		text := s.Wanted.JSON()
-		p, err := ParsePatch(text)
+		p, err := twin.ParsePatch(text)
 		if err != nil {
 			t.Errorf("%s: %s: %v", doc, text, err)
 			continue
 		}
-		if got := Apply(Properties{}, p); !got.At("").Equal(s.Wanted.At("")) {
+		if got := twin.Apply(twin.Properties{}, p); !got.At("").Equal(s.Wanted.At("")) {
 			t.Errorf("%s: %s", doc, got.JSON())
 		}
 		v := d.Reported.At("a")
 		if v.Exists() {
-			p, err := ParsePatch([]byte(`{"v":` + v.String() + `}`))
+			p, err := twin.ParsePatch([]byte(`{"v":` + v.String() + `}`))
 			if err != nil {
 				t.Errorf("heard %s: %v", v, err)
 			} else if !p.At("v").Equal(v) {
@@ -120,7 +124,7 @@ func TestCornerSnapshotReadable(t *testing.T) {
 
 func TestCornerSnapshotGuardNamed(t *testing.T) {
 	rp := newReporter(t, 4, `{"n":0}`)
-	_, _ = rp.r.WantIf(Set("n", 5), 4)
+	_, _ = rp.r.WantIf(twin.Set("n", 5), 4)
 	rp.sends("guard", `{"n":5}`)
 	if s := rp.r.Snapshot(); len(s.Unsent) != 0 {
 		t.Errorf("unsent %v", s.Unsent)

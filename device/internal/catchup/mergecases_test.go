@@ -1,4 +1,4 @@
-package twin
+package catchup
 
 import (
 	"encoding/json"

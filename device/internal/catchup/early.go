@@ -1,4 +1,6 @@
-package twin
+package catchup
+
+import "github.com/devicetwin/devicetwin-go/internal/tree"
 
 // This file keeps what is reported before there is a base: patches in the
 // order they came, to be laid over what the first GET shows. Those that nobody
@@ -11,6 +13,6 @@ func appendEarly(early []wish, w wish) []wish {
 	if n == 0 || w.ticket != 0 || early[n-1].ticket != 0 {
 		return append(early, w)
 	}
-	early[n-1].names = compose(early[n-1].names, w.names)
+	early[n-1].names = tree.Compose(early[n-1].names, w.names)
 	return early
 }

@@ -1,9 +1,11 @@
-package twin
+package catchup
 
 import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/devicetwin/devicetwin-go/twin"
 )
 
 // TestReplacedIsExact is the law: once a Replace has reached the hub, its value
@@ -46,20 +48,20 @@ func TestReplaceSendsDeletionsByName(t *testing.T) {
 	const doc = `{"a":{"x":1,"o":{"p":1,"q":2}},"b":5}`
 	for _, tc := range []struct {
 		desc string
-		p    Patch
+		p    twin.Patch
 		sent string
 	}{
-		{"members", Replace("a", map[string]int{"y": 2}), `{"a":{"o":null,"x":null,"y":2}}`},
-		{"members of members", Replace("a", map[string]any{"o": map[string]int{"q": 2}}), `{"a":{"o":{"p":null,"q":2},"x":null}}`},
-		{"a part", Replace("a.o", map[string]int{"r": 3}), `{"a":{"o":{"p":null,"q":null,"r":3}}}`},
-		{"by nothing", Replace("a", struct{}{}), `{"a":{"o":null,"x":null}}`},
-		{"a scalar", Replace("b", map[string]int{"y": 2}), `{"b":{"y":2}}`},
-		{"what is not there", Replace("c", map[string]any{"y": 2, "z": nil}), `{"c":{"y":2}}`},
-		{"by a scalar", Replace("a", 7), `{"a":7}`},
-		{"everything", Replace("", map[string]any{"a": map[string]int{"x": 1}}), `{"a":{"o":null,"x":1},"b":null}`},
-		{"by the same", Replace("a.o", map[string]int{"p": 1, "q": 2}), `{"a":{"o":{"p":1,"q":2}}}`},
-		{"then Set below", Replace("a", struct{}{}).Set("a.x", 3), `{"a":{"o":null,"x":3}}`},
-		{"then Delete below", Replace("a", map[string]int{"x": 1, "y": 2}).Delete("a.x"), `{"a":{"o":null,"x":null,"y":2}}`},
+		{"members", twin.Replace("a", map[string]int{"y": 2}), `{"a":{"o":null,"x":null,"y":2}}`},
+		{"members of members", twin.Replace("a", map[string]any{"o": map[string]int{"q": 2}}), `{"a":{"o":{"p":null,"q":2},"x":null}}`},
+		{"a part", twin.Replace("a.o", map[string]int{"r": 3}), `{"a":{"o":{"p":null,"q":null,"r":3}}}`},
+		{"by nothing", twin.Replace("a", struct{}{}), `{"a":{"o":null,"x":null}}`},
+		{"a scalar", twin.Replace("b", map[string]int{"y": 2}), `{"b":{"y":2}}`},
+		{"what is not there", twin.Replace("c", map[string]any{"y": 2, "z": nil}), `{"c":{"y":2}}`},
+		{"by a scalar", twin.Replace("a", 7), `{"a":7}`},
+		{"everything", twin.Replace("", map[string]any{"a": map[string]int{"x": 1}}), `{"a":{"o":null,"x":1},"b":null}`},
+		{"by the same", twin.Replace("a.o", map[string]int{"p": 1, "q": 2}), `{"a":{"o":{"p":1,"q":2}}}`},
+		{"then Set below", twin.Replace("a", struct{}{}).Set("a.x", 3), `{"a":{"o":null,"x":3}}`},
+		{"then Delete below", twin.Replace("a", map[string]int{"x": 1, "y": 2}).Delete("a.x"), `{"a":{"o":null,"x":null,"y":2}}`},
 	} {
 		for name, report := range map[string]func(rp *reporter){
 			"waited for": func(rp *reporter) { rp.want(tc.p) },
@@ -81,18 +83,18 @@ func TestReplaceAmongOtherReports(t *testing.T) {
 	y := map[string]int{"y": 2}
 	for _, tc := range []struct {
 		desc string
-		says []Patch
+		says []twin.Patch
 		sent string
 	}{
-		{"then Set below", []Patch{Replace("a", y), Set("a.z", 3)}, `{"a":{"x":null,"y":2,"z":3}}`},
-		{"then Set of the same", []Patch{Replace("a", y), Set("a", map[string]int{"z": 3})}, `{"a":{"x":null,"y":2,"z":3}}`},
-		{"then Set of what it deletes", []Patch{Replace("a", y), Set("a.x", 1)}, `{"a":{"x":1,"y":2}}`},
-		{"after Set below", []Patch{Set("a.z", 3), Replace("a", y)}, `{"a":{"x":null,"y":2}}`},
-		{"after a scalar", []Patch{Set("a", 3), Replace("a", y)}, `{"a":{"x":null,"y":2}}`},
-		{"then deleted", []Patch{Replace("a", y), Delete("a")}, `{"a":null}`},
-		{"twice", []Patch{Replace("a", y), Replace("a", map[string]int{"z": 3})}, `{"a":{"x":null,"z":3}}`},
-		{"everything, then Set", []Patch{Replace("", y), Set("a.z", 3)}, `{"a":{"x":null,"z":3},"y":2}`},
-		{"below a scalar", []Patch{Set("a", 3), Replace("a.o", y)}, `{"a":{"o":{"y":2},"x":null}}`},
+		{"then Set below", []twin.Patch{twin.Replace("a", y), twin.Set("a.z", 3)}, `{"a":{"x":null,"y":2,"z":3}}`},
+		{"then Set of the same", []twin.Patch{twin.Replace("a", y), twin.Set("a", map[string]int{"z": 3})}, `{"a":{"x":null,"y":2,"z":3}}`},
+		{"then Set of what it deletes", []twin.Patch{twin.Replace("a", y), twin.Set("a.x", 1)}, `{"a":{"x":1,"y":2}}`},
+		{"after Set below", []twin.Patch{twin.Set("a.z", 3), twin.Replace("a", y)}, `{"a":{"x":null,"y":2}}`},
+		{"after a scalar", []twin.Patch{twin.Set("a", 3), twin.Replace("a", y)}, `{"a":{"x":null,"y":2}}`},
+		{"then deleted", []twin.Patch{twin.Replace("a", y), twin.Delete("a")}, `{"a":null}`},
+		{"twice", []twin.Patch{twin.Replace("a", y), twin.Replace("a", map[string]int{"z": 3})}, `{"a":{"x":null,"z":3}}`},
+		{"everything, then Set", []twin.Patch{twin.Replace("", y), twin.Set("a.z", 3)}, `{"a":{"x":null,"z":3},"y":2}`},
+		{"below a scalar", []twin.Patch{twin.Set("a", 3), twin.Replace("a.o", y)}, `{"a":{"o":{"y":2},"x":null}}`},
 	} {
 		for _, late := range []bool{false, true} {
 			for _, waits := range []bool{false, true} {
@@ -128,9 +130,9 @@ func TestReplaceWhileAPatchIsInFlight(t *testing.T) {
 		{"and a stranger wrote", 6, `{"a":{"x":1,"new":1,"theirs":1}}`, `{"a":{"new":null,"theirs":null,"x":null,"y":2}}`},
 	} {
 		rp := newReporter(t, 4, `{"a":{"x":1}}`)
-		rp.later(Set("a.new", 1))
+		rp.later(twin.Set("a.new", 1))
 		rp.sends("in flight", `{"a":{"new":1}}`)
-		ticket := rp.want(Replace("a", map[string]int{"y": 2}))
+		ticket := rp.want(twin.Replace("a", map[string]int{"y": 2}))
 		rp.sends("one at a time", "")
 		rp.r.Synced(props(t, tc.version, tc.hub)) // the answer was lost
 		rp.sends(tc.desc, tc.sent)
@@ -144,7 +146,7 @@ func TestReplaceWhileAPatchIsInFlight(t *testing.T) {
 
 func TestReplaceOfUnknownFate(t *testing.T) {
 	rp := newReporter(t, 4, `{"a":{"x":1}}`)
-	a := rp.want(Replace("a", map[string]int{"y": 2}))
+	a := rp.want(twin.Replace("a", map[string]int{"y": 2}))
 	rp.sends("its answer is lost", `{"a":{"x":null,"y":2}}`)
 	rp.r.Synced(props(t, 4, `{"a":{"x":1}}`))
 	rp.sends("it was not applied", `{"a":{"x":null,"y":2}}`)
@@ -158,7 +160,7 @@ func TestReplaceOfUnknownFate(t *testing.T) {
 
 func TestReplaceRefused(t *testing.T) {
 	rp := newReporter(t, 4, `{"a":{"x":1},"b":{"x":1}}`)
-	a, b := rp.want(Replace("a", map[string]string{"bad": "new"})), rp.want(Replace("b", struct{}{}))
+	a, b := rp.want(twin.Replace("a", map[string]string{"bad": "new"})), rp.want(twin.Replace("b", struct{}{}))
 	rp.sends("together", `{"a":{"bad":"new","x":null},"b":{"x":null}}`)
 	rp.r.Refused(errRefused)
 	rp.sends("alone, with its deletions", `{"a":{"bad":"new","x":null}}`)
@@ -171,7 +173,7 @@ func TestReplaceRefused(t *testing.T) {
 		t.Errorf("wanted is %s, at rest: %t", got, rp.r.Idle())
 	}
 
-	c := rp.want(Replace("", map[string]int{"bad": 1, "good": 2}))
+	c := rp.want(twin.Replace("", map[string]int{"bad": 1, "good": 2}))
 	rp.sends("everything", `{"a":null,"b":null,"bad":1,"good":2}`)
 	rp.r.Refused(errRefused)
 	for _, want := range []string{`{"a":null}`, `{"b":null}`} {
@@ -192,8 +194,8 @@ func TestReplaceRefused(t *testing.T) {
 // goes from it, also for what somebody else deleted before.
 func TestReplaceOwnsPendingDeletions(t *testing.T) {
 	rp := newReporter(t, 4, `{"a":{"x":1,"y":1},"n":1}`)
-	rp.later(Delete("a.x").Set("n", "bad"))
-	a := rp.want(Replace("a", map[string]int{"y": 1}))
+	rp.later(twin.Delete("a.x").Set("n", "bad"))
+	a := rp.want(twin.Replace("a", map[string]int{"y": 1}))
 	rp.sends("together", `{"a":{"x":null,"y":1},"n":"bad"}`)
 	rp.r.Refused(errRefused)
 	rp.sends("the caller's part", `{"a":{"x":null,"y":1}}`)
@@ -201,10 +203,10 @@ func TestReplaceOwnsPendingDeletions(t *testing.T) {
 	rp.settles("the caller", Settlement{a, 5, nil})
 
 	rp = newReporter(t, 4, `{"a":{"y":1},"n":1}`)
-	rp.later(Set("a.new", 1))
+	rp.later(twin.Set("a.new", 1))
 	rp.sends("in flight", `{"a":{"new":1}}`)
-	b := rp.want(Replace("a", map[string]int{"y": 1}))
-	rp.later(Set("n", "bad"))
+	b := rp.want(twin.Replace("a", map[string]int{"y": 1}))
+	rp.later(twin.Set("n", "bad"))
 	rp.acked(5, Applied)
 	rp.sends("together", `{"a":{"new":null,"y":1},"n":"bad"}`)
 	rp.r.Refused(errRefused)
@@ -215,7 +217,7 @@ func TestReplaceOwnsPendingDeletions(t *testing.T) {
 
 func TestGuardedReplace(t *testing.T) {
 	y := map[string]int{"y": 2}
-	guard := func(rp *reporter, p Patch, version int64) Ticket {
+	guard := func(rp *reporter, p twin.Patch, version int64) Ticket {
 		t.Helper()
 		ticket, err := rp.r.WantIf(p, version)
 		if err != nil {
@@ -224,8 +226,8 @@ func TestGuardedReplace(t *testing.T) {
 		return ticket
 	}
 	rp := newReporter(t, 4, `{"a":{"x":1}}`)
-	a := guard(rp, Replace("a", y), 4)
-	rp.later(Set("a.z", 3)) // after it
+	a := guard(rp, twin.Replace("a", y), 4)
+	rp.later(twin.Set("a.z", 3)) // after it
 	rp.sends("by what the hub has at that version", `{"a":{"x":null,"y":2}}`)
 	rp.r.Retry()
 	rp.sends("again", `{"a":{"x":null,"y":2}}`)
@@ -234,32 +236,32 @@ func TestGuardedReplace(t *testing.T) {
 	rp.sends("what was said after", `{"a":{"z":3}}`)
 	rp.acked(6, Applied)
 
-	rp.later(Set("a.early", 1))
+	rp.later(twin.Set("a.early", 1))
 	rp.sends("in flight before it", `{"a":{"early":1}}`)
-	b := guard(rp, Replace("a", y), 6)
+	b := guard(rp, twin.Replace("a", y), 6)
 	rp.acked(7, Applied)
 	rp.sends("the version is another by now, so nothing", "")
-	rp.settles("too late", Settlement{b, 0, ErrStale})
+	rp.settles("too late", Settlement{b, 0, twin.ErrStale})
 
-	c, c2 := guard(rp, Replace("a", y), 9), guard(rp, Replace("b", y), 8) // another program is at 9 by now
+	c, c2 := guard(rp, twin.Replace("a", y), 9), guard(rp, twin.Replace("b", y), 8) // another program is at 9 by now
 	rp.sends("nobody knows what is there", "")
-	rp.settles("not known", Settlement{c, 0, ErrStale}, Settlement{c2, 0, ErrStale})
-	d := guard(rp, Replace("a", 5), 9)
+	rp.settles("not known", Settlement{c, 0, twin.ErrStale}, Settlement{c2, 0, twin.ErrStale})
+	d := guard(rp, twin.Replace("a", 5), 9)
 	rp.sends("what is whole by itself may try", `{"a":5}`)
 	rp.r.Refused(errRefused)
 	rp.settles("the hub's word", Settlement{d, 0, errRefused})
 
-	rp.later(Set("a.before", 1))
-	e := guard(rp, Replace("a", y), 7)
+	rp.later(twin.Set("a.before", 1))
+	e := guard(rp, twin.Replace("a", y), 7)
 	rp.sends("said after, sent before", `{"a":{"early":null,"y":2,"z":null}}`)
 	rp.acked(8, Applied)
 	rp.settles("the guard", Settlement{e, 8, nil})
 	rp.sends("and so stands above", `{"a":{}}`)
 	rp.acked(9, Applied)
 
-	guard(rp, Set("a.theirs", 1), 9)
+	guard(rp, twin.Set("a.theirs", 1), 9)
 	rp.sends("a guard that merges", `{"a":{"theirs":1}}`)
-	rp.later(Replace("a", y))
+	rp.later(twin.Replace("a", y))
 	rp.acked(10, Applied)
 	rp.sends("replaces what the guard brought", `{"a":{"theirs":null,"y":2}}`)
 }
@@ -267,16 +269,16 @@ func TestGuardedReplace(t *testing.T) {
 func TestSnapshotsOfReplace(t *testing.T) {
 	y := map[string]int{"y": 2}
 	rp := &reporter{t: t}
-	rp.later(Set("a.old", 1))
-	rp.later(Replace("a", y))
-	rp.later(Set("a.z", 3))
+	rp.later(twin.Set("a.old", 1))
+	rp.later(twin.Replace("a", y))
+	rp.later(twin.Set("a.z", 3))
 	unsent := rp.r.Snapshot().Unsent
 	if len(unsent) != 1 || unsent[0].String() != `{"a":{"y":2,"z":3}}` || unsent[0].Replaced().String() != `{"a":null}` {
 		t.Errorf("unsent before the first GET: %v, want one patch, which replaces a", unsent)
 	}
 	again := &reporter{t: t}
 	again.r.Restore(rp.r.Snapshot())
-	again.r.Redo(Replace("b", y), true)
+	again.r.Redo(twin.Replace("b", y), true)
 	again.r.Synced(props(t, 4, `{"a":{"x":1},"b":{"x":1}}`))
 	again.sends("after a restart", `{"a":{"x":null,"y":2,"z":3},"b":{"x":null,"y":2}}`)
 
@@ -284,14 +286,14 @@ func TestSnapshotsOfReplace(t *testing.T) {
 	if len(s.Unsent) != 1 || s.Unsent[0].Replaced().Exists() {
 		t.Errorf("unsent with a base: %v, want one merge patch", s.Unsent)
 	}
-	s.Unsent = []Patch{Replace("b", y)} // not of ours
+	s.Unsent = []twin.Patch{twin.Replace("b", y)} // not of ours
 	for _, covered := range []bool{false, true} {
 		third := &reporter{t: t}
 		third.r.Restore(s)
 		if u := third.r.Snapshot().Unsent; len(u) != 1 || u[0].Replaced().Exists() {
 			t.Errorf("unsent after a restart: %v, want one merge patch", u)
 		}
-		third.r.Redo(Replace("a", map[string]int{"n": 1}), covered)
+		third.r.Redo(twin.Replace("a", map[string]int{"n": 1}), covered)
 		if p, _ := third.r.Next(); p.Replaced().Exists() {
 			t.Errorf("sends what replaces: %v", p)
 		}

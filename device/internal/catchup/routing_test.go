@@ -1,9 +1,12 @@
-package twin
+package catchup
 
 import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree"
+	"github.com/devicetwin/devicetwin-go/twin"
 )
 
 // fleet is a machine with a twin of nearly 32 KB, in 100 groups of 10
@@ -11,7 +14,7 @@ import (
 func fleet(tb testing.TB) (d *Desired, body, branch []byte) {
 	tb.Helper()
 	d = &Desired{}
-	root := Patch{}
+	root := twin.Patch{}
 	for g := range 100 {
 		for k := range 10 {
 			path := fmt.Sprintf("group%02d.key%d", g, k)
@@ -21,11 +24,11 @@ func fleet(tb testing.TB) (d *Desired, body, branch []byte) {
 			}
 		}
 	}
-	p := Apply(Properties{}, root).WithVersion(1)
+	p := twin.Apply(twin.Properties{}, root).WithVersion(1)
 	if size := p.Size().Bytes; size < 30<<10 || size > 32<<10 {
 		tb.Fatalf("the twin has %d bytes, want nearly 32 KB", size)
 	}
-	d.Fetched(p, CauseReconnect)
+	d.Fetched(p, twin.CauseReconnect)
 	for _, ok := d.Next(); ok; _, ok = d.Next() {
 	}
 	return d, []byte(`{"group42":{"key7":"changed value of this property"},"$version":2}`), p.At("group42").JSON()
@@ -33,11 +36,11 @@ func fleet(tb testing.TB) (d *Desired, body, branch []byte) {
 
 // routeOne takes one notification from its bytes to the listener's call.
 func routeOne(tb testing.TB, d *Desired, body []byte) {
-	p, _, err := ParseNotification(body)
+	p, _, err := twin.ParseNotification(body)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if got := d.Notify(p, d.doc.version+1); got != Applied {
+	if got := d.Notify(p, d.doc.Version()+1); got != Applied {
 		tb.Fatalf("Notify = %v", got)
 	}
 	if del, ok := d.Next(); !ok || del.Change.Path != "group42.key7" {
@@ -70,10 +73,10 @@ func BenchmarkNotify(b *testing.B) {
 	b.Run("Scan", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, _, err := ParseNotification(body); err != nil {
+			if _, _, err := twin.ParseNotification(body); err != nil {
 				b.Fatal(err)
 			}
-			if _, err := parseFromHub(branch); err != nil {
+			if _, err := tree.ParseFromHub(branch); err != nil {
 				b.Fatal(err)
 			}
 		}

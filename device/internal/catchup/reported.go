@@ -1,8 +1,11 @@
-package twin
+package catchup
 
 import (
 	"fmt"
 	"slices"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree"
+	"github.com/devicetwin/devicetwin-go/twin"
 )
 
 // A Ticket names a caller that waits for its report; 0 is nobody.
@@ -30,24 +33,24 @@ type Settlement struct {
 // throttles goes out as one patch, and a patch whose fate is unknown is decided
 // by the version that a GET shows.
 type Reported struct {
-	acked  Properties
+	acked  twin.Properties
 	known  bool
-	wanted *node
+	wanted *tree.Node
 	based  bool   // wanted stands on what the hub had, now or before a restart
 	early  []wish // without a base: patches in the order they came
 
-	guarded []guarded // patches that demand a version; each travels alone
-	wishes  []wish    // of waiting callers, not yet in flight
-	named   *node     // what others named since, as a patch
-	solo    []wish    // parts of a refused patch, to be sent one by one
+	guarded []guarded  // patches that demand a version; each travels alone
+	wishes  []wish     // of waiting callers, not yet in flight
+	named   *tree.Node // what others named since, as a patch
+	solo    []wish     // parts of a refused patch, to be sent one by one
 
 	taken    uint64 // reports so far
 	covered  uint64 // of these, how many the hub has or refused
-	mended   []Patch
+	mended   []twin.Patch
 	flight   *flight
-	suspect  bool  // acked is a guess until the next GET
-	blind    *node // the last patch that was acknowledged without a version
-	vain     bool  // and it was the same as the one before
+	suspect  bool       // acked is a guess until the next GET
+	blind    *tree.Node // the last patch that was acknowledged without a version
+	vain     bool       // and it was the same as the one before
 	awaiting []Ticket
 	open     map[Ticket]*ticket
 	last     Ticket
@@ -57,16 +60,16 @@ type Reported struct {
 // A wish is what one caller, or nobody in particular, named in one patch.
 type wish struct {
 	ticket Ticket
-	names  *node
+	names  *tree.Node
 }
 
 // A guarded patch is applied only at the version that it demands. It is no
 // part of what is wanted before the hub has it.
 type guarded struct {
 	ticket  Ticket
-	patch   *node
+	patch   *tree.Node
 	version int64
-	since   *node // what was named after it, and so stands above it
+	since   *tree.Node // what was named after it, and so stands above it
 }
 
 // A ticket is open until its last piece is settled.
@@ -77,7 +80,7 @@ type ticket struct {
 
 // A flight is the patch on its way to the hub, or of unknown fate.
 type flight struct {
-	patch  *node
+	patch  *tree.Node
 	wishes []wish
 	solo   bool
 	guard  *guarded // then it is the only one in it
@@ -88,10 +91,10 @@ type flight struct {
 func (r *Reported) Known() bool { return r.known }
 
 // Confirmed is what the hub has, as far as is known.
-func (r *Reported) Confirmed() Properties { return r.acked }
+func (r *Reported) Confirmed() twin.Properties { return r.acked }
 
 // Wanted is what callers said, laid over what the hub had.
-func (r *Reported) Wanted() Properties { return propertiesOf(r.wanted, r.acked.version) }
+func (r *Reported) Wanted() twin.Properties { return propertiesOf(r.wanted, r.acked.Version()) }
 
 // InFlight reports whether a patch is on its way, or of unknown fate.
 func (r *Reported) InFlight() bool { return r.flight != nil }
@@ -116,13 +119,13 @@ func (r *Reported) Outstanding() bool {
 
 // Want takes a report whose caller waits: its fate comes out of Settled. A
 // patch that breaks a limit is refused whole, and changes nothing.
-func (r *Reported) Want(p Patch) (Ticket, error) {
+func (r *Reported) Want(p twin.Patch) (Ticket, error) {
 	if err := r.check(p); err != nil {
 		return 0, err
 	}
 	t := r.issue()
 	r.taken++
-	r.take(wish{t, orEmpty(p.root)})
+	r.take(wish{t, tree.OrEmpty(rootOf(p))})
 	return t, nil
 }
 
@@ -131,15 +134,15 @@ func (r *Reported) Want(p Patch) (Ticket, error) {
 // is, what it replaces resolved by what the hub has at that version; where the
 // hub is at another version, its caller fails with an error that the driver
 // gives to Refused, or with ErrStale, and nothing has changed.
-func (r *Reported) WantIf(p Patch, version int64) (Ticket, error) {
+func (r *Reported) WantIf(p twin.Patch, version int64) (Ticket, error) {
 	if version < 1 {
-		return 0, fmt.Errorf("%w: version %d; a hub's versions begin with 1", ErrInvalid, version)
+		return 0, fmt.Errorf("%w: version %d; a hub's versions begin with 1", twin.ErrInvalid, version)
 	}
 	if err := r.check(p); err != nil {
 		return 0, err
 	}
 	t := r.issue()
-	r.guarded = append(r.guarded, guarded{ticket: t, patch: orEmpty(p.root), version: version})
+	r.guarded = append(r.guarded, guarded{ticket: t, patch: tree.OrEmpty(rootOf(p)), version: version})
 	return t, nil
 }
 
@@ -154,22 +157,22 @@ func (r *Reported) issue() Ticket {
 }
 
 // WantLater takes a report whose caller doesn't wait.
-func (r *Reported) WantLater(p Patch) error {
+func (r *Reported) WantLater(p twin.Patch) error {
 	if err := r.check(p); err != nil {
 		return err
 	}
 	r.taken++
-	r.take(wish{0, orEmpty(p.root)})
+	r.take(wish{0, tree.OrEmpty(rootOf(p))})
 	return nil
 }
 
-func (r *Reported) check(p Patch) error {
-	return Validate(propertiesOf(r.wanted, 0), p)
+func (r *Reported) check(p twin.Patch) error {
+	return twin.Validate(propertiesOf(r.wanted, 0), p)
 }
 
 func (r *Reported) take(w wish) {
 	before := r.wanted
-	r.wanted = applyNode(before, w.names)
+	r.wanted = tree.Apply(before, w.names)
 	for i := range r.guarded {
 		r.guarded[i].follow(w.names)
 	}
@@ -191,38 +194,38 @@ func (r *Reported) take(w wish) {
 // resolved is a patch whose whole objects name, as null, what else stands there,
 // at the hub or in what was wanted before: so both deletions are the caller's.
 // What comes to stand there later, the difference of the two states deletes.
-func (r *Reported) resolved(names, before *node) *node {
-	atHub := resolve(names, r.acked.root)
+func (r *Reported) resolved(names, before *tree.Node) *tree.Node {
+	atHub := tree.Resolve(names, rootOf(r.acked))
 	if atHub == names {
 		return names // nothing in it is whole
 	}
-	return overlay(atHub, resolve(names, before))
+	return tree.Overlay(atHub, tree.Resolve(names, before))
 }
 
 // follow notes what was named after a guarded patch: what is whole in it will
 // replace what that patch brings, too.
-func (g *guarded) follow(names *node) {
-	g.since = resolve(compose(g.since, names), g.patch)
+func (g *guarded) follow(names *tree.Node) {
+	g.since = tree.Resolve(tree.Compose(g.since, names), g.patch)
 }
 
 // nameAnonymous adds to what nobody waits for. A deletion of what neither side
 // has is dropped, so that the names stay within the document's bounds.
-func (r *Reported) nameAnonymous(names *node) *node {
-	return dropVain(overlay(r.named, names), r.acked.root, r.wanted)
+func (r *Reported) nameAnonymous(names *tree.Node) *tree.Node {
+	return dropVain(tree.Overlay(r.named, names), rootOf(r.acked), r.wanted)
 }
 
-func dropVain(names, acked, wanted *node) *node {
-	if names == nil || names.kind != Object {
+func dropVain(names, acked, wanted *tree.Node) *tree.Node {
+	if names == nil || names.Kind != tree.Object {
 		return names
 	}
 	kept := names
-	for _, m := range names.members {
-		a, w := acked.get(m.key), wanted.get(m.key)
+	for _, m := range names.Members {
+		a, w := acked.Get(m.Key), wanted.Get(m.Key)
 		switch {
 		case a == nil && w == nil:
-			kept = kept.withMember(m.key, nil)
-		case m.value.kind == Object:
-			kept = kept.withMember(m.key, dropVain(m.value, a, w))
+			kept = kept.With(m.Key, nil)
+		case m.Value.Kind == tree.Object:
+			kept = kept.With(m.Key, dropVain(m.Value, a, w))
 		}
 	}
 	return kept

@@ -1,22 +1,24 @@
-package twin
+package catchup
 
 import (
 	"math/rand/v2"
 	"testing"
+
+	"github.com/devicetwin/devicetwin-go/twin"
 )
 
 func TestRestoreFromASnapshot(t *testing.T) {
 	rp := newReporter(t, 4, `{"a":1,"b":2}`)
-	rp.later(Set("a", 5))
+	rp.later(twin.Set("a", 5))
 	rp.sends("in flight", `{"a":5}`)
-	rp.want(Set("c", 1))
-	rp.later(Set("d", 1).Delete("b"))
+	rp.want(twin.Set("c", 1))
+	rp.later(twin.Set("d", 1).Delete("b"))
 	s := rp.r.Snapshot()
 
 	again := &reporter{t: t}
 	again.r.Restore(s)
-	again.r.Redo(Set("e", 1), false)
-	again.r.Redo(Set("f", 1), true)
+	again.r.Redo(twin.Set("e", 1), false)
+	again.r.Redo(twin.Set("f", 1), true)
 	again.sends("before the GET", "")
 	again.r.Synced(props(t, 5, `{"a":5,"b":2}`)) // the flight had arrived
 	again.sends("what the hub lacks, and what was named", `{"a":5,"b":null,"c":1,"d":1,"e":1,"f":1}`)
@@ -32,7 +34,7 @@ func TestRestoreWithoutABase(t *testing.T) {
 	rp.later(patch(t, `{"a":{"b":1}}`))
 	again := &reporter{t: t}
 	again.r.Restore(rp.r.Snapshot())
-	again.r.Redo(Set("n", 1), true)
+	again.r.Redo(twin.Set("n", 1), true)
 	again.r.Synced(props(t, 5, `{"a":{"c":1}}`))
 	again.sends("in the order that they came", `{"a":{"b":1,"c":null},"n":1}`)
 }
@@ -47,7 +49,7 @@ func TestRestoreAfterTheDeviceWasCreatedAnew(t *testing.T) {
 
 func TestMendedIsTold(t *testing.T) {
 	rp := newReporter(t, 4, `{"a":1}`)
-	rp.later(Set("a", "bad").Set("s", " x "))
+	rp.later(twin.Set("a", "bad").Set("s", " x "))
 	rp.sends("together", `{"a":"bad","s":" x "}`)
 	rp.r.Refused(errRefused)
 	rp.sends("apart", `{"a":"bad"}`)
@@ -79,10 +81,10 @@ func TestRecalledListener(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d.Recall(id, Heard{Version: 5, Value: Set("a", 1).At("a")})
-		d.Fetched(props(t, 9, tc.now), CauseReconnect)
+		d.Recall(id, Heard{Version: 5, Value: twin.Set("a", 1).At("a")})
+		d.Fetched(props(t, 9, tc.now), twin.CauseReconnect)
 		wantLines(t, tc.desc, heard(&d), tc.hears...)
-		d.Notify(Set("a", 7), 10)
+		d.Notify(twin.Set("a", 7), 10)
 		if got := heard(&d); len(got) != 1 || got[0][:len("a v10 patch")] != "a v10 patch" {
 			t.Errorf("%s, and on: %v", tc.desc, got)
 		}
@@ -96,14 +98,14 @@ func TestRecalledListenerThatAcknowledges(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d.Recall(id, Heard{Version: 5, Value: Set("a", 1).At("a")})
+		d.Recall(id, Heard{Version: 5, Value: twin.Set("a", 1).At("a")})
 		for range 2 { // a line that flaps makes no difference
 			d.Fetching()
-			d.Fetched(props(t, version, `{"a":1}`), CauseReconnect)
+			d.Fetched(props(t, version, `{"a":1}`), twin.CauseReconnect)
 			wantLines(t, "nothing changed", heard(&d))
 		}
 		d.Fetching()
-		d.Fetched(props(t, 12, `{"a":1}`), CauseReconnect)
+		d.Fetched(props(t, 12, `{"a":1}`), twin.CauseReconnect)
 		wantLines(t, "a newer version", heard(&d), "a v12 reconnect: 1 -> 1")
 	}
 }
@@ -116,7 +118,7 @@ func TestRestartsConverge(t *testing.T) {
 		hub, firmware := newModelHub(mergeRule(rnd.IntN(int(mergeRules)))), newModelHub(mergeRFC7396)
 		r := &Reported{}
 		saved := r.Snapshot()
-		var since []Patch
+		var since []twin.Patch
 		flying := false
 		for range 40 {
 			switch rnd.IntN(8) {
@@ -173,13 +175,13 @@ func TestRestartsConverge(t *testing.T) {
 
 func TestGuardedPatchTravelsAlone(t *testing.T) {
 	rp := newReporter(t, 4, `{"n":1}`)
-	if _, err := rp.r.WantIf(Set("n", 2), 0); err == nil {
+	if _, err := rp.r.WantIf(twin.Set("n", 2), 0); err == nil {
 		t.Error("version 0 was taken")
 	}
-	if _, err := rp.r.WantIf(Set("$n", 2), 1); err == nil {
+	if _, err := rp.r.WantIf(twin.Set("$n", 2), 1); err == nil {
 		t.Error("a patch that breaks a limit was taken")
 	}
-	guard := func(p Patch, version int64) Ticket {
+	guard := func(p twin.Patch, version int64) Ticket {
 		t.Helper()
 		ticket, err := rp.r.WantIf(p, version)
 		if err != nil {
@@ -187,8 +189,8 @@ func TestGuardedPatchTravelsAlone(t *testing.T) {
 		}
 		return ticket
 	}
-	a := guard(Set("n", 2), 4)
-	rp.later(Set("m", 1))
+	a := guard(twin.Set("n", 2), 4)
+	rp.later(twin.Set("m", 1))
 	rp.sends("alone", `{"n":2}`)
 	if got := rp.r.Demand(); got != 4 {
 		t.Errorf("it demands version %d", got)
@@ -201,30 +203,30 @@ func TestGuardedPatchTravelsAlone(t *testing.T) {
 	}
 	rp.acked(6, Applied)
 
-	b := guard(Set("n", 3), 5)
+	b := guard(twin.Set("n", 3), 5)
 	rp.sends("of an old version", `{"n":3}`)
 	rp.r.Refused(errRefused)
 	rp.settles("refused", Settlement{b, 0, errRefused})
 	rp.sends("and not wanted", "")
 
-	c := guard(Set("n", 4), 6)
+	c := guard(twin.Set("n", 4), 6)
 	rp.sends("its answer is lost", `{"n":4}`)
 	rp.r.Synced(props(t, 6, `{"m":1,"n":2}`))
 	rp.sends("the version proves that it was not applied", `{"n":4}`)
 	rp.r.Synced(props(t, 7, `{"m":1,"n":4}`))
 	rp.settles("and now that it was", Settlement{c, 7, nil})
 
-	d := guard(Set("n", 5), 7)
+	d := guard(twin.Set("n", 5), 7)
 	rp.sends("its answer is lost", `{"n":5}`)
 	rp.r.Synced(props(t, 9, `{"m":1,"n":4,"x":1}`))
-	rp.settles("the version proves nothing good", Settlement{d, 0, ErrStale})
+	rp.settles("the version proves nothing good", Settlement{d, 0, twin.ErrStale})
 	rp.sends("what another wrote is undone", `{"x":null}`)
 	rp.acked(10, Applied)
 
-	e := guard(Set("n", 6), 10)
+	e := guard(twin.Set("n", 6), 10)
 	rp.r.Forget(e)
 	rp.sends("dropped", "")
-	f := guard(Set("n", 6), 10)
+	f := guard(twin.Set("n", 6), 10)
 	rp.sends("in flight", `{"n":6}`)
 	rp.r.Forget(f)
 	rp.r.Retry()

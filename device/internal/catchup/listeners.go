@@ -1,10 +1,14 @@
-package twin
+package catchup
 
 import (
 	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree"
+	"github.com/devicetwin/devicetwin-go/twin"
 )
 
 // ListenerID names one registered listener of a Desired.
@@ -25,8 +29,8 @@ type ListenerOptions struct {
 // machine.
 type Delivery struct {
 	ID          ListenerID
-	Listener    Listener
-	Change      Change
+	Listener    twin.Listener
+	Change      twin.Change
 	Acknowledge bool
 	Durable     bool
 }
@@ -53,30 +57,31 @@ type subscription struct {
 	id       ListenerID
 	text     string
 	path     []string
-	fn       Listener
+	fn       twin.Listener
 	opts     ListenerOptions
-	told     bool  // it had its first call
-	seen     *node // the value that it heard last
-	ackedAt  int64 // the version of its last call
-	recalled bool  // told in an earlier life of the program
+	told     bool       // it had its first call
+	seen     *tree.Node // the value that it heard last
+	ackedAt  int64      // the version of its last call
+	recalled bool       // told in an earlier life of the program
 
 	waiting bool // in dirty
 	removed bool
-	touched bool  // a patch named its path, or a part of it
-	named   *node // what the patches named, as a document; see touch
-	cause   Cause // of the first change that waits
+	touched bool       // a patch named its path, or a part of it
+	named   *tree.Node // what the patches named, as a document; see touch
+	cause   twin.Cause // of the first change that waits
 }
 
-func (r *routes) add(text string, fn Listener, opts ListenerOptions) (*subscription, error) {
+func (r *routes) add(text string, fn twin.Listener, opts ListenerOptions) (*subscription, error) {
 	if fn == nil {
-		return nil, fmt.Errorf("%w: a nil listener for path %q", ErrInvalid, text)
+		return nil, fmt.Errorf("%w: a nil listener for path %q", twin.ErrInvalid, text)
 	}
-	path, err := splitPath(text)
-	if err == nil && text != "" {
-		err = Validate(Properties{}, Set(text, true)) // a path that no property can have
-	}
-	if err != nil {
-		return nil, err
+	var path []string
+	if text != "" {
+		// A path that no property can have is refused.
+		if err := twin.Validate(twin.Properties{}, twin.Set(text, true)); err != nil {
+			return nil, err
+		}
+		path = strings.Split(text, ".")
 	}
 	at := &r.root
 	for _, key := range path {
@@ -125,46 +130,46 @@ func (rt *route) prune(path []string, s *subscription) {
 
 // touch marks the listeners that a patch touches. With names, a listener is
 // told of what the patch names even where the value is as before.
-func (r *routes) touch(patch *node, cause Cause, names bool) {
+func (r *routes) touch(patch *tree.Node, cause twin.Cause, names bool) {
 	if patch != nil {
 		r.visit(&r.root, patch, cause, names)
 	}
 	r.flush()
 }
 
-func (r *routes) visit(at *route, patch *node, cause Cause, names bool) {
+func (r *routes) visit(at *route, patch *tree.Node, cause twin.Cause, names bool) {
 	for _, s := range at.subs {
 		r.mark(s, cause)
 		if names {
 			s.touched = true
 			// Merged like the document itself, the names stay a part of it
 			// and so need no bound of their own.
-			s.named = applyNode(s.named, patch)
+			s.named = tree.Apply(s.named, patch)
 		}
 	}
-	if patch.kind != Object {
+	if patch.Kind != tree.Object {
 		// The whole subtree was replaced or deleted.
 		for _, child := range at.children {
 			r.markBelow(child, cause)
 		}
 		return
 	}
-	if len(at.children) < len(patch.members) {
+	if len(at.children) < len(patch.Members) {
 		for key, child := range at.children {
-			if p := patch.get(key); p != nil {
+			if p := patch.Get(key); p != nil {
 				r.visit(child, p, cause, names)
 			}
 		}
 		return
 	}
-	for _, m := range patch.members {
-		if child := at.children[m.key]; child != nil {
-			r.visit(child, m.value, cause, names)
+	for _, m := range patch.Members {
+		if child := at.children[m.Key]; child != nil {
+			r.visit(child, m.Value, cause, names)
 		}
 	}
 }
 
-func (r *routes) markBelow(at *route, cause Cause) {
+func (r *routes) markBelow(at *route, cause twin.Cause) {
 	for _, s := range at.subs {
 		r.mark(s, cause)
 	}
@@ -173,7 +178,7 @@ func (r *routes) markBelow(at *route, cause Cause) {
 	}
 }
 
-func (r *routes) mark(s *subscription, cause Cause) {
+func (r *routes) mark(s *subscription, cause twin.Cause) {
 	if s.waiting {
 		return
 	}
@@ -197,7 +202,7 @@ func (r *routes) each(f func(*subscription)) {
 }
 
 // next takes the listener whose turn it is and says what it is told of doc.
-func (r *routes) next(doc Properties) (Delivery, bool) {
+func (r *routes) next(doc twin.Properties) (Delivery, bool) {
 	for len(r.dirty) > 0 {
 		s := r.dirty[0]
 		r.dirty[0] = nil
@@ -211,26 +216,26 @@ func (r *routes) next(doc Properties) (Delivery, bool) {
 }
 
 // deliver takes what waits for the subscription; false when there is nothing.
-func (s *subscription) deliver(doc Properties) (Delivery, bool) {
-	value := find(doc.tree(), s.path)
+func (s *subscription) deliver(doc twin.Properties) (Delivery, bool) {
+	value := tree.Find(tree.OrEmpty(rootOf(doc)), s.path)
 	touched, named := s.touched, s.named
 	s.waiting, s.touched, s.named = false, false, nil
-	if s.removed || s.told && !touched && equalNodes(s.seen, value) {
+	if s.removed || s.told && !touched && tree.Equal(s.seen, value) {
 		if s.recalled {
 			// What it answered before the restart stands: a durable listener is
 			// not run again for a version that brought it nothing.
-			s.recalled, s.ackedAt = false, doc.version
+			s.recalled, s.ackedAt = false, doc.Version()
 		}
 		return Delivery{}, false
 	}
-	c := Change{
-		Path: s.text, Value: Value{value, s.text}, Old: Value{s.seen, s.text},
-		Version: doc.version, Cause: s.cause, Desired: doc,
-		path: s.path, named: named,
+	c := twin.Change{
+		Path: s.text, Value: twin.ValueOf(tree.Key{}, value, s.text), Old: twin.ValueOf(tree.Key{}, s.seen, s.text),
+		Version: doc.Version(), Cause: s.cause, Desired: doc,
 	}
 	if !s.told || s.recalled {
-		c.Cause = CauseStart
+		c.Cause = twin.CauseStart
 	}
-	s.told, s.recalled, s.seen, s.ackedAt = true, false, value, doc.version
+	s.told, s.recalled, s.seen, s.ackedAt = true, false, value, doc.Version()
+	c = twin.ChangeOf(tree.Key{}, c, s.path, named)
 	return Delivery{ID: s.id, Listener: s.fn, Change: c, Acknowledge: s.opts.Acknowledge, Durable: s.opts.Durable}, true
 }

@@ -1,10 +1,13 @@
-package twin
+package catchup
 
 import (
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree"
+	"github.com/devicetwin/devicetwin-go/twin"
 )
 
 var errRefused = errors.New("hub says no")
@@ -21,7 +24,7 @@ func newReporter(t *testing.T, version int64, text string) *reporter {
 	return rp
 }
 
-func (rp *reporter) want(p Patch) Ticket {
+func (rp *reporter) want(p twin.Patch) Ticket {
 	rp.t.Helper()
 	ticket, err := rp.r.Want(p)
 	if err != nil {
@@ -30,7 +33,7 @@ func (rp *reporter) want(p Patch) Ticket {
 	return ticket
 }
 
-func (rp *reporter) later(p Patch) {
+func (rp *reporter) later(p twin.Patch) {
 	rp.t.Helper()
 	if err := rp.r.WantLater(p); err != nil {
 		rp.t.Fatalf("WantLater(%v): %v", p, err)
@@ -67,10 +70,10 @@ func (rp *reporter) acked(version int64, want Outcome) {
 
 func TestOneInFlightAndTheRestRidesTogether(t *testing.T) {
 	rp := newReporter(t, 4, `{"n":0}`)
-	a := rp.want(Set("n", 1))
+	a := rp.want(twin.Set("n", 1))
 	rp.sends("the first", `{"n":1}`)
-	b, c := rp.want(Set("n", 2)), rp.want(Set("m", 3))
-	rp.later(Set("n", 4))
+	b, c := rp.want(twin.Set("n", 2)), rp.want(twin.Set("m", 3))
+	rp.later(twin.Set("n", 4))
 	rp.sends("while one is in flight", "")
 	rp.acked(5, Applied)
 	rp.settles("the first", Settlement{a, 5, nil})
@@ -116,7 +119,7 @@ func TestPatchesBeforeTheFirstGet(t *testing.T) {
 	rp.later(patch(t, `{"a":{"b":1}}`)) // does not compose with the one before
 	a := rp.want(patch(t, `{"n":1}`))
 	for i := range 1000 {
-		rp.later(Set("counter", i))
+		rp.later(twin.Set("counter", i))
 	}
 	if n := len(rp.r.early); n > 4 {
 		t.Errorf("%d patches are kept, want those of a counter laid together", n)
@@ -147,7 +150,7 @@ func TestUnknownOutcomeIsDecidedByTheVersion(t *testing.T) {
 	} {
 		t.Run(tc.desc, func(t *testing.T) {
 			rp := newReporter(t, 4, `{"n":0}`)
-			a := rp.want(Set("n", 1))
+			a := rp.want(twin.Set("n", 1))
 			rp.sends("the patch", `{"n":1}`)
 			rp.sends("before the GET", "")
 			rp.r.Synced(props(t, tc.version, tc.hub))
@@ -165,17 +168,17 @@ func TestUnknownOutcomeIsDecidedByTheVersion(t *testing.T) {
 
 func TestAckOfAnotherVersionOwesAGet(t *testing.T) {
 	rp := newReporter(t, 4, `{}`)
-	a := rp.want(Set("n", 1))
+	a := rp.want(twin.Set("n", 1))
 	rp.sends("the patch", `{"n":1}`)
 	rp.acked(6, Gap)
 	rp.settles("the hub has it all the same", Settlement{a, 6, nil})
-	rp.later(Set("m", 1))
+	rp.later(twin.Set("m", 1))
 	rp.sends("before the GET", "")
 	rp.r.Synced(props(t, 6, `{"n":0}`)) // an older patch arrived late
 	rp.sends("what is wanted, again", `{"m":1,"n":1}`)
 
 	rp = newReporter(t, 4, `{}`)
-	a = rp.want(Set("n", 1))
+	a = rp.want(twin.Set("n", 1))
 	rp.sends("the patch", `{"n":1}`)
 	rp.acked(0, Gap)
 	rp.settles("no version yet")
@@ -186,11 +189,11 @@ func TestAckOfAnotherVersionOwesAGet(t *testing.T) {
 
 func TestRetryGathersMore(t *testing.T) {
 	rp := newReporter(t, 4, `{}`)
-	rp.later(Set("n", 1))
-	a := rp.want(Set("m", 1))
+	rp.later(twin.Set("n", 1))
+	a := rp.want(twin.Set("m", 1))
 	rp.sends("the patch", `{"m":1,"n":1}`)
 	rp.r.Retry()
-	rp.later(Set("n", 2))
+	rp.later(twin.Set("n", 2))
 	rp.sends("after 429, with what came since", `{"m":1,"n":2}`)
 	rp.acked(5, Applied)
 	rp.settles("the caller", Settlement{a, 5, nil})
@@ -198,8 +201,8 @@ func TestRetryGathersMore(t *testing.T) {
 
 func TestRefusedPartStandsAlone(t *testing.T) {
 	rp := newReporter(t, 4, `{"bad":"old","o":{"x":1}}`)
-	a, b := rp.want(Set("good", 1)), rp.want(Set("bad", "new").Set("fine", 2))
-	rp.later(Set("quiet", 3))
+	a, b := rp.want(twin.Set("good", 1)), rp.want(twin.Set("bad", "new").Set("fine", 2))
+	rp.later(twin.Set("quiet", 3))
 	rp.sends("together", `{"bad":"new","fine":2,"good":1,"quiet":3}`)
 	rp.r.Refused(errRefused)
 	rp.sends("by caller", `{"good":1}`)
@@ -218,14 +221,14 @@ func TestRefusedPartStandsAlone(t *testing.T) {
 
 func TestRefusedValueGoesBackUnlessChangedSince(t *testing.T) {
 	rp := newReporter(t, 4, `{"o":{"x":1,"y":1}}`)
-	rp.later(Set("o.x", "bad"))
+	rp.later(twin.Set("o.x", "bad"))
 	rp.sends("the patch", `{"o":{"x":"bad"}}`)
-	rp.later(Set("o.x", "good"))
+	rp.later(twin.Set("o.x", "good"))
 	rp.r.Refused(errRefused)
 	rp.sends("the newer value", `{"o":{"x":"good"}}`)
 	rp.acked(5, Applied)
 
-	rp.later(Set("new.deep", "bad"))
+	rp.later(twin.Set("new.deep", "bad"))
 	rp.sends("the patch", `{"new":{"deep":"bad"}}`)
 	rp.r.Refused(errRefused)
 	rp.sends("nothing is left of it", "")
@@ -233,7 +236,7 @@ func TestRefusedValueGoesBackUnlessChangedSince(t *testing.T) {
 		t.Errorf("wanted is %s", got)
 	}
 
-	rp.later(Delete("o"))
+	rp.later(twin.Delete("o"))
 	rp.sends("a deletion", `{"o":null}`)
 	rp.r.Refused(errRefused)
 	rp.sends("the deletion is given up", "")
@@ -244,7 +247,7 @@ func TestRefusedValueGoesBackUnlessChangedSince(t *testing.T) {
 
 func TestReadBackDifferentIsNotSentAgain(t *testing.T) {
 	rp := newReporter(t, 4, `{}`)
-	rp.later(Set("s", "  padded ").Set("n", 1))
+	rp.later(twin.Set("s", "  padded ").Set("n", 1))
 	rp.sends("the patch", `{"n":1,"s":"  padded "}`)
 	rp.acked(5, Applied)
 	if got := rp.r.Synced(props(t, 5, `{"n":1.0,"s":"padded"}`)); fmt.Sprint(got) != "[s]" {
@@ -254,19 +257,19 @@ func TestReadBackDifferentIsNotSentAgain(t *testing.T) {
 	if got := rp.r.Synced(props(t, 5, `{"n":1.0,"s":"padded"}`)); got != nil {
 		t.Errorf("told twice: %v", got)
 	}
-	rp.later(Set("s", " again "))
+	rp.later(twin.Set("s", " again "))
 	rp.sends("a change by firmware", `{"s":" again "}`)
 }
 
 func TestComponentMarkerTravels(t *testing.T) {
 	rp := newReporter(t, 4, `{"thermostat1":{"__t":"c","temp":1}}`)
-	rp.later(Set("thermostat1.temp", 2).Set("plain.x", 1))
+	rp.later(twin.Set("thermostat1.temp", 2).Set("plain.x", 1))
 	rp.sends("into a component", `{"plain":{"x":1},"thermostat1":{"__t":"c","temp":2}}`)
 }
 
 func TestForgottenCallerStaysWanted(t *testing.T) {
 	rp := newReporter(t, 4, `{"n":1}`)
-	a, b := rp.want(Set("n", 1)), rp.want(Set("m", 1))
+	a, b := rp.want(twin.Set("n", 1)), rp.want(twin.Set("m", 1))
 	rp.r.Forget(a)
 	rp.r.Forget(a)
 	rp.sends("both", `{"m":1,"n":1}`)
@@ -284,21 +287,21 @@ func TestNamesStayBounded(t *testing.T) {
 	rp := newReporter(t, 4, `{}`)
 	for i := range 5000 {
 		key := fmt.Sprintf("k%d", i)
-		rp.later(Set(key, 1))
-		rp.later(Delete(key))
+		rp.later(twin.Set(key, 1))
+		rp.later(twin.Delete(key))
 	}
-	if n := len(orEmpty(rp.r.named).members); n > 1 {
+	if n := len(tree.OrEmpty(rp.r.named).Members); n > 1 {
 		t.Errorf("%d names are kept for an empty document", n)
 	}
 }
 
 func TestWantRefuses(t *testing.T) {
 	rp := newReporter(t, 4, `{"k":"v"}`)
-	for _, p := range []Patch{Set("a.$b", 1), Set("a", strings.Repeat("x", 5000)), Set("c", func() {})} {
-		if _, err := rp.r.Want(p); !errors.Is(err, ErrInvalid) {
+	for _, p := range []twin.Patch{twin.Set("a.$b", 1), twin.Set("a", strings.Repeat("x", 5000)), twin.Set("c", func() {})} {
+		if _, err := rp.r.Want(p); !errors.Is(err, twin.ErrInvalid) {
 			t.Errorf("Want(%v) = %v, want ErrInvalid", p, err)
 		}
-		if err := rp.r.WantLater(p); !errors.Is(err, ErrInvalid) {
+		if err := rp.r.WantLater(p); !errors.Is(err, twin.ErrInvalid) {
 			t.Errorf("WantLater(%v) = %v, want ErrInvalid", p, err)
 		}
 	}
@@ -313,14 +316,14 @@ func TestWantRefuses(t *testing.T) {
 
 func TestGiveUpKeepsWhatCameSince(t *testing.T) {
 	rp := newReporter(t, 4, `{"s":5,"n":{"a":1}}`)
-	rp.later(Set("s", map[string]int{"bad": 1}))
+	rp.later(twin.Set("s", map[string]int{"bad": 1}))
 	rp.sends("an object where a number was", `{"s":{"bad":1}}`)
-	rp.later(Set("s.good", 2))
+	rp.later(twin.Set("s.good", 2))
 	rp.r.Refused(errRefused)
 	rp.sends("what came since", `{"s":{"good":2}}`)
 	rp.acked(5, Applied)
 
-	rp.later(Set("n", map[string]int{"bad": 1}))
+	rp.later(twin.Set("n", map[string]int{"bad": 1}))
 	rp.sends("into an object", `{"n":{"bad":1}}`)
 	rp.r.Refused(errRefused)
 	rp.sends("nothing is left", "")
@@ -331,9 +334,9 @@ func TestGiveUpKeepsWhatCameSince(t *testing.T) {
 
 func TestAllWhoNamedTheRefusedFail(t *testing.T) {
 	rp := newReporter(t, 4, `{}`)
-	a, b, c := rp.want(Set("bad", 1)), rp.want(Set("bad", 1).Set("good", 1)), rp.want(Set("o", map[string]int{}))
+	a, b, c := rp.want(twin.Set("bad", 1)), rp.want(twin.Set("bad", 1).Set("good", 1)), rp.want(twin.Set("o", map[string]int{}))
 	rp.sends("together", `{"bad":1,"good":1,"o":{}}`)
-	d := rp.want(Set("bad", 1))
+	d := rp.want(twin.Set("bad", 1))
 	rp.r.Refused(errRefused)
 	rp.sends("the first alone", `{"bad":1}`)
 	rp.r.Refused(errRefused)
@@ -351,9 +354,9 @@ func TestAllWhoNamedTheRefusedFail(t *testing.T) {
 
 func TestForgetBeforeTheFirstGet(t *testing.T) {
 	rp := &reporter{t: t}
-	a := rp.want(Set("o.x", 1))
+	a := rp.want(twin.Set("o.x", 1))
 	rp.r.Forget(a)
-	rp.later(Delete("o.gone"))
+	rp.later(twin.Delete("o.gone"))
 	rp.r.Synced(props(t, 3, `{"o":{"y":1}}`))
 	rp.sends("it stays wanted", `{"o":{"x":1}}`)
 	rp.acked(4, Applied)

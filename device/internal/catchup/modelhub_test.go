@@ -1,4 +1,4 @@
-package twin
+package catchup
 
 import (
 	"encoding/json"
@@ -7,6 +7,9 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
+
+	"github.com/devicetwin/devicetwin-go/twin"
 )
 
 // The number of random stories of each kind: go test ./twin -stories 60000
@@ -79,14 +82,14 @@ func (j *modelHub) text() string {
 	return string(b)
 }
 
-func (j *modelHub) properties() Properties {
+func (j *modelHub) properties() twin.Properties {
 	text := j.text()
 	if text == "{}" {
 		text = fmt.Sprintf(`{"$version":%d}`, j.version)
 	} else {
 		text = fmt.Sprintf(`%s,"$version":%d}`, text[:len(text)-1], j.version)
 	}
-	p, err := ParseProperties([]byte(text))
+	p, err := twin.ParseProperties([]byte(text))
 	if err != nil {
 		panic(err)
 	}
@@ -114,12 +117,12 @@ func collidingPatch(rnd *rand.Rand, depth int) map[string]any {
 	return p
 }
 
-func patchFromMap(m map[string]any) Patch {
+func patchFromMap(m map[string]any) twin.Patch {
 	b, err := json.Marshal(m)
 	if err != nil {
 		panic(err)
 	}
-	p, err := ParsePatch(b)
+	p, err := twin.ParsePatch(b)
 	if err != nil {
 		panic(err)
 	}
@@ -127,7 +130,7 @@ func patchFromMap(m map[string]any) Patch {
 }
 
 // decoded is a patch as plain maps.
-func decoded(p Patch) map[string]any {
+func decoded(p twin.Patch) map[string]any {
 	m := map[string]any{}
 	if err := json.Unmarshal(p.JSON(), &m); err != nil {
 		panic(err)
@@ -177,7 +180,7 @@ func withoutNulls(v any) any {
 // A saying is one report of the firmware's: a patch, and what it does to plain
 // maps, without a word of ours.
 type saying struct {
-	patch  Patch
+	patch  twin.Patch
 	merges map[string]any
 	puts   []put // in this order
 }
@@ -207,17 +210,17 @@ func newSaying(rnd *rand.Rand) saying {
 		p.value = values[rnd.IntN(len(values))]
 	}
 	s.puts = []put{p}
-	path := joinPath(p.keys)
+	path := strings.Join(p.keys, ".")
 	if both := s.patch.Replace(path, p.value); both.Err() == nil {
 		s.patch = both
 	} else { // something else than an object stands above
-		s.merges, s.patch = map[string]any{}, Replace(path, p.value)
+		s.merges, s.patch = map[string]any{}, twin.Replace(path, p.value)
 	}
 	if _, whole := p.value.(map[string]any); whole && rnd.IntN(3) == 0 { // say more of what takes the place
 		key := string(rune('a' + rnd.IntN(3)))
 		more := put{append(slices.Clip(p.keys), key), collidingPatch(rnd, 2)[key]}
 		s.puts = append(s.puts, more)
-		s.patch = s.patch.Set(joinPath(more.keys), more.value)
+		s.patch = s.patch.Set(strings.Join(more.keys, "."), more.value)
 	}
 	if len(p.keys) == 0 {
 		s.merges = map[string]any{}
@@ -238,15 +241,15 @@ func (s saying) wholeHalf() bool { return len(s.puts) > 0 && len(s.puts[0].keys)
 
 // written is what a store keeps of patches, as package device writes them:
 // JSON knows no replacing, so what is deleted stands before what is merged.
-func written(patches []Patch) (read []Patch) {
+func written(patches []twin.Patch) (read []twin.Patch) {
 	for _, p := range patches {
 		switch gone := p.Replaced(); {
-		case gone.Kind() == Null:
-			read = append(read, Replace("", struct{}{}))
+		case gone.Kind() == twin.Null:
+			read = append(read, twin.Replace("", struct{}{}))
 		case gone.Exists():
-			read = append(read, From(json.RawMessage(gone.JSON())))
+			read = append(read, twin.From(json.RawMessage(gone.JSON())))
 		}
-		read = append(read, From(json.RawMessage(p.JSON())))
+		read = append(read, twin.From(json.RawMessage(p.JSON())))
 	}
 	return read
 }

@@ -1,4 +1,4 @@
-package twin
+package tree
 
 import "strings"
 
@@ -29,10 +29,10 @@ func parseDecimal(text string) decimal {
 	return d
 }
 
-// equalNumbers compares two number literals by exact decimal value: 1.10,
+// EqualNumbers compares two number literals by exact decimal value: 1.10,
 // 1.1 and 11e-1 are equal, and so are 0 and -0. It costs linear time in the
 // text, however large the number.
-func equalNumbers(a, b string) bool {
+func EqualNumbers(a, b string) bool {
 	if a == b {
 		return true
 	}
@@ -80,21 +80,21 @@ func digitAt(d decimal, i int) int64 {
 
 // The range of integers that the hub stores: 53 bits, signed.
 const (
-	minInteger = "-4503599627370496"
-	maxInteger = "4503599627370495"
+	MinInteger = "-4503599627370496"
+	MaxInteger = "4503599627370495"
 )
 
-// inRange reports whether a number literal is within the hub's range of
+// InRange reports whether a number literal is within the hub's range of
 // integers. Only a literal without fraction and exponent is an integer in
 // every reading of the documentation; 1.0 and 1e20 are doubles in some, and so
 // pass.
-func inRange(text string) bool {
+func InRange(text string) bool {
 	if strings.ContainsAny(text, ".eE") {
 		return true
 	}
-	limit := maxInteger
+	limit := MaxInteger
 	if text[0] == '-' {
-		limit = minInteger
+		limit = MinInteger
 	}
 	// Without leading zeros, longer is larger; and as long, text orders as
 	// numbers do.

@@ -1,10 +1,12 @@
-package twin
+package catchup
 
 import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/devicetwin/devicetwin-go/twin"
 )
 
 // errVersion is the hub's word on a version that is not the one demanded.
@@ -25,10 +27,10 @@ type clerk struct {
 	log    []*logged
 	guards map[Ticket]*logged
 	saved  Snapshot
-	since  []Patch // reports, and what was mended, since
-	mended []bool  // which of them
-	flying bool    // a patch awaits its answer
-	landed int64   // the version after it at the hub; 0 when it got lost
+	since  []twin.Patch // reports, and what was mended, since
+	mended []bool       // which of them
+	flying bool         // a patch awaits its answer
+	landed int64        // the version after it at the hub; 0 when it got lost
 }
 
 // TestJournalConverges tells random stories of a machine whose driver writes a
@@ -116,7 +118,7 @@ func (c *clerk) event() error {
 }
 
 // note writes a record.
-func (c *clerk) note(p Patch, mended bool) {
+func (c *clerk) note(p twin.Patch, mended bool) {
 	c.since, c.mended = append(c.since, p), append(c.mended, mended)
 }
 
@@ -182,7 +184,7 @@ func (c *clerk) powerCut() {
 	saved.Unsent = written(saved.Unsent)
 	c.r.Restore(saved)
 	for i, p := range c.since {
-		for _, step := range written([]Patch{p}) {
+		for _, step := range written([]twin.Patch{p}) {
 			c.r.Redo(step, c.mended[i])
 		}
 	}

@@ -1,4 +1,4 @@
-package twin
+package catchup
 
 import (
 	"context"
@@ -8,17 +8,19 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/devicetwin/devicetwin-go/twin"
 )
 
 // props is a half at a version, from JSON.
-func props(t *testing.T, version int64, text string) Properties {
+func props(t *testing.T, version int64, text string) twin.Properties {
 	t.Helper()
-	return Apply(Properties{}, patch(t, text)).WithVersion(version)
+	return twin.Apply(twin.Properties{}, patch(t, text)).WithVersion(version)
 }
 
-func patch(t *testing.T, text string) Patch {
+func patch(t *testing.T, text string) twin.Patch {
 	t.Helper()
-	p, err := ParsePatch([]byte(text))
+	p, err := twin.ParsePatch([]byte(text))
 	if err != nil {
 		t.Fatalf("ParsePatch(%s): %v", text, err)
 	}
@@ -34,7 +36,7 @@ func heard(d *Desired) []string {
 			return lines
 		}
 		c := del.Change
-		text := func(v Value) string {
+		text := func(v twin.Value) string {
 			if !v.Exists() {
 				return "-"
 			}
@@ -44,7 +46,7 @@ func heard(d *Desired) []string {
 	}
 }
 
-func nothing(context.Context, Change) error { return nil }
+func nothing(context.Context, twin.Change) error { return nil }
 
 func listen(t *testing.T, d *Desired, opts ListenerOptions, paths ...string) {
 	t.Helper()
@@ -86,7 +88,7 @@ func TestListenerHearsItsPathAndNothingElse(t *testing.T) {
 			var d Desired
 			listen(t, &d, ListenerOptions{}, "a.b")
 			d.Fetching()
-			d.Fetched(props(t, 3, start), CauseReconnect)
+			d.Fetched(props(t, 3, start), twin.CauseReconnect)
 			wantLines(t, "at the start", heard(&d), `a.b v3 start: - -> {"c":1,"d":2}`)
 			if got := d.Notify(patch(t, tc.patch), 4); got != Applied {
 				t.Fatalf("Notify = %v, want applied", got)
@@ -106,7 +108,7 @@ func TestEveryListenerIsToldTheStart(t *testing.T) {
 	if got := heard(&d); got != nil {
 		t.Fatalf("before the first GET, listeners heard %v", got)
 	}
-	d.Fetched(props(t, 2, `{"a":false}`), CauseReconnect)
+	d.Fetched(props(t, 2, `{"a":false}`), twin.CauseReconnect)
 	wantLines(t, "first GET", heard(&d), ` v2 start: - -> {"a":false}`, `none v2 start: - -> -`, `a v2 start: - -> false`)
 	listen(t, &d, ListenerOptions{}, "a")
 	wantLines(t, "one added later, at once", heard(&d), `a v2 start: - -> false`)
@@ -115,10 +117,10 @@ func TestEveryListenerIsToldTheStart(t *testing.T) {
 func TestReconnectTellsTheDifference(t *testing.T) {
 	var d Desired
 	listen(t, &d, ListenerOptions{}, "a", "b", "c", "o.x")
-	d.Fetched(props(t, 5, `{"a":1,"b":2,"o":{"x":1}}`), CauseReconnect)
+	d.Fetched(props(t, 5, `{"a":1,"b":2,"o":{"x":1}}`), twin.CauseReconnect)
 	heard(&d)
 	d.Fetching()
-	d.Fetched(props(t, 9, `{"a":1.0,"c":3}`), CauseReconnect)
+	d.Fetched(props(t, 9, `{"a":1.0,"c":3}`), twin.CauseReconnect)
 	wantLines(t, "changed while away", heard(&d),
 		"b v9 reconnect: 2 -> -", "c v9 reconnect: - -> 3", "o.x v9 reconnect: 1 -> -")
 }
@@ -126,13 +128,13 @@ func TestReconnectTellsTheDifference(t *testing.T) {
 func TestPatchesKeptDuringGet(t *testing.T) {
 	var d Desired
 	listen(t, &d, ListenerOptions{}, "n")
-	d.Fetched(props(t, 5, `{"n":5}`), CauseReconnect)
+	d.Fetched(props(t, 5, `{"n":5}`), twin.CauseReconnect)
 	heard(&d)
 	d.Fetching()
 	if got := d.Notify(patch(t, `{"n":6}`), 6); got != Applied {
 		t.Errorf("the next patch during a GET is %v, want applied at once", got)
 	}
-	if got := d.Fetched(props(t, 5, `{"n":5}`), CauseGap); got != Applied {
+	if got := d.Fetched(props(t, 5, `{"n":5}`), twin.CauseGap); got != Applied {
 		t.Errorf("a late answer gives %v, want applied", got)
 	}
 	if got := d.Properties().Version(); got != 6 {
@@ -142,45 +144,45 @@ func TestPatchesKeptDuringGet(t *testing.T) {
 
 	d.Fetching()
 	d.Notify(patch(t, `{"n":8}`), 8) // 7 was lost
-	if got := d.Fetched(props(t, 7, `{"n":7}`), CauseGap); got != Applied {
+	if got := d.Fetched(props(t, 7, `{"n":7}`), twin.CauseGap); got != Applied {
 		t.Errorf("a GET that closes the gap gives %v", got)
 	}
 	wantLines(t, "the kept patch follows the GET", heard(&d), "n v8 gap: 6 -> 8")
 
 	d.Fetching()
 	d.Notify(patch(t, `{"n":11}`), 11)
-	if got := d.Fetched(props(t, 9, `{"n":9}`), CauseGap); got != Gap {
+	if got := d.Fetched(props(t, 9, `{"n":9}`), twin.CauseGap); got != Gap {
 		t.Errorf("a kept patch beyond the next gives %v, want gap", got)
 	}
 }
 
 func TestKeptPatchesAreBounded(t *testing.T) {
 	var d Desired
-	d.Fetched(props(t, 1, `{}`), CauseReconnect)
+	d.Fetched(props(t, 1, `{}`), twin.CauseReconnect)
 	d.Fetching()
-	big := Set("k", strings.Repeat("x", 4000))
+	big := twin.Set("k", strings.Repeat("x", 4000))
 	for v := int64(3); v < 100; v++ { // 2 was lost, so none applies at once
 		d.Notify(big, v)
 	}
 	if d.bytes > keepBytes+8000 && len(d.kept) > 20 {
 		t.Errorf("kept %d patches", len(d.kept))
 	}
-	if got := d.Fetched(props(t, 99, `{}`), CauseGap); got != Gap {
+	if got := d.Fetched(props(t, 99, `{}`), twin.CauseGap); got != Gap {
 		t.Errorf("after dropping kept patches the outcome is %v, want gap: one more GET", got)
 	}
 }
 
 func TestNotifyOutcomes(t *testing.T) {
 	var d Desired
-	if got := d.Notify(Set("a", 1), 2); got != Gap {
+	if got := d.Notify(twin.Set("a", 1), 2); got != Gap {
 		t.Errorf("before any GET: %v, want gap", got)
 	}
-	d.Fetched(props(t, 5, `{"a":1}`), CauseReconnect)
+	d.Fetched(props(t, 5, `{"a":1}`), twin.CauseReconnect)
 	for _, tc := range []struct {
 		version int64
 		want    Outcome
 	}{{5, Duplicate}, {1, Duplicate}, {7, Gap}, {0, Gap}, {6, Applied}, {6, Duplicate}} {
-		if got := d.Notify(Set("a", tc.version), tc.version); got != tc.want {
+		if got := d.Notify(twin.Set("a", tc.version), tc.version); got != tc.want {
 			t.Errorf("version %d: %v, want %v", tc.version, got, tc.want)
 		}
 	}
@@ -189,12 +191,12 @@ func TestNotifyOutcomes(t *testing.T) {
 func TestVersionThatWentBackIsBelieved(t *testing.T) {
 	var d Desired
 	listen(t, &d, ListenerOptions{}, "")
-	d.Fetched(props(t, 50, `{"a":1}`), CauseReconnect)
+	d.Fetched(props(t, 50, `{"a":1}`), twin.CauseReconnect)
 	heard(&d)
 	d.Fetching()
-	d.Fetched(props(t, 1, `{}`), CauseReconnect)
+	d.Fetched(props(t, 1, `{}`), twin.CauseReconnect)
 	wantLines(t, "created anew", heard(&d), ` v1 reconnect: {"a":1} -> {}`)
-	if got := d.Notify(Set("a", 2), 2); got != Applied {
+	if got := d.Notify(twin.Set("a", 2), 2); got != Applied {
 		t.Errorf("the next patch is %v", got)
 	}
 }
@@ -202,14 +204,14 @@ func TestVersionThatWentBackIsBelieved(t *testing.T) {
 func TestFailedGetTakesNothingAway(t *testing.T) {
 	var d Desired
 	listen(t, &d, ListenerOptions{}, "a")
-	d.Fetched(props(t, 3, `{"a":1}`), CauseReconnect)
+	d.Fetched(props(t, 3, `{"a":1}`), twin.CauseReconnect)
 	heard(&d)
 	d.Fetching()
 	d.FetchFailed()
 	if got := d.Properties().String(); !strings.Contains(got, `"a":1`) {
 		t.Errorf("after a failed GET the document is %s", got)
 	}
-	if got := d.Notify(Set("a", 2), 4); got != Applied {
+	if got := d.Notify(twin.Set("a", 2), 4); got != Applied {
 		t.Errorf("a patch after a failed GET is %v", got)
 	}
 }
@@ -218,30 +220,30 @@ func TestAcknowledgingListenerIsNamedByANewerGet(t *testing.T) {
 	var d Desired
 	listen(t, &d, ListenerOptions{Acknowledge: true}, "a", "gone")
 	listen(t, &d, ListenerOptions{}, "a")
-	d.Fetched(props(t, 3, `{"a":1}`), CauseReconnect)
+	d.Fetched(props(t, 3, `{"a":1}`), twin.CauseReconnect)
 	heard(&d)
 	d.Fetching()
-	d.Fetched(props(t, 3, `{"a":1}`), CauseReconnect)
+	d.Fetched(props(t, 3, `{"a":1}`), twin.CauseReconnect)
 	wantLines(t, "the same version", heard(&d))
 	d.Fetching()
-	d.Fetched(props(t, 4, `{"a":1}`), CauseReconnect)
+	d.Fetched(props(t, 4, `{"a":1}`), twin.CauseReconnect)
 	wantLines(t, "a newer version, the same value", heard(&d), "a v4 reconnect: 1 -> 1")
 }
 
 func TestSlowListenerWaitsForOneDiff(t *testing.T) {
 	var d Desired
 	listen(t, &d, ListenerOptions{}, "")
-	d.Fetched(props(t, 1, `{}`), CauseReconnect)
+	d.Fetched(props(t, 1, `{}`), twin.CauseReconnect)
 	heard(&d)
 	for v := int64(2); v <= 2000; v++ {
 		key := fmt.Sprintf("k%d", v)
-		d.Notify(Set(key, v).Delete(fmt.Sprintf("k%d", v-1)), v)
+		d.Notify(twin.Set(key, v).Delete(fmt.Sprintf("k%d", v-1)), v)
 	}
 	if got := len(d.routes.dirty); got != 1 {
 		t.Errorf("%d calls wait, want 1", got)
 	}
 	sub := d.routes.byID[1]
-	if n := len(sub.named.members); n > 1 {
+	if n := len(sub.named.Members); n > 1 {
 		t.Errorf("%d names wait for a document of one key", n)
 	}
 	del, _ := d.Next()
@@ -256,7 +258,7 @@ func TestRemovedListenerHearsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.Fetched(props(t, 1, `{"a":{"b":1}}`), CauseReconnect)
+	d.Fetched(props(t, 1, `{"a":{"b":1}}`), twin.CauseReconnect)
 	d.Unlisten(id)
 	d.Unlisten(id)
 	wantLines(t, "removed", heard(&d))
@@ -271,7 +273,7 @@ func TestListenRefuses(t *testing.T) {
 		t.Error("a nil listener was taken")
 	}
 	for _, path := range []string{"a\xff", "$version", "a b", "a#", "a." + strings.Repeat("k", 1025), "a.b.c.d.e.f.g.h.i.j.k.l"} {
-		if _, err := d.Listen(path, nothing, ListenerOptions{}); !errors.Is(err, ErrInvalid) {
+		if _, err := d.Listen(path, nothing, ListenerOptions{}); !errors.Is(err, twin.ErrInvalid) {
 			t.Errorf("the path %q that no property can have: %v", path, err)
 		}
 	}
@@ -289,10 +291,10 @@ func TestChangePatchAndRemoved(t *testing.T) {
 	} {
 		var d Desired
 		listen(t, &d, ListenerOptions{}, tc.path)
-		d.Fetched(props(t, 1, tc.from), CauseReconnect)
+		d.Fetched(props(t, 1, tc.from), twin.CauseReconnect)
 		heard(&d)
 		d.Fetching()
-		d.Fetched(props(t, 2, tc.to), CauseReconnect)
+		d.Fetched(props(t, 2, tc.to), twin.CauseReconnect)
 		del, ok := d.Next()
 		if !ok {
 			t.Errorf("%q from %s to %s: nothing heard", tc.path, tc.from, tc.to)
@@ -325,7 +327,7 @@ func desiredStory(rnd *rand.Rand) string {
 	paths := []string{"", "a", "b", "a.b", "a.b.c", "c.a"}
 	last := map[string]string{}
 	var wrong string
-	listener := func(_ context.Context, c Change) error {
+	listener := func(_ context.Context, c twin.Change) error {
 		if !c.Old.Exists() && last[c.Path] != "" || c.Old.Exists() && last[c.Path] != c.Old.String() {
 			wrong = fmt.Sprintf("listener on %q got old %v, but heard %q before", c.Path, c.Old, last[c.Path])
 		}
@@ -342,7 +344,7 @@ func desiredStory(rnd *rand.Rand) string {
 			_ = del.Listener(context.Background(), del.Change)
 		}
 	}
-	var late *Properties
+	var late *twin.Properties
 	for range 30 {
 		switch rnd.IntN(8) {
 		case 0, 1, 2:
@@ -359,7 +361,7 @@ func desiredStory(rnd *rand.Rand) string {
 			}
 		case 4:
 			if late != nil {
-				d.Fetched(*late, CauseGap)
+				d.Fetched(*late, twin.CauseGap)
 				late = nil
 			}
 		case 5:
@@ -376,7 +378,7 @@ func desiredStory(rnd *rand.Rand) string {
 		}
 	}
 	d.Fetching()
-	d.Fetched(hub.properties(), CauseReconnect)
+	d.Fetched(hub.properties(), twin.CauseReconnect)
 	drain()
 	if wrong != "" {
 		return wrong

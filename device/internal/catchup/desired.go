@@ -1,4 +1,9 @@
-package twin
+package catchup
+
+import (
+	"github.com/devicetwin/devicetwin-go/internal/tree"
+	"github.com/devicetwin/devicetwin-go/twin"
+)
 
 // Outcome says what a machine made of an event, and so what its driver owes.
 type Outcome uint8
@@ -44,7 +49,7 @@ const keepOverhead = 64
 // believed whatever its version says; patches that came while it was under
 // way are laid over it, so an answer that was late takes nothing back.
 type Desired struct {
-	doc      Properties
+	doc      twin.Properties
 	known    bool
 	fetching bool
 	kept     []keptPatch
@@ -54,7 +59,7 @@ type Desired struct {
 }
 
 type keptPatch struct {
-	patch   *node
+	patch   *tree.Node
 	version int64
 	routed  bool // listeners were told of its names already
 }
@@ -63,17 +68,17 @@ type keptPatch struct {
 func (d *Desired) Known() bool { return d.known }
 
 // Properties is the document as known now.
-func (d *Desired) Properties() Properties { return d.doc }
+func (d *Desired) Properties() twin.Properties { return d.doc }
 
 // Listen registers a listener for a path ("" is everything). It is told the
 // present value first, at once if the document is known.
-func (d *Desired) Listen(path string, fn Listener, opts ListenerOptions) (ListenerID, error) {
+func (d *Desired) Listen(path string, fn twin.Listener, opts ListenerOptions) (ListenerID, error) {
 	s, err := d.routes.add(path, fn, opts)
 	if err != nil {
 		return 0, err
 	}
 	if d.known {
-		d.routes.mark(s, CauseStart)
+		d.routes.mark(s, twin.CauseStart)
 		d.routes.flush()
 	}
 	return s.id, nil
@@ -92,8 +97,8 @@ func (d *Desired) Next() (Delivery, bool) {
 
 // Notify takes a patch from the hub with the version after it; 0 where the hub
 // named none, which is a gap.
-func (d *Desired) Notify(p Patch, version int64) Outcome {
-	outcome := d.notify(p.root, version)
+func (d *Desired) Notify(p twin.Patch, version int64) Outcome {
+	outcome := d.notify(rootOf(p), version)
 	if d.fetching {
 		d.keep(p, version, outcome == Applied)
 		if outcome == Gap {
@@ -103,33 +108,25 @@ func (d *Desired) Notify(p Patch, version int64) Outcome {
 	return outcome
 }
 
-func (d *Desired) notify(patch *node, version int64) Outcome {
+func (d *Desired) notify(patch *tree.Node, version int64) Outcome {
 	switch {
-	case !d.known || version == 0 || version > d.doc.version+1:
+	case !d.known || version == 0 || version > d.doc.Version()+1:
 		return Gap
-	case version <= d.doc.version:
+	case version <= d.doc.Version():
 		return Duplicate
 	}
-	d.doc = propertiesOf(applyNode(d.doc.root, patch), version)
-	d.routes.touch(orEmpty(patch), CausePatch, true)
+	d.doc = propertiesOf(tree.Apply(rootOf(d.doc), patch), version)
+	d.routes.touch(tree.OrEmpty(patch), twin.CausePatch, true)
 	return Applied
 }
 
-// orEmpty makes the empty patch an object, which touches the root.
-func orEmpty(patch *node) *node {
-	if patch == nil {
-		return objectOf()
-	}
-	return patch
-}
-
-func (d *Desired) keep(p Patch, version int64, routed bool) {
+func (d *Desired) keep(p twin.Patch, version int64, routed bool) {
 	d.bytes += len(p.JSON()) + keepOverhead
 	if d.bytes > keepBytes || version == 0 {
 		d.overflow = true
 		return
 	}
-	d.kept = append(d.kept, keptPatch{p.root, version, routed})
+	d.kept = append(d.kept, keptPatch{rootOf(p), version, routed})
 }
 
 // Fetching says that a GET leaves for the hub now. From here to Fetched or
@@ -142,8 +139,8 @@ func (d *Desired) Fetching() {
 // whatever its version, and the kept patches that are newer follow. What
 // differs from what a listener heard last is told to it with the cause given.
 // Gap says that kept patches do not follow one another: one more GET is owed.
-func (d *Desired) Fetched(p Properties, cause Cause) Outcome {
-	old, first := d.doc.root, !d.known
+func (d *Desired) Fetched(p twin.Properties, cause twin.Cause) Outcome {
+	old, first := rootOf(d.doc), !d.known
 	d.doc, d.known = p, true
 	outcome := d.replay(cause)
 	if first {
@@ -151,7 +148,7 @@ func (d *Desired) Fetched(p Properties, cause Cause) Outcome {
 		d.routes.flush()
 		return outcome
 	}
-	d.routes.touch(diffNode(orEmpty(old), d.doc.tree()), cause, false)
+	d.routes.touch(tree.Diff(tree.OrEmpty(old), tree.OrEmpty(rootOf(d.doc))), cause, false)
 	d.routes.each(func(s *subscription) { d.refresh(s, cause) })
 	d.routes.flush()
 	return outcome
@@ -160,14 +157,14 @@ func (d *Desired) Fetched(p Properties, cause Cause) Outcome {
 // refresh brings what waits for a listener in line with a document that was
 // fetched: names of what is gone are dropped, and a path that acknowledges is
 // named whole where the version moved on.
-func (d *Desired) refresh(s *subscription, cause Cause) {
-	value := find(d.doc.tree(), s.path)
-	if s.opts.Acknowledge && value != nil && d.doc.version != s.ackedAt {
+func (d *Desired) refresh(s *subscription, cause twin.Cause) {
+	value := tree.Find(tree.OrEmpty(rootOf(d.doc)), s.path)
+	if s.opts.Acknowledge && value != nil && d.doc.Version() != s.ackedAt {
 		d.routes.mark(s, cause)
 		s.touched, s.named = true, value
 		return
 	}
-	s.named = intersect(s.named, value)
+	s.named = tree.Intersect(s.named, value)
 }
 
 // FetchFailed says that the GET brought nothing usable: what is known stays,
@@ -175,7 +172,7 @@ func (d *Desired) refresh(s *subscription, cause Cause) {
 func (d *Desired) FetchFailed() { d.fetching, d.kept = false, nil }
 
 // replay lays the kept patches over the document just fetched.
-func (d *Desired) replay(cause Cause) Outcome {
+func (d *Desired) replay(cause twin.Cause) Outcome {
 	kept, outcome := d.kept, Applied
 	if d.overflow {
 		outcome = Gap
@@ -183,32 +180,15 @@ func (d *Desired) replay(cause Cause) Outcome {
 	d.fetching, d.kept = false, nil
 	for _, k := range kept {
 		switch {
-		case k.version <= d.doc.version:
+		case k.version <= d.doc.Version():
 			continue
-		case k.version > d.doc.version+1:
+		case k.version > d.doc.Version()+1:
 			return Gap
 		}
-		d.doc = propertiesOf(applyNode(d.doc.root, k.patch), k.version)
+		d.doc = propertiesOf(tree.Apply(rootOf(d.doc), k.patch), k.version)
 		if !k.routed {
-			d.routes.touch(orEmpty(k.patch), cause, true)
+			d.routes.touch(tree.OrEmpty(k.patch), cause, true)
 		}
 	}
 	return outcome
-}
-
-// intersect keeps of names what stands in doc, with doc's values.
-func intersect(names, doc *node) *node {
-	if names == nil || doc == nil {
-		return nil
-	}
-	if names.kind != Object || doc.kind != Object {
-		return doc
-	}
-	kept := objectOf()
-	for _, m := range names.members {
-		if v := intersect(m.value, doc.get(m.key)); v != nil {
-			kept = kept.withMember(m.key, v)
-		}
-	}
-	return kept
 }

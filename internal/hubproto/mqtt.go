@@ -35,8 +35,21 @@ const (
 	PrefixGetTwin       = "$iothub/twin/GET/"
 	PrefixPatchReported = "$iothub/twin/PATCH/properties/reported/"
 
-	ParamRequestID = "$rid"
-	ParamVersion   = "$version"
+	ParamRequestID  = "$rid"
+	ParamVersion    = "$version"
+	ParamRetryAfter = "retry-after" // whole seconds; hubs vary its letter case
+)
+
+// Topics of other features. FilterMethods is whole. The others follow
+// PrefixDevices, the device's id and a slash, for a module also InfixModules, its
+// id and a slash.
+const (
+	FilterMethods     = "$iothub/methods/POST/#"
+	FilterDevicebound = "messages/devicebound/#"
+	FilterInputs      = "inputs/#"
+
+	PrefixDevices = "devices/"
+	InfixModules  = "modules/"
 )
 
 // Parameters of the user name.

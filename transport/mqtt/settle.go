@@ -84,5 +84,5 @@ func (c *conn) takeAcks() []byte {
 
 // sendAcks writes the PUBACKs that are owed.
 func (c *conn) sendAcks() error {
-	return c.write(context.Background(), c.takeAcks)
+	return c.write(context.Background(), nil, c.takeAcks)
 }

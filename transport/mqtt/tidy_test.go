@@ -128,8 +128,12 @@ func testForget(t *testing.T) {
 		if got := hello[7]; got != flags {
 			t.Errorf("Forget %v: CONNECT has flags %#x; want %#x", forget, got, flags)
 		}
-		p.say("\x20\x02\x00\x00")
-		(<-done).conn.Close()
+		p.say("\x20\x02\x01\x00") // a session, also where there can be none [MQTT-3.2.2-1]
+		c := (<-done).conn
+		if got := c.(transport.Resumer).Resumed(); got == forget {
+			t.Errorf("Forget %v: Resumed is %v", forget, got)
+		}
+		c.Close()
 	}
 }
 

@@ -44,12 +44,10 @@ func (c *conn) Send(ctx context.Context, f transport.Frame) error {
 	if err != nil {
 		return err
 	}
-	return c.write(ctx, func() []byte {
-		if f.Op == transport.GetTwin {
-			return append(b, c.takeTidy()...)
-		}
-		return b
-	})
+	if f.Op == transport.GetTwin {
+		return c.write(ctx, b, c.takeTidy)
+	}
+	return c.write(ctx, b, nil)
 }
 
 // sendOpen subscribes or unsubscribes. The packet id stands for the frame's ID
@@ -70,7 +68,7 @@ func (c *conn) sendOpen(ctx context.Context, f transport.Frame) error {
 	}
 	b, err := encode(featurePacket(f.Kind, filter, id))
 	if err == nil {
-		err = c.write(ctx, func() []byte { return b })
+		err = c.write(ctx, b, nil)
 	}
 	if err != nil {
 		c.answered(id, answer)
@@ -125,13 +123,17 @@ func encode(p packets.ControlPacket) ([]byte, error) {
 	return b, nil
 }
 
-// write writes packets when its turn comes. It calls take for them then.
-func (c *conn) write(ctx context.Context, take func() []byte) error {
+// write writes packets when its turn comes, and in the same piece what beside
+// returns then. beside may be nil.
+func (c *conn) write(ctx context.Context, b []byte, beside func() []byte) error {
 	if err := c.fate.TakeTurn(ctx); err != nil {
 		return err
 	}
 	defer c.fate.PassTurn()
-	if err := c.put(take()); err != nil {
+	if beside != nil {
+		b = append(b, beside()...)
+	}
+	if err := c.put(b); err != nil {
 		c.fail(lineError(err))
 		return c.err()
 	}

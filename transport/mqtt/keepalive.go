@@ -23,7 +23,7 @@ func (c *conn) keep() {
 		select {
 		case <-timer.C:
 		case <-c.owed:
-			if c.sendAcks() != nil {
+			if c.write(context.Background(), nil, c.takeAcks) != nil {
 				return // as below
 			}
 			continue

@@ -114,13 +114,14 @@ func (c *conn) answered(packetID uint16, kind byte) (id string, ok bool) {
 // encode returns a packet as it goes over the wire.
 func encode(p packets.ControlPacket) ([]byte, error) {
 	b, err := mqttwire.Encode(p)
-	switch {
-	case errors.Is(err, mqttwire.ErrTooLarge):
-		return nil, fmt.Errorf("%w: %w", transport.ErrTooLarge, err)
-	case err != nil:
-		return nil, fmt.Errorf("%w: %w", transport.ErrUnsupported, err)
+	if err == nil {
+		return b, nil
 	}
-	return b, nil
+	sentinel := transport.ErrUnsupported
+	if errors.Is(err, mqttwire.ErrTooLarge) {
+		sentinel = transport.ErrTooLarge
+	}
+	return nil, fmt.Errorf("%w: %w", sentinel, err)
 }
 
 // write writes packets when its turn comes, and in the same piece what beside

@@ -40,6 +40,7 @@ type Client struct {
 	tokenAt   time.Time              // when the credential first gave it; wall clock alone
 	sessions  tls.ClientSessionCache // of its credential
 	leaf      []byte                 // the certificate that these belong to
+	tidied    bool                   // a connection has sent its first GET
 	alarm     *boottime.Timer        // beside each Go timer: it counts in suspend
 	getPace   pacer                  // what the hub wished outlives a connection
 	patchPace pacer

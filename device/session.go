@@ -147,6 +147,11 @@ func (s *session) serve(ctx context.Context) error {
 			if err := s.handle(f); err != nil {
 				return err
 			}
+			if f.Delivery != 0 {
+				if err := s.send(ctx, transport.Frame{Kind: transport.Settle, Delivery: f.Delivery, Outcome: transport.Complete}); err != nil {
+					return err
+				}
+			}
 		case err := <-s.failed:
 			return err
 		case <-s.c.work:
@@ -261,6 +266,7 @@ func (s *session) get(ctx context.Context, calls []*getCall) error {
 		s.c.desired.Fetching()
 		s.c.stats.Gets++
 	})
+	s.c.tidied = true // also if the line ends at it
 	return s.send(ctx, transport.Frame{Kind: transport.Request, Op: transport.GetTwin, ID: id})
 }
 
@@ -319,7 +325,9 @@ func (c *Client) nextID() string {
 
 // statusError reads the hub's refusal.
 func statusError(f transport.Frame) *transport.StatusError {
-	return transport.NewStatusError(f.Status, f.Body)
+	err := transport.NewStatusError(f.Status, f.Body)
+	err.RetryAfter = f.RetryAfter
+	return err
 }
 
 // retryable reports whether the hub may think otherwise later.

@@ -114,7 +114,7 @@ func (c *Client) login() (transport.Login, time.Duration, error) {
 	defer cancel()
 	login := transport.Login{
 		Identity: c.id, ModelID: c.opts.ModelID, Product: c.opts.Product,
-		KeepAlive: c.opts.KeepAlive, Now: c.opts.Now,
+		KeepAlive: c.opts.KeepAlive, Now: c.opts.Now, Tidy: !c.tidied,
 	}
 	now := c.opts.Now()
 	if err := auth.CheckClock(now); err != nil {

@@ -39,9 +39,26 @@ const (
 	ParamVersion   = "$version"
 )
 
+// RetryAfter asks a client for a pause of whole seconds: a topic parameter over
+// MQTT, an application property over AMQP. Both are the words of the Device
+// Provisioning Service. No document promises them of a hub.
+const RetryAfter = "retry-after"
+
 // Parameters of the user name.
 const (
 	ParamAPIVersion = "api-version"
 	ParamClientType = "DeviceClientType"
 	ParamModelID    = "model-id"
+)
+
+// Topics of other features. FilterMethods is whole. The others follow
+// PrefixDevices, the device's id and a slash, for a module also InfixModules, its
+// id and a slash.
+const (
+	FilterMethods     = "$iothub/methods/POST/#"
+	FilterDevicebound = "messages/devicebound/#"
+	FilterInputs      = "inputs/#"
+
+	PrefixDevices = "devices/"
+	InfixModules  = "modules/"
 )

@@ -37,8 +37,8 @@ type conn struct {
 	closed chan struct{} // closed when Close is done
 
 	mu       sync.Mutex      // guards the rest; nothing waits while it is held
-	opened   map[string]bool // IDs of Open DesiredChanges without an answer
-	accepted []string        // IDs of Open TwinResponses
+	opened   map[string]bool // IDs of Open and Close DesiredChanges without an answer
+	accepted []string        // IDs of Open and Close TwinResponses
 }
 
 func newConn(l *line, id auth.Identity) *conn {
@@ -77,7 +77,7 @@ func (c *conn) Send(ctx context.Context, f transport.Frame) error {
 		return err
 	}
 	defer c.fate.PassTurn()
-	if f.Kind == transport.Open { // before it is sent, for the answer may be first
+	if f.Kind != transport.Request { // before it is sent, for the answer may be first
 		c.expect(f.ID)
 	}
 	defer c.watch(ctx)()

@@ -20,14 +20,11 @@ const (
 	resourceChanges  = "/notifications/twin/properties/desired"
 )
 
-// maxBody bounds what is sent: no hub takes a section of more than 32 KB, and
-// its JSON may be escaped at its worst.
-const maxBody = 256 << 10
-
-// message is a frame as AMQP says it; nil for Open TwinResponses, for which
-// nothing is to be said.
+// message is a frame as AMQP says it; nil for Open and Close of TwinResponses,
+// for which nothing is to be said.
 func message(f transport.Frame) (*amqp.Message, error) {
-	if f.Kind != transport.Open && f.Kind != transport.Request {
+	feature := f.Kind == transport.Open || f.Kind == transport.Close
+	if !feature && f.Kind != transport.Request {
 		return nil, fmt.Errorf("%w: a device does not send a frame of kind %v", transport.ErrUnsupported, f.Kind)
 	}
 	if err := fate.CheckID(f); err != nil {
@@ -36,18 +33,23 @@ func message(f transport.Frame) (*amqp.Message, error) {
 	notes := amqp.Annotations{}
 	m := &amqp.Message{Properties: &amqp.MessageProperties{CorrelationID: f.ID}, Annotations: notes}
 	switch {
-	case f.Kind == transport.Open && f.Feature == transport.TwinResponses:
+	case feature && f.Feature == transport.TwinResponses:
 		return nil, nil
-	case f.Kind == transport.Open && f.Feature == transport.DesiredChanges:
+	case feature && f.Feature == transport.DesiredChanges:
 		notes[noteOperation], notes[noteResource] = "PUT", resourceChanges
-	case f.Kind == transport.Open:
+		if f.Kind == transport.Close {
+			notes[noteOperation] = "DELETE"
+		}
+	case feature:
 		return nil, fmt.Errorf("%w: feature %d", transport.ErrUnsupported, f.Feature)
 	case f.Op == transport.GetTwin:
 		notes[noteOperation] = "GET"
 	case f.Op == transport.PatchReported:
-		if f.Version < 0 || len(f.Body) > maxBody {
-			return nil, fmt.Errorf("%w: a patch of %d bytes for version %d; at most %d bytes are sent, and versions begin at 1",
-				transport.ErrUnsupported, len(f.Body), f.Version, maxBody)
+		switch {
+		case f.Version < 0:
+			return nil, fmt.Errorf("%w: version %d", transport.ErrUnsupported, f.Version)
+		case len(f.Body) > transport.MaxBody:
+			return nil, fmt.Errorf("%w: a patch of %d bytes; the limit is %d", transport.ErrTooLarge, len(f.Body), transport.MaxBody)
 		}
 		notes[noteOperation], notes[noteResource] = "PATCH", resourceReported
 		if f.Version > 0 {

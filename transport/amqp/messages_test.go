@@ -36,6 +36,9 @@ func TestFrameToMessage(t *testing.T) {
 		{transport.Frame{Kind: transport.Open, Feature: transport.TwinResponses, ID: "1"}, "nothing"},
 		{transport.Frame{Kind: transport.Open, Feature: transport.DesiredChanges, ID: "2"},
 			`2 [operation=string PUT, resource=string /notifications/twin/properties/desired] ""`},
+		{transport.Frame{Kind: transport.Close, Feature: transport.TwinResponses, ID: "1"}, "nothing"},
+		{transport.Frame{Kind: transport.Close, Feature: transport.DesiredChanges, ID: "2"},
+			`2 [operation=string DELETE, resource=string /notifications/twin/properties/desired] ""`},
 		{transport.Frame{Kind: transport.Request, Op: transport.GetTwin, ID: "3", Body: body}, `3 [operation=string GET] ""`},
 		{transport.Frame{Kind: transport.Request, Op: transport.PatchReported, ID: "4", Body: body},
 			`4 [operation=string PATCH, resource=string /properties/reported] "{\"a\":1}"`},
@@ -55,11 +58,16 @@ func TestFrameToMessage(t *testing.T) {
 		{Kind: transport.Request, Op: 9, ID: "1"},
 		{Kind: transport.Request, Op: transport.GetTwin, ID: "ä"},
 		{Kind: transport.Request, Op: transport.PatchReported, ID: "1", Version: -1},
-		{Kind: transport.Request, Op: transport.PatchReported, ID: "1", Body: make([]byte, 256<<10+1)},
+		{Kind: transport.Telemetry, ID: "1", Body: body},
+		{Kind: transport.Settle, Delivery: 1, Outcome: transport.Complete},
 	} {
 		if m, err := amqp.Message(f); !errors.Is(err, transport.ErrUnsupported) {
 			t.Errorf("frame of kind %v, feature %d, op %d: got %s, %v; want ErrUnsupported", f.Kind, f.Feature, f.Op, show(m), err)
 		}
+	}
+	large := transport.Frame{Kind: transport.Request, Op: transport.PatchReported, ID: "1", Body: make([]byte, transport.MaxBody+1)}
+	if m, err := amqp.Message(large); !errors.Is(err, transport.ErrTooLarge) {
+		t.Errorf("a patch over the limit: got %s, %v; want ErrTooLarge", show(m), err)
 	}
 }
 

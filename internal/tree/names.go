@@ -31,6 +31,32 @@ func Split(patch, names *Node) (covered, rest *Node) {
 	return divide(patch, func(key string, v *Node) (*Node, *Node) { return Split(v, names.Get(key)) })
 }
 
+// Meet is what both of two patches name, with the values of b where it names
+// less.
+func Meet(a, b *Node) *Node {
+	switch {
+	case a == nil || b == nil:
+		return nil
+	case IsLeaf(b) && !(b.Kind == Object && !b.Whole):
+		return a
+	case IsLeaf(a):
+		if a.Kind == Object && !a.Whole {
+			return a
+		}
+		return b
+	}
+	var members []Member
+	for _, m := range a.Members {
+		if v := Meet(m.Value, b.Get(m.Key)); v != nil {
+			members = append(members, Member{m.Key, v})
+		}
+	}
+	if members == nil {
+		return nil
+	}
+	return NewObject(members...)
+}
+
 // Partition takes a patch apart, leaf by leaf: what take accepts, and the rest.
 // take sees what stands at the leaf's path in a and b.
 func Partition(patch, a, b *Node, take func(leaf, a, b *Node) bool) (taken, rest *Node) {

@@ -139,9 +139,10 @@ func (r *Reported) Refused(err error, now time.Duration) {
 		r.giveBack(all)
 		return
 	}
-	w := f.wishes[0]
 	if r.changedSince(f) {
-		r.settle(w, 0, err) // what was said since goes its own way
+		for _, w := range f.wishes {
+			r.settle(w, 0, err) // what was said since goes its own way
+		}
 		return
 	}
 	g.refused, g.seen, g.suspect = err, g.family.accepted, false
@@ -158,50 +159,58 @@ func inGroup(wishes []*wish, g *group) []*wish {
 
 // changedSince reports whether what was sent is wanted no more.
 func (r *Reported) changedSince(f *flight) bool {
-	names := f.wishes[0].names
-	now := enter(tree.OrEmpty(outgoing(names, rootOf(r.acked), r.wanted, true)), tree.OrEmpty(r.wanted))
+	now := enter(tree.OrEmpty(outgoing(f.names, rootOf(r.acked), r.wanted, true)), tree.OrEmpty(r.wanted))
 	return !tree.Equal(now, f.patch)
 }
 
 // apart divides wishes that failed together: the deletions and the rest, or two
 // halves, or one part where there is nothing to divide.
 func (r *Reported) apart(wishes []*wish) [][]*wish {
-	var gone, rest []*wish
-	for _, w := range wishes {
-		deleted, set := tree.Partition(w.names, nil, r.wanted, func(_, _, wanted *tree.Node) bool { return wanted == nil })
-		switch {
-		case set == nil:
-			gone = append(gone, w)
-		case deleted == nil:
-			rest = append(rest, w)
-		default:
-			p := w.part(deleted)
-			w.names = set
-			gone, rest = append(gone, p), append(rest, w)
-		}
-	}
+	names := allNames(wishes)
+	gone, rest := tree.Partition(names, nil, r.wanted, func(_, _, wanted *tree.Node) bool { return wanted == nil })
 	if gone != nil && rest != nil {
-		return [][]*wish{gone, rest}
+		return divide(wishes, gone, rest)
 	}
 	return r.halves(wishes)
 }
 
-// halves divides wishes by caller, and a single one by what it names.
+// halves divides wishes by what they name, each for its own callers.
 func (r *Reported) halves(wishes []*wish) [][]*wish {
-	if n := len(wishes); n > 1 {
-		return [][]*wish{wishes[: n/2 : n/2], wishes[n/2:]}
+	names := allNames(wishes)
+	if tree.Leaves(names) == 1 {
+		names = expand(names, tree.OrEmpty(rootOf(r.acked)), tree.OrEmpty(r.wanted))
 	}
-	w := wishes[0]
-	if tree.Leaves(w.names) == 1 {
-		w.names = expand(w.names, tree.OrEmpty(rootOf(r.acked)), tree.OrEmpty(r.wanted))
-	}
-	first, second := tree.Halves(w.names)
+	first, second := tree.Halves(names)
 	if second == nil {
 		return [][]*wish{wishes}
 	}
-	p := w.part(first)
-	w.names = second
-	return [][]*wish{{p}, {w}}
+	return divide(wishes, first, second)
+}
+
+func allNames(wishes []*wish) (names *tree.Node) {
+	for _, w := range wishes {
+		names = compose(names, w.names)
+	}
+	return names
+}
+
+// divide takes wishes apart: what falls under first, and what falls under second.
+func divide(wishes []*wish, first, second *tree.Node) [][]*wish {
+	parts := make([][]*wish, 2)
+	for _, w := range wishes {
+		in, rest := tree.Meet(w.names, first), tree.Meet(w.names, second)
+		if in == nil && rest == nil {
+			rest = w.names // it deleted what is not there
+		}
+		if in != nil {
+			parts[0] = append(parts[0], w.part(in))
+		}
+		if rest != nil {
+			parts[1] = append(parts[1], w.part(rest))
+		}
+		w.detachAll()
+	}
+	return parts
 }
 
 // expand names the members of an object that replaces another, the ones that it

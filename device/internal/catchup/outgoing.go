@@ -223,7 +223,32 @@ func (r *Reported) remove(wishes ...*wish) {
 func (r *Reported) fly(names, target *tree.Node, wishes ...*wish) {
 	acked := rootOf(r.acked)
 	patch := enter(tree.OrEmpty(outgoing(names, acked, target, true)), tree.OrEmpty(target))
-	r.flight = &flight{patch: patch, wishes: wishes}
+	if wishes[0].guard == nil {
+		wishes = append(wishes, r.along(names, wishes[0].group)...)
+	}
+	r.flight = &flight{names: names, patch: patch, wishes: wishes}
+}
+
+// along takes what other wishes named of the same properties: it is in the patch.
+func (r *Reported) along(names *tree.Node, g *group) (along []*wish) {
+	for _, w := range r.wishes {
+		if w.guard != nil {
+			continue
+		}
+		covered, rest := tree.Split(w.names, names)
+		if covered == nil {
+			continue
+		}
+		p := w.part(covered)
+		p.group = g
+		along = append(along, p)
+		w.names = rest
+		if rest == nil {
+			w.detachAll()
+		}
+	}
+	r.wishes = slices.DeleteFunc(r.wishes, func(w *wish) bool { return w.names == nil })
+	return along
 }
 
 // outgoing is the merge patch that brings acked to target where names name it.

@@ -59,6 +59,7 @@ type Reported struct {
 
 // A flight is the patch on its way to the hub, or of unknown fate.
 type flight struct {
+	names  *tree.Node // what the wishes name, together
 	patch  *tree.Node
 	wishes []*wish
 }

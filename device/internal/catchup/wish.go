@@ -64,6 +64,13 @@ func (w *wish) detach(t *ticket) {
 	}
 }
 
+func (w *wish) detachAll() {
+	for _, t := range w.callers {
+		t.pieces--
+	}
+	w.callers = nil
+}
+
 // plain reports whether the wish travels with others.
 func (w *wish) plain() bool { return w.guard == nil && w.group == nil }
 
@@ -115,9 +122,7 @@ func (r *Reported) absorb(w *wish) {
 		r.wishes = append(r.wishes, p)
 	}
 	if w.names == nil {
-		for _, t := range w.callers {
-			t.pieces--
-		}
+		w.detachAll()
 		return
 	}
 	r.wishes = append(r.wishes, w)

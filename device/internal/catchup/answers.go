@@ -131,7 +131,8 @@ func (r *Reported) Refused(err error, now time.Duration) {
 		r.strict = true
 		g = &group{family: &family{}}
 	}
-	if parts := r.apart(f.wishes); len(parts) > 1 {
+	parts := r.apart(f.wishes)
+	if len(parts) > 1 {
 		var all []*wish
 		for _, part := range parts {
 			all = append(all, inGroup(part, &group{family: g.family})...)
@@ -139,14 +140,15 @@ func (r *Reported) Refused(err error, now time.Duration) {
 		r.giveBack(all)
 		return
 	}
+	alone := parts[0]
 	if r.changedSince(f) {
-		for _, w := range f.wishes {
+		for _, w := range alone {
 			r.settle(w, 0, err) // what was said since goes its own way
 		}
 		return
 	}
 	g.refused, g.seen, g.suspect = err, g.family.accepted, false
-	r.giveBack(inGroup(f.wishes, g))
+	r.giveBack(inGroup(alone, g))
 	r.conclude()
 }
 
@@ -177,14 +179,19 @@ func (r *Reported) apart(wishes []*wish) [][]*wish {
 // halves divides wishes by what they name, each for its own callers.
 func (r *Reported) halves(wishes []*wish) [][]*wish {
 	names := allNames(wishes)
+	whole := names
 	if tree.Leaves(names) == 1 {
 		names = expand(names, tree.OrEmpty(rootOf(r.acked)), tree.OrEmpty(r.wanted))
 	}
 	first, second := tree.Halves(names)
-	if second == nil {
+	if second == nil && names == whole {
 		return [][]*wish{wishes}
 	}
-	return divide(wishes, first, second)
+	parts := divide(wishes, first, second)
+	if parts[1] == nil {
+		return parts[:1]
+	}
+	return parts
 }
 
 func allNames(wishes []*wish) (names *tree.Node) {

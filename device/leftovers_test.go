@@ -232,8 +232,9 @@ func TestFullQueueOfOthers(t *testing.T) {
 		if err := c.Connect(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		wantLines(t, "at the start", e.take(), "start -")
 		w.setDesired(`{"a":1}`)
-		wantLines(t, "it hears", e.take(), "start -", "patch 1")
+		wantLines(t, "it hears", e.take(), "patch 1")
 		if n := w.hub.Stats("dev1").Connects; n != 2 {
 			t.Errorf("%d connects, want that of the earlier program and one", n)
 		}

@@ -150,6 +150,7 @@ func testSettleNeverWaits(t *testing.T) {
 	start := time.Now()
 	send(t, c, settle(1, transport.Complete))
 	send(t, c, settle(2, transport.Complete))
+	wantError(t, "Settle twice", c.Send(t.Context(), settle(1, transport.Complete)), transport.ErrUnsupported)
 	// Repeated before their PUBACK could leave: they are settled.
 	p.say(publish1(2, true, desired+"?$version=3", "{}") + publish(desired+"?$version=4", "{}"))
 	wantFrame(t, "Receive goes on", c, change(4, "{}"))

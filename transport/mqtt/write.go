@@ -143,9 +143,6 @@ func (c *conn) write(ctx context.Context, b []byte, beside func() []byte) error 
 
 // put writes whole packets. Its caller holds the turn, or is alone.
 func (c *conn) put(b []byte) error {
-	if len(b) == 0 {
-		return nil
-	}
 	for len(b) > 0 {
 		if err := c.stream.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
 			return err

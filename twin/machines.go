@@ -28,7 +28,7 @@ func PropertiesOf(_ tree.Key, root *tree.Node, version int64) Properties {
 }
 
 // ValueOf makes a value that was found at path.
-func ValueOf(_ tree.Key, n *tree.Node, path string) Value { return Value{n, path} }
+func ValueOf(_ tree.Key, n *tree.Node, path string) Value { return Value{n: n, path: path} }
 
 // ChangeOf completes a change with the keys of its path and with what patches
 // named below it.

@@ -125,21 +125,3 @@ func (c Change) Ack(code int, description string) Patch {
 	}
 	return Replace(c.Path, Ack{Value: c.Value, Code: code, Version: c.Version, Description: description})
 }
-
-// Typed makes a Listener of a function that wants the value as a T, decoded by
-// the rules of encoding/json. Where nothing stands at the path, v is T's zero
-// value and c.Value.Exists() is false: check it where that matters.
-//
-// A value that does not decode is told as a *DecodeError, like any other
-// listener's error; fn isn't called, and hears the next change.
-func Typed[T any](fn func(ctx context.Context, v T, c Change) error) Listener {
-	return func(ctx context.Context, c Change) error {
-		var v T
-		if c.Value.Exists() {
-			if err := c.Value.Decode(&v); err != nil {
-				return err
-			}
-		}
-		return fn(ctx, v, c)
-	}
-}

@@ -1,7 +1,6 @@
 package twin
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -13,39 +12,6 @@ func oneChange(t *testing.T, path, from, to string) Change {
 	t.Helper()
 	was, is := half(t, from), half(t, to).WithVersion(2)
 	return Change{Path: path, Value: is.At(path), Old: was.At(path), Version: 2, Cause: CauseReconnect, Desired: is}
-}
-
-func TestTypedTellsFiveThingsApart(t *testing.T) {
-	type seen struct {
-		v      bool
-		exists bool
-		err    bool
-	}
-	for _, tc := range []struct {
-		to   string
-		want seen
-	}{
-		{`{"a":true}`, seen{true, true, false}},
-		{`{"a":false}`, seen{false, true, false}},
-		{`{}`, seen{false, false, false}},
-		{`{"a":0}`, seen{false, false, true}},
-		{`{"a":""}`, seen{false, false, true}},
-	} {
-		var got seen
-		l := Typed(func(_ context.Context, v bool, c Change) error {
-			got = seen{v: v, exists: c.Value.Exists()}
-			return nil
-		})
-		err := l(context.Background(), oneChange(t, "a", `{"a":"before"}`, tc.to))
-		got.err = err != nil
-		if got != tc.want {
-			t.Errorf("%s: %+v, want %+v", tc.to, got, tc.want)
-		}
-		var bad *DecodeError
-		if err != nil && (!errors.As(err, &bad) || bad.Path != "a") {
-			t.Errorf("%s: the error is %v, want a *DecodeError at a", tc.to, err)
-		}
-	}
 }
 
 func TestChangeAck(t *testing.T) {
@@ -82,23 +48,6 @@ func TestNamesOfConstants(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
-}
-
-func ExampleTyped() {
-	type fan struct {
-		RPM int    `json:"rpm"`
-		Dir string `json:"dir"`
-	}
-	listener := Typed(func(_ context.Context, f fan, c Change) error {
-		fmt.Printf("%+v, version %d, cause %v\n", f, c.Version, c.Cause)
-		return nil
-	})
-	// Client.OnDesired registers it. A test calls it by hand.
-	half := Apply(Properties{}, Set("fan", fan{900, "cw"}))
-	if err := listener(context.Background(), Change{Path: "fan", Value: half.At("fan"), Version: 4, Cause: CauseStart}); err != nil {
-		fmt.Println(err)
-	}
-	// Output: {RPM:900 Dir:cw}, version 4, cause start
 }
 
 func ExampleChange_Removed() {

@@ -2,7 +2,6 @@ package twin
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -107,21 +106,4 @@ func (c Change) Removed() []string {
 	var paths []string
 	tree.Nulls(tree.Diff(c.Old.n, c.Value.n), slices.Clone(c.keys()), &paths)
 	return paths
-}
-
-// Ack is the Plug and Play acknowledgement of this change, to be reported at
-// the same path: the value as heard, the code and the text given, and the
-// version that it answers. It replaces what is reported there, as
-// [Patch.Replace] does, so nothing of an acknowledgement before it stays.
-//
-// There is nothing to acknowledge where Value is missing, and the whole twin
-// (path "") cannot be: that patch is an error.
-func (c Change) Ack(code int, description string) Patch {
-	switch {
-	case len(c.keys()) == 0:
-		return Patch{err: fmt.Errorf("%w: the whole twin cannot be acknowledged; acknowledge a property", ErrInvalid)}
-	case !c.Value.Exists():
-		return Patch{err: fmt.Errorf("%w: %q is not there, so there is nothing to acknowledge; check Value.Exists", ErrInvalid, clip(c.Path))}
-	}
-	return Replace(c.Path, Ack{Value: c.Value, Code: code, Version: c.Version, Description: description})
 }

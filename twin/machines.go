@@ -36,3 +36,13 @@ func ChangeOf(_ tree.Key, c Change, keys []string, named *tree.Node) Change {
 	c.path, c.named = keys, named
 	return c
 }
+
+// AckOf returns the acknowledgement of a change whose listener returned result:
+// 200 for nil, what an *AckError names, 400 for a *DecodeError, 500 for
+// anything else. refused is nil at first. If that acknowledgement could not be
+// reported, refused is the reason, and AckOf returns one without the value.
+// The limits that no report can keep are seen to here already.
+func AckOf(_ tree.Key, c Change, result, refused error) Patch {
+	code, text := ackFor(result)
+	return answer(&c, code, text, refused)
+}

@@ -21,6 +21,9 @@ const (
 // A device needs it for its first report of a component only: from then on the
 // client adds the marker to each patch that enters one.
 func (p Patch) Component(path string) Patch {
+	if _, err := splitPath(path); err != nil && p.err == nil {
+		return Patch{err: err}
+	}
 	return p.Set(below(path, componentMarker), componentType)
 }
 

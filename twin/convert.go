@@ -123,7 +123,7 @@ func leafOf(v any) (*tree.Node, error) {
 		}
 	case Value:
 		if v.n == nil {
-			return nil, fmt.Errorf("%w at %q; to delete, say so", ErrMissing, clip(v.path))
+			return nil, fmt.Errorf("%w at %q; to delete, say so", v.absence(), clip(v.path))
 		}
 		return tree.Merging(v.n), nil
 	case Properties:

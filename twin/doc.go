@@ -26,7 +26,9 @@
 //
 // A path is the keys from the root, with dots between: "fan.rpm". "" is the
 // root. Keys cannot hold dots, by the hub's rule, and no other character in a
-// path is special; arrays are single values, and no path leads into them.
+// path is special. Arrays are single values: no path leads into them, and one
+// that tries is an error where that can be seen. A path with an empty key, such
+// as "fan..rpm" or "fan.", is refused by everything that writes or listens.
 //
 // # Patches, and what null does
 //
@@ -68,7 +70,12 @@
 // hears everything. Each [Change] tells the value as it is now and as the
 // listener heard it last. A listener that is slow builds no queue: what waits
 // for it is one difference, so it may skip values in between, but never the
-// last. [Typed] makes a listener of a function that wants a Go type.
+// last.
+//
+// [Typed] makes a listener of a function that wants a Go type, and calls it
+// where a value is desired. Where nothing is, [TypedOr] calls with a default.
+// [Removed] hears of deletions alone. A listener that acknowledges names code
+// and text in an [AckError].
 //
 // A back end may name a value again without changing it, and an
 // acknowledgement ([Ack]) of its version is then due; so what a patch names is
@@ -88,5 +95,6 @@
 // Whatever bytes the parsers are given, they return a value or an error, in
 // time linear in the input (sorting its keys apart), from at most 512 KB and 64
 // levels. They take valid JSON in valid UTF-8 and nothing else; of a key that
-// stands twice in an object, the last wins.
+// stands twice in an object, the last wins. json.Unmarshal reads the types of
+// this package by the same rules.
 package twin

@@ -42,13 +42,18 @@ func (e *SyntaxError) Error() string {
 func (e *SyntaxError) Is(target error) bool { return target == ErrSyntax }
 
 // A DecodeError says that a value does not fit the Go type it was to be
-// decoded into. It unwraps to its cause: ErrMissing, or an error of
-// encoding/json.
+// decoded into. It unwraps to its cause: ErrMissing, an error that matches
+// ErrInvalid where the path leads into an array, or one of encoding/json.
 type DecodeError struct {
 	// Path is where the value stands, "" for the root.
 	Path string
 	// Err is the cause.
 	Err error
+}
+
+// errInArray is the error of a path that leads into the array at another.
+func errInArray(array string) error {
+	return fmt.Errorf("%w: %q is an array, and arrays are whole values; read or set all of it", ErrInvalid, clip(array))
 }
 
 // Error tells path and cause.

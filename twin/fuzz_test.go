@@ -3,6 +3,8 @@ package twin
 import (
 	"encoding/json"
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -114,7 +116,7 @@ func FuzzApplyDiff(f *testing.F) {
 }
 
 func FuzzSetPath(f *testing.F) {
-	for _, path := range []string{"", "a", "a.b", ".", "a..b", "@this", "x*", "e|f", `a\.b`, "$version", "\xff"} {
+	for _, path := range []string{"", "a", "a.b", ".", "a..b", "fan.", ".rpm", "@this", "x*", "e|f", `a\.b`, "$version", "\xff"} {
 		f.Add(path, "a.c", "text")
 		f.Add("a", path, "\xff")
 	}
@@ -135,7 +137,7 @@ func FuzzSetPath(f *testing.F) {
 		}
 		treetest.Sound(t, p.root)
 		keys, err := splitPath(second)
-		if err != nil || joinPath(keys) != second {
+		if err != nil || joinPath(keys) != second || slices.Contains(keys, "") || slices.Contains(strings.Split(first, "."), "") && first != "" {
 			t.Fatalf("%q: got %q, %v", second, keys, err)
 		}
 	})
@@ -146,6 +148,7 @@ func FuzzReplace(f *testing.F) {
 		f.Add([]byte(`{"a":{"b":{"x":1},"c":[null]},"":{"":2}}`), "a.b", []byte(s))
 		f.Add([]byte(s), "", []byte(`{"a":{"b":null,"c":{}},"d":1}`))
 		f.Add([]byte(s), "a.", []byte(`{"":{"":null}}`))
+		f.Add([]byte(s), "a.c.0", []byte(`{"":{"":null}}`))
 	}
 	f.Fuzz(func(t *testing.T, doc []byte, path string, value []byte) {
 		n, err := parseDocument(doc)

@@ -2,7 +2,6 @@ package twin
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -107,39 +106,4 @@ func (c Change) Removed() []string {
 	var paths []string
 	tree.Nulls(tree.Diff(c.Old.n, c.Value.n), slices.Clone(c.keys()), &paths)
 	return paths
-}
-
-// Ack is the Plug and Play acknowledgement of this change, to be reported at
-// the same path: the value as heard, the code and the text given, and the
-// version that it answers. It replaces what is reported there, as
-// [Patch.Replace] does, so nothing of an acknowledgement before it stays.
-//
-// There is nothing to acknowledge where Value is missing, and the whole twin
-// (path "") cannot be: that patch is an error.
-func (c Change) Ack(code int, description string) Patch {
-	switch {
-	case len(c.keys()) == 0:
-		return Patch{err: fmt.Errorf("%w: the whole twin cannot be acknowledged; acknowledge a property", ErrInvalid)}
-	case !c.Value.Exists():
-		return Patch{err: fmt.Errorf("%w: %q is not there, so there is nothing to acknowledge; check Value.Exists", ErrInvalid, clip(c.Path))}
-	}
-	return Replace(c.Path, Ack{Value: c.Value, Code: code, Version: c.Version, Description: description})
-}
-
-// Typed makes a Listener of a function that wants the value as a T, decoded by
-// the rules of encoding/json. Where nothing stands at the path, v is T's zero
-// value and c.Value.Exists() is false: check it where that matters.
-//
-// A value that does not decode is told as a *DecodeError, like any other
-// listener's error; fn isn't called, and hears the next change.
-func Typed[T any](fn func(ctx context.Context, v T, c Change) error) Listener {
-	return func(ctx context.Context, c Change) error {
-		var v T
-		if c.Value.Exists() {
-			if err := c.Value.Decode(&v); err != nil {
-				return err
-			}
-		}
-		return fn(ctx, v, c)
-	}
 }

@@ -1,8 +1,6 @@
 package twin
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"testing"
 )
@@ -13,64 +11,6 @@ func oneChange(t *testing.T, path, from, to string) Change {
 	t.Helper()
 	was, is := half(t, from), half(t, to).WithVersion(2)
 	return Change{Path: path, Value: is.At(path), Old: was.At(path), Version: 2, Cause: CauseReconnect, Desired: is}
-}
-
-func TestTypedTellsFiveThingsApart(t *testing.T) {
-	type seen struct {
-		v      bool
-		exists bool
-		err    bool
-	}
-	for _, tc := range []struct {
-		to   string
-		want seen
-	}{
-		{`{"a":true}`, seen{true, true, false}},
-		{`{"a":false}`, seen{false, true, false}},
-		{`{}`, seen{false, false, false}},
-		{`{"a":0}`, seen{false, false, true}},
-		{`{"a":""}`, seen{false, false, true}},
-	} {
-		var got seen
-		l := Typed(func(_ context.Context, v bool, c Change) error {
-			got = seen{v: v, exists: c.Value.Exists()}
-			return nil
-		})
-		err := l(context.Background(), oneChange(t, "a", `{"a":"before"}`, tc.to))
-		got.err = err != nil
-		if got != tc.want {
-			t.Errorf("%s: %+v, want %+v", tc.to, got, tc.want)
-		}
-		var bad *DecodeError
-		if err != nil && (!errors.As(err, &bad) || bad.Path != "a") {
-			t.Errorf("%s: the error is %v, want a *DecodeError at a", tc.to, err)
-		}
-	}
-}
-
-func TestChangeAck(t *testing.T) {
-	c := oneChange(t, "o.x", `{}`, `{"o":{"x":21.50}}`)
-	if got, want := c.Ack(AckOK, "fine").String(), `{"o":{"x":{"ac":200,"ad":"fine","av":2,"value":21.50}}}`; got != want {
-		t.Errorf("Ack is %s, want %s", got, want)
-	}
-	if got, want := c.Ack(AckOK, "").Replaced().String(), `{"o":{"x":null}}`; got != want {
-		t.Errorf("Ack replaces %s, want %s", got, want)
-	}
-	gone := oneChange(t, "o.x", `{"o":{"x":1}}`, `{}`)
-	if err := gone.Ack(AckOK, "").Err(); !errors.Is(err, ErrInvalid) {
-		t.Errorf("Ack of a removal: %v, want ErrInvalid", err)
-	}
-	byHand := Change{Path: "o.x", Value: Set("v", 7).At("v"), Version: 3}
-	if got, want := byHand.Ack(AckOK, "").String(), `{"o":{"x":{"ac":200,"av":3,"value":7}}}`; got != want {
-		t.Errorf("Ack of a change made by hand is %s, want %s", got, want)
-	}
-	if got, want := byHand.Patch().String(), `{"o":{"x":7}}`; got != want {
-		t.Errorf("Patch of a change made by hand is %s, want %s", got, want)
-	}
-	all := oneChange(t, "", `{}`, `{"a":1}`)
-	if err := all.Ack(AckOK, "").Err(); !errors.Is(err, ErrInvalid) {
-		t.Errorf("Ack of everything: %v, want ErrInvalid", err)
-	}
 }
 
 func TestNamesOfConstants(t *testing.T) {
@@ -84,34 +24,10 @@ func TestNamesOfConstants(t *testing.T) {
 	}
 }
 
-func ExampleTyped() {
-	type fan struct {
-		RPM int    `json:"rpm"`
-		Dir string `json:"dir"`
-	}
-	listener := Typed(func(_ context.Context, f fan, c Change) error {
-		fmt.Printf("%+v, version %d, cause %v\n", f, c.Version, c.Cause)
-		return nil
-	})
-	// Client.OnDesired registers it. A test calls it by hand.
-	half := Apply(Properties{}, Set("fan", fan{900, "cw"}))
-	if err := listener(context.Background(), Change{Path: "fan", Value: half.At("fan"), Version: 4, Cause: CauseStart}); err != nil {
-		fmt.Println(err)
-	}
-	// Output: {RPM:900 Dir:cw}, version 4, cause start
-}
-
 func ExampleChange_Removed() {
 	was := Apply(Properties{}, Set("o", map[string]int{"x": 1, "y": 2}))
 	is := Apply(was, Delete("o.y").Set("o.x", 3))
 	c := Change{Path: "o", Old: was.At("o"), Value: is.At("o"), Version: 2, Cause: CausePatch}
 	fmt.Println("now", c.Value, "changed by", c.Patch(), "removed", c.Removed())
 	// Output: now {"x":3} changed by {"o":{"x":3,"y":null}} removed [o.y]
-}
-
-func ExampleChange_Ack() {
-	half := Apply(Properties{}, Set("target", 21))
-	c := Change{Path: "target", Value: half.At("target"), Version: 3, Cause: CauseStart}
-	fmt.Println(c.Ack(AckOK, "reached"))
-	// Output: {"target":{"ac":200,"ad":"reached","av":3,"value":21}}
 }

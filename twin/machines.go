@@ -32,7 +32,7 @@ func PropertiesOf(_ tree.Key, root *tree.Node, version int64) Properties {
 }
 
 // ValueOf makes a value that was found at path.
-func ValueOf(_ tree.Key, n *tree.Node, path string) Value { return Value{n, path} }
+func ValueOf(_ tree.Key, n *tree.Node, path string) Value { return Value{n: n, path: path} }
 
 // ChangeOf completes a change with the keys of its path and with what patches
 // named below it.
@@ -44,4 +44,14 @@ func ChangeOf(_ tree.Key, c Change, keys []string, named *tree.Node) Change {
 // TooLong is the error of a patch that no connection carries, in bytes.
 func TooLong(_ tree.Key, got, limit int, advice string) error {
 	return &LimitError{Limit: limitLength, Got: strconv.Itoa(got) + " bytes", Max: strconv.Itoa(limit) + " bytes", advice: advice}
+}
+
+// AckOf returns the acknowledgement of a change whose listener returned result:
+// 200 for nil, what an *AckError names, 400 for a *DecodeError, 500 for
+// anything else. refused is nil at first. If that acknowledgement could not be
+// reported, refused is the reason, and AckOf returns one without the value.
+// The limits that no report can keep are seen to here already.
+func AckOf(_ tree.Key, c Change, result, refused error) Patch {
+	code, text := ackFor(result)
+	return answer(&c, code, text, refused)
 }

@@ -12,7 +12,8 @@ import (
 // what it names is set, what it names as null is deleted, and what it does not
 // name stays; and, what JSON cannot say, an object may replace another whole
 // ([Replace]). It is built from a path ([Set], [Delete], [Replace]), from Go
-// values ([From]) or from JSON ([ParsePatch]). The zero Patch is empty.
+// values ([From]) or from JSON ([ParsePatch], json.Unmarshal). The zero Patch
+// is empty.
 //
 // A Patch never changes: Set and its like return another one. Copy it, keep it,
 // read it from any goroutine. What goes wrong while building is kept and told
@@ -91,7 +92,9 @@ func (p Patch) tree() *tree.Node {
 // An object merges with the one that the hub has: to be rid of members that
 // are not named, delete them by name, or use [Patch.Replace]. A path below one that this patch already
 // sets to something else than an object, or deletes, is an error, since no
-// single merge patch can say that.
+// single merge patch can say that. An array is one value: no path leads into
+// it. A path with an empty key, such as "fan..rpm" or "fan.", is an error too.
+// Where a key has to be empty, set the object that holds it.
 func (p Patch) Set(path string, v any) Patch {
 	if p.err != nil {
 		return p
@@ -118,7 +121,7 @@ func (p Patch) put(path string, n *tree.Node) Patch {
 	if err != nil {
 		return Patch{err: err}
 	}
-	root, err := putNode(p.root, keys, n)
+	root, err := putNode(p.root, keys, 0, n)
 	if err == nil {
 		err = checkRoot(root)
 	}
@@ -139,19 +142,22 @@ func refusal(path string, err error) error {
 	return fmt.Errorf("%w: patch at %q: %w", ErrInvalid, clip(path), err)
 }
 
-// putNode is the tree with v at the end of the keys.
-func putNode(n *tree.Node, keys []string, v *tree.Node) (*tree.Node, error) {
-	if len(keys) == 0 {
+// putNode is the tree with v at the end of the keys, of which the first at led
+// to n.
+func putNode(n *tree.Node, keys []string, at int, v *tree.Node) (*tree.Node, error) {
+	switch {
+	case at == len(keys):
 		return v, nil
-	}
-	if n != nil && n.Kind != tree.Object {
+	case n != nil && n.Kind == tree.Array:
+		return nil, errInArray(joinPath(keys[:at]))
+	case n != nil && n.Kind != tree.Object:
 		return nil, fmt.Errorf("%v stands above it in this patch; one merge patch cannot set both", n.Kind)
 	}
-	child, err := putNode(n.Get(keys[0]), keys[1:], v)
+	child, err := putNode(n.Get(keys[at]), keys, at+1, v)
 	if err != nil {
 		return nil, err
 	}
-	return n.With(keys[0], child), nil
+	return n.With(keys[at], child), nil
 }
 
 // checkRoot holds what every patch holds; limits of the hub that may change
@@ -203,7 +209,7 @@ func (p Patch) Paths() iter.Seq2[string, Value] {
 
 func leaves(path string, n *tree.Node, yield func(string, Value) bool) bool {
 	if n.Kind != tree.Object || len(n.Members) == 0 {
-		return yield(path, Value{n, path})
+		return yield(path, Value{n: n, path: path})
 	}
 	for _, m := range n.Members {
 		if !leaves(path+"."+m.Key, m.Value, yield) {

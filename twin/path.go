@@ -2,16 +2,16 @@ package twin
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/devicetwin/devicetwin-go/internal/tree"
 )
 
-// splitPath takes a path apart into the keys to walk: "" is the root, and
-// otherwise each part between dots is a key, empty ones included. It fails,
-// matching ErrInvalid, on what no twin can hold: keys that are not UTF-8, and
-// more than maxDepth of them.
+// splitPath takes a path apart into its keys. "" is the root. It fails,
+// matching ErrInvalid, on empty keys, on keys that are not UTF-8, and on more
+// than tree.MaxDepth of them.
 func splitPath(path string) ([]string, error) {
 	if path == "" {
 		return nil, nil
@@ -23,7 +23,12 @@ func splitPath(path string) ([]string, error) {
 		return nil, fmt.Errorf("%w: path %q has %d keys; at most %d are walked",
 			ErrInvalid, clip(path), n, tree.MaxDepth)
 	}
-	return strings.Split(path, "."), nil
+	keys := strings.Split(path, ".")
+	if slices.Contains(keys, "") {
+		return nil, fmt.Errorf("%w: path %q has an empty key; put one dot between two keys, and none at either end",
+			ErrInvalid, clip(path))
+	}
+	return keys, nil
 }
 
 // joinPath is the path of the keys.

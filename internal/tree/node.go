@@ -294,7 +294,14 @@ func AppendJSON(b []byte, n *Node) []byte {
 
 const hexDigits = "0123456789abcdef"
 
-// AppendQuoted writes a JSON string. Only what must be is escaped.
+// The characters that have an escape of two, and its second one.
+const (
+	shortEscaped = "\"\\\b\f\n\r\t"
+	shortEscapes = `"\bfnrt`
+)
+
+// AppendQuoted writes a JSON string. It escapes only what it must, in the
+// shortest way, so no text that was read becomes longer.
 func AppendQuoted(b []byte, s string) []byte {
 	b = append(b, '"')
 	start := 0
@@ -304,29 +311,25 @@ func AppendQuoted(b []byte, s string) []byte {
 		}
 		b = append(b, s[start:i]...)
 		start = i + 1
-		switch c := s[i]; c {
-		case '"', '\\':
-			b = append(b, '\\', c)
-		case '\n':
-			b = append(b, '\\', 'n')
-		case '\r':
-			b = append(b, '\\', 'r')
-		case '\t':
-			b = append(b, '\\', 't')
-		default:
-			b = append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
-		}
+		b = appendEscape(b, s[i])
 	}
 	return append(append(b, s[start:]...), '"')
 }
 
-// QuotedLen is the number of bytes that appendQuoted writes.
+func appendEscape(b []byte, c byte) []byte {
+	if i := strings.IndexByte(shortEscaped, c); i >= 0 {
+		return append(b, '\\', shortEscapes[i])
+	}
+	return append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+}
+
+// QuotedLen is the number of bytes that AppendQuoted writes.
 func QuotedLen(s string) int {
 	n := len(s) + 2
 	for i := range len(s) {
 		switch c := s[i]; {
 		case plain(c):
-		case c == '"', c == '\\', c == '\n', c == '\r', c == '\t':
+		case strings.IndexByte(shortEscaped, c) >= 0:
 			n++
 		default:
 			n += 5

@@ -15,18 +15,27 @@ func Find(n *Node, keys []string) *Node {
 	return n
 }
 
-// FindPath is find for a path that need not be taken apart: it allocates
-// nothing.
-func FindPath(n *Node, path string) *Node {
+// FindPath is Find for a path that need not be taken apart: it allocates
+// nothing. Where the way ends at an array, array is the length of the path that
+// leads to it. Otherwise it is negative.
+func FindPath(n *Node, path string) (found *Node, array int) {
 	if path == "" {
-		return n
+		return n, -1
 	}
-	for more := true; more && n != nil; {
+	above, rest, more := n, path, true
+	for more && n != nil {
 		var key string
-		key, path, more = strings.Cut(path, ".")
-		n = n.Get(key)
+		key, rest, more = strings.Cut(rest, ".")
+		above, n = n, n.Get(key)
+		if n == nil && above.Kind == Array {
+			array = len(path) - len(rest) - len(key) - 1
+			if more {
+				array--
+			}
+			return nil, max(array, 0)
+		}
 	}
-	return n
+	return n, -1
 }
 
 // Wrap puts n below a path of objects; nil stays nil.

@@ -161,18 +161,19 @@ func (s *session) notified(f transport.Frame) {
 	}
 	if err != nil {
 		s.c.log.Warn("desired change cannot be read; getting the twin", "cause", err)
-		patch, version = twin.Patch{}, 0 // a gap, also while a GET is under way
 	}
 	var outcome catchup.Outcome
 	s.c.with(func() {
-		outcome = s.c.desired.Notify(patch, version)
+		if err != nil {
+			outcome = s.c.desired.Lost()
+		} else {
+			outcome = s.c.desired.Notify(patch, version)
+		}
 		s.c.stats.PatchesIn++
 		s.c.stats.BytesIn += int64(len(f.Body))
 	})
-	switch outcome {
-	case catchup.Gap:
+	if outcome == catchup.Gap {
 		s.oweGet(twin.CauseGap)
-	case catchup.Applied:
-		poke(s.c.turn)
 	}
+	poke(s.c.turn)
 }

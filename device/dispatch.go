@@ -19,7 +19,8 @@ type ListenOptions struct {
 	// other error or panic, with the error's text as ad. It replaces what is
 	// reported at the listener's path, which must not be the whole twin. A
 	// removal is not acknowledged: the last acknowledgement stays until you
-	// delete it.
+	// delete it. Where another listener acknowledges the same path, or one above
+	// or below it, registration fails: they would overwrite each other's answers.
 	Acknowledge bool
 	// Durable says that what the listener does outlives the program, such as a
 	// setting that it stores. With Options.Store, it is told at a start only

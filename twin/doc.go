@@ -56,12 +56,16 @@
 // # Versions and gaps
 //
 // The hub counts the writes to each half, from 1 on. A desired patch carries
-// the version after it. If that is the known version plus one, the patch is
-// applied; if it is no more than the known one, it is a duplicate; if it is
-// more, a patch in between was lost. That is a gap, and one GET of the whole
-// twin closes it. The hub keeps no patches for a device that is away, so a GET
-// follows each connect as well. What a GET says is believed whatever its
-// version: versions that went back mean a device that was created anew.
+// the version after it. The known version plus one is applied, and the known
+// one is a duplicate. Any other is a gap: a patch in between was lost, or one
+// came late, or the device was created again. One GET of the whole twin closes
+// the gap. The hub keeps no patches for a device that is away, so a GET follows
+// each connect as well. An answer that is late takes nothing back. One that is
+// older than the document was when the GET left is believed when the next GET
+// shows it again, and listeners hear [CauseNewTwin].
+//
+// IoT Edge may send halves and patches without versions. The version is then
+// 0, not known, and patches are applied as they come, until one names a version.
 //
 // # What a listener hears
 //

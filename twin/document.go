@@ -16,9 +16,9 @@ type Document struct {
 }
 
 // ParseDocument reads a full twin as the hub answers it:
-// {"desired":{…,"$version":8},"reported":{…,"$version":12}}. Both sections with
-// both versions must be there, as [ParseProperties] wants them; other keys are
-// ignored.
+// {"desired":{…,"$version":8},"reported":{…,"$version":12}}. Both sections must
+// be there, in the form that [ParseProperties] reads: a version may be missing.
+// Other keys are ignored.
 //
 // The error is a *SyntaxError, or matches ErrIncomplete; either way nothing is
 // known of the twin, and the caller asks again.
@@ -41,8 +41,8 @@ func ParseDocument(b []byte) (Document, error) {
 	return Document{Desired: desired, Reported: reported}, nil
 }
 
-// JSON is the twin as compact JSON, which [ParseDocument] reads back when both
-// versions are known. The bytes are the caller's.
+// JSON is the twin as compact JSON, which [ParseDocument] reads back. The bytes
+// are the caller's.
 func (d Document) JSON() []byte {
 	b := append([]byte(nil), `{"desired":`...)
 	b = append(d.Desired.appendJSON(b), `,"reported":`...)

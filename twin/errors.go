@@ -14,8 +14,8 @@ var (
 	// ErrSyntax says that bytes are not the JSON that they should be; the
 	// error is a *SyntaxError.
 	ErrSyntax = errors.New("not valid JSON")
-	// ErrIncomplete says that a twin from the hub lacks a section or a
-	// version, and so proves nothing: ask again.
+	// ErrIncomplete says that a twin from the hub lacks a section, or has a
+	// version that is no version, and so proves nothing: ask again.
 	ErrIncomplete = errors.New("incomplete twin")
 	// ErrStale says that the reported properties are not at the version that a
 	// report demands: get the twin to see what they hold.

@@ -24,6 +24,9 @@ const (
 	// CauseGap: it changed while connected, but the hub's word was lost; a
 	// full GET found it.
 	CauseGap
+	// CauseNewTwin: the device was created again at the hub, so this is another
+	// twin, and its versions count from 1 again.
+	CauseNewTwin
 )
 
 // String names the cause.
@@ -37,6 +40,8 @@ func (c Cause) String() string {
 		return "reconnect"
 	case CauseGap:
 		return "gap"
+	case CauseNewTwin:
+		return "another twin"
 	}
 	return "cause " + strconv.Itoa(int(c))
 }
@@ -61,9 +66,10 @@ type Change struct {
 	Value Value
 	// Old is what this listener heard last; missing at the start.
 	Old Value
-	// Version is the one of the desired properties that Value was read from.
-	// A slow listener may skip versions, but never goes back, except when the
-	// device was created anew at the hub, which starts at 1 again.
+	// Version is the one of the desired properties that Value was read from; 0
+	// where the hub names none, as IoT Edge may. A slow listener may skip
+	// versions. The version never goes back, except where Cause is
+	// CauseNewTwin.
 	Version int64
 	// Cause is why it is told now.
 	Cause Cause

@@ -64,11 +64,9 @@ func ParseNotification(b []byte) (Patch, int64, error) {
 	if n.Kind != tree.Object {
 		return Patch{}, 0, fmt.Errorf("%w: the notification is of kind %v, not an object", ErrIncomplete, n.Kind)
 	}
-	var version int64
-	if v := n.Get(keyVersion); v != nil {
-		if version, err = versionOf(v); err != nil {
-			return Patch{}, 0, fmt.Errorf("%w: the notification %w", ErrIncomplete, err)
-		}
+	version, err := versionOf(n.Get(keyVersion))
+	if err != nil {
+		return Patch{}, 0, fmt.Errorf("%w: the notification %w", ErrIncomplete, err)
 	}
 	return patchOf(dropSystem(n)), version, nil
 }

@@ -23,9 +23,10 @@ type Properties struct {
 const keyVersion = "$version"
 
 // ParseProperties reads one half of a twin as the hub writes it:
-// {"a":1,"$version":8}. "$version" must be there, an integer from 1 on, which
-// is where a hub starts; the hub's other keys at the root that begin with "$",
-// such as "$metadata", are dropped, and so are members that are null.
+// {"a":1,"$version":8}. "$version" is an integer from 1 on, which is where a
+// hub starts. Where it is missing, as IoT Edge sends it, the version is not
+// known: [Properties.Version] is 0. The hub's other keys at the root that begin
+// with "$", such as "$metadata", are dropped, and so are members that are null.
 //
 // The error is a *SyntaxError, or matches ErrIncomplete.
 func ParseProperties(b []byte) (Properties, error) {
@@ -51,10 +52,10 @@ func sectionOf(n *tree.Node, name string) (Properties, error) {
 	return propertiesOf(dropSystem(n), version), nil
 }
 
-// versionOf reads what stands at "$version".
+// versionOf reads the value of "$version"; 0 where there is none.
 func versionOf(n *tree.Node) (int64, error) {
 	if n == nil {
-		return 0, fmt.Errorf("has no %s", keyVersion)
+		return 0, nil
 	}
 	if n.Kind != tree.Number {
 		return 0, fmt.Errorf("has a %s of kind %v, not a number", keyVersion, n.Kind)
@@ -121,8 +122,7 @@ func (p Properties) Equal(q Properties) bool { return tree.Equal(p.tree(), q.tre
 func (p Properties) Size() Size { return Size(p.tree().Size) }
 
 // JSON is the half as compact JSON: keys in bytewise order, then "$version"
-// if it is known, so that [ParseProperties] reads it back. The bytes are the
-// caller's.
+// if it is known. [ParseProperties] reads it back. The bytes are the caller's.
 func (p Properties) JSON() []byte {
 	root := p.tree()
 	return p.appendJSON(make([]byte, 0, root.Wire+len(keyVersion)+24))

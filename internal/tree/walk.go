@@ -64,6 +64,29 @@ func Nulls(patch *Node, path []string, into *[]string) {
 	}
 }
 
+// DeletesMissing reports whether a patch deletes, below the root, a member that
+// the object around it does not have. Hubs have been seen to empty that object.
+func DeletesMissing(doc, patch *Node) bool {
+	if doc == nil || patch == nil || !patch.Acts {
+		return false
+	}
+	for _, m := range patch.Members {
+		old := doc.Get(m.Key)
+		if old == nil || old.Kind != Object || m.Value.Kind != Object {
+			continue
+		}
+		for _, n := range m.Value.Members {
+			if n.Value.Kind == Null && old.Get(n.Key) == nil {
+				return true
+			}
+		}
+		if DeletesMissing(old, m.Value) {
+			return true
+		}
+	}
+	return false
+}
+
 // Overlay lays patch b over patch a: where both are objects, member by member;
 // else b wins. It is how names are gathered, and not a composition of merges.
 func Overlay(a, b *Node) *Node {

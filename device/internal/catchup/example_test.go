@@ -33,7 +33,7 @@ func ExampleDesired() {
 	d.Fetching()
 	d.Fetched(half, twin.CauseReconnect)
 	fmt.Println(d.Notify(twin.Set("rpm", 1000), 5), d.Properties())
-	fmt.Println(d.Notify(twin.Set("rpm", 900), 4), d.Properties())
+	fmt.Println(d.Notify(twin.Set("rpm", 1000), 5), d.Properties())
 	fmt.Println(d.Notify(twin.Set("rpm", 1200), 7), d.Properties()) // 6 was lost: get the twin
 	// Output:
 	// applied {"rpm":1000,"$version":5}

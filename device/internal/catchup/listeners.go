@@ -17,8 +17,8 @@ type ListenerID uint64
 // ListenerOptions shape one listener.
 type ListenerOptions struct {
 	// Acknowledge says that an acknowledgement is to follow each call of the
-	// listener, so that a full GET counts as naming its path when the version
-	// moved on: the acknowledgement must carry the new one.
+	// listener. A full GET then counts as naming its path where a version was
+	// missed: the acknowledgement must carry the new one.
 	Acknowledge bool
 	// Durable says that what the listener does outlives the program, such as a
 	// setting that it stores: see Desired.Recall.
@@ -63,6 +63,7 @@ type subscription struct {
 	seen     *tree.Node // the value that it heard last
 	ackedAt  int64      // the version of its last call
 	recalled bool       // told in an earlier life of the program
+	another  bool       // the device was created again since its last call
 
 	waiting bool // in dirty
 	removed bool
@@ -82,6 +83,12 @@ func (r *routes) add(text string, fn twin.Listener, opts ListenerOptions) (*subs
 			return nil, err
 		}
 		path = strings.Split(text, ".")
+	}
+	if opts.Acknowledge {
+		if other := r.root.acknowledger(path); other != nil {
+			return nil, fmt.Errorf("%w: the listener for path %q acknowledges, and so does the one for %q; one would overwrite the other's answers, so remove one",
+				twin.ErrInvalid, text, other.text)
+		}
 	}
 	at := &r.root
 	for _, key := range path {
@@ -103,6 +110,28 @@ func (r *routes) add(text string, fn twin.Listener, opts ListenerOptions) (*subs
 	}
 	r.byID[s.id] = s
 	return s, nil
+}
+
+// acknowledger returns a listener that acknowledges at the path, above it or
+// below it; nil where there is none.
+func (rt *route) acknowledger(path []string) *subscription {
+	for _, s := range rt.subs {
+		if s.opts.Acknowledge {
+			return s
+		}
+	}
+	if len(path) > 0 {
+		if child := rt.children[path[0]]; child != nil {
+			return child.acknowledger(path[1:])
+		}
+		return nil
+	}
+	for _, child := range rt.children {
+		if s := child.acknowledger(nil); s != nil {
+			return s
+		}
+	}
+	return nil
 }
 
 func (r *routes) remove(id ListenerID) {
@@ -172,6 +201,7 @@ func (r *routes) visit(at *route, patch *tree.Node, cause twin.Cause, names bool
 func (r *routes) markBelow(at *route, cause twin.Cause) {
 	for _, s := range at.subs {
 		r.mark(s, cause)
+		s.named = nil // what was named is gone
 	}
 	for _, child := range at.children {
 		r.markBelow(child, cause)
@@ -220,6 +250,9 @@ func (s *subscription) deliver(doc twin.Properties) (Delivery, bool) {
 	value := tree.Find(tree.OrEmpty(rootOf(doc)), s.path)
 	touched, named := s.touched, s.named
 	s.waiting, s.touched, s.named = false, false, nil
+	if s.recalled && s.ackedAt > doc.Version() {
+		s.another = true
+	}
 	if s.removed || s.told && !touched && tree.Equal(s.seen, value) {
 		if s.recalled {
 			// What it answered before the restart stands: a durable listener is
@@ -232,10 +265,13 @@ func (s *subscription) deliver(doc twin.Properties) (Delivery, bool) {
 		Path: s.text, Value: twin.ValueOf(tree.Key{}, value, s.text), Old: twin.ValueOf(tree.Key{}, s.seen, s.text),
 		Version: doc.Version(), Cause: s.cause, Desired: doc,
 	}
-	if !s.told || s.recalled {
+	switch {
+	case s.another:
+		c.Cause = twin.CauseNewTwin
+	case !s.told || s.recalled:
 		c.Cause = twin.CauseStart
 	}
-	s.told, s.recalled, s.seen, s.ackedAt = true, false, value, doc.Version()
+	s.told, s.recalled, s.another, s.seen, s.ackedAt = true, false, false, value, doc.Version()
 	c = twin.ChangeOf(tree.Key{}, c, s.path, named)
 	return Delivery{ID: s.id, Listener: s.fn, Change: c, Acknowledge: s.opts.Acknowledge, Durable: s.opts.Durable}, true
 }

@@ -11,7 +11,8 @@ import (
 // What is read of anybody's JSON. Both are far above what a hub stores (two
 // sections of 32 KB, 10 levels) and keep a hostile text cheap.
 const (
-	MaxText  = 512 << 10 // bytes, as a transport bounds its packets
+	MaxText  = 512 << 10 // bytes
+	MaxTwin  = 1 << 20   // bytes of a whole twin, as a transport bounds its packets
 	MaxDepth = 64        // levels of objects and arrays
 )
 
@@ -54,8 +55,12 @@ func ParseMarshaled(b []byte) (*Node, error) {
 
 // parse reads the whole text: one value.
 func (p *parser) parse() (*Node, error) {
-	if len(p.b) > MaxText {
-		return nil, p.fail(MaxText, "the text is %d bytes long; at most %d are read", len(p.b), MaxText)
+	limit := MaxText
+	if p.document {
+		limit = MaxTwin
+	}
+	if len(p.b) > limit {
+		return nil, p.fail(limit, "the text is %d bytes long; at most %d are read", len(p.b), limit)
 	}
 	n, err := p.value(1)
 	if err != nil {

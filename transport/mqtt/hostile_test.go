@@ -148,7 +148,7 @@ func TestLyingLengthCostsNoMemory(t *testing.T) {
 		want error
 	}{
 		{"\x30\xff\xff\xff\x7f" + text(desired), transport.ErrProtocol}, // 256 MB
-		{"\x30\x80\x80\x20" + text(desired), transport.ErrLost},         // 512 KB
+		{"\x30\x80\x80\x40" + text(desired), transport.ErrLost},         // 1 MB
 	} {
 		conn := listen(t, c.says)
 		var before, after runtime.MemStats

@@ -141,7 +141,11 @@ func (r *Reported) Refused(err error, now time.Duration) {
 		return
 	}
 	alone := parts[0]
-	if r.changedSince(f) {
+	switch changed := r.changedSince(f); {
+	case changed && tree.Leaves(f.patch) > 1:
+		r.giveBack(inGroup(alone, g)) // it was not refused for itself
+		return
+	case changed:
 		for _, w := range alone {
 			r.settle(w, 0, err) // what was said since goes its own way
 		}

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
-	"github.com/devicetwin/devicetwin-go/internal/boottime"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -40,10 +40,14 @@ type Client struct {
 	tokenAt   time.Time              // when the credential first gave it; wall clock alone
 	sessions  tls.ClientSessionCache // of its credential
 	leaf      []byte                 // the certificate that these belong to
+	loggedIn  bool                   // the hub accepted a login
 	tidied    bool                   // a connection has sent its first GET
-	alarm     *boottime.Timer        // beside each Go timer: it counts in suspend
-	getPace   pacer                  // what the hub wished outlives a connection
+	sleeper   *sleeper
+	features  [2]featureMemory
+	getPace   pacer // what the hub wished outlives a connection
 	patchPace pacer
+
+	trouble atomic.Pointer[trouble] // what a session that is up suffers from
 
 	mu       sync.Mutex // held for moments, never across I/O or a callback
 	started  bool

@@ -253,8 +253,7 @@ func (c *Client) settle() {
 }
 
 // synced takes a whole twin into both machines.
-func (c *Client) synced(s *session, doc twin.Document, cause twin.Cause) {
-	var outcome catchup.Outcome
+func (c *Client) synced(doc twin.Document, cause twin.Cause) (outcome catchup.Outcome) {
 	var readBack []string
 	c.with(func() {
 		outcome = c.desired.Fetched(doc.Desired, cause)
@@ -264,13 +263,11 @@ func (c *Client) synced(s *session, doc twin.Document, cause twin.Cause) {
 			poke(c.journal.ready)
 		}
 	})
-	if outcome == catchup.Gap {
-		s.oweGet(twin.CauseGap)
-	}
 	if len(readBack) > 0 {
 		c.log.Warn("hub reads back reported values different from what it acknowledged", "keys", readBack)
 	}
 	c.settle()
+	return outcome
 }
 
 // takeGets hands over the GetTwin calls that wait; ok when a GET is to be made

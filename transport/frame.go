@@ -63,6 +63,17 @@ const (
 	DesiredChanges
 )
 
+// String names the feature.
+func (f Feature) String() string {
+	switch f {
+	case TwinResponses:
+		return "twin responses"
+	case DesiredChanges:
+		return "desired changes"
+	}
+	return "feature " + strconv.Itoa(int(f))
+}
+
 // Op is what a Request asks for.
 type Op uint8
 

@@ -104,6 +104,15 @@ func (r *Reported) giveBack(wishes []*wish) {
 	r.coalesce()
 }
 
+// Presume says that no GET will decide the fate of a patch in flight: it is sent
+// again, and where the hub had it, the version after it shows that.
+func (r *Reported) Presume() {
+	r.guess = false
+	if r.flight != nil && r.flight.guard() == nil {
+		r.unsend()
+	}
+}
+
 // Stale says that the hub did not apply the guarded patch in flight, since it is
 // at another version.
 func (r *Reported) Stale(err error) {

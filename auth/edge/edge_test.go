@@ -155,7 +155,7 @@ func TestFileAtDesk(t *testing.T) {
 	}
 	for _, tt := range []struct{ desc, text, want string }{
 		{"no file", "", "no roots for the gateway"},
-		{"an empty file", " ", "ca.pem, which EdgeModuleCACertificateFile names, holds no certificate in PEM"},
+		{"an empty file", " ", "ca.pem, which EdgeModuleCACertificateFile names: invalid configuration: the text holds no certificate in PEM"},
 		{"not PEM", "certificate", "holds no certificate in PEM"},
 		{"too much", strings.Repeat("x", 1<<20+1), "more than 1048576 bytes"},
 		{"good", string(newCA(t)), ""},

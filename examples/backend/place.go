@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/transport/proxy"
 	"github.com/devicetwin/devicetwin-go/twin/registry"
@@ -122,9 +122,8 @@ func (p *place) stream(env func(string) string) (transport.StreamFunc, error) {
 		if err != nil {
 			return nil, usagef("-ca: the file cannot be read: %w", nameless(err))
 		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(text) {
-			return nil, usagef("-ca: the file holds no certificate in PEM")
+		if config.RootCAs, err = auth.ParseRoots(text); err != nil {
+			return nil, usagef("-ca: %w", err)
 		}
 	}
 	dial, err := through(p.proxy, env)

@@ -49,7 +49,7 @@ func TestLooseReadsTheSame(t *testing.T) {
 			}
 			for what, same := range map[string]bool{
 				"raw": bytes.Equal(got.Raw, want.Raw), "signed part": bytes.Equal(got.RawTBSCertificate, want.RawTBSCertificate),
-				"key": reflect.DeepEqual(got.PublicKey, want.PublicKey) && bytes.Equal(got.RawSubjectPublicKeyInfo, want.RawSubjectPublicKeyInfo),
+				"key":     reflect.DeepEqual(got.PublicKey, want.PublicKey) && bytes.Equal(got.RawSubjectPublicKeyInfo, want.RawSubjectPublicKeyInfo),
 				"subject": bytes.Equal(got.RawSubject, want.RawSubject) && got.Subject.String() == want.Subject.String(),
 				"issuer":  bytes.Equal(got.RawIssuer, want.RawIssuer) && got.Issuer.String() == want.Issuer.String(),
 				"times":   got.NotBefore.Equal(want.NotBefore) && got.NotAfter.Equal(want.NotAfter),

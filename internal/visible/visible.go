@@ -13,7 +13,7 @@ import (
 
 // Trim returns s without the white space and the other invisible characters
 // around it. No name, key or token begins or ends in one.
-func Trim(s string) string { return strings.TrimFunc(s, invisible) }
+func Trim(s string) string { return strings.TrimFunc(s, Invisible) }
 
 // Check returns an error about the first character of s that cannot be seen. It
 // says which one and at which byte, counted from 0, and quotes nothing else of s.
@@ -27,7 +27,7 @@ func Check(s, allowed string) error {
 		case r == ' ' || strings.ContainsRune(allowed, r) && r != utf8.RuneError:
 		case r == utf8.RuneError && !strings.HasPrefix(s[i:], string(utf8.RuneError)):
 			return fmt.Errorf("byte %d is no character of UTF-8; type that part again", i)
-		case invisible(r):
+		case Invisible(r):
 			return fmt.Errorf("an invisible character (%s) stands at byte %d; type that part again", name(r), i)
 		}
 	}
@@ -42,8 +42,9 @@ func IsUTF16[T string | []byte](s T) bool {
 		len(head) == 4 && (head[0] == 0) != (head[1] == 0) && (head[0] == 0) == (head[2] == 0) && (head[1] == 0) == (head[3] == 0)
 }
 
-// invisible reports whether a character leaves no mark on the screen.
-func invisible(r rune) bool {
+// Invisible reports whether a character leaves no mark on the screen, such as
+// white space.
+func Invisible(r rune) bool {
 	switch {
 	case unicode.IsSpace(r), unicode.IsControl(r), unicode.In(r, unicode.Z, unicode.Cf):
 		return true

@@ -145,7 +145,7 @@ func through(url string, env func(string) string) (proxy.DialFunc, error) {
 		dial, err = proxy.FromEnvironment(env, nil)
 	default:
 		if !strings.Contains(url, "://") { // whatever stands there, it is not to be quoted
-			return nil, usagef("-proxy is a URL, such as http://proxy.example:3128 or socks5://user:password@proxy.example, or none")
+			return nil, usagef("-proxy is a URL, such as http://proxy.example:3128 or socks5://proxy.example, or none; one with a password belongs in HTTPS_PROXY, since others on this machine see the command line")
 		}
 		dial, err = proxy.New(url, nil)
 	}

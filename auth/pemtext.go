@@ -90,6 +90,9 @@ func (r *pemReader) next() (*pem.Block, error) {
 	} else if end != kind {
 		return nil, fmt.Errorf("(%s) ends as %s; copy it whole", kind, end)
 	}
+	if rest := strings.TrimLeft(r.text[r.at:], "-"); strings.HasPrefix(rest, pemBegin[len(pemRule):]) {
+		r.at = len(r.text) - len(rest) - len(pemRule) // this END line and the next BEGIN line may share dashes
+	}
 	b, err := parseBlock(kind, body)
 	if err != nil {
 		return nil, fmt.Errorf("(%s) %w", kind, err)

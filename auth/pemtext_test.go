@@ -191,6 +191,14 @@ func TestTextBetweenBlocks(t *testing.T) {
 			t.Errorf("%q between blocks: got %d of them, %v", text, len(blocks), err)
 		}
 	}
+	joined := strings.Replace(block+block, "-----\n-----BEGIN", "-----BEGIN", 1)
+	if blocks, err := auth.ParsePEM([]byte(joined)); err != nil || len(blocks) != 2 {
+		t.Errorf("blocks that share their dashes: got %d, %v", len(blocks), err)
+	}
+	inJSON := `{"cert": "` + strings.ReplaceAll(block, "\n", `\n`) + `", "CERTIFICATE_CHAIN": "` + strings.ReplaceAll(block, "\n", `\n`) + `"}`
+	if blocks, err := auth.ParsePEM([]byte(inJSON)); err != nil || len(blocks) != 2 {
+		t.Errorf("blocks in JSON: got %d, %v", len(blocks), err)
+	}
 	if bundle, err := os.ReadFile("/etc/ssl/certs/ca-certificates.crt"); err == nil {
 		if _, err := auth.ParseRoots(bundle); err != nil {
 			t.Errorf("the system's own roots: %v", err)

@@ -50,7 +50,7 @@ type fence struct {
 }
 
 // errElsewhere says that a RoundTripper of the user's followed a redirect.
-var errElsewhere = errors.New("HTTPClient.Transport followed a redirect away from the hub, and the token may have gone along; use one that follows none")
+var errElsewhere = errors.New("HTTPClient.Transport followed a redirect, and the token may have gone along; use one that follows none")
 
 // RoundTrip sends a request of the hub's, and takes the way out of a redirect.
 func (f fence) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -61,7 +61,7 @@ func (f fence) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if resp.Request != nil && !f.holds(resp.Request) {
+	if resp.Request != nil && resp.Request.Response != nil { // which client redirects fill in
 		_ = resp.Body.Close() // nobody wants it
 		return nil, fmt.Errorf("%w: %w", transport.ErrProtocol, errElsewhere)
 	}

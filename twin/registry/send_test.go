@@ -97,13 +97,14 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
-// A Transport that followed a redirect by itself cannot be held, but it is told.
+// A Transport that followed a redirect by itself cannot be held, but the caller
+// hears of it. One that has another way to the hub may.
 func TestTransportThatFollows(t *testing.T) {
 	sent := 0
 	c, err := registry.NewWithTokens("hub.example", bearer{}, &registry.Options{HTTPClient: &http.Client{Transport: tripper(func(r *http.Request) (*http.Response, error) {
 		sent++
 		other := r.Clone(r.Context())
-		other.URL.Host = "elsewhere.example"
+		other.URL.Host, other.Response = "elsewhere.example", answer(r, 307, "")
 		return answer(other, 200, "{}"), nil
 	})}})
 	if err != nil {
@@ -114,9 +115,24 @@ func TestTransportThatFollows(t *testing.T) {
 		t.Errorf("%d requests for %d calls", sent, len(errs))
 	}
 	for name, err := range errs {
-		if err == nil || !strings.Contains(err.Error(), "away from the hub") {
+		if err == nil || !strings.Contains(err.Error(), "the token may have gone along") {
 			t.Errorf("%s: got %v, want an error that says that the token may have gone", name, err)
 		}
+	}
+}
+
+// A RoundTripper that leads to the hub by another address is the user's own way.
+func TestTransportThatRewrites(t *testing.T) {
+	c, err := registry.NewWithTokens("hub.example", bearer{}, &registry.Options{HTTPClient: &http.Client{Transport: tripper(func(r *http.Request) (*http.Response, error) {
+		other := r.Clone(r.Context())
+		other.URL.Host = "gateway.example"
+		return answer(other, 200, `[]`), nil
+	})}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Devices(t.Context(), 0); err != nil {
+		t.Error(err)
 	}
 }
 

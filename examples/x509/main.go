@@ -85,10 +85,8 @@ func roots(file string) *x509.CertPool {
 	}
 	text, err := os.ReadFile(file)
 	exitOn(err)
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		log.Fatalf("%s holds no certificate in PEM", file)
-	}
+	pool, err := auth.ParseRoots(text)
+	exitOn(err)
 	return pool
 }
 

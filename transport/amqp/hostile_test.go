@@ -146,7 +146,12 @@ func TestTurncoat(t *testing.T) {
 		{"an END", func(c byte, _, _ string) string { return frame(c, kindEnd, "") }, transport.ErrLost, false},
 		{"a link that nobody asked for", func(c byte, _, _ string) string {
 			return frame(c, kindAttach, "", "\xa1\x01x", "\x52\x09", yes, null, null, null, null)
-		}, transport.ErrLost, true}, // go-amqp waits for an answer to its END
+		}, transport.ErrProtocol, false},
+		{"a second OPEN", func(byte, string, string) string { return frame(0, kindOpen, "", "\xa1\x01x") }, transport.ErrProtocol, false},
+		{"a second protocol header", func(byte, string, string) string { return protoHeader + protoHeader }, transport.ErrProtocol, false},
+		{"a BEGIN that nobody asked for", func(byte, string, string) string {
+			return frame(9, kindBegin, "", "\x60\x00\x09", one, hundred, zero)
+		}, transport.ErrProtocol, false},
 	} {
 		wantError(t, test.desc, betray(t, []byte(test.says(0, "\x52\x02", "\x52\x03")), !test.hangsUp, false), test.want)
 		wantError(t, test.desc+", on a shared line", betray(t, []byte(test.says(1, zero, one)), !test.hangsUp, true), test.want)
@@ -155,12 +160,20 @@ func TestTurncoat(t *testing.T) {
 
 // FuzzTurncoat has a hub say anything.
 func FuzzTurncoat(f *testing.F) {
-	for _, pooled := range []bool{false, true} {
-		set := frameSet(0)
-		if pooled {
-			set = frameSet(1)
-		}
-		for _, says := range []string{"", set.flow, set.bare, set.given, set.single, set.first + set.second, set.notes + set.lethal, set.end, set.end + set.begin} {
+	const notes = "\x00\x53\x72\xc1\x05\x02\xc1\x01\x00\x40" // a map is the key of a map
+	for c, pooled := range []bool{false, true} {
+		c := byte(c)
+		for _, says := range []string{
+			"",
+			frame(c, kindFlow, "", null, hundred, one, hundred),
+			frame(c, kindFlow, "", three, hundred, one, hundred, zero, zero),
+			frame(c, kindFlow, "", three, hundred, one, hundred, zero, zero, hundred),
+			frame(c, kindTransfer, "\x00\x53\x75\xa0\x02hi", three, zero, tag, zero, yes),
+			frame(c, kindTransfer, "\x00\x53\x75", three, zero, tag, zero, yes, yes) + frame(c, kindTransfer, "\xa0\x02hi", three),
+			frame(c, kindTransfer, notes, three, zero, tag, zero, yes),
+			frame(c, kindEnd, ""),
+			frame(c, kindEnd, "") + frame(c, kindBegin, "", "\x60\x00\x00", one, hundred, zero),
+		} {
 			f.Add([]byte(says), pooled)
 		}
 	}

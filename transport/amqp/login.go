@@ -11,12 +11,14 @@ import (
 	"github.com/Azure/go-amqp"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/amqpwire"
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
-// twinCredit is how many messages the hub may send ahead of Receive.
-const twinCredit = 16
+// twinCredit is how many messages the hub may send ahead of Receive, each of
+// amqpwire.MaxTaken bytes at most: 4 MB.
+const twinCredit = 8
 
 // path is an identity as addresses and audiences have it.
 func path(id auth.Identity) string {
@@ -61,8 +63,10 @@ func (c *conn) attach(ctx context.Context, login transport.Login) (err error) {
 	if err != nil {
 		return err
 	}
+	c.queue.link = c.line.sender(c.out)
 	c.in, err = c.session.NewReceiver(ctx, address, &amqp.ReceiverOptions{
-		Properties: props, Credit: twinCredit, RequestedSenderSettleMode: amqp.SenderSettleModeSettled.Ptr(),
+		Properties: props, Credit: twinCredit, MaxMessageSize: amqpwire.MaxTaken,
+		RequestedSenderSettleMode: amqp.SenderSettleModeSettled.Ptr(),
 	})
 	return err
 }

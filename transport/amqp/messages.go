@@ -2,10 +2,15 @@ package amqp
 
 import (
 	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/Azure/go-amqp"
 
 	"github.com/devicetwin/devicetwin-go/internal/fate"
+	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -80,8 +85,23 @@ func parse(m *amqp.Message) (f transport.Frame, ok bool) {
 	if !ok || !fate.ValidID(f.ID) || status < 100 || status > 599 {
 		return transport.Frame{}, false
 	}
-	f.Status = int(status)
+	f.Status, f.RetryAfter = int(status), pause(m.ApplicationProperties)
 	return f, true
+}
+
+// pause reads the pause that a service asks for, in whole seconds; 0 for none.
+func pause(properties map[string]any) time.Duration {
+	for name, v := range properties {
+		if !strings.EqualFold(name, hubproto.ParamRetryAfter) {
+			continue
+		}
+		seconds := wholeNumber(v)
+		if text, ok := v.(string); ok {
+			seconds, _ = strconv.ParseInt(text, 10, 64) // 0 if it is none
+		}
+		return time.Duration(min(max(seconds, 0), math.MaxUint32)) * time.Second
+	}
+	return 0
 }
 
 // wholeNumber reads a number of any width, 0 for anything else. Hubs send an int

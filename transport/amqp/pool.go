@@ -117,8 +117,8 @@ func (p *Pool) Dial(ctx context.Context, login transport.Login) (transport.Conn,
 		if !errors.As(err, &said) || said.Code != tooManyTokens {
 			return nil, err
 		}
+		s.line.fill()
 		p.mu.Lock()
-		s.fullUntil = time.Now().Add(seatGrace)
 		if t := s.seats[c.audience]; t != nil && t.users == 0 {
 			delete(s.seats, c.audience)
 		}
@@ -161,9 +161,9 @@ func (p *Pool) choose(login transport.Login) (s *shared, seated bool, err error)
 	var opening *shared
 	for _, s := range slices.Backward(p.lines[key]) { // the newest has most room
 		switch {
-		case !s.isOpen():
+		case !s.isOpenLocked():
 			opening = s
-		case s.isGood() && s.reserve(login):
+		case s.reserveLocked(login):
 			s.users++
 			return s, true, nil
 		}
@@ -172,7 +172,7 @@ func (p *Pool) choose(login transport.Login) (s *shared, seated bool, err error)
 		if r := p.rests[key]; time.Now().Before(r.until) {
 			return nil, false, fmt.Errorf("the connection was tried a moment ago, for another device: %w", r.err)
 		}
-		opening = p.open(key, login)
+		opening = p.openLocked(key, login)
 	}
 	opening.users++
 	return opening, false, nil
@@ -182,16 +182,16 @@ func (p *Pool) choose(login transport.Login) (s *shared, seated bool, err error)
 func (p *Pool) takeSeat(s *shared, login transport.Login) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return s.reserve(login)
+	return s.reserveLocked(login)
 }
 
 func keyOf(login transport.Login) lineKey {
 	return lineKey{strings.ToLower(login.Identity.Host), login.Identity.Gateway, login.KeepAlive}
 }
 
-// open begins to open a line. Who waits for it may give up, and others not; so it
-// is given up when nobody is left. p.mu is held.
-func (p *Pool) open(key lineKey, login transport.Login) *shared {
+// openLocked begins to open a line. Who waits for it may give up, and others not; so it
+// is given up when nobody is left.
+func (p *Pool) openLocked(key lineKey, login transport.Login) *shared {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &shared{
 		key: key, opened: make(chan struct{}), giveUp: cancel,
@@ -205,9 +205,9 @@ func (p *Pool) open(key lineKey, login transport.Login) *shared {
 		defer p.mu.Unlock()
 		s.line, s.err = line, err
 		if err != nil {
-			p.forget(s)
+			p.forgetLocked(s)
 			if ctx.Err() == nil {
-				p.rest(key, err)
+				p.restLocked(key, err)
 			}
 			return
 		}
@@ -215,22 +215,21 @@ func (p *Pool) open(key lineKey, login transport.Login) *shared {
 		if s.limit == 0 {
 			s.limit = line.devices()
 		}
-		// One channel is the tokens'.
-		s.limit = min(s.limit, max(1, int(line.wire.guard.channelMax.Load())))
+		s.limit = min(s.limit, line.spaces())
 	}()
 	return s
 }
 
-// rest notes that a line could not be opened. p.mu is held.
-func (p *Pool) rest(key lineKey, err error) {
+// restLocked notes that a line could not be opened.
+func (p *Pool) restLocked(key lineKey, err error) {
 	r := p.rests[key]
 	r.err, r.until = err, time.Now().Add(min(restBase<<min(r.failures, 16), restMax))
 	r.failures++
 	p.rests[key] = r
 }
 
-// forget takes a line off the list. p.mu is held.
-func (p *Pool) forget(s *shared) {
+// forgetLocked takes a line off the list.
+func (p *Pool) forgetLocked(s *shared) {
 	all := p.lines[s.key]
 	if i := slices.Index(all, s); i >= 0 {
 		all = slices.Delete(slices.Clone(all), i, i+1)
@@ -252,7 +251,7 @@ func (p *Pool) rise(s *shared, audience string) (last bool) {
 	s.users--
 	last = s.users == 0
 	if last {
-		p.forget(s)
+		p.forgetLocked(s)
 		s.giveUp()
 	}
 	p.mu.Unlock()
@@ -287,7 +286,7 @@ func (p *Pool) join(ctx context.Context, s *shared, c *conn, login transport.Log
 		p.rise(s, c.audience)
 		return errNoSession
 	}
-	heard, entered := l.wire.guard.heard.Load(), make(chan error)
+	heard, entered := l.heard(), make(chan error)
 	l.owned.Go(func() {
 		var err error
 		if c.session, err = l.amqp.NewSession(context.Background(), nil); err == nil {
@@ -311,11 +310,9 @@ func (p *Pool) join(ctx context.Context, s *shared, c *conn, login transport.Log
 		return fmt.Errorf("on a shared connection: %w", err)
 	case <-ctx.Done():
 		c.end()
-		p.mu.Lock()
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) && l.wire.guard.heard.Load() == heard {
-			s.muteAt = heard // nothing but heartbeats, all the time
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			l.unheard(heard)
 		}
-		p.mu.Unlock()
 		p.rise(s, c.audience)
 		return fmt.Errorf("on a shared connection: %w", l.loginError(ctx, ctx.Err()))
 	}
@@ -326,7 +323,7 @@ func (p *Pool) leave(s *shared, c *conn) {
 	p.mu.Lock()
 	last := s.users == 1
 	if last { // nobody may sit down any more
-		p.forget(s)
+		p.forgetLocked(s)
 	}
 	p.mu.Unlock()
 	if !last {

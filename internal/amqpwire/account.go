@@ -81,11 +81,15 @@ func (g *Guard) detach(now time.Time, s *account, f *Frame) error {
 	if err := f.read(&p); err != nil {
 		return err
 	}
+	p.closed, p.err = true, p.err.cut()
 	if l := s.theirs[p.handle]; l != nil {
+		if l.state < detaching {
+			l.Error = p.err
+			close(l.Ended)
+		}
 		l.end()
 		delete(s.theirs, p.handle)
 	}
-	p.closed, p.err = true, p.err.cut()
 	return g.passCounted(now, f.Channel, &p)
 }
 
@@ -188,7 +192,7 @@ func (s *account) leaves(f *Frame, frame []byte) []byte {
 // ask begins the account of a link.
 func (s *account) ask(p *attach) {
 	l := &GuardedLink{
-		session: s, name: p.name, sends: p.role == Sender, Wake: make(chan struct{}, 1),
+		session: s, name: p.name, sends: p.role == Sender, Wake: make(chan struct{}, 1), Ended: make(chan struct{}),
 		maxSize: MaxTaken,
 	}
 	if p.maxMessageSize > 0 {

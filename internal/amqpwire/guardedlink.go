@@ -12,6 +12,10 @@ type GuardedLink struct {
 	// Wake gets a token when a link on which we send may have got room, or has
 	// ended.
 	Wake chan struct{}
+	// Ended is closed when the server ends the link. Error is what it says then;
+	// nil for nothing.
+	Ended chan struct{}
+	Error *Error
 
 	session *account
 	name    string

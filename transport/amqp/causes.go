@@ -9,6 +9,7 @@ import (
 
 	"github.com/Azure/go-amqp"
 
+	"github.com/devicetwin/devicetwin-go/internal/amqpwire"
 	"github.com/devicetwin/devicetwin-go/internal/linefail"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
@@ -42,6 +43,14 @@ func (l *line) amqpError(err error) error {
 		}
 	}
 	return fmt.Errorf("%w: %w", transport.ErrProtocol, quotedError{err})
+}
+
+// detached returns in the contract's words why the hub ended a link.
+func detached(said *amqpwire.Error) error {
+	if said == nil {
+		return fmt.Errorf("%w: the hub detached the link and gave no reason", transport.ErrLost)
+	}
+	return conditionError(&amqp.Error{Condition: amqp.ErrCond(said.Condition), Description: said.Description})
 }
 
 // isOver reports whether an error of go-amqp's is the end of a link, or of what

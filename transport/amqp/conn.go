@@ -196,6 +196,8 @@ func (c *conn) Receive(ctx context.Context) (transport.Frame, error) {
 		case f := <-c.frames:
 			return f, nil
 		case <-c.wake:
+		case <-c.queue.link.Ended: // go-amqp tells nobody but a Send
+			c.fail(detached(c.queue.link.Error))
 		case <-ctx.Done():
 		case <-c.fate.Closing():
 		case <-c.fate.Dead():

@@ -150,7 +150,7 @@ func (l *line) close() {
 	late := make(chan struct{})
 	timer := time.AfterFunc(farewell, func() {
 		defer close(late)
-		l.wire.abort() // TLS's own goodbye would wait for 5 s
+		l.fail(transport.ErrClosed) // TLS's own goodbye would wait for 5 s
 	})
 	l.wire.part(time.Now().Add(farewell))
 	_ = l.amqp.Close() // sends CLOSE, or fails: nobody waits for its answer

@@ -34,8 +34,8 @@ func (w *wire) await() error {
 	return w.Conn.SetReadDeadline(time.Now().Add(w.line.silence))
 }
 
-// failed ends the line, unless go-amqp has let it go: then there may be something
-// to write yet.
+// failed ends the line, unless go-amqp has let it go: then go-amqp has a better
+// cause, or the line parts and there may be something to write yet.
 func (w *wire) failed(cause error) {
 	w.line.mu.Lock()
 	closed := w.closed
@@ -159,7 +159,7 @@ func (w *wire) write() {
 			}
 		}
 		if err := w.writeAll(out); err != nil {
-			l.fail(linefail.Line(err))
+			w.failed(linefail.Line(err))
 			return
 		}
 	}

@@ -2,9 +2,6 @@ package amqpwire
 
 import "fmt"
 
-// MaxFrame is the largest frame that Inspect takes, in bytes.
-const MaxFrame = maxFrame
-
 // A Frame is a frame that Inspect has found sound. It shares the memory it was
 // read from.
 type Frame struct {
@@ -37,10 +34,10 @@ const (
 // Inspect reads the frame that b begins with, and returns how many bytes it
 // has; 0 when b does not hold all of it yet.
 //
-// It refuses with ErrProtocol a frame over MaxFrame bytes, values that do not
+// It refuses with ErrProtocol a frame over 64 KB, values that do not
 // hold what they announce or are nested deeper than 8, and keys of maps that
 // are not plain. The fields and the payload of a transfer are not looked at.
-func Inspect(b []byte) (f Frame, n int, err error) { return inspect(b, MaxFrame) }
+func Inspect(b []byte) (f Frame, n int, err error) { return inspect(b, maxFrame) }
 
 // inspect is Inspect with another bound.
 func inspect(b []byte, bound int) (f Frame, n int, err error) {

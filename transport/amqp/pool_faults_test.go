@@ -175,6 +175,50 @@ func testPoolHalfAMessage(t *testing.T) {
 	}
 }
 
+// Some gateways detach links without closing them, when a device is disabled as
+// when it is cut: its session ends with the hub's words, also on an idle line,
+// and the device comes back on the same connection.
+func TestPoolDetachWithoutClose(t *testing.T) { bubble(t, testPoolDetachWithoutClose) }
+func testPoolDetachWithoutClose(t *testing.T) {
+	hub := hubtest.New(t, &hubtest.Options{Logger: discard()})
+	opened := 0
+	p, m := tapped(hub, func(c *tap) {
+		c.comes = func(f []byte) []byte {
+			if code(f) == kindDetach && f[11] == 0xc0 {
+				at := 8 + 3 + 3 + 1 // behind a handle of one byte
+				if f[at-1] == 0x52 {
+					at++
+				}
+				if f[at] == yes[0] {
+					f[at] = no[0]
+					opened++
+				}
+			}
+			return f
+		}
+	})
+	devices := addMany(t, hub, 2)
+	conns := join(t, p, devices...)
+	for range 3 {
+		if err := hub.SetEnabled("dev0", false); err != nil {
+			t.Fatal(err)
+		}
+		_, err := receiveIn(t, conns[0], time.Minute)
+		wantError(t, "Receive", err, transport.ErrUnavailable)
+		closeConn(t, conns[0])
+		if err := hub.SetEnabled("dev0", true); err != nil {
+			t.Fatal(err)
+		}
+		conns[0] = join(t, p, devices[0])[0]
+		getTwin(t, conns[0])
+		getTwin(t, conns[1])
+	}
+	if opened == 0 {
+		t.Error("the hub detached no link")
+	}
+	m.want(t, "after all", 1, 1)
+}
+
 // A line whose link for tokens has ended takes nobody more: who comes next gets
 // another.
 func TestPoolTokenLinkEnds(t *testing.T) { bubble(t, testPoolTokenLinkEnds) }

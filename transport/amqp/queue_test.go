@@ -1,9 +1,11 @@
 package amqp_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -212,6 +214,33 @@ func testAcceptedIsBounded(t *testing.T) {
 		t.Errorf("got %+v, %v; want Ready", f, err)
 	}
 	getTwin(t, c)
+}
+
+// What a hub's link does not take is refused, and ends nothing.
+func TestSendTooLargeForTheLink(t *testing.T) { bubble(t, testSendTooLargeForTheLink) }
+func testSendTooLargeForTheLink(t *testing.T) {
+	const mega, few = "\x80\x00\x00\x00\x00\x00\x10\x00\x00", "\x80\x00\x00\x00\x00\x00\x00\x04\x00" // 1 MB and 1 KB
+	hub := hubtest.New(t, &hubtest.Options{Logger: discard()})
+	p, _ := tapped(hub, func(c *tap) {
+		c.comes = func(f []byte) []byte {
+			if code(f) == kindAttach {
+				return bytes.Replace(f, []byte(mega), []byte(few), 1)
+			}
+			return f
+		}
+	})
+	c := join(t, p, add(t, hub, "dev1"))[0]
+	patch := func(size int) transport.Frame {
+		body := `{"k":"` + strings.Repeat("x", size-len(`{"k":""}`)) + `"}`
+		return transport.Frame{Kind: transport.Request, Op: transport.PatchReported, ID: "p", Body: []byte(body)}
+	}
+	wantError(t, "Send", c.Send(t.Context(), patch(2000)), transport.ErrTooLarge)
+	if err := c.Send(t.Context(), patch(500)); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := receiveIn(t, c, time.Minute); err != nil || f.Status != 200 {
+		t.Errorf("got %+v, %v; want the patch taken", f, err)
+	}
 }
 
 // A lost line ends a renewal under way at once, whoever notices it.

@@ -28,7 +28,7 @@ const (
 	freeCredit        = 1 << 30         // what go-amqp gets: who sends asks GuardedLink.Room before
 	renewFree         = 1 << 20         // messages after which it gets it again
 	maxEmptyParts     = 1024            // transfers without payload in one message
-	keptBuffer        = 2 * maxFrame
+	keptBuffer        = 8 << 10         // bytes of a buffer that are kept while nothing is in it
 )
 
 // A Guard stands between a server and a client on go-amqp, which believes what
@@ -104,7 +104,9 @@ func (g *Guard) Comes(now time.Time, b []byte) error {
 		}
 		at += n
 	}
-	g.in = g.in[:copy(g.in, g.in[at:])]
+	if g.in = g.in[:copy(g.in, g.in[at:])]; len(g.in) == 0 && cap(g.in) > keptBuffer {
+		g.in = nil
+	}
 	return g.err
 }
 

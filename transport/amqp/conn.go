@@ -79,7 +79,7 @@ func (c *conn) Send(ctx context.Context, f transport.Frame) error {
 	if err != nil || !now {
 		return err
 	}
-	return c.send(m)
+	return c.send(ctx, m)
 }
 
 // admit decides whether a message may leave now, and queues it otherwise. It
@@ -90,6 +90,11 @@ func (c *conn) admit(f transport.Frame, m *amqp.Message) (now bool, err error) {
 	defer c.line.mu.Unlock()
 	if !c.queue.link.Takes(size) {
 		return false, fmt.Errorf("%w: the hub takes no message of %d bytes on this link", transport.ErrTooLarge, size)
+	}
+	feature := f.Kind != transport.Request
+	if feature && len(c.opened) >= maxOpened {
+		c.queue.busy = true
+		return false, fmt.Errorf("%w: %d features wait for the hub's answer", transport.ErrBusy, len(c.opened))
 	}
 	now = !c.queue.draining && c.queue.link.Room(c.line.guard.Parts(size))
 	if !now {
@@ -103,7 +108,7 @@ func (c *conn) admit(f transport.Frame, m *amqp.Message) (now bool, err error) {
 			c.queue.draining = c.line.startLocked(c.drain)
 		}
 	}
-	if f.Kind != transport.Request { // before it is sent, for the answer may be first
+	if feature { // before it is sent, for the answer may be first
 		c.opened[f.ID] = true
 	}
 	return now, nil
@@ -113,10 +118,11 @@ func (c *conn) admit(f transport.Frame, m *amqp.Message) (now bool, err error) {
 const notBody = 512
 
 // send sends a message for which there is room, and waits until it is written.
-func (c *conn) send(m *amqp.Message) error {
+// When ctx ends the message is on its way all the same.
+func (c *conn) send(ctx context.Context, m *amqp.Message) error {
 	err := c.out.Send(waiting{c.life}, m, nil)
 	if err == nil {
-		err = c.line.wire.flush()
+		err = c.line.wire.flush(ctx.Done())
 	}
 	if err != nil {
 		c.fail(c.line.amqpError(err))
@@ -125,8 +131,12 @@ func (c *conn) send(m *amqp.Message) error {
 	return nil
 }
 
-// maxSaid bounds the answers that nobody has received yet, of one kind.
-const maxSaid = 16
+const (
+	// maxSaid bounds the answers that nobody has received yet.
+	maxSaid = 16
+	// maxOpened bounds the features that the hub has not answered.
+	maxOpened = 64
+)
 
 // accept answers a frame for which there is nothing to do.
 func (c *conn) accept(id string) error {
@@ -175,6 +185,7 @@ func (c *conn) answered(id string) bool {
 	defer c.line.mu.Unlock()
 	open := c.opened[id]
 	delete(c.opened, id)
+	c.readyLocked()
 	return open
 }
 

@@ -154,7 +154,7 @@ func (l *line) close() {
 	})
 	l.wire.part(time.Now().Add(farewell))
 	_ = l.amqp.Close() // sends CLOSE, or fails: nobody waits for its answer
-	if l.wire.flush() == nil {
+	if l.wire.flush(nil) == nil {
 		_ = l.wire.Conn.Close()
 	}
 	if !timer.Stop() {

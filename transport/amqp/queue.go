@@ -56,7 +56,7 @@ func (q *queue) take() *amqp.Message {
 
 // readyLocked says Ready to who was sent away, if there is a place again.
 func (c *conn) readyLocked() {
-	if c.queue.busy && len(c.queue.waiting) < queueSize && len(c.said) < maxSaid {
+	if c.queue.busy && len(c.queue.waiting) < queueSize && len(c.said) < maxSaid && len(c.opened) < maxOpened {
 		c.queue.busy = false
 		c.sayLocked(transport.Frame{Kind: transport.Ready, Feature: transport.TwinResponses})
 	}
@@ -75,7 +75,7 @@ func (c *conn) drain() {
 		}
 		c.line.mu.Unlock()
 		if m != nil {
-			_ = c.send(m) // its failure ends the session
+			_ = c.send(c.life, m) // its failure ends the session
 			continue
 		}
 		select {

@@ -100,7 +100,7 @@ func (w *wire) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for len(w.out) > maxOut && l.cause == nil {
-		w.awaitLocked(w.queued - maxOut)
+		w.awaitLocked(nil)
 	}
 	if l.cause != nil {
 		return 0, l.cause
@@ -112,31 +112,33 @@ func (w *wire) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// flush waits until all that is queued is written, or the line is dead, and
-// returns why it is.
-func (w *wire) flush() error {
+// flush waits until all that is queued is written, until done, or until the line
+// is dead, and returns why it is.
+func (w *wire) flush(done <-chan struct{}) error {
 	l := w.line
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for goal := w.queued; w.written < goal && l.cause == nil; {
-		w.awaitLocked(goal)
+		if !w.awaitLocked(done) {
+			return nil
+		}
 	}
 	return l.cause
 }
 
-// awaitLocked waits until something was written, or the line is dead. It lets
-// line.mu go meanwhile.
-func (w *wire) awaitLocked(goal uint64) {
-	if w.written >= goal {
-		return
-	}
+// awaitLocked waits until something was written, or the line is dead; done ends
+// the wait, for which it returns false. It lets line.mu go meanwhile.
+func (w *wire) awaitLocked(done <-chan struct{}) bool {
 	progress := w.progress
 	w.line.mu.Unlock()
+	defer w.line.mu.Lock()
 	select {
 	case <-progress:
 	case <-w.line.dead:
+	case <-done:
+		return false
 	}
-	w.line.mu.Lock()
+	return true
 }
 
 // write writes what is queued until the line is dead.
@@ -145,10 +147,10 @@ func (w *wire) write() {
 	var out []byte
 	for {
 		l.mu.Lock()
-		out, w.out = w.out, out[:0]
-		if cap(w.out) > 2*pieceSize {
-			w.out = nil // the memory of a large message
+		if cap(out) > readSize {
+			out = nil // the memory of a large message
 		}
+		out, w.out = w.out, out[:0]
 		l.mu.Unlock()
 		if len(out) == 0 {
 			select {

@@ -17,7 +17,7 @@ type account struct {
 	nextIn  uint32 // the id of the server's next transfer
 	moved   uint32 // our transfers, all of them
 	limit   uint32 // how many the server lets us send in all
-	granted uint32 // how many go-amqp knows of; it never shrinks
+	granted uint32 // how many go-amqp knows of. It never shrinks
 
 	asked  map[linkName]*GuardedLink // from our ATTACH to our DETACH
 	ours   map[uint32]*GuardedLink   // likewise, by our handle

@@ -31,8 +31,7 @@ const (
 	keptBuffer        = 8 << 10         // bytes of a buffer that are kept while nothing is in it
 )
 
-// A Guard stands between a server and a client on go-amqp, which believes what
-// its server sends. It keeps the accounts of sessions and links in both
+// A Guard protects a client on go-amqp, which believes what its server sends. It keeps the accounts of sessions and links in both
 // directions, and go-amqp reads nothing but frames that the Guard has written:
 // with the fields that go-amqp needs, every number within bounds and every text
 // cut. It is not safe for concurrent use.
@@ -41,7 +40,7 @@ const (
 // connection of a server that sends without credit, or floods: go-amqp queues
 // without bound. Windows and credit that the server grants are kept here.
 // go-amqp sees a window that never shrinks and credit without end, since its
-// arithmetic wraps around where a server takes either back; who sends asks
+// arithmetic wraps around where a server takes either back. The sender asks
 // GuardedLink.Room before. Outbound, the Guard corrects the numbers of BEGIN and FLOW,
 // and keeps a channel from being used again before its old session has ended.
 type Guard struct {
@@ -110,8 +109,8 @@ func (g *Guard) Comes(now time.Time, b []byte) error {
 	return g.err
 }
 
-// frame takes what b begins with, and returns how many bytes that has; 0 when
-// more are needed.
+// frame takes the frame that b begins with, and returns how many bytes it has, 0
+// when more are needed.
 func (g *Guard) frame(now time.Time, b []byte) int {
 	if g.state == expectHeader {
 		if len(b) < headerSize {
@@ -285,9 +284,9 @@ func (g *Guard) disposition(now time.Time, s *account, f *Frame) error {
 const maxSpan = 2 * window
 
 // Leaves takes a frame of go-amqp's, and returns what is to be written in its
-// place: the frame, corrected; nothing of a BEGIN on a channel whose END go-amqp
-// still owes, since it gives a channel away before that; and behind that END the
-// BEGIN.
+// place, the frame with its numbers corrected. A BEGIN on a channel whose END
+// go-amqp still owes waits, since go-amqp gives a channel away before it has ended
+// the session. That END is returned with the BEGIN behind it.
 func (g *Guard) Leaves(frame []byte) []byte {
 	if len(frame) >= 4 && string(frame[:4]) == "AMQP" {
 		return frame

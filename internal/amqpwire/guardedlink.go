@@ -12,8 +12,8 @@ type GuardedLink struct {
 	// Wake gets a token when a link on which we send may have got room, or has
 	// ended.
 	Wake chan struct{}
-	// Ended is closed when the server ends the link. Error is what it says then;
-	// nil for nothing.
+	// Ended is closed when the server ends the link. Error is its reason, nil for
+	// none.
 	Ended chan struct{}
 	Error *Error
 
@@ -25,7 +25,7 @@ type GuardedLink struct {
 	count, limit uint32 // deliveries begun, and allowed in all
 
 	// Of a link on which we send.
-	theirMax uint64 // the largest message that the server takes; 0 for any
+	theirMax uint64 // the largest message that the server takes, 0 for any
 	freed    uint32 // count when go-amqp was last given credit
 	drain    bool   // the server waits to hear that its credit is gone
 
@@ -43,7 +43,7 @@ type unfinished struct {
 }
 
 // Sender returns the link on which we send, of that name, once its ATTACH has
-// left; nil before, and when it has ended.
+// left. It is nil before, and when the link has ended.
 func (g *Guard) Sender(name string) *GuardedLink {
 	for _, s := range g.sessions {
 		if l := s.asked[linkName{name, true}]; l != nil {
@@ -63,7 +63,7 @@ func (l *GuardedLink) Room(parts int) bool {
 // Takes reports whether the server takes messages of that size.
 func (l *GuardedLink) Takes(size int) bool { return l.theirMax == 0 || uint64(size) <= l.theirMax }
 
-// wake has who waits for room look again.
+// wake puts a token into Wake.
 func (l *GuardedLink) wake() {
 	select {
 	case l.Wake <- struct{}{}:
@@ -173,7 +173,7 @@ func (g *Guard) transfer(now time.Time, s *account, f *Frame) error {
 	return nil
 }
 
-// continues reports whether a part tells nothing else than the first did.
+// continues reports whether a part agrees with the first.
 func (p *transfer) continues(first *transfer) bool {
 	return (!p.deliveryID.set || p.deliveryID == first.deliveryID) &&
 		(!p.format.set || p.format == first.format) &&

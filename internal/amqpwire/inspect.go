@@ -6,7 +6,7 @@ import "fmt"
 // read from.
 type Frame struct {
 	Channel uint16
-	// Kind is the performative; KindNone for a heartbeat.
+	// Kind is the performative, KindNone for a heartbeat.
 	Kind Kind
 
 	fields  fields
@@ -32,7 +32,7 @@ const (
 )
 
 // Inspect reads the frame that b begins with, and returns how many bytes it
-// has; 0 when b does not hold all of it yet.
+// has, 0 when b does not hold all of it yet.
 //
 // It refuses with ErrProtocol a frame over 64 KB, values that do not
 // hold what they announce or are nested deeper than 8, and keys of maps that

@@ -14,7 +14,7 @@ import (
 )
 
 // conn is one session with a hub: a device's part of a line. Its goroutine is
-// pump; reading and writing are go-amqp's.
+// pump. go-amqp reads and writes.
 type conn struct {
 	line     *line
 	session  *amqp.Session
@@ -24,7 +24,7 @@ type conn struct {
 
 	leave   func(c *conn)    // ends this part of the line, and with the last part the line
 	renewed func(auth.Token) // is called with a token that the hub has taken
-	alone   bool             // nobody else uses the line
+	alone   bool             // no other device uses the line
 
 	fate   *fate.Fate
 	life   context.Context // ends with it
@@ -207,7 +207,7 @@ func (c *conn) Receive(ctx context.Context) (transport.Frame, error) {
 		case f := <-c.frames:
 			return f, nil
 		case <-c.wake:
-		case <-c.queue.link.Ended: // go-amqp tells nobody but a Send
+		case <-c.queue.link.Ended: // go-amqp reports it to Send only
 			c.fail(detached(c.queue.link.Error))
 		case <-ctx.Done():
 		case <-c.fate.Closing():
@@ -260,8 +260,8 @@ func (c *conn) Close() error {
 	return nil
 }
 
-// closeParts ends the session and the links of this device, those that there are,
-// and waits for go-amqp's goroutines. What it hears is that they have ended.
+// closeParts ends the session and the links of this device, as far as they were
+// opened, and waits for go-amqp's goroutines. The errors only report that end.
 func (c *conn) closeParts() {
 	ctx := context.Background()
 	if c.session != nil {
@@ -275,8 +275,8 @@ func (c *conn) closeParts() {
 	}
 }
 
-// fail ends the session, and a line that is nobody else's: the first cause
-// stands.
+// fail ends the session, and the line if no other device uses it. It keeps the
+// first cause.
 func (c *conn) fail(cause error) {
 	if died := c.line.err(); died != nil {
 		cause = died

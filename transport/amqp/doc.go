@@ -1,7 +1,7 @@
 // Package amqp speaks with an IoT Hub over AMQP 1.0: it implements the contract
 // of package transport. Give its [Dialer] to device.New, or one [Pool] to the
-// clients of many devices; a program needs nothing else of it, but may look for a
-// [*ConditionError].
+// clients of many devices. A program needs nothing else of it, except to look for
+// a [*ConditionError].
 //
 // MQTT is the smaller choice for a device. AMQP's merits are that many devices
 // share a connection, that a token is renewed without a new one
@@ -11,9 +11,9 @@
 // # What goes over the line
 //
 //	login                   put-token on $cbs, then a link pair to /devices/{id}[/modules/{id}]/twin
-//	Open TwinResponses      nothing: the pair is there since the login; Accepted at once
+//	Open TwinResponses      nothing, since the login attached the pair. Accepted at once
 //	Open DesiredChanges     PUT /notifications/twin/properties/desired
-//	Accepted                its answer with status 2xx; any other is a Response
+//	Accepted                its answer with status 2xx. Any other is a Response
 //	Request GetTwin         GET
 //	Request PatchReported   PATCH /properties/reported, with the annotation version if there is one
 //	Response                the answer with that correlation-id
@@ -21,7 +21,7 @@
 //
 // An X.509 device puts no token: its certificate is judged when the pair is
 // attached. No SASL layer is used, like Microsoft's SDKs for Node.js and C#. A
-// frame's ID is the correlation-id, a string; messages are sent settled, since
+// frame's ID is the correlation-id, a string. Messages are sent settled, since
 // the answer acknowledges more than a disposition would.
 //
 // # What is skipped and what ends the connection
@@ -69,7 +69,7 @@
 // go-amqp keeps a queue of 5,000 places for each session and each sender, and two
 // for each receiver: on a 64-bit machine 287 KB for a device by itself, and 164 KB
 // for each device in a Pool. Most of that is never touched and so takes no RAM at
-// first; the garbage collector counts it all the same. README.md has the figures.
+// first. The garbage collector counts it all the same. README.md has the figures.
 //
 // # Locks
 //

@@ -13,16 +13,16 @@ import (
 
 // A ConditionError is why the hub ended a link, a session or the connection, or
 // refused to begin it. It matches one sentinel of package transport: by the
-// hub's six-digit code where that tells more, else by the condition.
+// hub's six-digit code where that is more precise, else by the condition.
 type ConditionError struct {
 	// Condition is AMQP's or the hub's symbol, of at most 256 bytes, such as
 	// "amqp:unauthorized-access".
 	Condition string
-	// Code is the hub's finer error code, such as 401003; 0 when not given.
+	// Code is the hub's finer error code, such as 401003. 0 when not given.
 	Code int
-	// Message is the hub's text, of at most 256 bytes; empty when not given.
+	// Message is the hub's text, of at most 256 bytes. Empty when not given.
 	Message string
-	// TrackingID is what Microsoft's support asks for, of at most 256 bytes; empty
+	// TrackingID is what Microsoft's support asks for, of at most 256 bytes. Empty
 	// when not given.
 	TrackingID string
 }
@@ -33,7 +33,7 @@ func conditionError(e *amqp.Error) *ConditionError {
 	return &ConditionError{Condition: cut(string(e.Condition)), Code: s.Code, Message: cut(s.Message), TrackingID: cut(s.TrackingID)}
 }
 
-// Error tells condition, code, text and tracking id.
+// Error returns condition, code, text and tracking id.
 func (e *ConditionError) Error() string {
 	s := "hub ended it: " + escape(e.Condition)
 	if e.Code != 0 {

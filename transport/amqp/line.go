@@ -25,12 +25,12 @@ type line struct {
 	session *amqp.Session // of the tokens, and of a device that has the line alone
 	tokens  *tokens       // nil where none are put
 
-	dead  chan struct{}
+	dead  chan struct{}  // closed when the line is dead
 	owned sync.WaitGroup // goroutines that end with the line, if not before
 
-	mu       sync.Mutex // guards the rest, and parts of tokens and conn; nothing waits while it is held
+	mu       sync.Mutex // guards the rest, and parts of wire, tokens and conn
 	guard    *amqpwire.Guard
-	cause    error     // why the line is dead; then dead is closed
+	cause    error     // why the line is dead
 	last     time.Time // the line parts: no write goes on beyond this
 	standing standing
 }
@@ -178,7 +178,7 @@ func (l *line) wait() {
 	}
 }
 
-// fail ends the line: the first cause stands.
+// fail ends the line. It keeps the first cause.
 func (l *line) fail(cause error) {
 	l.mu.Lock()
 	if l.cause == nil {

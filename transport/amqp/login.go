@@ -35,8 +35,8 @@ func audience(id auth.Identity) string { return id.Host + path(id) }
 // percent encodes an id, as C#'s SDK does.
 func percent(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
-// properties are what the twin's links tell of the device; what pairs them is
-// the same on both.
+// properties returns the properties of the twin's links. Both links get the same
+// ones, which pair them.
 func properties(login transport.Login) map[string]any {
 	product := login.Product
 	if product == "" {
@@ -72,8 +72,8 @@ func (c *conn) attach(ctx context.Context, login transport.Login) (err error) {
 }
 
 // Renew implements transport.Renewer: it puts another token on the same
-// connection. The error of a refused one matches transport.ErrUnauthorized; the
-// connection stands then, on the token before. For a connection that began
+// connection. The error of a refused one matches transport.ErrUnauthorized. The
+// connection then goes on with the token before. For a connection that began
 // without a token it is transport.ErrUnsupported. When ctx ends it, the token may
 // or may not have been taken.
 func (c *conn) Renew(ctx context.Context, token auth.Token) error {

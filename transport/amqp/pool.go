@@ -25,10 +25,10 @@ const (
 // fullLines is how many lines in a row may turn out to be full, for one login.
 const fullLines = 3
 
-// PoolOptions shape a Pool; nil means all defaults.
+// PoolOptions shape a Pool. Nil means all defaults.
 type PoolOptions struct {
-	// Devices is how many devices share one connection at most; 0 for 995, or
-	// 500 over WebSocket, as the official SDKs have it. A hub that takes fewer
+	// Devices is how many devices share one connection at most. If 0, it is 995, or
+	// 500 over WebSocket, as in the official SDKs. A hub that takes fewer
 	// sessions on one has its way.
 	Devices int
 }
@@ -43,7 +43,7 @@ type PoolOptions struct {
 //	}
 //
 // Devices come and go as they like. What happens to one, such as a refused or
-// expired token, or its removal, is no matter to the others; only what ends the
+// expired token, or its removal, does not affect the others. Only the end of the
 // connection ends it for all, and then each connects again by itself. The
 // connection is there as long as a device is: a Pool needs no Close.
 //
@@ -53,8 +53,8 @@ type PoolOptions struct {
 // counts until its token has ended. A device with a certificate has a connection
 // to itself: the certificate is the connection's.
 //
-// A connection that cannot be opened is tried for the first device that wants it;
-// for the next 250 ms, and up to 8 s as it goes on, the others get the same error.
+// A connection that cannot be opened is tried for the first device that wants it.
+// For the next 250 ms, and up to 8 s as it goes on, the others get the same error.
 //
 // TLS session cache and clock of a connection are those of the login that opened
 // it. A Pool may be used by many goroutines.
@@ -62,7 +62,7 @@ type Pool struct {
 	dialer Dialer
 	limit  int
 
-	mu    sync.Mutex // guards the rest, and all that is shared; nothing waits while it is held
+	mu    sync.Mutex // guards the rest, and all that is in shared. Taken before line.mu
 	lines map[lineKey][]*shared
 	rests map[lineKey]rest // where no line could be opened
 }
@@ -91,7 +91,7 @@ func NewPool(d Dialer, opts *PoolOptions) *Pool {
 }
 
 // Dial implements transport.Dialer. It returns once the hub has accepted this
-// login on a connection that stands, or that it opens. Its errors are those of
+// login on an open connection, or on one that it opens. Its errors are those of
 // Dialer.Dial. The Conn implements transport.Renewer.
 func (p *Pool) Dial(ctx context.Context, login transport.Login) (transport.Conn, error) {
 	if err := check(login); err != nil {
@@ -103,7 +103,7 @@ func (p *Pool) Dial(ctx context.Context, login transport.Login) (transport.Conn,
 	var err error
 	for range fullLines {
 		var s *shared
-		if s, err = p.sit(ctx, login); err != nil {
+		if s, err = p.acquire(ctx, login); err != nil {
 			return nil, err
 		}
 		c := newConn(s.line, login.Identity)
@@ -127,8 +127,8 @@ func (p *Pool) Dial(ctx context.Context, login transport.Login) (transport.Conn,
 	return nil, err
 }
 
-// sit takes a seat on a line that stands, and waits for one if need be.
-func (p *Pool) sit(ctx context.Context, login transport.Login) (*shared, error) {
+// acquire takes a seat on an open line, and waits for one if need be.
+func (p *Pool) acquire(ctx context.Context, login transport.Login) (*shared, error) {
 	for {
 		s, seated, err := p.choose(login)
 		if seated || err != nil {
@@ -144,7 +144,7 @@ func (p *Pool) sit(ctx context.Context, login transport.Login) (*shared, error) 
 		if err == nil && p.takeSeat(s, login) {
 			return s, nil
 		}
-		p.rise(s, "")
+		p.release(s, "")
 		if err != nil {
 			return nil, err
 		}
@@ -189,8 +189,8 @@ func keyOf(login transport.Login) lineKey {
 	return lineKey{strings.ToLower(login.Identity.Host), login.Identity.Gateway, login.KeepAlive}
 }
 
-// openLocked begins to open a line. Who waits for it may give up, and others not; so it
-// is given up when nobody is left.
+// openLocked begins to open a line. The dial is canceled when its last waiter gives
+// up.
 func (p *Pool) openLocked(key lineKey, login transport.Login) *shared {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &shared{
@@ -241,9 +241,9 @@ func (p *Pool) forgetLocked(s *shared) {
 	p.lines[s.key] = all
 }
 
-// rise ends a user's part of a line, with its seat if it has one, and the line if
+// release ends a user's part of a line, with its seat if it has one, and the line if
 // nobody else uses it: then it returns true, once that is done.
-func (p *Pool) rise(s *shared, audience string) (last bool) {
+func (p *Pool) release(s *shared, audience string) (last bool) {
 	p.mu.Lock()
 	if t := s.seats[audience]; t != nil {
 		t.users--
@@ -267,7 +267,7 @@ func (p *Pool) rise(s *shared, audience string) (last bool) {
 // errNoSession says that a line takes no session more.
 var errNoSession = fmt.Errorf("%w: no room for another session on the connection", transport.ErrUnavailable)
 
-// join logs a device in on a line that stands. Its seat is given back when that
+// join logs a device in on an open line. Its seat is given back when that
 // fails. go-amqp takes an answer to a BEGIN that it no longer waits for as the end
 // of the connection, and may wait for a write: so what the end of ctx leaves
 // behind goes on, and ends on the line's account.
@@ -283,7 +283,7 @@ func (p *Pool) join(ctx context.Context, s *shared, c *conn, login transport.Log
 	l := s.line
 	if !l.takeSession() {
 		c.end()
-		p.rise(s, c.audience)
+		p.release(s, c.audience)
 		return errNoSession
 	}
 	heard, entered := l.heard(), make(chan error)
@@ -313,7 +313,7 @@ func (p *Pool) join(ctx context.Context, s *shared, c *conn, login transport.Log
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			l.unheard(heard)
 		}
-		p.rise(s, c.audience)
+		p.release(s, c.audience)
 		return fmt.Errorf("on a shared connection: %w", l.loginError(ctx, ctx.Err()))
 	}
 }
@@ -329,7 +329,7 @@ func (p *Pool) leave(s *shared, c *conn) {
 	if !last {
 		s.line.endSession(c)
 	}
-	if p.rise(s, c.audience) {
+	if p.release(s, c.audience) {
 		c.closeParts()
 	}
 }

@@ -21,7 +21,7 @@ type queue struct {
 	waiting  []queued
 	bytes    int
 	draining bool // a goroutine sends what waits
-	busy     bool // somebody was sent away, and gets Ready
+	busy     bool // Send returned ErrBusy, and Receive owes Ready
 }
 
 type queued struct {
@@ -40,7 +40,7 @@ func (q *queue) add(m *amqp.Message, size int) bool {
 	return true
 }
 
-// take takes the oldest message, if the hub gives room; none if it does not.
+// take takes the oldest message if the hub gives room, else it returns nil.
 func (q *queue) take() *amqp.Message {
 	if len(q.waiting) == 0 || !q.link.Room(1) {
 		return nil
@@ -54,7 +54,8 @@ func (q *queue) take() *amqp.Message {
 	return first.m
 }
 
-// readyLocked says Ready to who was sent away, if there is a place again.
+// readyLocked gives Receive a Ready if Send returned ErrBusy and there is a place
+// again.
 func (c *conn) readyLocked() {
 	if c.queue.busy && len(c.queue.waiting) < queueSize && len(c.said) < maxSaid && len(c.opened) < maxOpened {
 		c.queue.busy = false

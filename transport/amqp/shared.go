@@ -8,7 +8,7 @@ import (
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
-// How many devices share a connection. A hub takes 999 tokens on one; the SDKs
+// How many devices share a connection. A hub takes 999 tokens on one. The SDKs
 // for C# (995) and Java (500 over WebSocket) stay below.
 const (
 	devicesOverTLS       = 995

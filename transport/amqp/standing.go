@@ -12,12 +12,12 @@ const (
 	fullFor = seatGrace
 )
 
-// A standing is what a line's hub has shown of it. It decides alone whether the
-// line is worth another login: see takes.
+// A standing is what the hub has shown of a line. takes alone decides by it whether
+// the line is worth another login.
 type standing struct {
 	sessions int       // that are, begin or end
 	owed     int       // of these, whose END the hub has not answered in time
-	muteAt   uint64    // how many frames the hub had said something by when a login waited in vain for any; 0 for none
+	muteAt   uint64    // guard.Heard when a login waited in vain for any frame, 0 for never
 	full     time.Time // the hub took no more tokens, until then
 }
 

@@ -41,7 +41,7 @@ type tokens struct {
 
 	// Guarded by line.mu.
 	puts    uint64
-	waiting map[string]chan *amqp.Message // by message-id; each takes one answer
+	waiting map[string]chan *amqp.Message // by message-id, each for one answer
 }
 
 // openTokens opens the links, and begins to listen for answers.
@@ -74,8 +74,8 @@ func (t *tokens) close() {
 	}
 }
 
-// listen hands the hub's answers to who waits for them. Without these links no
-// device on the line has a future: the line ends with them.
+// listen delivers answers to their waiters. If a link for tokens fails, tokens can
+// no longer be renewed, so it ends the line.
 func (t *tokens) listen() {
 	defer close(t.dead)
 	for {
@@ -217,7 +217,7 @@ type waiting struct{ context.Context }
 // Err is nil, whatever has ended.
 func (waiting) Err() error { return nil }
 
-// Deadline is none.
+// Deadline reports no deadline.
 func (waiting) Deadline() (time.Time, bool) { return time.Time{}, false }
 
 func ptr(s string) *string { return &s }

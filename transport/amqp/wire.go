@@ -126,8 +126,8 @@ func (w *wire) flush(done <-chan struct{}) error {
 	return l.cause
 }
 
-// awaitLocked waits until something was written, or the line is dead; done ends
-// the wait, for which it returns false. It lets line.mu go meanwhile.
+// awaitLocked waits until something was written, or the line is dead. It returns
+// false if done ended the wait. It lets line.mu go meanwhile.
 func (w *wire) awaitLocked(done <-chan struct{}) bool {
 	progress := w.progress
 	w.line.mu.Unlock()

@@ -50,8 +50,8 @@ func newConn(ws *websocket.Conn, l *line) *conn {
 // transport/mqtt and transport/amqp give a write of data.
 const pongLimit = 10 * time.Second
 
-// ping has a ping answered. Reading does not wait for that; of pings that wait,
-// the last is answered (RFC 6455, 5.5.3).
+// ping has a ping answered, without waiting. Of pings that wait, only the last is
+// answered (RFC 6455, 5.5.3).
 func (c *conn) ping(data string) error {
 	c.line.mu.Lock()
 	defer c.line.mu.Unlock()
@@ -67,7 +67,7 @@ func (c *conn) ping(data string) error {
 }
 
 // answer answers pings until none waits. When an answer cannot leave, the stream
-// ends, and who reads it gets the cause.
+// ends, and Read returns the cause.
 func (c *conn) answer() {
 	for {
 		select {

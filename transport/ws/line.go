@@ -18,7 +18,7 @@ import (
 type line struct {
 	net.Conn
 
-	mu       sync.Mutex // guards the rest; nothing waits while it is held
+	mu       sync.Mutex // guards the rest
 	budget   int        // bytes that may yet be read; negative: any number
 	readErr  error      // the first error of the stream below
 	writeErr error
@@ -26,7 +26,7 @@ type line struct {
 	data     bool      // the write under way, or the last one, was of data
 	ownBy    time.Time // the deadline of one that was not
 
-	pong      *string // what answers the last ping; nil for none
+	pong      *string // the answer to the last ping, nil for none
 	answering bool    // a goroutine answers pings
 }
 

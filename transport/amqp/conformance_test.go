@@ -34,12 +34,10 @@ type use struct {
 // uses are: by one device, in a pool, and in a pool whose connection another
 // device uses too. A case that looks at the stream itself is spared the company.
 func uses() []use {
-	// pump writes the disposition of each message that it reads.
-	alone := []string{"ReceiveWhileWriting"}
 	// A session that has failed keeps its place on the line until Close.
-	pooled := slices.Concat(alone, []string{"ReceiveContext"})
+	pooled := []string{"ReceiveContext"}
 	return []use{
-		{"alone", func(_ hubPeer, d amqp.Dialer, _ bool) transport.Dialer { return d }, alone},
+		{"alone", func(_ hubPeer, d amqp.Dialer, _ bool) transport.Dialer { return d }, nil},
 		{"pooled", func(_ hubPeer, d amqp.Dialer, _ bool) transport.Dialer { return amqp.NewPool(d, nil) }, pooled},
 		{"in company", func(p hubPeer, d amqp.Dialer, wrapped bool) transport.Dialer {
 			pool := amqp.NewPool(d, nil)

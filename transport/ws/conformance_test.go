@@ -50,9 +50,6 @@ func TestConformance(t *testing.T) {
 				if way.Real && c.Virtual {
 					continue // it takes too long for real sockets
 				}
-				if protocol == "AMQP" && c.Name == "ReceiveWhileWriting" {
-					continue // as in package amqp
-				}
 				runOver(t, way, protocol+"/"+c.Name, func(t *testing.T) {
 					t.Log("rule:", c.Rule)
 					c.Run(t, newPeer(t, way, protocol))

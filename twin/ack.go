@@ -169,7 +169,14 @@ func ackPatch(c *Change, code int, text string, echo bool) Patch {
 	if echo {
 		ack["value"] = c.Value
 	}
-	return Replace(c.Path, ack)
+	p := Replace(c.Path, ack)
+	for i, b := range []byte(c.Path) {
+		// A component that the desired half marks must be marked here, too.
+		if parent := c.Path[:i]; b == '.' && c.Desired.At(parent).IsComponent() {
+			p = p.Component(parent)
+		}
+	}
+	return p
 }
 
 // whyBare is the text of an acknowledgement that cannot hold the value. It

@@ -254,3 +254,19 @@ func ExampleAckError() {
 	fmt.Println(errors.As(err, &ack), err)
 	// Output: true acknowledge with 400: rpm is at most 3000
 }
+
+// TestAckMarksComponents: where the desired half marks a component, its
+// acknowledgement does, too.
+func TestAckMarksComponents(t *testing.T) {
+	d := half(t, `{"t1":{"__t":"c","target":21,"o":{"x":1}},"plain":{"x":1}}`)
+	for path, want := range map[string]string{
+		"t1.target": `{"t1":{"__t":"c","target":{"ac":200,"av":3,"value":21}}}`,
+		"t1.o.x":    `{"t1":{"__t":"c","o":{"x":{"ac":200,"av":3,"value":1}}}}`,
+		"plain.x":   `{"plain":{"x":{"ac":200,"av":3,"value":1}}}`,
+	} {
+		c := Change{Path: path, Value: d.At(path), Version: 3, Desired: d}
+		if got := c.Ack(AckOK, "").String(); got != want {
+			t.Errorf("%s: got %s, want %s", path, got, want)
+		}
+	}
+}

@@ -52,7 +52,7 @@ func main() {
 		}
 		log.Printf("fan.rpm is to be %d", rpm)
 		return dev.ReportLater(ctx, c.Ack(twin.AckOK, ""))
-	}))
+	}), nil)
 	exitOn(err)
 	go renewOnHangup(ctx, dev)
 	if err := dev.Connect(ctx); err != nil {

@@ -55,7 +55,7 @@ func (t *task) keep(ctx context.Context, h *Hardware, stderr io.Writer) error {
 		}
 		log.Info("fan.rpm is to be set", "rpm", rpm, "version", c.Version)
 		return dev.ReportLater(ctx, c.Ack(twin.AckOK, ""))
-	}))
+	}), nil)
 	if err != nil {
 		return err
 	}

@@ -11,8 +11,11 @@ type claim struct {
 	err  error         // set before
 }
 
-// made reports whether the claim was granted.
+// made reports whether the claim was granted; never by nil.
 func (a *claim) made() bool {
+	if a == nil {
+		return false
+	}
 	select {
 	case <-a.over:
 		return a.err == nil

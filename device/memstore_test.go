@@ -180,3 +180,9 @@ func (m *memStore) wrote() int {
 	defer m.mu.Unlock()
 	return m.bytes
 }
+
+func (m *memStore) writes() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.appends + m.compacts
+}

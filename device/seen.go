@@ -62,11 +62,11 @@ func (c *Client) Desired() Half {
 // round trip: what the hub has, and what was reported and is on its way.
 // Stats.Outstanding says whether there is such. Before the first GET of a
 // device without a Store it holds only what was reported by then, and Source is
-// SourceNone.
+// SourceNone. The version is the hub's, known once Source is SourceLive.
 func (c *Client) Reported() Half {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	h := Half{Properties: c.reported.Wanted().WithVersion(c.reported.Version())}
+	h := Half{Properties: c.reported.Wanted()}
 	switch {
 	case c.reported.Known():
 		h.Source = SourceLive

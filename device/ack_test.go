@@ -19,7 +19,7 @@ func TestAcknowledgementLeavesNothingOfTheLast(t *testing.T) {
 	stuck := errors.New("valve stuck")
 	ways := map[string]func(c *device.Client, result *error) error{
 		"by itself": func(c *device.Client, result *error) error {
-			_, err := c.Listen("a", func(context.Context, twin.Change) error { return *result },
+			_, err := c.OnDesired("a", func(context.Context, twin.Change) error { return *result },
 				&device.ListenOptions{Acknowledge: true})
 			return err
 		},
@@ -30,7 +30,7 @@ func TestAcknowledgementLeavesNothingOfTheLast(t *testing.T) {
 					code, text = twin.AckFailed, (*result).Error()
 				}
 				return c.ReportLater(ctx, ch.Ack(code, text))
-			})
+			}, nil)
 			return err
 		},
 	}

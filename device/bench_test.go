@@ -70,7 +70,7 @@ func BenchmarkDesired(b *testing.B) {
 	if _, err := c.OnDesired("n", twin.TypedOr(0, func(_ context.Context, n int, _ twin.Change) error {
 		heard <- n
 		return nil
-	})); err != nil {
+	}), nil); err != nil {
 		b.Fatal(err)
 	}
 	<-heard

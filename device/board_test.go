@@ -43,10 +43,13 @@ func (b *board) start(t *testing.T) {
 	}
 	b.client = b.w.client(opts)
 	for path, e := range b.ears {
-		if !e.durable {
+		name := ""
+		if e.durable {
+			name = "valve " + path
+		} else {
 			e.value = ""
 		}
-		if _, err := b.client.Listen(path, e.listener, &device.ListenOptions{Durable: e.durable, Acknowledge: e.ack}); err != nil {
+		if _, err := b.client.OnDesired(path, e.listener, &device.ListenOptions{Durable: name, Acknowledge: e.ack}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -25,12 +25,16 @@ type Client struct {
 	opts   Options
 	log    *slog.Logger
 
-	life context.Context // ends at Shutdown; listeners see it
-	end  context.CancelFunc
-	done chan struct{} // closed when every goroutine has ended
+	life  context.Context // ends at Stop; listeners see it
+	end   context.CancelFunc
+	begun chan struct{}  // closed when the client has started
+	ended chan struct{}  // closed when all is over, but for callbacks that still run
+	done  chan struct{}  // closed when every goroutine has ended
+	owned sync.WaitGroup // the client's own goroutines and timers; Add under mu
+	calls sync.WaitGroup // the goroutines that run callbacks
 
 	work chan struct{} // capacity 1: the session has something to send
-	turn chan struct{} // capacity 1: a listener has something to hear
+	turn chan struct{} // capacity 1: the dispatcher has something to do
 	news chan struct{} // capacity 1: OnState has something to hear
 
 	renew chan struct{} // capacity 1: Renew was called
@@ -50,32 +54,47 @@ type Client struct {
 	trouble atomic.Pointer[trouble] // what a session that is up suffers from
 
 	mu       sync.Mutex // held for moments, never across I/O or a callback
+	notes    []func()   // to be called once mu is free; see with
+	wanted   bool       // the client is to start as soon as its store is claimed
 	started  bool
+	running  bool   // main has its goroutine
+	claim    *claim // of the store, under way or made; nil before
 	desired  catchup.Desired
 	reported catchup.Reported
 	reports  map[catchup.Ticket]chan catchup.Settlement
 	gets     []*getCall
 	state    State
-	journal  *journal      // nil without a store
+	journal  *journal      // nil without a store, and before it is claimed
 	states   []State       // for OnState; nil without one
 	changed  chan struct{} // closed and replaced at each new state
+	settled  chan struct{} // closed and replaced when reports settle; nil while nobody drains
 	stats    Stats
 	told     int    // failures worth telling so far
+	attempts int    // at a connection so far
 	lastID   uint64 // of requests
+
+	listeners map[catchup.ListenerID]*listener
+	memories  memories        // of durable listeners
+	calling   []*listenerCall // of listeners, in the order of their start
+	holder    *listenerCall   // whose turn it is; nil for nobody
+	returning []*listenerCall // that wait to have their turn back
 }
 
-// New makes a client. It does no I/O and starts no goroutine before Connect or
-// Run; options may be nil. What is wrong with its arguments Connect tells.
+// New makes a client. It does no I/O and starts no goroutine before Connect,
+// Run or ReportLater. opts may be nil. Connect reports invalid arguments.
 func New(id auth.Identity, cred auth.Credential, dialer transport.Dialer, opts *Options) *Client {
 	c := &Client{
 		id: id, cred: cred, dialer: dialer, opts: opts.withDefaults(),
-		done:    make(chan struct{}),
-		work:    make(chan struct{}, 1),
-		turn:    make(chan struct{}, 1),
-		news:    make(chan struct{}, 1),
-		renew:   make(chan struct{}, 1),
-		reports: map[catchup.Ticket]chan catchup.Settlement{},
-		changed: make(chan struct{}),
+		begun:     make(chan struct{}),
+		ended:     make(chan struct{}),
+		done:      make(chan struct{}),
+		work:      make(chan struct{}, 1),
+		turn:      make(chan struct{}, 1),
+		news:      make(chan struct{}, 1),
+		renew:     make(chan struct{}, 1),
+		reports:   map[catchup.Ticket]chan catchup.Settlement{},
+		changed:   make(chan struct{}),
+		listeners: map[catchup.ListenerID]*listener{},
 	}
 	c.log = c.opts.Logger.With("device", id.String())
 	c.life, c.end = context.WithCancel(context.Background())
@@ -83,30 +102,33 @@ func New(id auth.Identity, cred auth.Credential, dialer transport.Dialer, opts *
 	if c.opts.OnState != nil {
 		c.states = []State{}
 	}
-	if c.opts.Store != nil {
-		c.openJournal(c.opts.Store)
-	}
 	return c
 }
 
-// Connect starts the client, if it is not, and waits until it is online: the
-// hub knows it, the subscriptions stand, and the first GET has answered. It is
-// idempotent; on a client that is online it returns at once.
+// Connect starts the client, if it is not started, and waits until it is
+// online: the hub knows it, the subscriptions are made, and the first GET has
+// answered. It is idempotent. On a client that is online it returns at once.
 //
-// ctx bounds the waiting only: the client goes on trying by itself. Connect
-// returns early, with the cause, when the hub refuses the identity, the
-// clock is implausible, or the hub's certificate is not trusted; the
-// client goes on trying then, too, slowly. A dead line is no such cause: it is
-// waited for, and told in the error when ctx ends. Only wrong local
-// configuration (an error that matches auth.ErrInvalid) ends the client.
+// ctx bounds the waiting only: the client goes on trying by itself, also where
+// ctx had ended before. Connect returns early, with the cause, when the hub
+// refuses the identity, the clock is implausible, or the hub's certificate is
+// not trusted. The client then goes on trying, slowly. Connect keeps waiting
+// while the network is down. If ctx ends first, the error wraps the last
+// failure.
+//
+// Where Options.Store is in use by another client or belongs to another device,
+// Connect returns the store's error, and the client is not started: a later
+// call tries again. Only wrong local configuration (an error that matches
+// auth.ErrInvalid) ends the client.
 func (c *Client) Connect(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
+	defer c.leave(ctx)()
 	c.mu.Lock()
 	told := c.told
 	c.mu.Unlock()
-	if err := c.start(); err != nil {
+	if err := c.start(ctx); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	for {
@@ -126,53 +148,83 @@ func (c *Client) Connect(ctx context.Context) error {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return fmt.Errorf("not connected: %w", contextError(ctx, s.Err))
+			return fmt.Errorf("not connected: %w", contextError(ctx, c.reason()))
 		}
 	}
 }
 
-// Run is Connect, wait, Close: it starts the client and keeps it until ctx
-// ends or Shutdown is called, whatever the line does, and returns when every
-// goroutine has ended. It returns nil then, and an error only where wrong
-// local configuration ended the client: a refused identity or a wrong clock is
-// told to Options.Logger, OnState and State alone. A listener must not call it.
+// Run starts the client and keeps it until ctx ends or Stop is called, whatever
+// the line does. When ctx ends it calls Shutdown with 10 s, and returns what
+// that returns: nil, or a *LeftError where reports did not reach the hub and
+// are in no store. After Stop it returns what Close returns. An error of the
+// store, or of wrong local configuration, is returned at once. A refused
+// identity or a wrong clock is not an error of Run: Options.Logger, OnState and
+// State report it. A listener must not call Run.
 func (c *Client) Run(ctx context.Context) error {
-	if err := c.start(); err != nil {
+	if err := c.start(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
 	select {
 	case <-ctx.Done():
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), runDrain)
+		defer cancel()
+		return c.Shutdown(last)
 	case <-c.life.Done():
 	}
 	return c.Close()
 }
 
+// runDrain bounds the Shutdown of Run.
+const runDrain = 10 * time.Second
+
 // ended is the error of a client that wrong local configuration has ended: the
 // cause comes first, for it is what helps.
 func ended(cause error) error { return fmt.Errorf("%w (%w)", cause, ErrClosed) }
 
-// start checks the configuration and starts the client's goroutines, once.
-func (c *Client) start() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.life.Err() != nil {
-		if c.state.Phase == Closed && c.state.Err != nil {
-			return ended(c.state.Err)
+// start checks the configuration, claims the store and starts the client's
+// goroutines, once. ctx bounds the waiting for the claim alone.
+func (c *Client) start(ctx context.Context) error {
+	wrong := c.check()
+	now := c.opts.Now()
+	var claim *claim
+	var err error
+	c.with(func() {
+		switch {
+		case c.life.Err() != nil:
+			err = c.closedLocked()
+		case c.started:
+		case wrong != nil:
+			c.end()
+			c.enterLocked(State{Phase: Closed, Since: now, Err: wrong})
+			c.runLocked()
+			err = ended(wrong)
+		default:
+			c.wanted = true
+			claim = c.claimLocked()
+			c.beginLocked()
 		}
-		return ErrClosed
+	})
+	if claim == nil {
+		return err
 	}
-	if c.started {
-		return nil
+	return claim.wait(ctx)
+}
+
+// beginLocked starts the client if that is wanted and the store is claimed.
+func (c *Client) beginLocked() {
+	if c.wanted && !c.started && c.claim.made() && c.life.Err() == nil {
+		c.started = true
+		close(c.begun)
+		c.runLocked()
 	}
-	if err := c.check(); err != nil {
-		c.end()
-		c.state = State{Phase: Closed, Since: c.opts.Now(), Err: err}
-		close(c.done)
-		return ended(err)
+}
+
+// closedLocked is the error of a call on a client that has ended.
+func (c *Client) closedLocked() error {
+	if c.state.Phase == Closed && c.state.Err != nil {
+		return ended(c.state.Err)
 	}
-	c.started = true
-	go c.main()
-	return nil
+	return ErrClosed
 }
 
 // check says what is wrong with the configuration.
@@ -189,72 +241,6 @@ func (c *Client) check() error {
 	return c.opts.check()
 }
 
-// main owns every goroutine of the client and ends last.
-func (c *Client) main() {
-	defer close(c.done)
-	var owned sync.WaitGroup
-	owned.Go(c.dispatch)
-	if c.opts.OnState != nil {
-		owned.Go(c.tell)
-	}
-	var writer sync.WaitGroup
-	writing, abort := context.WithCancel(context.WithoutCancel(c.life))
-	defer abort()
-	if c.journal != nil {
-		writer.Go(func() { c.write(writing) })
-	}
-	err := c.supervise()
-	c.end()
-	c.failAll()
-	c.enter(State{Phase: Closed, Err: err})
-	owned.Wait()
-	if c.journal != nil {
-		close(c.journal.last)                         // the last listener has returned
-		defer time.AfterFunc(flushTime, abort).Stop() // bounds a write under way, too
-	}
-	writer.Wait()
-}
-
-// Shutdown begins to close the client and returns at once, so a listener may
-// call it. Calls under way end with ErrClosed. Wait for the end with Close.
-func (c *Client) Shutdown() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.end()
-	if c.state.Phase == NotStarted && !c.started {
-		c.state = State{Phase: Closed, Since: c.opts.Now()}
-		close(c.done)
-	}
-}
-
-// Close ends the client and waits for all its goroutines, the listener that
-// runs included; so a listener must not call it, but Shutdown. Without a
-// Store, what was reported and is not confirmed by then is lost with the
-// process. It is idempotent and returns nil, except where wrong local configuration had ended
-// the client: then that.
-func (c *Client) Close() error {
-	c.Shutdown()
-	<-c.done
-	if err := c.State().Err; err != nil {
-		return err
-	}
-	return nil
-}
-
-// failAll ends every call that waits.
-func (c *Client) failAll() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for ticket, ch := range c.reports {
-		ch <- catchup.Settlement{Ticket: ticket, Err: ErrClosed}
-	}
-	clear(c.reports)
-	for _, g := range c.gets {
-		g.answer <- getAnswer{err: ErrClosed}
-	}
-	c.gets = nil
-}
-
 // usable says whether calls can be made.
 func (c *Client) usable() error {
 	switch {
@@ -265,3 +251,43 @@ func (c *Client) usable() error {
 	}
 	return nil
 }
+
+// startWait is how long a call waits for another goroutine to start the client.
+const startWait = 10 * time.Second
+
+// awaitStart waits until the client has started, for startWait at most.
+func (c *Client) awaitStart(ctx context.Context) error {
+	timer := time.NewTimer(startWait)
+	defer timer.Stop()
+	select {
+	case <-c.begun:
+	case <-c.life.Done():
+	case <-timer.C:
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrNotStarted, contextError(ctx, nil))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.usable()
+}
+
+// with runs f on the client's state, and then what f left in notes: logs, and
+// calls of others, for which no lock may be held.
+func (c *Client) with(f func()) {
+	c.mu.Lock()
+	defer c.unlock()
+	f()
+}
+
+// unlock frees the state and makes the calls that waited for that.
+func (c *Client) unlock() {
+	notes := c.notes
+	c.notes = nil
+	c.mu.Unlock()
+	for _, note := range notes {
+		note()
+	}
+}
+
+// noteLocked has f called once the state is free.
+func (c *Client) noteLocked(f func()) { c.notes = append(c.notes, f) }

@@ -89,7 +89,7 @@ func TestCornerUnreadableDuringGet(t *testing.T) {
 		w.setDesired(`{"a":1}`)
 		c := w.online(nil)
 		var a ears
-		if _, err := c.OnDesired("a", a.listener); err != nil {
+		if _, err := c.OnDesired("a", a.listener, nil); err != nil {
 			t.Fatal(err)
 		}
 		a.take()
@@ -104,13 +104,9 @@ func TestCornerUnreadableDuringGet(t *testing.T) {
 }
 
 // Close with a store that hangs.
-type hangStore struct{ memStore }
-
-func (h *hangStore) Append(ctx context.Context, _ ...[]byte) error { <-ctx.Done(); return ctx.Err() }
-
 func TestCornerCloseHangs(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
-		st := &hangStore{}
+		st := &memStore{hangs: true}
 		c := device.New(w.dev.Identity, w.dev.Credential, dialerOf(w), &device.Options{Store: st})
 		if err := c.Connect(t.Context()); err != nil {
 			t.Fatal(err)
@@ -200,7 +196,7 @@ func TestCornerDurableRemovalAndRoot(t *testing.T) {
 			a, r, x := &ears{}, &ears{}, &ears{}
 			c := w.client(&device.Options{Store: st})
 			for p, e := range map[string]*ears{"a": a, "": r, "x": x} {
-				if _, err := c.Listen(p, e.listener, &device.ListenOptions{Durable: true}); err != nil {
+				if _, err := c.OnDesired(p, e.listener, &device.ListenOptions{Durable: "at " + p}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -293,7 +289,7 @@ func TestCornerConnectAfterShutdown(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		_ = c.Connect(ctx)
-		c.Shutdown()
+		c.Stop()
 		if err := c.Run(t.Context()); err != device.ErrClosed {
 			t.Errorf("Run: %v", err)
 		}

@@ -22,7 +22,7 @@ func TestLateGetTakesNothingBack(t *testing.T) {
 			story(t, func(t *testing.T, w *world) {
 				c := w.online(nil)
 				var e ears
-				if _, err := c.OnDesired("valve", e.listener); err != nil {
+				if _, err := c.OnDesired("valve", e.listener, nil); err != nil {
 					t.Fatal(err)
 				}
 				pad := map[string]any{}
@@ -63,7 +63,7 @@ func TestGetTwinRunsNoActuators(t *testing.T) {
 		c := w.client(nil)
 		var runs atomic.Int64
 		for i := range 20 {
-			if _, err := c.Listen(fmt.Sprint("valve", i), func(context.Context, twin.Change) error {
+			if _, err := c.OnDesired(fmt.Sprint("valve", i), func(context.Context, twin.Change) error {
 				runs.Add(1)
 				return nil
 			}, &device.ListenOptions{Acknowledge: true}); err != nil {
@@ -105,7 +105,7 @@ func TestLateNotificationsCostOneGetEach(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
 		c := w.online(nil)
 		var e ears
-		if _, err := c.OnDesired("a", e.listener); err != nil {
+		if _, err := c.OnDesired("a", e.listener, nil); err != nil {
 			t.Fatal(err)
 		}
 		e.take()
@@ -135,7 +135,7 @@ func TestHubThatEmptiesIsFollowed(t *testing.T) {
 				w.setDesired(`{"key1":{"key2":"val2","deep":{"x":1}}}`)
 				c := w.online(nil)
 				var e ears
-				if _, err := c.OnDesired("", e.listener); err != nil {
+				if _, err := c.OnDesired("", e.listener, nil); err != nil {
 					t.Fatal(err)
 				}
 				w.setDesired(patch)
@@ -170,7 +170,7 @@ func TestTwinWithoutVersions(t *testing.T) {
 				w.hub.Intercept(hubtest.FromHub("dev1", hubtest.GetTwin), hubtest.Answer(200, body).Times(-1))
 				c := w.online(nil)
 				var e ears
-				if _, err := c.OnDesired("seconds", e.listener); err != nil {
+				if _, err := c.OnDesired("seconds", e.listener, nil); err != nil {
 					t.Fatal(err)
 				}
 				wantLines(t, "the start", e.take(), start)

@@ -1,13 +1,14 @@
 package device
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
-	"strings"
 	"sync"
+	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
+	"github.com/devicetwin/devicetwin-go/internal/tree"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
@@ -22,31 +23,49 @@ type ListenOptions struct {
 	// delete it. Where another listener acknowledges the same path, or one above
 	// or below it, registration fails: they would overwrite each other's answers.
 	Acknowledge bool
-	// Durable says that what the listener does outlives the program, such as a
-	// setting that it stores. With Options.Store, it is told at a start only
-	// what changed since it last returned without an error; without, it makes
-	// no difference.
-	// Listeners of one path share the memory.
-	Durable bool
+	// Durable, if not empty, says that what the listener does outlives the
+	// program, such as a setting that it stores, and names the listener's memory
+	// on Options.Store. At a start the listener is then called only with what
+	// changed since it last returned without an error. Give each listener a name
+	// of its own, of at most 128 bytes, and keep it over the versions of the
+	// firmware: a second listener of the same name is refused. Under another path
+	// the name begins again. Without a Store, Durable makes no difference. See
+	// Client.ForgetDurable.
+	Durable string
+	// Concurrent gives the listener a goroutine of its own while it runs, so that
+	// it neither waits for other listeners nor holds them up. It never runs
+	// beside itself.
+	Concurrent bool
+}
+
+// A listener is one that was registered.
+type listener struct {
+	path       string
+	durable    string
+	concurrent bool
 }
 
 // OnDesired registers a listener for the desired properties at a path such as
-// "fan.rpm"; "" is everything. It hears of a change of that property, of
-// anything below it, and of anything above it that replaces or deletes it; and
-// it is told the present value first (cause start): when the client is first
-// in step with the hub, or at once when it already is. See twin.Listener for
-// who calls it, and what it may do.
+// "fan.rpm"; "" is everything. It is called with a change of that property, of
+// anything below it, and of anything above it that replaces or deletes it. It
+// is called with the present value first (cause start): when the client is
+// first in step with the hub, or at once when it already is. opts may be nil.
 //
-// remove takes it away; a call under way may still finish. OnDesired may be
-// called before Connect, and by a listener. It fails on a path with a key that
-// no property can have ("a/b" is one key; dots make a path), on a nil listener,
-// and on a closed client.
-func (c *Client) OnDesired(path string, listener twin.Listener) (remove func(), err error) {
-	return c.Listen(path, listener, nil)
-}
-
-// Listen is OnDesired with options.
-func (c *Client) Listen(path string, listener twin.Listener, opts *ListenOptions) (remove func(), err error) {
+// Listeners run one at a time, in the order of their registration. One that
+// waits in a call of a client, with the context that it was given or one made
+// of that, gives its turn away meanwhile, so others may run; it has its turn
+// back before the call returns. So the context of such a call bounds its work,
+// not the wait for the turn. A listener that runs for longer than 30 s, calls
+// of the client aside, is reported to Options.Logger by its path. If listeners
+// are slow, each gets the newest value, and none has a queue. See
+// ListenOptions.Concurrent, and twin.Listener for what a listener may do.
+//
+// remove takes the listener away; a call in progress may still finish.
+// OnDesired may be called before Connect, and by a listener. It fails on a path
+// with a key that no property can have ("a/b" is one key; dots make a path), on
+// a nil listener, on a durable name that another listener has, and on a closed
+// client.
+func (c *Client) OnDesired(path string, fn twin.Listener, opts *ListenOptions) (remove func(), err error) {
 	var o ListenOptions
 	if opts != nil {
 		o = *opts
@@ -54,138 +73,169 @@ func (c *Client) Listen(path string, listener twin.Listener, opts *ListenOptions
 	if o.Acknowledge && path == "" {
 		return nil, fmt.Errorf("%w: a listener for the whole twin cannot acknowledge; listen on the property", twin.ErrInvalid)
 	}
+	if err := checkDurableName(o.Durable); err != nil {
+		return nil, err
+	}
 	var id catchup.ListenerID
-	c.with(func() {
-		if c.life.Err() != nil {
-			err = ErrClosed
-			return
-		}
-		id, err = c.desired.Listen(path, listener, catchup.ListenerOptions(o))
-		if err == nil && o.Durable && c.journal != nil {
-			if h, ok := c.journal.heard[path]; ok {
-				c.desired.Recall(id, h)
-			}
-		}
-	})
+	c.with(func() { id, err = c.listenLocked(path, fn, o) })
 	if err != nil {
 		return nil, err
 	}
 	poke(c.turn)
-	return sync.OnceFunc(func() { c.with(func() { c.desired.Unlisten(id) }) }), nil
+	return sync.OnceFunc(func() { c.with(func() { c.unlistenLocked(id) }) }), nil
 }
 
-// dispatch runs the listeners, one at a time, until the client closes.
+func (c *Client) listenLocked(path string, fn twin.Listener, o ListenOptions) (catchup.ListenerID, error) {
+	if c.life.Err() != nil {
+		return 0, ErrClosed
+	}
+	if other, ok := c.memories.live[o.Durable]; ok && o.Durable != "" {
+		return 0, fmt.Errorf("%w: the listener for path %q has the durable name %q already; give each its own",
+			twin.ErrInvalid, c.listeners[other].path, o.Durable)
+	}
+	id, err := c.desired.Listen(path, fn, catchup.ListenerOptions{Acknowledge: o.Acknowledge, Durable: o.Durable != ""})
+	if err != nil {
+		return 0, err
+	}
+	c.listeners[id] = &listener{path, o.Durable, o.Concurrent}
+	if o.Durable != "" {
+		c.memories.enlist(o.Durable, id)
+		c.recallLocked(id)
+	}
+	return id, nil
+}
+
+func (c *Client) unlistenLocked(id catchup.ListenerID) {
+	c.desired.Unlisten(id)
+	if name := c.listeners[id].durable; name != "" {
+		delete(c.memories.live, name)
+		if c.journal != nil {
+			c.pruneLocked()
+		}
+	}
+	delete(c.listeners, id)
+}
+
+// dispatch calls the listeners until the client closes. It does not wait for
+// them.
 func (c *Client) dispatch() {
-	for {
+	timer := time.NewTimer(never)
+	defer timer.Stop()
+	for c.life.Err() == nil {
+		timer.Reset(c.schedule())
 		select {
 		case <-c.turn:
+		case <-timer.C:
 		case <-c.life.Done():
-			return
 		}
-		for c.life.Err() == nil {
-			var d catchup.Delivery
-			var ok bool
-			c.with(func() { d, ok = c.desired.Next() })
+	}
+}
+
+// schedule calls each listener that may be called now, does what else is due,
+// and returns how long nothing more is.
+func (c *Client) schedule() (wait time.Duration) {
+	var slow []string
+	c.with(func() {
+		for {
+			d, ok := c.desired.NextOf(c.mayCallLocked)
 			if !ok {
 				break
 			}
-			c.deliver(d)
+			c.callLocked(d)
 		}
+		slow, wait = c.slowLocked()
+		wait = min(wait, c.seenDueLocked())
+	})
+	for _, path := range slow {
+		c.log.Warn("a listener runs for long; others wait for it, unless it is concurrent", "path", path, "longerThan", slowListener)
 	}
+	return wait
 }
 
-// deliver makes one call of one listener, and acknowledges it where asked to.
-func (c *Client) deliver(d catchup.Delivery) {
-	err := c.guard(func() error { return d.Listener(c.life, d.Change) })
-	if err != nil {
-		c.log.Warn("listener failed", "path", d.Change.Path, "version", d.Change.Version, "cause", err)
-		if f := c.opts.OnListenerError; f != nil {
-			if err := c.guard(func() error { f(d.Change.Path, err); return nil }); err != nil {
-				c.log.Error("OnListenerError panicked", "cause", err)
+// callLocked makes one call of one listener, on a goroutine of its own.
+func (c *Client) callLocked(d catchup.Delivery) {
+	l := c.listeners[d.ID]
+	call := &listenerCall{client: c, id: d.ID, path: l.path, concurrent: l.concurrent, since: time.Now()}
+	c.calling = append(c.calling, call)
+	if !call.concurrent {
+		c.holder = call
+	}
+	name := l.durable
+	c.calls.Go(func() {
+		ctx := context.WithValue(c.life, callKey{}, call)
+		contain(func() error { return d.Listener(ctx, d.Change) }, func(err error) {
+			if err != nil && !isAnswer(err) {
+				c.listenerFailed(d.Change, err)
 			}
+			if err := c.conclude(d, name, err); err != nil {
+				c.listenerFailed(d.Change, fmt.Errorf("the acknowledgement could not be reported: %w", err))
+			}
+			c.with(call.endLocked)
+			poke(c.work)
+		})
+	})
+}
+
+// isAnswer reports whether an error only names the code of an acknowledgement,
+// and no failure.
+func isAnswer(err error) bool {
+	var answer *twin.AckError
+	ok := false
+	_ = apart(func() error { ok = errors.As(err, &answer) && answer.Code < 300; return nil })
+	return ok
+}
+
+// listenerFailed reports the error of a listener.
+func (c *Client) listenerFailed(ch twin.Change, err error) {
+	c.log.Warn("listener failed", "path", ch.Path, "version", ch.Version, "cause", err)
+	if f := c.opts.OnListenerError; f != nil {
+		if err := apart(func() error { f(ch, err); return nil }); err != nil {
+			c.log.Error("OnListenerError failed", "cause", err)
 		}
 	}
-	if err := c.conclude(d, err); err != nil {
-		c.log.Warn("acknowledgement could not be reported", "path", d.Change.Path, "cause", err)
-	}
-	poke(c.work)
 }
 
 // conclude acknowledges what a listener heard, and remembers that it did: in
 // one step, and in this order, so that after a power cut between the two the
-// listener runs again rather than stay silent.
-func (c *Client) conclude(d catchup.Delivery, result error) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if d.Acknowledge && d.Change.Value.Exists() {
-		if c.life.Err() != nil {
-			return nil // closing: the next start tells it again
+// listener runs again rather than stay silent. An acknowledgement that the half
+// has no room for is answered by one without the value.
+func (c *Client) conclude(d catchup.Delivery, name string, result error) error {
+	if !d.Acknowledge || !d.Change.Value.Exists() {
+		c.with(func() { c.heardLocked(d, name, result) })
+		return nil
+	}
+	var refused, err error
+	for range 2 {
+		var ack twin.Patch
+		// A user's error may panic in its methods.
+		if err := apart(func() error { ack = twin.AckOf(tree.Key{}, d.Change, result, refused); return nil }); err != nil {
+			ack = twin.AckOf(tree.Key{}, d.Change, err, refused)
 		}
-		code, text := ackOf(result)
-		ack := d.Change.Ack(code, text)
-		if err := c.reported.WantLater(ack); err != nil {
-			return err
-		}
-		c.noteReport(ack, false)
-	}
-	if d.Durable && result == nil {
-		c.noteHeard(d.Change) // one that failed hears it again at the next start
-	}
-	return nil
-}
-
-// maxAckText bounds the text of an acknowledgement, well below what a property
-// may hold.
-const maxAckText = 256
-
-// ackOf says how a listener's result is acknowledged.
-func ackOf(err error) (code int, text string) {
-	var bad *twin.DecodeError
-	switch {
-	case err == nil:
-		return twin.AckOK, ""
-	case errors.As(err, &bad):
-		code = twin.AckBad
-	default:
-		code = twin.AckFailed
-	}
-	text = err.Error()
-	if len(text) > maxAckText {
-		text = strings.ToValidUTF8(text[:maxAckText], "")
-	}
-	return code, text
-}
-
-// guard runs a user's function and contains its panic.
-func (c *Client) guard(f func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &PanicError{Value: v, Stack: debug.Stack()}
-		}
-	}()
-	return f()
-}
-
-// tell runs OnState, one state at a time, until it has told the last.
-func (c *Client) tell() {
-	for range c.news {
-		for {
-			var s State
-			var ok bool
-			c.with(func() {
-				if ok = len(c.states) > 0; ok {
-					s, c.states = c.states[0], c.states[1:]
-				}
-			})
-			if !ok {
-				break
+		c.with(func() {
+			if c.life.Err() != nil {
+				err = nil
+				return // closing: the next start tells it again
 			}
-			if err := c.guard(func() error { c.opts.OnState(s); return nil }); err != nil {
-				c.log.Error("OnState panicked", "cause", err)
-			}
-			if s.Phase == Closed {
+			if err = c.reported.WantLater(ack); err != nil {
 				return
 			}
+			if c.journal != nil {
+				c.noteReport(ack, nil)
+			}
+			c.heardLocked(d, name, result)
+		})
+		if err == nil {
+			break
 		}
+		refused = err
+	}
+	return err
+}
+
+// heardLocked remembers what a durable listener heard. One that failed hears it
+// again at the next start.
+func (c *Client) heardLocked(d catchup.Delivery, name string, result error) {
+	if name != "" && result == nil {
+		c.noteHeardLocked(name, d.Change)
 	}
 }

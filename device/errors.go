@@ -13,7 +13,8 @@ import (
 // What a caller of the client can meet besides the errors of packages twin,
 // auth and transport.
 var (
-	// ErrNotStarted says that Connect or Run was not called yet.
+	// ErrNotStarted says that Connect or Run was not called yet, nor within 10 s
+	// of a call that waits.
 	ErrNotStarted = errors.New("the client was not started; call Connect or Run first")
 	// ErrClosed says that the client was closed, or ended by wrong local
 	// configuration; make a new one.
@@ -23,6 +24,28 @@ var (
 	// sent when the line allows it. The error matches the context's, too.
 	ErrStillWanted = errors.New("the hub did not confirm the report yet; it stays wanted and will be sent")
 )
+
+// ErrListenerRuns is returned by Close where a listener, or OnState, still runs
+// after 5 s. The client is closed all the same. The log names the listener's
+// path.
+var ErrListenerRuns = errors.New("closed, but a listener runs on; let it return when its context ends")
+
+// A LeftError says that Shutdown closed the client before the hub had all that
+// was reported, and that no store holds the rest.
+type LeftError struct {
+	// Reports counts the reports that the hub is not known to have.
+	Reports int
+	// Err is why they did not reach it: the end of the context, or what failed.
+	Err error
+}
+
+// Error says how many reports are lost, and why.
+func (e *LeftError) Error() string {
+	return fmt.Sprintf("%d reports did not reach the hub: %v", e.Reports, e.Err)
+}
+
+// Unwrap returns Err.
+func (e *LeftError) Unwrap() error { return e.Err }
 
 // A PanicError is a panic of a listener or callback, contained.
 type PanicError struct {

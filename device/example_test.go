@@ -47,7 +47,7 @@ func Example() {
 			changed <- fmt.Sprintf("%v: nothing is desired of fan.rpm", c.Cause)
 		}
 		return nil
-	}))
+	}), nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func ExampleClient_Run() {
 		fmt.Println(c.Cause, c.Value)
 		stop()
 		return nil
-	})
+	}, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -138,15 +138,15 @@ func ExampleClient_Close() {
 	// true
 }
 
-func ExampleClient_Shutdown() {
+func ExampleClient_Stop() {
 	hub, at, dialer := exampleHub()
 	defer hub.Close()
 	dev := device.New(at.Identity, at.Credential, dialer, nil)
-	// A listener may not wait for its own end, so it calls Shutdown.
+	// A listener may not wait for its own end, so it calls Stop.
 	_, err := dev.OnDesired("", func(context.Context, twin.Change) error {
-		dev.Shutdown()
+		dev.Stop()
 		return nil
-	})
+	}, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -230,7 +230,7 @@ func ExampleClient_OnDesired() {
 		fmt.Printf("%v v%d: %v, removed %v\n", c.Cause, c.Version, c.Value, c.Removed())
 		done <- struct{}{}
 		return nil
-	})
+	}, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -251,7 +251,7 @@ func ExampleClient_OnDesired() {
 	// patch v3: {"max":25}, removed [climate.min]
 }
 
-func ExampleClient_Listen() {
+func ExampleClient_OnDesired_acknowledge() {
 	hub, at, dialer := exampleHub()
 	defer hub.Close()
 	if _, err := hub.SetDesired("pump-7", `{"target":21}`); err != nil {
@@ -259,7 +259,7 @@ func ExampleClient_Listen() {
 	}
 	dev := device.New(at.Identity, at.Credential, dialer, nil)
 	defer dev.Close()
-	_, err := dev.Listen("target", func(context.Context, twin.Change) error {
+	_, err := dev.OnDesired("target", func(context.Context, twin.Change) error {
 		return nil // put into effect
 	}, &device.ListenOptions{Acknowledge: true})
 	if err != nil {

@@ -226,7 +226,7 @@ func TestFullQueueOfOthers(t *testing.T) {
 		}
 		var e ears
 		c := w.client(nil)
-		if _, err := c.OnDesired("a", e.listener); err != nil {
+		if _, err := c.OnDesired("a", e.listener, nil); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.Connect(t.Context()); err != nil {

@@ -58,7 +58,7 @@ func TestPacketsThatLie(t *testing.T) {
 				defer c.Close()
 				w.setDesired(`{"a":1}`)
 				var a ears
-				if _, err := c.OnDesired("a", a.listener); err != nil {
+				if _, err := c.OnDesired("a", a.listener, nil); err != nil {
 					t.Fatal(err)
 				}
 				if err := c.Connect(t.Context()); err != nil {

@@ -40,13 +40,13 @@ func TestListenerMayCallAnyMethod(t *testing.T) {
 			if err := c.Connect(ctx); err != nil {
 				t.Errorf("Connect in a listener: %v", err)
 			}
-			if _, err := c.OnDesired("b", second.listener); err != nil {
+			if _, err := c.OnDesired("b", second.listener, nil); err != nil {
 				t.Errorf("OnDesired in a listener: %v", err)
 			}
 			_ = c.State()
 			remove()
 			return nil
-		})
+		}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,11 +68,11 @@ func TestListenerMayShutDown(t *testing.T) {
 		var inside error
 		if _, err := c.OnDesired("", func(ctx context.Context, ch twin.Change) error {
 			if ch.Value.At("stop").Exists() {
-				c.Shutdown()
+				c.Stop()
 				inside = ctx.Err()
 			}
 			return nil
-		}); err != nil {
+		}, nil); err != nil {
 			t.Fatal(err)
 		}
 		w.setDesired(`{"stop":true}`)
@@ -92,7 +92,8 @@ func TestPanicsAndErrorsAreContained(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
 		var mu sync.Mutex
 		var told []string
-		c := w.online(&device.Options{OnListenerError: func(path string, err error) {
+		c := w.online(&device.Options{OnListenerError: func(ch twin.Change, err error) {
+			path := ch.Path
 			mu.Lock()
 			defer mu.Unlock()
 			var p *device.PanicError
@@ -107,12 +108,12 @@ func TestPanicsAndErrorsAreContained(t *testing.T) {
 			"err":    func(context.Context, twin.Change) error { return errOut },
 			"typed":  twin.Typed(func(_ context.Context, _ int, _ twin.Change) error { return nil }),
 		} {
-			if _, err := c.OnDesired(path, l); err != nil {
+			if _, err := c.OnDesired(path, l, nil); err != nil {
 				t.Fatal(err)
 			}
 		}
 		var after ears
-		if _, err := c.OnDesired("panics", after.listener); err != nil {
+		if _, err := c.OnDesired("panics", after.listener, nil); err != nil {
 			t.Fatal(err)
 		}
 		after.take()
@@ -141,7 +142,7 @@ func TestTypedListenerStaysAlive(t *testing.T) {
 		if _, err := c.OnDesired("fan.rpm", twin.TypedOr(0, func(_ context.Context, rpm int, ch twin.Change) error {
 			got = append(got, fmt.Sprintf("%d %t", rpm, ch.Value.Exists()))
 			return nil
-		})); err != nil {
+		}), nil); err != nil {
 			t.Fatal(err)
 		}
 		for _, p := range []string{`{"fan":{"rpm":0}}`, `{"fan":{"rpm":"fast"}}`, `{"fan":{"rpm":7}}`, `{"fan":null}`} {
@@ -164,11 +165,11 @@ func TestAcknowledgeByItself(t *testing.T) {
 			"fails":  func(context.Context, twin.Change) error { return fails },
 			"absent": func(context.Context, twin.Change) error { return nil },
 		} {
-			if _, err := c.Listen(path, l, &device.ListenOptions{Acknowledge: true}); err != nil {
+			if _, err := c.OnDesired(path, l, &device.ListenOptions{Acknowledge: true}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if _, err := c.Listen("", new(ears).listener, &device.ListenOptions{Acknowledge: true}); !errors.Is(err, twin.ErrInvalid) {
+		if _, err := c.OnDesired("", new(ears).listener, &device.ListenOptions{Acknowledge: true}); !errors.Is(err, twin.ErrInvalid) {
 			t.Errorf("acknowledging everything: %v", err)
 		}
 		if err := c.Connect(t.Context()); err != nil {
@@ -214,7 +215,7 @@ func TestListenersRunOneAtATimeInVersionOrder(t *testing.T) {
 				running--
 				mu.Unlock()
 				return nil
-			}); err != nil {
+			}, nil); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -246,7 +247,7 @@ func TestBlockedListenerBlocksNothingElse(t *testing.T) {
 			time.Sleep(30 * time.Second)
 			_, err := c.UpdateReported(ctx, twin.Set("slow", "done"))
 			return err
-		}); err != nil {
+		}, nil); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -385,7 +386,7 @@ func TestRealSocket(t *testing.T) {
 	if _, err := c.OnDesired("a", func(_ context.Context, ch twin.Change) error {
 		heard <- ch.Cause.String() + " " + ch.Value.String()
 		return nil
-	}); err != nil {
+	}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Connect(t.Context()); err != nil {

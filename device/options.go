@@ -7,6 +7,7 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/internal/boottime"
+	"github.com/devicetwin/devicetwin-go/twin"
 )
 
 // The defaults of Options.
@@ -54,18 +55,20 @@ type Options struct {
 	// Logger is told of states, failures and listeners' errors, and never of a
 	// secret; nil means silence.
 	Logger *slog.Logger
-	// OnState, if not nil, is called with each new state, in order, one at a
-	// time, on a goroutine of its own that holds no lock. It may call any
-	// method of the client except Close and Run. Of a slow OnState's backlog the
-	// last 32 states are kept.
+	// OnState, if not nil, is called with each new state, Closed included, in
+	// order, one at a time, on a goroutine of its own and with no lock held. It may
+	// call any method of the client except Close, Shutdown and Run. If OnState is
+	// slow, only the 32 most recent states are queued.
 	OnState func(State)
-	// OnListenerError, if not nil, is called with each error and each panic
-	// (*PanicError) of a listener, on the listeners' goroutine, under their
-	// rules.
-	OnListenerError func(path string, err error)
-	// Store, if not nil, keeps what was reported and what durable listeners
-	// heard over a restart and a power cut; see device/store. The client uses
-	// it alone; close it after the client, and open it anew for the next.
+	// OnListenerError, if not nil, is called with each error of a listener, and
+	// with each panic (*PanicError), before the listener's next call. It holds
+	// other listeners up as the listener itself does.
+	OnListenerError func(c twin.Change, err error)
+	// Store, if not nil, keeps what was reported, what durable listeners heard,
+	// and the desired properties over a restart and a power cut; see
+	// device/store. The client claims it when it starts, which is in Connect, Run
+	// or the first ReportLater, and gives it back in Close, for the next client.
+	// A nil *store.Store is like nil. Close the store after the client.
 	Store Store
 	// Now is the wall clock that tokens and certificates are judged by; nil
 	// means time.Now.

@@ -27,7 +27,7 @@ func TestADayOverAMQP(t *testing.T) {
 	overAMQP(t, func(t *testing.T, w *world) {
 		var e ears
 		c := w.client(nil)
-		if _, err := c.OnDesired("n", e.listener); err != nil {
+		if _, err := c.OnDesired("n", e.listener, nil); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.Connect(t.Context()); err != nil {

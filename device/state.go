@@ -21,7 +21,7 @@ const (
 	Renewing
 	// Waiting: the last attempt failed; the next is at State.RetryAt.
 	Waiting
-	// Closed: Close, Shutdown, or wrong local configuration ended the client.
+	// Closed: Close, Shutdown, Stop or wrong local configuration ended the client.
 	Closed
 )
 
@@ -92,15 +92,24 @@ func (c *Client) reason() error {
 	return nil
 }
 
-// enter moves to a new state, tells it to the log, to whoever waits in
-// Connect, and to the OnState callback.
+// enter moves to a new state, tells it to the log, to callers that wait, and to
+// the OnState callback.
 func (c *Client) enter(s State) {
 	s.Since = c.opts.Now()
-	c.mu.Lock()
-	if s.Phase == Online || s.Phase == Closed {
+	c.with(func() { c.enterLocked(s) })
+}
+
+// enterLocked is enter for a state that has its time.
+func (c *Client) enterLocked(s State) {
+	switch s.Phase {
+	case Online:
 		s.Attempt = 0
-	}
-	if s.Phase == Waiting || s.Phase == Closed {
+	case Connecting, Renewing:
+		c.attempts++
+	case Closed:
+		s.Attempt = 0
+		fallthrough
+	case Waiting:
 		if s.Err != nil && worthTelling(s.Err) {
 			c.told++
 		}
@@ -114,9 +123,8 @@ func (c *Client) enter(s State) {
 	}
 	close(c.changed)
 	c.changed = make(chan struct{})
-	c.mu.Unlock()
 	poke(c.news)
-	c.logState(s)
+	c.noteLocked(func() { c.logState(s) })
 }
 
 // maxStates bounds the states that wait for a slow OnState: the oldest go.

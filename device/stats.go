@@ -1,5 +1,7 @@
 package device
 
+import "time"
+
 // Stats count what a client did since New. It is a value.
 type Stats struct {
 	Connects   int64 // logins that the hub accepted
@@ -16,13 +18,21 @@ type Stats struct {
 	// DesiredVersion and ReportedVersion are the ones known last; 0 before the
 	// first GET.
 	DesiredVersion, ReportedVersion int64
+	// Unsynced counts the bytes that Options.Store has acknowledged and that are
+	// not durable yet, and UnsyncedSince is when the oldest of them were written.
+	// Both are zero where the store makes all durable before it acknowledges, and
+	// where it does not say. See store.Options.SyncEvery.
+	Unsynced      int64
+	UnsyncedSince time.Time
 }
 
 // Stats says what the client did so far. It may be called at any time.
 func (c *Client) Stats() Stats {
+	bytes, since := c.unsynced()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.stats
+	s.Unsynced, s.UnsyncedSince = bytes, since
 	s.Reports = int64(c.reported.Taken())
 	s.Outstanding = c.reported.Outstanding()
 	s.DesiredVersion = c.desired.Properties().Version()

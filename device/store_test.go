@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -13,82 +12,6 @@ import (
 	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
-
-// A memStore is a device.Store in memory: what it holds is what a power cut
-// would leave.
-type memStore struct {
-	mu       sync.Mutex
-	snapshot []byte
-	records  [][]byte
-	delay    time.Duration // of each write
-	fail     error         // of each write
-	appends  int
-	compacts int
-	failed   int
-}
-
-func (m *memStore) snapshots() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.compacts
-}
-
-func (m *memStore) tries() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.failed
-}
-
-func (m *memStore) Load() ([]byte, [][]byte) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.snapshot, slices.Clone(m.records)
-}
-
-func (m *memStore) Append(_ context.Context, records ...[]byte) error {
-	time.Sleep(m.delay)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.fail != nil {
-		m.failed++
-		return m.fail
-	}
-	m.appends++
-	m.records = append(m.records, records...)
-	return nil
-}
-
-func (m *memStore) Compact(_ context.Context, snapshot []byte) error {
-	time.Sleep(m.delay)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.fail != nil {
-		m.failed++
-		return m.fail
-	}
-	m.compacts++
-	m.snapshot, m.records = slices.Clone(snapshot), nil
-	return nil
-}
-
-func (m *memStore) NeedsCompaction() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.records) > 50
-}
-
-// powerCut is the store as the next start finds it.
-func (m *memStore) powerCut() *memStore {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return &memStore{snapshot: slices.Clone(m.snapshot), records: slices.Clone(m.records), delay: m.delay}
-}
-
-func (m *memStore) broken(err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.fail = err
-}
 
 func TestReportSurvivesAPowerCut(t *testing.T) {
 	for _, online := range []bool{false, true} {
@@ -161,10 +84,10 @@ func TestDurableListener(t *testing.T) {
 		start := func() (c *device.Client, a, b *ears) {
 			a, b = &ears{}, &ears{}
 			c = w.client(&device.Options{Store: st})
-			if _, err := c.Listen("a", a.listener, &device.ListenOptions{Durable: true, Acknowledge: true}); err != nil {
+			if _, err := c.OnDesired("a", a.listener, &device.ListenOptions{Durable: "a", Acknowledge: true}); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := c.OnDesired("b", b.listener); err != nil {
+			if _, err := c.OnDesired("b", b.listener, nil); err != nil {
 				t.Fatal(err)
 			}
 			if err := c.Connect(t.Context()); err != nil {
@@ -236,7 +159,7 @@ func TestStoreThatCannotBeRead(t *testing.T) {
 	for _, st := range []*memStore{
 		{snapshot: []byte(`{`)}, {records: [][]byte{[]byte("nonsense")}}, {snapshot: []byte(`{"based":true,"wanted":[]}`)},
 		{snapshot: []byte(`{"unsent":[7]}`)}, {records: [][]byte{[]byte(`{"w":7}`)}}, {records: [][]byte{[]byte(`{"m":7}`)}},
-		{snapshot: []byte(`{"heard":[{"p":"a","v":1,"j":[null]}]}`)}, {records: [][]byte{[]byte(`{}`)}},
+		{snapshot: []byte(`{"heard":[{"n":"a","p":"a","i":1,"v":1,"j":[null]}]}`)}, {snapshot: []byte(`{"desired":{"i":1,"v":1,"j":7}}`)}, {records: [][]byte{[]byte(`{"d":{"i":1,"j":[]}}`)}}, {records: [][]byte{[]byte(`{"h":{"n":"a","i":1}}`)}}, {snapshot: []byte(`{}`), records: [][]byte{[]byte(`{`)}},
 	} {
 		story(t, func(t *testing.T, w *world) {
 			c := w.online(&device.Options{Store: st})
@@ -286,10 +209,10 @@ func TestDurableListenerThatFailedHearsItAgain(t *testing.T) {
 		calls := 0
 		start := func(result error) *device.Client {
 			c := w.client(&device.Options{Store: st})
-			if _, err := c.Listen("a", func(context.Context, twin.Change) error {
+			if _, err := c.OnDesired("a", func(context.Context, twin.Change) error {
 				calls++
 				return result
-			}, &device.ListenOptions{Durable: true}); err != nil {
+			}, &device.ListenOptions{Durable: "a"}); err != nil {
 				t.Fatal(err)
 			}
 			if err := c.Connect(t.Context()); err != nil {

@@ -125,7 +125,7 @@ func TestResyncFindsWhatWasLostWithoutATrace(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
 		c := w.online(&device.Options{Resync: time.Hour})
 		var a ears
-		if _, err := c.OnDesired("a", a.listener); err != nil {
+		if _, err := c.OnDesired("a", a.listener, nil); err != nil {
 			t.Fatal(err)
 		}
 		a.take()

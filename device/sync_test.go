@@ -198,7 +198,7 @@ func TestLostNotificationIsFoundByTheNext(t *testing.T) {
 		c := w.online(nil)
 		var a, b ears
 		for path, e := range map[string]*ears{"a": &a, "b": &b} {
-			if _, err := c.OnDesired(path, e.listener); err != nil {
+			if _, err := c.OnDesired(path, e.listener, nil); err != nil {
 				t.Fatal(err)
 			}
 			e.take()
@@ -229,7 +229,7 @@ func TestBrokenAnswersTakeNothingAway(t *testing.T) {
 				w.setDesired(`{"a":1}`)
 				c := w.online(nil)
 				var a ears
-				if _, err := c.OnDesired("a", a.listener); err != nil {
+				if _, err := c.OnDesired("a", a.listener, nil); err != nil {
 					t.Fatal(err)
 				}
 				wantLines(t, "at the start", a.take(), "start 1")
@@ -262,7 +262,7 @@ func TestBrokenNotificationIsAGap(t *testing.T) {
 		story(t, func(t *testing.T, w *world) {
 			c := w.online(nil)
 			var a ears
-			if _, err := c.OnDesired("a", a.listener); err != nil {
+			if _, err := c.OnDesired("a", a.listener, nil); err != nil {
 				t.Fatal(err)
 			}
 			a.take()
@@ -295,7 +295,7 @@ func TestDeviceCreatedAnew(t *testing.T) {
 		w.setDesired(`{"a":2}`)
 		c := w.online(nil)
 		var a ears
-		if _, err := c.OnDesired("a", a.listener); err != nil {
+		if _, err := c.OnDesired("a", a.listener, nil); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := c.UpdateReported(t.Context(), twin.Set("n", 1)); err != nil {

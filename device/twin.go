@@ -42,6 +42,10 @@ func (c *Client) GetTwin(ctx context.Context) (twin.Document, error) {
 	}
 	ctx, cancel := c.bound(ctx)
 	defer cancel()
+	defer c.leave(ctx)()
+	if err := c.awaitStart(ctx); err != nil {
+		return twin.Document{}, err
+	}
 	call := &getCall{answer: make(chan getAnswer, 1), last: make(chan error, 1)}
 	c.mu.Lock()
 	err := c.usable()
@@ -68,7 +72,7 @@ func (c *Client) why(call *getCall) error {
 	case err := <-call.last:
 		return err
 	default:
-		return c.State().Err
+		return c.reason()
 	}
 }
 
@@ -89,8 +93,8 @@ func (c *Client) why(call *getCall) error {
 func (c *Client) UpdateReported(ctx context.Context, p twin.Patch) (version int64, err error) {
 	version, err = c.report(ctx, func() (catchup.Ticket, error) {
 		t, err := c.reported.Want(p)
-		if err == nil {
-			c.noteReport(p, false)
+		if err == nil && c.journal != nil {
+			c.noteReport(p, nil)
 		}
 		return t, err
 	})
@@ -134,6 +138,10 @@ func (c *Client) report(ctx context.Context, want func() (catchup.Ticket, error)
 	}
 	ctx, cancel := c.bound(ctx)
 	defer cancel()
+	defer c.leave(ctx)()
+	if err := c.awaitStart(ctx); err != nil {
+		return 0, err
+	}
 	settled := make(chan catchup.Settlement, 1)
 	var ticket catchup.Ticket
 	c.with(func() {
@@ -156,40 +164,50 @@ func (c *Client) report(ctx context.Context, want func() (catchup.Ticket, error)
 	c.with(func() {
 		delete(c.reports, ticket)
 		c.reported.Forget(ticket)
+		c.wakeDrainsLocked()
 	})
 	select {
 	case s := <-settled: // it came in the same moment
 		return s.Version, s.Err
 	default:
-		return 0, errWaiting{contextError(ctx, c.State().Err)}
+		return 0, errWaiting{contextError(ctx, c.reason())}
 	}
 }
 
 // ReportLater merges a patch into the reported properties: nil says that the
 // client wants the hub to have it, and will see to that, the line down or up,
 // for as long as it lives and, with a Store, after a power cut too. A patch
-// that breaks a limit is refused, whole. A later refusal by the hub is told to
-// the logger only.
+// that breaks a limit is refused, whole. A later refusal by the hub is reported
+// to the logger only.
 //
 // Without a Store it returns at once. With one it returns when the report is
-// safe there, and ctx, or Options.CallTimeout where it has no deadline, bounds
-// the waiting: a bad flash takes seconds. An error that matches ErrNotStored
-// says that the report is wanted all the same.
+// safe there. ctx, or Options.CallTimeout where it has no deadline, bounds the
+// waiting: a bad flash takes seconds. An error that matches ErrNotStored says
+// that the report is wanted all the same.
 //
-// A client that was not started fails with ErrNotStarted. Connect need not
-// have succeeded: one whose context ended has started the client.
-func (c *Client) ReportLater(ctx context.Context, p twin.Patch) (err error) {
+// A client that was not started takes the report, too, and sends it once it is.
+// The first call then claims the Store. Where that is in use by another client,
+// or belongs to another device, ReportLater returns the store's error and has
+// not taken the report.
+func (c *Client) ReportLater(ctx context.Context, p twin.Patch) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	ctx, cancel := c.bound(ctx)
 	defer cancel()
+	if err := c.awaitClaim(ctx); err != nil {
+		return err
+	}
+	var err error
 	var stored chan error
 	c.with(func() {
-		if err = c.usable(); err == nil {
-			if err = c.reported.WantLater(p); err == nil {
-				stored = c.noteReport(p, true)
-			}
+		if c.life.Err() != nil {
+			err = c.closedLocked()
+			return
+		}
+		if err = c.reported.WantLater(p); err == nil && c.journal != nil {
+			stored = make(chan error, 1)
+			c.noteReport(p, func(err error) { stored <- err })
 		}
 	})
 	poke(c.work)
@@ -199,9 +217,32 @@ func (c *Client) ReportLater(ctx context.Context, p twin.Patch) (err error) {
 	select {
 	case err := <-stored:
 		return err
+	default:
+	}
+	defer c.leave(ctx)()
+	select {
+	case err := <-stored:
+		return err
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", ErrNotStored, contextError(ctx, nil))
 	}
+}
+
+// awaitClaim claims the store, if it is not claimed.
+func (c *Client) awaitClaim(ctx context.Context) error {
+	var a *claim
+	var err error
+	c.with(func() {
+		if c.life.Err() != nil {
+			err = c.closedLocked()
+			return
+		}
+		a = c.claimLocked()
+	})
+	if err != nil {
+		return err
+	}
+	return a.wait(ctx)
 }
 
 // bound gives a context without a deadline the default one.
@@ -209,21 +250,16 @@ func (c *Client) bound(ctx context.Context) (context.Context, context.CancelFunc
 	if _, ok := ctx.Deadline(); ok || c.opts.CallTimeout < 0 {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, c.opts.CallTimeout)
-}
-
-// with runs f on the client's state.
-func (c *Client) with(f func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	f()
+	cause := fmt.Errorf("the hub's answer did not come within Options.CallTimeout, %v", c.opts.CallTimeout)
+	return context.WithTimeoutCause(ctx, c.opts.CallTimeout, cause)
 }
 
 // nextPatch is what the reported machine has to send, and the version that it
 // demands. Reports that it finds to be too late are told to their callers.
 func (c *Client) nextPatch() (patch twin.Patch, demand int64, ok bool) {
+	now := c.opts.Elapsed()
 	c.with(func() {
-		patch, ok = c.reported.Next(c.opts.Elapsed())
+		patch, ok = c.reported.Next(now)
 		demand = c.reported.Demand()
 	})
 	c.settle()
@@ -232,36 +268,38 @@ func (c *Client) nextPatch() (patch twin.Patch, demand int64, ok bool) {
 
 // settle tells waiting callers what became of their reports.
 func (c *Client) settle() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.noteMended()
-	for _, s := range c.reported.Settled() {
-		ch := c.reports[s.Ticket]
-		if ch == nil {
-			continue
+	c.with(func() {
+		c.noteMended()
+		for _, s := range c.reported.Settled() {
+			ch := c.reports[s.Ticket]
+			if ch == nil {
+				continue
+			}
+			delete(c.reports, s.Ticket)
+			// Told only once the records are safe: a start without them would take
+			// a value that its caller was told the hub has for an old one.
+			c.barrierLocked(func() { ch <- s })
 		}
-		delete(c.reports, s.Ticket)
-		if c.journal == nil {
-			ch <- s
-			continue
-		}
-		// Told only once the records are safe: a start without them would take
-		// a value that its caller was told the hub has for an old one.
-		c.journal.queue = append(c.journal.queue, entry{then: func() { ch <- s }})
-		poke(c.journal.ready)
+		c.wakeDrainsLocked()
+	})
+}
+
+// wakeDrainsLocked has each Shutdown look whether the hub has everything.
+func (c *Client) wakeDrainsLocked() {
+	if c.settled != nil {
+		close(c.settled)
+		c.settled = nil
 	}
 }
 
 // synced takes a whole twin into both machines.
 func (c *Client) synced(doc twin.Document, cause twin.Cause) (outcome catchup.Outcome) {
 	var readBack []string
+	now := c.opts.Elapsed()
 	c.with(func() {
 		outcome = c.desired.Fetched(doc.Desired, cause)
-		readBack = c.reported.Synced(doc.Reported, c.opts.Elapsed())
-		if c.reported.Rebased() && c.journal != nil {
-			c.journal.rebase = true // from now on there is a base to stand on
-			poke(c.journal.ready)
-		}
+		readBack = c.reported.Synced(doc.Reported, now)
+		c.noteRebased()
 	})
 	if len(readBack) > 0 {
 		c.log.Warn("hub reads back reported values different from what it acknowledged", "keys", readBack)

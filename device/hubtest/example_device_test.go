@@ -17,7 +17,7 @@ import (
 // firmware is what these examples test: it obeys fan.rpm, and acknowledges.
 func firmware(at hubtest.Device, hub *hubtest.Hub) *device.Client {
 	dev := device.New(at.Identity, at.Credential, mqtt.Dialer{Stream: hub.Stream}, nil)
-	_, err := dev.Listen("fan.rpm", twin.Typed(func(context.Context, int, twin.Change) error {
+	_, err := dev.OnDesired("fan.rpm", twin.Typed(func(context.Context, int, twin.Change) error {
 		return nil
 	}), &device.ListenOptions{Acknowledge: true})
 	if err != nil {

@@ -23,7 +23,7 @@ func main() {
 	_, err = dev.OnDesired("fan.rpm", twin.Typed(func(ctx context.Context, rpm int, c twin.Change) error {
 		log.Printf("fan.rpm is to be %d (version %d, cause %v)", rpm, c.Version, c.Cause)
 		return dev.ReportLater(ctx, c.Ack(twin.AckOK, "")) // answered, with the version
-	}))
+	}), nil)
 	exitOn(err)
 	if err := dev.Connect(ctx); err != nil {
 		log.Print(err) // told early; it goes on trying, unless the configuration is wrong

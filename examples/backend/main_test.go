@@ -113,7 +113,7 @@ func (d *desk) startAt(path string, acknowledge bool, heard func(ctx context.Con
 	d.Helper()
 	dev := device.New(d.dev.Identity, d.dev.Credential, mqtt.Dialer{Stream: d.hub.Stream}, nil)
 	d.Cleanup(func() { _ = dev.Close() })
-	_, err := dev.Listen(path, func(ctx context.Context, c twin.Change) error {
+	_, err := dev.OnDesired(path, func(ctx context.Context, c twin.Change) error {
 		if heard == nil || !c.Value.Exists() {
 			return nil
 		}

@@ -92,7 +92,7 @@ func (u *unit) run(ctx context.Context) {
 	dev := device.New(u.id, u.cred, u.gateway.dialer, opts)
 	defer dev.Close()
 	u.dev.Store(dev)
-	if _, err := dev.Listen("interval", twin.TypedOr(interval(usual), u.obey), &device.ListenOptions{Acknowledge: true}); err != nil {
+	if _, err := dev.OnDesired("interval", twin.TypedOr(interval(usual), u.obey), &device.ListenOptions{Acknowledge: true}); err != nil {
 		u.say("it cannot listen", err)
 		return
 	}

@@ -40,7 +40,7 @@ func run(ctx context.Context, getenv func(string) string, line *transport.TLSOpt
 	dialer := mqtt.Dialer{Stream: module.TLS(line)}
 	dev := device.New(module.Identity, module.Credential, dialer, &device.Options{Logger: slog.Default()})
 	defer dev.Close()
-	_, err = dev.Listen("sampling.seconds", twin.Typed(func(_ context.Context, seconds int, c twin.Change) error {
+	_, err = dev.OnDesired("sampling.seconds", twin.Typed(func(_ context.Context, seconds int, c twin.Change) error {
 		log.Printf("sampling every %d s from now on (version %d, cause %v)", seconds, c.Version, c.Cause)
 		return nil
 	}), &device.ListenOptions{Acknowledge: true})

@@ -87,10 +87,9 @@ func dialer(address, ca string) (transport.Dialer, error) {
 // told at a boot only what changed since it last returned; any other is told
 // what stands.
 func (b *board) listen() error {
-	kept := &device.ListenOptions{Acknowledge: true, Durable: true}
-	_, err1 := b.dev.Listen("fan.rpm", b.obey, kept)
-	_, err2 := b.dev.Listen("heater.celsius", b.obey, kept)
-	_, err3 := b.dev.OnDesired("lamp", b.obey)
+	_, err1 := b.dev.OnDesired("fan.rpm", b.obey, &device.ListenOptions{Acknowledge: true, Durable: "fan"})
+	_, err2 := b.dev.OnDesired("heater.celsius", b.obey, &device.ListenOptions{Acknowledge: true, Durable: "heater"})
+	_, err3 := b.dev.OnDesired("lamp", b.obey, nil)
 	return errors.Join(err1, err2, err3)
 }
 

@@ -50,7 +50,7 @@ func main() {
 	_, err = dev.OnDesired("", func(_ context.Context, c twin.Change) error {
 		log.Printf("desired at version %d: %v", c.Version, c.Value)
 		return nil
-	})
+	}, nil)
 	exitOn(err)
 	exitOn(dev.Run(ctx)) // until Ctrl-C, whatever the line does
 }

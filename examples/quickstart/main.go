@@ -113,7 +113,7 @@ func (s *story) prepare() error {
 	})
 	// A listener has a path and a type: it hears of fan.rpm, as an int.
 	// Acknowledge reports what became of each value by itself.
-	_, err = s.dev.Listen("fan.rpm", twin.Typed(func(ctx context.Context, rpm int, c twin.Change) error {
+	_, err = s.dev.OnDesired("fan.rpm", twin.Typed(func(ctx context.Context, rpm int, c twin.Change) error {
 		select { // a real device sets its fan to rpm here
 		case s.heard <- c:
 			return nil

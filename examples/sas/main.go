@@ -23,12 +23,12 @@ func main() {
 	_, err = dev.OnDesired("fan.rpm", twin.Typed(func(ctx context.Context, rpm int, c twin.Change) error {
 		log.Printf("fan.rpm is to be %d (version %d, cause %v)", rpm, c.Version, c.Cause)
 		return dev.ReportLater(ctx, c.Ack(twin.AckOK, "")) // answered, with the version
-	})) // not called where nothing is desired
+	}), nil) // not called where nothing is desired
 	exitOn(err)
 	_, err = dev.OnDesired("fan.rpm", twin.Removed(func(_ context.Context, c twin.Change) error {
 		log.Printf("fan.rpm is desired no longer: it was %v", c.Old)
 		return nil
-	}))
+	}), nil)
 	exitOn(err)
 	if err := dev.Connect(ctx); err != nil {
 		log.Print(err) // told early; it goes on trying, unless the configuration is wrong

@@ -96,7 +96,7 @@ type line struct {
 func (t *tool) watch(ctx context.Context, dev *device.Client, out *json.Encoder) error {
 	run, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	_, err := dev.Listen(t.path, func(_ context.Context, c twin.Change) error {
+	_, err := dev.OnDesired(t.path, func(_ context.Context, c twin.Change) error {
 		err := emit(out, line{c.Path, c.Version, c.Cause.String(), c.Value, append([]string{}, c.Removed()...)})
 		if err != nil {
 			stop(err) // nobody listens any more

@@ -49,7 +49,7 @@ func main() {
 	_, err = dev.OnDesired("fan.rpm", twin.Typed(func(ctx context.Context, rpm int, c twin.Change) error {
 		log.Printf("fan.rpm is to be %d", rpm)
 		return dev.ReportLater(ctx, c.Ack(twin.AckOK, ""))
-	}))
+	}), nil)
 	exitOn(err)
 	go renewOnHangup(ctx, dev)
 	if err := dev.Connect(ctx); err != nil {

@@ -52,7 +52,7 @@ func rooms() []room {
 		{folder: "transport/proxy", own: []string{"transport", "internal/hubproto", "internal/visible"}, others: []string{"golang.org/x/net/proxy"}, barred: []string{"net/http/..."}},
 		// The life of a client; it names no protocol, so that a program links
 		// only the transport that it imports.
-		{folder: "device", own: []string{"transport", "twin", "auth", "device/internal/...", "internal/boottime"}},
+		{folder: "device", own: []string{"transport", "twin", "auth", "device/internal/...", "internal/boottime", "internal/tree"}},
 		// What brings a twin back in step: pure, as twin is.
 		{folder: "device/internal/catchup", own: []string{"twin", "internal/tree"}, barred: []string{"os/...", "net/...", "sync/...", "log/..."}},
 		// State on flash; it keeps bytes, and knows nothing of what they mean.

@@ -277,7 +277,7 @@ func (g *gateway) add(connectionString string) error {
 			once()
 		}
 		return nil
-	})
+	}, nil)
 	return err
 }
 
@@ -318,7 +318,7 @@ func (g *gateway) renewAll(ctx context.Context) error {
 // close ends the clients, all at once, and waits for them.
 func (g *gateway) close() {
 	for _, c := range g.clients {
-		c.Shutdown()
+		c.Stop()
 	}
 	for _, c := range g.clients {
 		_ = c.Close() // no configuration was wrong: each was online

@@ -27,7 +27,7 @@ func TestFanFollowsTheHub(t *testing.T) {
 	// The firmware under test: it sets the speed, and acknowledges by itself.
 	dev := device.New(board.Identity, board.Credential, mqtt.Dialer{Stream: hub.Stream}, nil)
 	defer dev.Close()
-	if _, err := dev.Listen("fan.rpm", twin.Typed(func(ctx context.Context, rpm int, c twin.Change) error {
+	if _, err := dev.OnDesired("fan.rpm", twin.Typed(func(ctx context.Context, rpm int, c twin.Change) error {
 		if c.Value.Exists() {
 			return nil // turn the motor
 		}

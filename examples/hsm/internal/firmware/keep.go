@@ -52,7 +52,7 @@ func (t *task) keep(ctx context.Context, h *Hardware, stderr io.Writer) error {
 	_, err := dev.OnDesired("fan.rpm", twin.Typed(func(ctx context.Context, rpm int, c twin.Change) error {
 		log.Info("fan.rpm is to be set", "rpm", rpm, "version", c.Version)
 		return dev.ReportLater(ctx, c.Ack(twin.AckOK, ""))
-	}))
+	}), nil)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func Run(id auth.Identity, cred auth.Credential, stream transport.StreamFunc) {
 	dev := device.New(id, cred, mqtt.Dialer{Stream: stream}, nil)
 	if _, err := dev.OnDesired("fan.rpm", func(ctx context.Context, c twin.Change) error {
 		return dev.ReportLater(ctx, c.Ack(twin.AckOK, ""))
-	}); err != nil {
+	}, nil); err != nil {
 		log.Fatal(err)
 	}
 	if err := dev.Run(ctx); err != nil {

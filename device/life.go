@@ -1,0 +1,222 @@
+package device
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
+)
+
+// This file is the end of a client: Stop begins it, Close waits for it, and
+// Shutdown drains before.
+
+// The bounds of Close.
+const (
+	callbackWait = 5 * time.Second // for listeners and OnState
+	flushWait    = 5 * time.Second // for the store
+)
+
+// runLocked starts the goroutine that owns all others.
+func (c *Client) runLocked() {
+	if !c.running {
+		c.running = true
+		go c.main()
+	}
+}
+
+// main owns every goroutine of the client and ends last.
+func (c *Client) main() {
+	defer close(c.done)
+	if c.opts.OnState != nil {
+		c.calls.Go(c.tell)
+	}
+	c.mu.Lock()
+	started := c.started
+	c.mu.Unlock()
+	if started {
+		dispatched := make(chan struct{})
+		go func() {
+			defer close(dispatched)
+			c.dispatch()
+		}()
+		err := c.supervise()
+		c.end()
+		<-dispatched // no listener starts any more
+		c.failAll()
+		c.enter(State{Phase: Closed, Err: err})
+	}
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		c.calls.Wait()
+	}()
+	quiet := c.awaitCallbacks(over)
+	c.releaseStore()
+	c.owned.Wait()
+	if !quiet {
+		close(c.ended)
+	}
+	<-over
+}
+
+// awaitCallbacks waits until no listener and no OnState runs, for callbackWait
+// at most. It reports whether that came true, and logs what runs on.
+func (c *Client) awaitCallbacks(over <-chan struct{}) bool {
+	timer := time.NewTimer(callbackWait)
+	defer timer.Stop()
+	select {
+	case <-over:
+		return true
+	case <-timer.C:
+	}
+	select {
+	case <-over:
+		return true
+	default:
+	}
+	c.log.Error("closed, but a callback runs on; let it end with its context", "running", c.callbacks())
+	return false
+}
+
+// callbacks names the callbacks that run.
+func (c *Client) callbacks() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var names []string
+	for _, call := range c.calling {
+		names = append(names, fmt.Sprintf("the listener for %q", call.path))
+	}
+	if len(names) == 0 {
+		return "OnState"
+	}
+	return strings.Join(slices.Compact(names), ", ")
+}
+
+// Stop begins to close the client and returns at once, so that a listener may
+// call it. Calls in progress end with ErrClosed. Close waits for the end.
+func (c *Client) Stop() {
+	now := c.opts.Now()
+	c.with(func() {
+		c.end()
+		if !c.started && c.state.Phase != Closed {
+			c.enterLocked(State{Phase: Closed, Since: now})
+			c.runLocked()
+		}
+	})
+}
+
+// Close ends the client and waits for all its goroutines. It does not wait for
+// the hub: Shutdown does. It waits up to 5 s for the Store to have all that was
+// reported. Without a Store, reports that the hub has not confirmed are lost
+// with the process.
+//
+// If a listener or OnState still runs after 5 s, Close logs its path and returns
+// ErrListenerRuns. The client is closed all the same, and its store is free.
+// That is also what a callback gets that calls Close itself: let it call Stop.
+//
+// Close is idempotent. Otherwise it returns nil, or the wrong local
+// configuration that had ended the client.
+func (c *Client) Close() error {
+	c.Stop()
+	select {
+	case <-c.done:
+	case <-c.ended:
+		select {
+		case <-c.done:
+		default:
+			return ErrListenerRuns
+		}
+	}
+	return c.State().Err
+}
+
+// Shutdown waits until the hub has all that was reported (Stats.Outstanding is
+// false), and then closes the client like Close. It stops waiting when ctx ends,
+// or Options.CallTimeout where ctx has no deadline, or when the line is down and
+// one attempt to connect fails.
+//
+// It returns nil where the hub has everything, or where Options.Store holds the
+// rest, which the next client on the store will report. Otherwise the error is a
+// *LeftError that says how many reports are lost. The error may also be one of
+// Close.
+func (c *Client) Shutdown(ctx context.Context) error {
+	short, cancel := c.bound(ctx)
+	defer cancel()
+	cause := c.drain(short)
+	err := c.Close()
+	var left int
+	var stored bool
+	c.with(func() {
+		left = c.reported.Left()
+		stored = c.journal != nil && c.journal.kept
+	})
+	if left > 0 && !stored {
+		if cause == nil {
+			cause = ErrClosed
+		}
+		err = errors.Join(&LeftError{Reports: left, Err: cause}, err)
+	}
+	return err
+}
+
+// drain waits until the hub has all that was reported, and otherwise returns
+// why not.
+func (c *Client) drain(ctx context.Context) error {
+	defer c.leave(ctx)()
+	before := -1 // attempts before the one that decides; < 0 for none
+	for {
+		var settled, changed chan struct{}
+		var s State
+		var err error
+		over := false
+		c.with(func() {
+			s, changed = c.state, c.changed
+			if c.settled == nil {
+				c.settled = make(chan struct{})
+			}
+			settled = c.settled
+			switch {
+			case !c.reported.Outstanding():
+				over = true
+			case c.usable() != nil:
+				over, err = true, c.usable()
+			case s.Phase == Online:
+				before = -1
+			case before < 0 && s.Phase == Waiting:
+				before = c.attempts
+				poke(c.renew) // it waits for its next attempt, and makes it now
+			case before < 0:
+				before = c.attempts - 1 // the one in progress
+			case s.Phase == Waiting && c.attempts > before:
+				over, err = true, s.Err
+			}
+		})
+		if over {
+			return err
+		}
+		select {
+		case <-settled:
+		case <-changed:
+		case <-ctx.Done():
+			return contextError(ctx, s.Err)
+		}
+	}
+}
+
+// failAll ends every call that waits.
+func (c *Client) failAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for ticket, ch := range c.reports {
+		ch <- catchup.Settlement{Ticket: ticket, Err: ErrClosed}
+	}
+	clear(c.reports)
+	for _, g := range c.gets {
+		g.answer <- getAnswer{err: ErrClosed}
+	}
+	c.gets = nil
+}

@@ -1,0 +1,185 @@
+package device
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
+	"github.com/devicetwin/devicetwin-go/twin"
+)
+
+// The bounds of what durable listeners heard that are not registered: beyond
+// one of them, the names that were heard of longest ago are forgotten.
+const (
+	maxIdleNames = 64
+	maxIdleBytes = 64 << 10
+)
+
+// maxDurableName bounds the name of a durable listener, in bytes.
+const maxDurableName = 128
+
+// memories are what durable listeners heard last, by name.
+type memories struct {
+	byName map[string]*memory
+	live   map[string]catchup.ListenerID // names that have a listener
+	forget map[string]bool               // asked for before the store was claimed
+	clock  uint64
+}
+
+type memory struct {
+	path string
+	kept keptDoc // see catchup.Heard.Doc
+	used uint64  // grows with each use
+}
+
+// checkDurableName says why a name cannot be one.
+func checkDurableName(name string) error {
+	if len(name) > maxDurableName || !utf8.ValidString(name) {
+		return fmt.Errorf("%w: ListenOptions.Durable has %d bytes; give a name of at most %d, in UTF-8", twin.ErrInvalid, len(name), maxDurableName)
+	}
+	return nil
+}
+
+// enlist notes that a name has a listener.
+func (m *memories) enlist(name string, id catchup.ListenerID) {
+	if m.live == nil {
+		m.live = map[string]catchup.ListenerID{}
+	}
+	m.live[name] = id
+}
+
+// at returns the memory of a name, which it makes where there is none. One of
+// another path begins again.
+func (m *memories) at(name, path string) *memory {
+	if m.byName == nil {
+		m.byName = map[string]*memory{}
+	}
+	h := m.byName[name]
+	if h == nil || h.path != path {
+		h = &memory{path: path}
+		m.byName[name] = h
+	}
+	m.clock++
+	h.used = m.clock
+	return h
+}
+
+// recall takes what a store holds of a name.
+func (m *memories) recall(s savedHeard, seen keptDoc) error {
+	h := m.at(s.Name, s.Path)
+	if s.Same && seen.number > 0 {
+		heard := catchup.Heard{Version: s.Version, Value: seen.doc.At(s.Path)}
+		h.kept = keptDoc{s.Number, heard.Doc()}
+		return nil
+	}
+	if err := h.kept.from(s.savedDoc); err != nil {
+		return fmt.Errorf("what %q heard: %w", s.Name, err)
+	}
+	return nil
+}
+
+// byAge returns the names, those used longest ago first.
+func (m *memories) byAge() []string {
+	names := make([]string, 0, len(m.byName))
+	for name := range m.byName {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(m.byName[a].used, m.byName[b].used) })
+	return names
+}
+
+// saved is what a snapshot holds. What is in its desired half is not repeated.
+func (m *memories) saved(seen keptDoc) (all []savedHeard) {
+	for _, name := range m.byAge() {
+		h := m.byName[name]
+		if h.kept.number == 0 {
+			continue
+		}
+		s := savedHeard{Name: name, Path: h.path}
+		heard, now := catchup.HeardOf(h.kept.doc), seen.doc.At(h.path)
+		if seen.number > 0 && heard.Value.Exists() == now.Exists() && heard.Value.Equal(now) {
+			s.savedDoc = savedDoc{Number: h.kept.number, Version: heard.Version, Same: true}
+		} else {
+			s.savedDoc = h.kept.whole()
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// spare returns the names to forget for the bounds of those without a listener.
+func (m *memories) spare() (names []string) {
+	idle, bytes := 0, 0
+	for _, name := range slices.Backward(m.byAge()) {
+		if _, live := m.live[name]; live {
+			continue
+		}
+		idle++
+		bytes += len(name) + m.byName[name].kept.doc.Size().Bytes
+		if idle > maxIdleNames || bytes > maxIdleBytes {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// recallLocked tells the machine what a durable listener heard in an earlier
+// life of the program.
+func (c *Client) recallLocked(id catchup.ListenerID) {
+	l := c.listeners[id]
+	if h := c.memories.byName[l.durable]; l.durable != "" && h != nil && h.path == l.path && h.kept.number > 0 {
+		c.desired.Recall(id, catchup.HeardOf(h.kept.doc))
+	}
+}
+
+// noteHeardLocked remembers what a durable listener heard, once it has
+// returned.
+func (c *Client) noteHeardLocked(name string, ch twin.Change) {
+	if c.journal == nil {
+		return
+	}
+	_, known := c.memories.byName[name]
+	h := c.memories.at(name, ch.Path)
+	doc := h.kept.to(catchup.Heard{Version: ch.Version, Value: ch.Value}.Doc())
+	c.keepLocked(savedRecord{Heard: &savedHeard{name, ch.Path, doc}}, nil)
+	if !known {
+		c.pruneLocked()
+	}
+}
+
+// pruneLocked holds the bounds of names without a listener.
+func (c *Client) pruneLocked() {
+	for _, name := range c.memories.spare() {
+		c.forgetLocked(name)
+	}
+}
+
+func (c *Client) forgetLocked(name string) {
+	if _, ok := c.memories.byName[name]; ok {
+		delete(c.memories.byName, name)
+		c.keepLocked(savedRecord{Forget: name}, nil)
+	}
+}
+
+// ForgetDurable forgets what the durable listener of that name heard, see
+// ListenOptions.Durable: after the next start it is called with the present
+// value, as if it were new. It returns at once; a store learns of it within
+// moments, or at the client's start.
+//
+// What was heard under a name that no listener has any more is kept for 64
+// names, and 64 KB. Beyond, the ones used longest ago are forgotten.
+func (c *Client) ForgetDurable(name string) {
+	c.with(func() {
+		switch {
+		case c.journal != nil:
+			c.forgetLocked(name)
+		case c.opts.Store != nil && !c.claim.made():
+			if c.memories.forget == nil {
+				c.memories.forget = map[string]bool{}
+			}
+			c.memories.forget[name] = true
+		}
+	})
+}

@@ -288,7 +288,7 @@ func testPoolMindsCredit(t *testing.T) {
 	})
 	c := join(t, p, addMany(t, hub, 1)...)[0]
 	_ = c.Send(t.Context(), get("g")) // the line may be dead before it returns
-	synctest.Wait() // all of it has come
+	synctest.Wait()                   // all of it has come
 	var err error
 	for n := 0; n < flood && err == nil; n++ {
 		_, err = c.Receive(t.Context())

@@ -130,9 +130,11 @@ func (s *session) gotPatched(f transport.Frame) {
 			s.c.log.Warn("reported version jumped; getting the twin", "version", f.Version)
 			s.oweGet(twin.CauseGap)
 		}
-	case errors.Is(err, transport.ErrRejected), s.c.demands() && errors.Is(err, transport.ErrPrecondition):
+	case s.c.demands() && errors.Is(err, transport.ErrPrecondition):
+		s.c.with(func() { s.c.reported.Stale(err) })
+	case errors.Is(err, transport.ErrRejected):
 		s.c.log.Warn("hub rejected a report", "cause", err)
-		s.c.with(func() { s.c.reported.Refused(err) })
+		s.c.with(func() { s.c.reported.Refused(err, s.now()) })
 	case err.Status >= 500:
 		// It may have been applied all the same: the GET tells.
 		s.c.log.Warn("report failed; getting the twin", "cause", err)

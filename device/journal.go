@@ -61,6 +61,7 @@ type savedRecord struct {
 	Want    json.RawMessage `json:"w,omitempty"` // a report
 	Gone    json.RawMessage `json:"g,omitempty"` // with it, or with Mend: what is deleted before, as null
 	Covered uint64          `json:"c,omitempty"` // with it: reports that need no second naming
+	Version int64           `json:"v,omitempty"` // with it, or with Mend: the hub's version of the reported half
 	Mend    json.RawMessage `json:"m,omitempty"` // what a refusal made of what is wanted
 	Heard   *savedHeard     `json:"h,omitempty"` // what a durable listener heard
 }
@@ -75,6 +76,7 @@ type savedHeard struct {
 type savedState struct {
 	Reports uint64            `json:"n"` // counted so far
 	Based   bool              `json:"based"`
+	Version int64             `json:"v,omitempty"` // the hub's of the reported half
 	Wanted  json.RawMessage   `json:"wanted,omitempty"`
 	Unsent  []json.RawMessage `json:"unsent,omitempty"` // in order; what a patch deletes before it merges stands before it
 	Heard   []savedHeard      `json:"heard,omitempty"`
@@ -127,6 +129,7 @@ func (c *Client) restore(j *journal, snapshot []byte, records [][]byte) error {
 
 // machine is the snapshot in the machine's words.
 func (s savedState) machine(covered uint64) (m catchup.Snapshot, err error) {
+	m.Version = s.Version
 	if m.Based = s.Based; m.Based {
 		p, err := twin.ParsePatch(s.Wanted)
 		if err != nil {
@@ -154,27 +157,27 @@ func (c *Client) redo(j *journal, r savedRecord) error {
 		return j.recall(*r.Heard)
 	case r.Want != nil:
 		j.before++
-		return c.redoPatch(r.Gone, r.Want, j.before <= j.covered)
+		return c.redoPatch(r, r.Want, j.before <= j.covered)
 	case r.Mend != nil:
-		return c.redoPatch(r.Gone, r.Mend, true)
+		return c.redoPatch(r, r.Mend, true)
 	}
 	return nil
 }
 
 // redoPatch takes a patch that was kept, after what it deleted before it merged.
-func (c *Client) redoPatch(gone, text json.RawMessage, covered bool) error {
+func (c *Client) redoPatch(r savedRecord, text json.RawMessage, covered bool) error {
 	p, err := twin.ParsePatch(text)
 	if err != nil {
 		return err
 	}
-	if gone != nil {
-		first, err := readDeletion(gone)
+	if r.Gone != nil {
+		first, err := readDeletion(r.Gone)
 		if err != nil {
 			return err
 		}
-		c.reported.Redo(first, covered)
+		c.reported.Redo(first, covered, r.Version)
 	}
-	c.reported.Redo(p, covered)
+	c.reported.Redo(p, covered, r.Version)
 	return nil
 }
 
@@ -228,7 +231,7 @@ func (c *Client) noteReport(p twin.Patch, wait bool) (done chan error) {
 	}
 	// The report itself is never covered yet.
 	covered := min(j.covered, j.before+c.reported.Taken()-1)
-	j.add(savedRecord{Want: p.JSON(), Gone: p.Replaced().JSON(), Covered: covered}, done)
+	j.add(savedRecord{Want: p.JSON(), Gone: p.Replaced().JSON(), Covered: covered, Version: c.reported.Version()}, done)
 	return done
 }
 
@@ -236,7 +239,7 @@ func (c *Client) noteReport(p twin.Patch, wait bool) (done chan error) {
 func (c *Client) noteMended() {
 	for _, p := range c.reported.Mended() {
 		if c.journal != nil {
-			c.journal.add(savedRecord{Mend: p.JSON(), Gone: p.Replaced().JSON()}, nil)
+			c.journal.add(savedRecord{Mend: p.JSON(), Gone: p.Replaced().JSON(), Version: c.reported.Version()}, nil)
 		}
 	}
 }
@@ -350,7 +353,7 @@ func (c *Client) snapshot() []byte {
 	j := c.journal
 	c.reported.Mended() // the snapshot holds them
 	m := c.reported.Snapshot()
-	s := savedState{Reports: j.before + c.reported.Taken(), Based: m.Based}
+	s := savedState{Reports: j.before + c.reported.Taken(), Based: m.Based, Version: m.Version}
 	if m.Based {
 		s.Wanted = m.Wanted.JSON()
 	}

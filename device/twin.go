@@ -223,7 +223,7 @@ func (c *Client) with(f func()) {
 // demands. Reports that it finds to be too late are told to their callers.
 func (c *Client) nextPatch() (patch twin.Patch, demand int64, ok bool) {
 	c.with(func() {
-		patch, ok = c.reported.Next()
+		patch, ok = c.reported.Next(c.opts.Elapsed())
 		demand = c.reported.Demand()
 	})
 	c.settle()
@@ -258,9 +258,8 @@ func (c *Client) synced(s *session, doc twin.Document, cause twin.Cause) {
 	var readBack []string
 	c.with(func() {
 		outcome = c.desired.Fetched(doc.Desired, cause)
-		first := !c.reported.Based()
-		readBack = c.reported.Synced(doc.Reported)
-		if first && c.journal != nil {
+		readBack = c.reported.Synced(doc.Reported, c.opts.Elapsed())
+		if c.reported.Rebased() && c.journal != nil {
 			c.journal.rebase = true // from now on there is a base to stand on
 			poke(c.journal.ready)
 		}

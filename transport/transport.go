@@ -91,8 +91,8 @@ type Conn interface {
 	// A Conn acknowledges nothing by itself: a frame with a Delivery is the
 	// hub's until a Settle says what became of it. A Settle never waits for the
 	// line: it is queued, and the queue is bounded by the number of deliveries
-	// that a Conn gives out before they are settled. The Settles of one feature
-	// are sent in the order of arrival. A Settle of a delivery that is unknown or
+	// that a Conn gives out before they are settled. Hubs expect the Settles of one
+	// feature in the order of arrival. A Settle of a delivery that is unknown or
 	// settled already returns ErrUnsupported.
 	Send(ctx context.Context, f Frame) error
 	// Receive returns the next frame from the hub, in the order of arrival.

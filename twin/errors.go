@@ -68,6 +68,7 @@ const (
 	limitDepth        = "depth"
 	limitNull         = "null in an array"
 	limitSection      = "section size"
+	limitLength       = "length as JSON"
 )
 
 // A LimitError says which limit of the hub a patch breaks, where, and what to
@@ -77,7 +78,8 @@ type LimitError struct {
 	// key. "" is the whole section.
 	Path string
 	// Limit is one of "key length", "key character", "string length",
-	// "integer range", "depth", "null in an array" and "section size".
+	// "integer range", "depth", "null in an array", "section size" and "length
+	// as JSON".
 	Limit string
 	// Got is what was found: a length, a depth, a number or a character.
 	Got string

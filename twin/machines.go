@@ -1,6 +1,10 @@
 package twin
 
-import "github.com/devicetwin/devicetwin-go/internal/tree"
+import (
+	"strconv"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree"
+)
 
 // This file is for package device, whose machines work on trees. Its functions
 // ask for a tree.Key, which only packages of this module can make.
@@ -35,4 +39,9 @@ func ValueOf(_ tree.Key, n *tree.Node, path string) Value { return Value{n, path
 func ChangeOf(_ tree.Key, c Change, keys []string, named *tree.Node) Change {
 	c.path, c.named = keys, named
 	return c
+}
+
+// TooLong is the error of a patch that no connection carries, in bytes.
+func TooLong(_ tree.Key, got, limit int, advice string) error {
+	return &LimitError{Limit: limitLength, Got: strconv.Itoa(got) + " bytes", Max: strconv.Itoa(limit) + " bytes", advice: advice}
 }

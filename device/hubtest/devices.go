@@ -41,6 +41,8 @@ type identity struct {
 	record         record   // what only services see of it
 	session        *session // nil when there is none to resume
 	conn           presence // the live one, nil when offline
+	inbox          []*devicebound
+	lastID         uint16 // the packet id used last
 	changed        chan struct{}
 }
 

@@ -35,9 +35,20 @@ const (
 	PrefixGetTwin       = "$iothub/twin/GET/"
 	PrefixPatchReported = "$iothub/twin/PATCH/properties/reported/"
 
-	ParamRequestID  = "$rid"
-	ParamVersion    = "$version"
-	ParamRetryAfter = "retry-after" // whole seconds; hubs vary its letter case
+	ParamRequestID = "$rid"
+	ParamVersion   = "$version"
+)
+
+// RetryAfter asks a client for a pause of whole seconds: a topic parameter over
+// MQTT, an application property over AMQP. Both are the words of the Device
+// Provisioning Service. No document promises them of a hub.
+const RetryAfter = "retry-after"
+
+// Parameters of the user name.
+const (
+	ParamAPIVersion = "api-version"
+	ParamClientType = "DeviceClientType"
+	ParamModelID    = "model-id"
 )
 
 // Topics of other features. FilterMethods is whole. The others follow
@@ -50,11 +61,4 @@ const (
 
 	PrefixDevices = "devices/"
 	InfixModules  = "modules/"
-)
-
-// Parameters of the user name.
-const (
-	ParamAPIVersion = "api-version"
-	ParamClientType = "DeviceClientType"
-	ParamModelID    = "model-id"
 )

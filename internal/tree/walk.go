@@ -64,10 +64,7 @@ func Overlay(a, b *Node) *Node {
 	case a == nil || a.Kind != Object || b.Kind != Object:
 		return b
 	}
-	for _, m := range b.Members {
-		a = a.With(m.Key, Overlay(a.Get(m.Key), m.Value))
-	}
-	return a
+	return Update(a, b, Overlay)
 }
 
 // Intersect keeps of names what stands in doc, with doc's values.
@@ -78,15 +75,28 @@ func Intersect(names, doc *Node) *Node {
 	if names.Kind != Object || doc.Kind != Object {
 		return doc
 	}
-	kept := NewObject()
+	var kept []Member
 	for _, m := range names.Members {
 		if v := Intersect(m.Value, doc.Get(m.Key)); v != nil {
-			kept = kept.With(m.Key, v)
+			kept = append(kept, Member{m.Key, v})
 		}
 	}
-	return kept
+	return NewObject(kept...)
 }
 
 // ComponentMarker is the member that makes an object of a twin a Plug and Play
 // component.
 const ComponentMarker = "__t"
+
+// Update is object a with each key of object b set to what f makes of both
+// values; nil removes the key. It is one pass over both.
+func Update(a, b *Node, f func(a, b *Node) *Node) *Node {
+	if a == nil || a.Kind != Object {
+		a = NewObject()
+	}
+	e := editor{from: a}
+	for i, m := range b.Members {
+		e.set(m.Key, f(a.Get(m.Key), m.Value), len(b.Members)-i)
+	}
+	return e.done()
+}

@@ -62,10 +62,11 @@ func Resolve(patch, doc *Node) *Node {
 		v := Settled(patch)
 		return Overlay(Diff(doc, v), v)
 	}
-	for _, m := range patch.Members {
-		patch = patch.With(m.Key, Resolve(m.Value, doc.Get(m.Key)))
+	e := editor{from: patch}
+	for i, m := range patch.Members {
+		e.set(m.Key, Resolve(m.Value, doc.Get(m.Key)), len(patch.Members)-i)
 	}
-	return patch
+	return e.done()
 }
 
 // Compose is the patch that does what m and then p do.
@@ -76,10 +77,7 @@ func Compose(m, p *Node) *Node {
 	case m.Kind != Object:
 		return AsWhole(p) // it finds nothing to merge with
 	}
-	for _, next := range p.Members {
-		m = m.With(next.Key, Compose(m.Get(next.Key), next.Value))
-	}
-	return m
+	return Update(m, p, Compose)
 }
 
 // Replaced is null wherever a patch is whole; nil when it is nowhere.

@@ -47,7 +47,8 @@ type conn struct {
 	mu         sync.Mutex         // guards the rest; nothing waits while it is held
 	asked      map[uint16]request // what waits for SUBACK or UNSUBACK, by packet id
 	lastID     uint16             // the packet id used last
-	deliveries deliveries
+	deliveries []delivery         // in the order of arrival
+	lastNumber uint64             // the delivery's that came last
 }
 
 func newConn(stream net.Conn, keepAlive time.Duration) *conn {

@@ -23,7 +23,7 @@ func (c *conn) keep() {
 		select {
 		case <-timer.C:
 		case <-c.owed:
-			if c.sendAcks() != nil {
+			if c.write(context.Background(), nil, c.takeAcks) != nil {
 				return // as below
 			}
 			continue
@@ -33,8 +33,7 @@ func (c *conn) keep() {
 			return
 		}
 		if c.due(asked) <= 0 {
-			ping := func() []byte { return []byte{packets.Pingreq << 4, 0} }
-			if c.write(context.Background(), ping) != nil {
+			if c.write(context.Background(), []byte{packets.Pingreq << 4, 0}, nil) != nil {
 				return // write has ended the connection, or Close has
 			}
 			asked = c.now()

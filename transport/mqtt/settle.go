@@ -1,7 +1,6 @@
 package mqtt
 
 import (
-	"context"
 	"fmt"
 	"slices"
 
@@ -14,18 +13,11 @@ import (
 // to leave. It is more than a hub keeps for a device (50).
 const maxUnsettled = 128
 
-// deliveries are the messages of QoS 1 that are on their way to a PUBACK. A
-// conn's mu guards them.
-type deliveries struct {
-	last      uint64     // the number given last
-	unsettled []delivery // received, in the order of arrival
-	acks      []uint16   // settled: the packet ids that PUBACK is owed for
-}
-
-// A delivery is one message that the hub waits for.
+// A delivery is a message of QoS 1 whose PUBACK has not left.
 type delivery struct {
 	number   uint64
 	packetID uint16
+	settled  bool // PUBACK is owed
 }
 
 // deliver numbers a message of QoS 1. It reports false for one that must not
@@ -34,16 +26,17 @@ type delivery struct {
 func (c *conn) deliver(packetID uint16) (number uint64, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	d := &c.deliveries
-	// A packet id is in use until its PUBACK [MQTT-2.3.1-4].
-	repeated := slices.Contains(d.acks, packetID) ||
-		slices.ContainsFunc(d.unsettled, func(u delivery) bool { return u.packetID == packetID })
-	if repeated || len(d.unsettled)+len(d.acks) >= maxUnsettled {
+	for _, d := range c.deliveries {
+		if d.packetID == packetID { // in use until its PUBACK [MQTT-2.3.1-4]
+			return 0, false
+		}
+	}
+	if len(c.deliveries) == maxUnsettled {
 		return 0, false
 	}
-	d.last++
-	d.unsettled = append(d.unsettled, delivery{d.last, packetID})
-	return d.last, true
+	c.lastNumber++
+	c.deliveries = append(c.deliveries, delivery{number: c.lastNumber, packetID: packetID})
+	return c.lastNumber, true
 }
 
 // settle takes the receiver's word on a delivery. The keeper writes the PUBACK,
@@ -51,38 +44,38 @@ func (c *conn) deliver(packetID uint16) (number uint64, ok bool) {
 func (c *conn) settle(f transport.Frame) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	d := &c.deliveries
-	i := slices.IndexFunc(d.unsettled, func(u delivery) bool { return u.number == f.Delivery })
-	switch {
-	case i < 0:
-		return fmt.Errorf("%w: delivery %d does not wait to be settled", transport.ErrUnsupported, f.Delivery)
-	case f.Outcome == transport.Complete:
-		d.acks = append(d.acks, d.unsettled[i].packetID)
-		select {
-		case c.owed <- struct{}{}:
-		default:
+	for i, d := range c.deliveries {
+		switch {
+		case d.number != f.Delivery || d.settled:
+		case f.Outcome == transport.Complete:
+			c.deliveries[i].settled = true
+			select {
+			case c.owed <- struct{}{}:
+			default:
+			}
+			return nil
+		case f.Outcome == transport.Release: // without PUBACK the hub delivers it again
+			c.deliveries = slices.Delete(c.deliveries, i, i+1)
+			return nil
 		}
-	case f.Outcome == transport.Release: // without PUBACK the hub delivers it again
-	default:
-		return fmt.Errorf("%w: outcome %d; MQTT can only complete and release", transport.ErrUnsupported, f.Outcome)
 	}
-	d.unsettled = slices.Delete(d.unsettled, i, i+1)
-	return nil
+	return fmt.Errorf("%w: outcome %d of delivery %d; MQTT completes or releases a delivery that waits",
+		transport.ErrUnsupported, f.Outcome, f.Delivery)
 }
 
-// takeAcks returns the PUBACKs that are owed, as they go over the wire.
-func (c *conn) takeAcks() []byte {
+// takeAcks returns the PUBACKs that are owed, as they go over the wire, in the
+// order of arrival [MQTT-4.6.0-2].
+func (c *conn) takeAcks() (b []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var b []byte
-	for _, id := range c.deliveries.acks {
-		b = append(b, packets.Puback<<4, 2, byte(id>>8), byte(id))
+	waiting := c.deliveries[:0]
+	for _, d := range c.deliveries {
+		if d.settled {
+			b = append(b, packets.Puback<<4, 2, byte(d.packetID>>8), byte(d.packetID))
+		} else {
+			waiting = append(waiting, d)
+		}
 	}
-	c.deliveries.acks = c.deliveries.acks[:0]
+	c.deliveries = waiting
 	return b
-}
-
-// sendAcks writes the PUBACKs that are owed.
-func (c *conn) sendAcks() error {
-	return c.write(context.Background(), c.takeAcks)
 }

@@ -107,7 +107,7 @@ func testSettle(t *testing.T) {
 	wantFrame(t, "what was given back comes again, what waits does not", c, delivered(change(2, "{}"), 4))
 	send(t, c, settle(3, transport.Complete))
 	send(t, c, settle(4, transport.Complete))
-	p.wantBytes("acknowledged in the order of Settle", puback(0x0104)+puback(0x0103))
+	p.wantBytes("acknowledged in the order of arrival", puback(0x0104)+puback(0x0103))
 
 	// A packet id that was acknowledged stands for another message.
 	p.say(publish1(0x0102, false, topic, "{}"))
@@ -150,6 +150,7 @@ func testSettleNeverWaits(t *testing.T) {
 	start := time.Now()
 	send(t, c, settle(1, transport.Complete))
 	send(t, c, settle(2, transport.Complete))
+	wantError(t, "Settle twice", c.Send(t.Context(), settle(1, transport.Complete)), transport.ErrUnsupported)
 	// Repeated before their PUBACK could leave: they are settled.
 	p.say(publish1(2, true, desired+"?$version=3", "{}") + publish(desired+"?$version=4", "{}"))
 	wantFrame(t, "Receive goes on", c, change(4, "{}"))

@@ -12,11 +12,14 @@ import (
 // clean the hub restores them, and goes on to deliver.
 func leftovers(id auth.Identity) []string {
 	own := hubproto.PrefixDevices + id.DeviceID + "/"
-	if id.ModuleID == "" {
-		return []string{own + hubproto.FilterDevicebound, hubproto.FilterMethods}
+	if id.ModuleID != "" {
+		own += hubproto.InfixModules + id.ModuleID + "/"
 	}
-	own += hubproto.InfixModules + id.ModuleID + "/"
-	return []string{own + hubproto.FilterDevicebound, own + hubproto.FilterInputs, own + "#", hubproto.FilterMethods}
+	filters := []string{hubproto.FilterMethods, own + hubproto.FilterDevicebound}
+	if id.ModuleID != "" {
+		filters = append(filters, own+hubproto.FilterInputs, own+"#")
+	}
+	return filters
 }
 
 // takeTidy returns an UNSUBSCRIBE of the leftovers, once. Its caller holds the

@@ -47,8 +47,8 @@ func TestTidy(t *testing.T) {
 		tidy, present bool
 		want          []string
 	}{
-		{"a device with a session", "", true, true, []string{device, methods}},
-		{"a module with a session", "m1", true, true, []string{module + "messages/devicebound/#", module + "inputs/#", module + "#", methods}},
+		{"a device with a session", "", true, true, []string{methods, device}},
+		{"a module with a session", "m1", true, true, []string{methods, module + "messages/devicebound/#", module + "inputs/#", module + "#"}},
 		{"no session", "", true, false, nil},
 		{"not asked to", "", false, true, nil},
 		{"a module without a session", "m1", true, false, nil},
@@ -87,7 +87,7 @@ func testTidyKeepsItsPacketID(t *testing.T) {
 	c, p := connectTo(t, l, true)
 	send(t, c, get("1"))
 	p.wantBytes("GET and UNSUBSCRIBE", publish("$iothub/twin/GET/?$rid=1", "")+
-		unsubscribe(1, "devices/dev1/messages/devicebound/#", "$iothub/methods/POST/#"))
+		unsubscribe(1, "$iothub/methods/POST/#", "devices/dev1/messages/devicebound/#"))
 	for i := 2; i <= 1<<16; i++ {
 		send(t, c, openResponses)
 		id := p.wantPacket("the device subscribes", 0x82)[:2]
@@ -114,7 +114,7 @@ func testTidyAfterAGetThatDidNotLeave(t *testing.T) {
 	wantError(t, "Send of what cannot be said", c.Send(t.Context(), get("a b")), transport.ErrUnsupported)
 	send(t, c, get("2"))
 	p.wantBytes("GET and UNSUBSCRIBE", publish("$iothub/twin/GET/?$rid=2", "")+
-		unsubscribe(1, "devices/dev1/messages/devicebound/#", "$iothub/methods/POST/#"))
+		unsubscribe(1, "$iothub/methods/POST/#", "devices/dev1/messages/devicebound/#"))
 }
 
 // TestForget begins a clean session.
@@ -128,8 +128,12 @@ func testForget(t *testing.T) {
 		if got := hello[7]; got != flags {
 			t.Errorf("Forget %v: CONNECT has flags %#x; want %#x", forget, got, flags)
 		}
-		p.say("\x20\x02\x00\x00")
-		(<-done).conn.Close()
+		p.say("\x20\x02\x01\x00") // a session, also where there can be none [MQTT-3.2.2-1]
+		c := (<-done).conn
+		if got := c.(transport.Resumer).Resumed(); got == forget {
+			t.Errorf("Forget %v: Resumed is %v", forget, got)
+		}
+		c.Close()
 	}
 }
 

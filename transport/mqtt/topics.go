@@ -134,7 +134,7 @@ func parseQuery(query string) (p parameters, ok bool) {
 			p.id = unescape(value)
 		case key == hubproto.ParamVersion && p.version == 0:
 			p.version = parseVersion(unescape(value))
-		case strings.EqualFold(key, hubproto.ParamRetryAfter) && p.retryAfter == 0:
+		case strings.ToLower(key) == hubproto.RetryAfter && p.retryAfter == 0:
 			p.retryAfter = parseSeconds(unescape(value))
 		}
 	}

@@ -44,12 +44,10 @@ func (c *conn) Send(ctx context.Context, f transport.Frame) error {
 	if err != nil {
 		return err
 	}
-	return c.write(ctx, func() []byte {
-		if f.Op == transport.GetTwin {
-			return append(b, c.takeTidy()...)
-		}
-		return b
-	})
+	if f.Op == transport.GetTwin {
+		return c.write(ctx, b, c.takeTidy)
+	}
+	return c.write(ctx, b, nil)
 }
 
 // sendOpen subscribes or unsubscribes. The packet id stands for the frame's ID
@@ -70,7 +68,7 @@ func (c *conn) sendOpen(ctx context.Context, f transport.Frame) error {
 	}
 	b, err := encode(featurePacket(f.Kind, filter, id))
 	if err == nil {
-		err = c.write(ctx, func() []byte { return b })
+		err = c.write(ctx, b, nil)
 	}
 	if err != nil {
 		c.answered(id, answer)
@@ -116,22 +114,27 @@ func (c *conn) answered(packetID uint16, kind byte) (id string, ok bool) {
 // encode returns a packet as it goes over the wire.
 func encode(p packets.ControlPacket) ([]byte, error) {
 	b, err := mqttwire.Encode(p)
-	switch {
-	case errors.Is(err, mqttwire.ErrTooLarge):
-		return nil, fmt.Errorf("%w: %w", transport.ErrTooLarge, err)
-	case err != nil:
-		return nil, fmt.Errorf("%w: %w", transport.ErrUnsupported, err)
+	if err == nil {
+		return b, nil
 	}
-	return b, nil
+	sentinel := transport.ErrUnsupported
+	if errors.Is(err, mqttwire.ErrTooLarge) {
+		sentinel = transport.ErrTooLarge
+	}
+	return nil, fmt.Errorf("%w: %w", sentinel, err)
 }
 
-// write writes packets when its turn comes. It calls take for them then.
-func (c *conn) write(ctx context.Context, take func() []byte) error {
+// write writes packets when its turn comes, and in the same piece what beside
+// returns then. beside may be nil.
+func (c *conn) write(ctx context.Context, b []byte, beside func() []byte) error {
 	if err := c.fate.TakeTurn(ctx); err != nil {
 		return err
 	}
 	defer c.fate.PassTurn()
-	if err := c.put(take()); err != nil {
+	if beside != nil {
+		b = append(b, beside()...)
+	}
+	if err := c.put(b); err != nil {
 		c.fail(lineError(err))
 		return c.err()
 	}
@@ -140,9 +143,6 @@ func (c *conn) write(ctx context.Context, take func() []byte) error {
 
 // put writes whole packets. Its caller holds the turn, or is alone.
 func (c *conn) put(b []byte) error {
-	if len(b) == 0 {
-		return nil
-	}
 	for len(b) > 0 {
 		if err := c.stream.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
 			return err

@@ -47,12 +47,12 @@ func ExampleReported() {
 	if err != nil {
 		fmt.Println(err)
 	}
-	r.Synced(half)
+	r.Synced(half, 0)
 	ticket, err := r.Want(twin.Set("rpm", 1000))
 	if err != nil {
 		fmt.Println(err)
 	}
-	patch, _ := r.Next()
+	patch, _ := r.Next(0)
 	fmt.Println("send", patch)
 	_ = r.WantLater(twin.Set("rpm", 1100)) // rides in the next patch
 	_ = r.WantLater(twin.Set("rpm", 1200))
@@ -60,7 +60,7 @@ func ExampleReported() {
 	for _, s := range r.Settled() {
 		fmt.Println(s.Ticket == ticket, s.Version, s.Err)
 	}
-	patch, _ = r.Next()
+	patch, _ = r.Next(0)
 	fmt.Println("send", patch)
 	// Output:
 	// send {"rpm":1000}

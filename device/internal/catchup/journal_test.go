@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/devicetwin/devicetwin-go/twin"
 )
@@ -21,16 +22,19 @@ type logged struct {
 
 // A clerk drives a machine and keeps a journal, as package device does.
 type clerk struct {
-	rnd    *rand.Rand
-	r      *Reported
-	hub    *modelHub
-	log    []*logged
-	guards map[Ticket]*logged
-	saved  Snapshot
-	since  []twin.Patch // reports, and what was mended, since
-	mended []bool       // which of them
-	flying bool         // a patch awaits its answer
-	landed int64        // the version after it at the hub; 0 when it got lost
+	rnd      *rand.Rand
+	r        *Reported
+	hub      *modelHub
+	log      []*logged
+	guards   map[Ticket]*logged
+	saved    Snapshot
+	since    []twin.Patch // reports, and what was mended, since
+	mended   []bool       // which of them
+	versions []int64      // the hub's as each was written
+	dated    bool         // versions are written
+	now      time.Duration
+	flying   bool  // a patch awaits its answer
+	landed   int64 // the version after it at the hub; 0 when it got lost
 }
 
 // TestJournalConverges tells random stories of a machine whose driver writes a
@@ -50,14 +54,16 @@ func journalStory(rnd *rand.Rand) string {
 	first := collidingPatch(rnd, 3)
 	hub.merge(first)
 	firmware.merge(first)
-	c := &clerk{rnd: rnd, r: &Reported{}, hub: hub, guards: map[Ticket]*logged{}}
+	c := &clerk{rnd: rnd, r: &Reported{}, hub: hub, guards: map[Ticket]*logged{}, dated: rnd.IntN(2) == 0}
 	for range 40 {
+		c.now += time.Duration(rnd.IntN(30)) * time.Second
 		if err := c.event(); err != nil {
 			return err.Error()
 		}
 		c.noteMended()
 	}
-	for range 20 {
+	for range 40 {
+		c.now += time.Hour
 		c.get()
 		c.send()
 		c.answer()
@@ -87,8 +93,8 @@ func (c *clerk) event() error {
 	case 3:
 		s := newSaying(c.rnd)
 		version := c.r.Confirmed().Version() + int64(c.rnd.IntN(2))
-		if version == 0 || c.hub.rule == mergeEmpties {
-			return nil // it travels as it is, vain deletions included
+		if version == 0 || c.dated {
+			return nil // a power cut may leave it at the hub
 		}
 		t, err := c.r.WantIf(s.patch, version)
 		c.guards[t] = &logged{s, false}
@@ -101,7 +107,7 @@ func (c *clerk) event() error {
 	case 7:
 		c.get() // an answer may be lost
 	case 8:
-		if c.saved.Based && c.rnd.IntN(2) == 0 { // a stranger, whose word does not last
+		if c.saved.Based && !c.dated && c.rnd.IntN(2) == 0 { // a stranger, whose word does not last
 			c.hub.merge(collidingPatch(c.rnd, 2))
 		} else if c.flying && c.landed == 0 {
 			c.flying = false
@@ -109,7 +115,7 @@ func (c *clerk) event() error {
 		}
 	case 9:
 		if c.rnd.IntN(3) == 0 {
-			c.saved, c.since, c.mended = c.r.Snapshot(), nil, nil
+			c.save()
 		} else if c.rnd.IntN(3) == 0 && (c.saved.Based || len(c.guards) == 0) {
 			c.powerCut()
 		}
@@ -117,9 +123,22 @@ func (c *clerk) event() error {
 	return nil
 }
 
+// save writes a snapshot.
+func (c *clerk) save() {
+	c.saved, c.since, c.mended, c.versions = c.r.Snapshot(), nil, nil, nil
+	if !c.dated {
+		c.saved.Version = 0
+	}
+}
+
 // note writes a record.
 func (c *clerk) note(p twin.Patch, mended bool) {
 	c.since, c.mended = append(c.since, p), append(c.mended, mended)
+	version := int64(0)
+	if c.dated {
+		version = c.r.Version()
+	}
+	c.versions = append(c.versions, version)
 }
 
 // noteMended writes down what the machine did by itself, and sees who heard.
@@ -136,7 +155,7 @@ func (c *clerk) noteMended() {
 }
 
 func (c *clerk) send() {
-	p, ok := c.r.Next()
+	p, ok := c.r.Next(c.now)
 	c.noteMended()
 	if !ok {
 		return
@@ -144,7 +163,7 @@ func (c *clerk) send() {
 	c.flying, c.landed = true, 0
 	switch v := c.r.Demand(); {
 	case v != 0 && v != c.hub.version:
-		c.r.Refused(errVersion)
+		c.r.Stale(errVersion)
 		c.flying = false
 	case c.rnd.IntN(4) == 0:
 		return // it gets lost
@@ -168,11 +187,11 @@ func (c *clerk) answer() {
 
 func (c *clerk) get() {
 	first := !c.r.Based()
-	c.r.Synced(c.hub.properties())
+	c.r.Synced(c.hub.properties(), c.now)
 	c.flying = false
 	c.noteMended()
 	if first {
-		c.saved, c.since, c.mended = c.r.Snapshot(), nil, nil
+		c.save()
 	}
 }
 
@@ -185,7 +204,7 @@ func (c *clerk) powerCut() {
 	c.r.Restore(saved)
 	for i, p := range c.since {
 		for _, step := range written([]twin.Patch{p}) {
-			c.r.Redo(step, c.mended[i])
+			c.r.Redo(step, c.mended[i], c.versions[i])
 		}
 	}
 }

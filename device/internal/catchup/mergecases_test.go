@@ -31,12 +31,12 @@ func TestMergeCasesUnderEachRule(t *testing.T) {
 				t.Fatal(err)
 			}
 			var r Reported
-			r.Synced(hub.properties())
+			r.Synced(hub.properties(), 0)
 			ticket, err := r.Want(patch(t, tc.patch))
 			if err != nil {
 				t.Fatal(err)
 			}
-			p, ok := r.Next()
+			p, ok := r.Next(0)
 			if !ok {
 				t.Errorf("%s: nothing is sent", tc.name)
 				continue
@@ -51,7 +51,7 @@ func TestMergeCasesUnderEachRule(t *testing.T) {
 			if got := hub.text(); got != tc.want {
 				t.Errorf("%s, rule %d: the hub has %s after %v, want %s", tc.name, rule, got, p, tc.want)
 			}
-			if back := r.Synced(hub.properties()); back != nil || !r.Idle() {
+			if back := r.Synced(hub.properties(), 0); back != nil || !r.Idle() {
 				t.Errorf("%s, rule %d: %v reads back different, idle %t", tc.name, rule, back, r.Idle())
 			}
 		}

@@ -1,345 +1,308 @@
 package catchup
 
 import (
+	"slices"
+	"time"
+
 	"github.com/devicetwin/devicetwin-go/internal/tree"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
-// This file is the way out of Reported: what the next patch is, and what the
-// hub's answer to it means. The way in is reported.go.
+// This file is the way out of Reported: what the next patch is.
 
-// pending reports whether there is anything to send.
-func (r *Reported) pending() bool {
-	return len(r.guarded) > 0 || len(r.solo) > 0 || len(r.wishes) > 0 || !tree.IsEmpty(r.named) || !tree.Equal(tree.OrEmpty(rootOf(r.acked)), tree.OrEmpty(r.wanted))
-}
+// A kind of wish gets its turn among the others.
+type kind int
 
-// Next hands out the merge patch to send now, and counts it as in flight; false when
-// there is nothing to send, or when something is in flight or unknown.
-func (r *Reported) Next() (twin.Patch, bool) {
-	if !r.known || r.suspect || r.flight != nil {
+const (
+	guardKind kind = iota // with a precondition
+	plainKind             // everything that may travel together
+	apartKind             // a group of a patch that failed
+	kinds
+)
+
+// Next returns the merge patch to send now, and counts it as in flight. It
+// returns false when there is nothing to send, or when something is in flight
+// or unknown. now is the driver's clock.
+func (r *Reported) Next(now time.Duration) (twin.Patch, bool) {
+	if !r.known || r.guess || r.flight != nil {
 		return twin.Patch{}, false
 	}
-	r.failUnresolvable()
-	if !r.pending() {
-		return twin.Patch{}, false
-	}
-	r.flight = r.board()
-	return patchOf(r.flight.patch), true
-}
-
-// failUnresolvable fails the guarded patches whose turn it is, that replace
-// something, and that demand a version of which it is not known what the hub
-// has there.
-func (r *Reported) failUnresolvable() {
-	for len(r.guarded) > 0 {
-		g := r.guarded[0]
-		if g.version == r.acked.Version() || tree.Replaced(g.patch) == nil {
-			return
+	r.conclude()
+	for i := range kinds {
+		k := (r.turn + i) % kinds
+		at, ok := r.ready(k)
+		if !ok || now < max(at, r.allowed(k, now)) {
+			continue
 		}
-		r.guarded = r.guarded[1:]
-		r.settle(g.ticket, 0, twin.ErrStale)
+		if r.board(k, now); r.flight != nil {
+			r.turn = k + 1 // the others come before it now
+			return patchOf(r.flight.patch), true
+		}
 	}
+	return twin.Patch{}, false
 }
 
 // Demand is the version that the patch in flight demands, 0 for none.
 func (r *Reported) Demand() int64 {
-	if r.flight == nil || r.flight.guard == nil {
+	if r.flight == nil || r.flight.guard() == nil {
 		return 0
 	}
-	return r.flight.guard.version
+	return r.flight.guard().guard.version
 }
 
-// board makes the next flight: a part of a refused patch alone, or everything.
-// A caller who reported nothing at all, or nothing that can be said, gets the
-// empty patch sent, and so the hub's word and a version.
-func (r *Reported) board() *flight {
-	if len(r.guarded) > 0 {
-		g := r.guarded[0]
-		r.guarded = r.guarded[1:]
-		patch := tree.Resolve(g.patch, rootOf(r.acked))
-		return &flight{patch: patch, wishes: []wish{{g.ticket, patch}}, solo: true, guard: &g}
-	}
-	diff := tree.Diff(tree.OrEmpty(rootOf(r.acked)), tree.OrEmpty(r.wanted))
-	if len(r.solo) > 0 {
-		w := r.solo[0]
-		r.solo = r.solo[1:]
-		part := r.name(restrict(diff, w.names), w.names)
-		return &flight{patch: enter(tree.OrEmpty(part), tree.OrEmpty(r.wanted)), wishes: []wish{w}, solo: true}
-	}
-	f := &flight{wishes: r.wishes, upto: r.taken}
-	rest := tree.Overlay(diff, r.named) // what no waiting caller named
-	patch := r.name(diff, r.named)
-	for _, w := range f.wishes {
-		patch = r.name(patch, w.names)
-		rest = uncovered(rest, w.names)
-	}
-	f.patch = enter(tree.OrEmpty(patch), tree.OrEmpty(r.wanted))
-	if !tree.IsEmpty(rest) {
-		f.wishes = append(f.wishes, wish{0, rest})
-	}
-	r.wishes, r.named = nil, nil
-	return f
-}
-
-// name lays over a patch what was named, with the values that are wanted now:
-// the whole value where a value was named, null where it is to be gone.
-func (r *Reported) name(patch, names *tree.Node) *tree.Node {
-	if names == nil {
-		return patch
-	}
-	wanted := tree.OrEmpty(r.wanted)
-	for _, m := range names.Members {
-		v := nameOne(patch.Get(m.Key), m.Value, rootOf(r.acked).Get(m.Key), wanted.Get(m.Key))
-		if v == nil {
-			v = tree.NewNull() // at the root, deleting what isn't there is safe
-		}
-		patch = tree.OrEmpty(patch).With(m.Key, v)
-	}
-	return patch
-}
-
-// nameOne gives the patch's value for one named member; nil for none. Below
-// the root, a deletion goes out only where the hub has what it deletes: hubs
-// have been seen to empty the parent otherwise.
-func nameOne(patch, name, acked, wanted *tree.Node) *tree.Node {
-	switch {
-	case wanted == nil && acked == nil:
-		return nil
-	case wanted == nil:
-		return tree.NewNull()
-	case name.Kind != tree.Object || wanted.Kind != tree.Object:
-		return tree.Overlay(patch, wanted)
-	}
-	patch = tree.OrEmpty(patch)
-	for _, m := range name.Members {
-		if v := nameOne(patch.Get(m.Key), m.Value, acked.Get(m.Key), wanted.Get(m.Key)); v != nil {
-			patch = patch.With(m.Key, v)
-		}
-	}
-	return patch
-}
-
-// restrict keeps of a patch what names cover.
-func restrict(patch, names *tree.Node) *tree.Node {
-	if patch == nil || patch.Kind != tree.Object || names.Kind != tree.Object {
-		return patch
-	}
-	kept := tree.NewObject()
-	for _, m := range names.Members {
-		if p := patch.Get(m.Key); p != nil {
-			kept = kept.With(m.Key, restrict(p, m.Value))
-		}
-	}
-	return kept
-}
-
-// uncovered is what of a patch names do not cover.
-func uncovered(patch, names *tree.Node) *tree.Node {
-	if patch == nil || patch.Kind != tree.Object {
-		return patch
-	}
-	rest := patch
-	for _, m := range names.Members {
-		p := patch.Get(m.Key)
+// ready reports whether there is something of a kind to send, and from when on.
+func (r *Reported) ready(k kind) (time.Duration, bool) {
+	due, any := never, false
+	for _, w := range r.wishes {
 		switch {
-		case p == nil, m.Value.Kind == tree.Object && p.Kind == tree.Object && (tree.IsEmpty(m.Value) != tree.IsEmpty(p)):
-		case m.Value.Kind == tree.Object && p.Kind == tree.Object:
-			rest = rest.With(m.Key, noneIfEmpty(uncovered(p, m.Value)))
-		default:
-			rest = rest.With(m.Key, nil)
+		case k == plainKind && w.plain():
+			return 0, true
+		case k == guardKind && w.guard != nil:
+			due, any = min(due, w.guard.due), true
+		case k == apartKind && w.group != nil && w.group.refused == nil:
+			due, any = min(due, w.group.due), true
+		}
+	}
+	if k == plainKind && !tree.IsEmpty(r.unnamed(nil)) {
+		return 0, true
+	}
+	return due, any
+}
+
+// board puts the next wishes of a kind in flight.
+func (r *Reported) board(k kind, now time.Duration) {
+	switch k {
+	case guardKind:
+		r.boardGuard(now)
+	case apartKind:
+		r.boardGroup(now)
+	default:
+		r.boardPlain()
+	}
+}
+
+func (r *Reported) boardGuard(now time.Duration) {
+	for _, w := range r.wishes {
+		if w.guard == nil || now < w.guard.due {
+			continue
+		}
+		r.remove(w)
+		if w.guard.version != r.acked.Version() && tree.Replaced(w.names) != nil {
+			// It is not known what the hub has at that version.
+			r.settle(w, 0, twin.ErrStale)
+			r.boardGuard(now)
+			return
+		}
+		r.fly(w.names, tree.Apply(rootOf(r.acked), w.names), w)
+		return
+	}
+}
+
+func (r *Reported) boardGroup(now time.Duration) {
+	var first *group
+	for _, w := range r.wishes {
+		if g := w.group; g != nil && g.refused == nil && now >= g.due && (first == nil || g.due < first.due) {
+			first = g
+		}
+	}
+	if first == nil {
+		return
+	}
+	var names *tree.Node
+	var aboard []*wish
+	for _, w := range r.wishes {
+		if w.group == first {
+			names = compose(names, w.names)
+			aboard = append(aboard, w)
+		}
+	}
+	r.remove(aboard...)
+	r.fly(names, r.wanted, aboard...)
+}
+
+// compose is tree.Compose, which takes nothing as the first patch.
+func compose(a, b *tree.Node) *tree.Node {
+	if a == nil {
+		return b
+	}
+	return tree.Compose(a, b)
+}
+
+// boardPlain takes all plain wishes, and what else differs, as far as one patch
+// may carry.
+func (r *Reported) boardPlain() {
+	var names *tree.Node
+	var aboard []*wish
+	for _, w := range r.wishes {
+		if w.plain() {
+			names = compose(names, w.names)
+			aboard = append(aboard, w)
+		}
+	}
+	rest := r.unnamed(names)
+	if outgoing(names, rootOf(r.acked), r.wanted, true).Wire+tree.OrEmpty(rest).Wire > maxReport {
+		names, aboard = r.fitting(aboard)
+		rest = fit(r.unnamed(names), maxReport-outgoing(names, rootOf(r.acked), r.wanted, true).Wire)
+	}
+	r.remove(aboard...)
+	if !tree.IsEmpty(rest) {
+		aboard = append(aboard, &wish{names: rest})
+		names = compose(names, rest)
+	}
+	if len(aboard) > 0 {
+		r.fly(names, r.wanted, aboard...)
+	}
+}
+
+// unnamed is what differs between the hub and what is wanted beside what names
+// and the groups apart cover.
+func (r *Reported) unnamed(names *tree.Node) *tree.Node {
+	rest := tree.Diff(tree.OrEmpty(rootOf(r.acked)), tree.OrEmpty(r.wanted))
+	if rest == nil {
+		return nil
+	}
+	_, rest = tree.Split(rest, names)
+	for _, w := range r.wishes {
+		if w.group != nil {
+			_, rest = tree.Split(rest, w.names)
 		}
 	}
 	return rest
 }
 
-func noneIfEmpty(patch *tree.Node) *tree.Node {
-	if tree.IsEmpty(patch) {
-		return nil
+// fitting is the first plain wishes, as many as one patch carries: at least
+// one, which is taken apart where it must be.
+func (r *Reported) fitting(plain []*wish) (names *tree.Node, aboard []*wish) {
+	size := func(names *tree.Node) int { return outgoing(names, rootOf(r.acked), r.wanted, true).Wire }
+	for i, w := range plain {
+		all := compose(names, w.names)
+		if size(all) <= maxReport {
+			names, aboard = all, append(aboard, w)
+			continue
+		}
+		if i > 0 {
+			return names, aboard
+		}
+		some := w.names
+		for size(some) > maxReport {
+			half, rest := tree.Halves(some)
+			if rest == nil {
+				break // one value, which was let in
+			}
+			some = half
+		}
+		covered, rest := tree.Split(w.names, some)
+		if rest == nil {
+			return w.names, []*wish{w}
+		}
+		p := w.part(covered)
+		w.names = rest
+		return covered, []*wish{p}
+	}
+	return names, aboard
+}
+
+// fit is the first part of a patch that has at most size bytes.
+func fit(patch *tree.Node, size int) *tree.Node {
+	for patch != nil && patch.Wire > size {
+		half, rest := tree.Halves(patch)
+		if rest == nil {
+			return nil
+		}
+		patch = half
 	}
 	return patch
+}
+
+// remove takes wishes out of the list.
+func (r *Reported) remove(wishes ...*wish) {
+	r.wishes = slices.DeleteFunc(r.wishes, func(w *wish) bool { return slices.Contains(wishes, w) })
+}
+
+// fly makes a patch of what was named: every report leaves by here.
+func (r *Reported) fly(names, target *tree.Node, wishes ...*wish) {
+	acked := rootOf(r.acked)
+	patch := enter(tree.OrEmpty(outgoing(names, acked, target, true)), tree.OrEmpty(target))
+	if wishes[0].guard == nil {
+		wishes = append(wishes, r.along(names, wishes[0].group)...)
+	}
+	r.flight = &flight{names: names, patch: patch, wishes: wishes}
+}
+
+// along takes what other wishes named of the same properties: it is in the patch.
+func (r *Reported) along(names *tree.Node, g *group) (along []*wish) {
+	for _, w := range r.wishes {
+		if w.guard != nil {
+			continue
+		}
+		covered, rest := tree.Split(w.names, names)
+		if covered == nil {
+			continue
+		}
+		p := w.part(covered)
+		p.group = g
+		along = append(along, p)
+		w.names = rest
+		if rest == nil {
+			w.detachAll()
+		}
+	}
+	r.wishes = slices.DeleteFunc(r.wishes, func(w *wish) bool { return w.names == nil })
+	return along
+}
+
+// outgoing is the merge patch that brings acked to target where names name it.
+// A named value goes out whole though the hub has it, so that the hub
+// acknowledges it. Below the root, a deletion goes out only where the hub has
+// what it deletes: hubs have been seen to empty the parent otherwise.
+func outgoing(names, acked, target *tree.Node, root bool) *tree.Node {
+	switch {
+	case names == nil:
+		return tree.NewObject()
+	case root && !tree.IsLeaf(names):
+		var members []tree.Member
+		for _, m := range names.Members {
+			v := outgoing(m.Value, acked.Get(m.Key), target.Get(m.Key), false)
+			if v == nil {
+				v = tree.NewNull()
+			}
+			members = append(members, tree.Member{Key: m.Key, Value: v})
+		}
+		return tree.NewObject(members...)
+	case target == nil && acked == nil:
+		return nil
+	case target == nil:
+		return tree.NewNull()
+	case tree.IsLeaf(names) && names.Kind == tree.Object && !names.Whole && target.Kind == tree.Object:
+		return names // an object that is to be there
+	case tree.IsLeaf(names) || target.Kind != tree.Object:
+		return tree.Overlay(tree.Diff(acked, target), target)
+	}
+	var members []tree.Member
+	for _, m := range names.Members {
+		if v := outgoing(m.Value, acked.Get(m.Key), target.Get(m.Key), false); v != nil {
+			members = append(members, tree.Member{Key: m.Key, Value: v})
+		}
+	}
+	return tree.NewObject(members...)
 }
 
 // enter adds the marker of every component that the patch enters.
-func enter(patch, wanted *tree.Node) *tree.Node {
-	if patch.Kind != tree.Object || wanted == nil || wanted.Kind != tree.Object {
+func enter(patch, target *tree.Node) *tree.Node {
+	if patch.Kind != tree.Object || target == nil || target.Kind != tree.Object {
 		return patch
 	}
-	for _, m := range patch.Members {
-		if v := enter(m.Value, wanted.Get(m.Key)); v != m.Value {
-			patch = patch.With(m.Key, v)
-		}
+	entered := make([]tree.Member, len(patch.Members))
+	changed := false
+	for i, m := range patch.Members {
+		entered[i] = tree.Member{Key: m.Key, Value: enter(m.Value, target.Get(m.Key))}
+		changed = changed || entered[i].Value != m.Value
 	}
-	if marker := wanted.Get(tree.ComponentMarker); marker != nil && patch.Get(tree.ComponentMarker) == nil {
+	if changed {
+		patch = tree.NewObject(entered...)
+	}
+	if marker := target.Get(tree.ComponentMarker); marker != nil && patch.Get(tree.ComponentMarker) == nil {
 		patch = patch.With(tree.ComponentMarker, marker)
 	}
 	return patch
-}
-
-// Acked takes the hub's word that it applied the patch in flight, with the
-// version after it, 0 for none. Gap says that the version is not the next one:
-// somebody else wrote, or an older patch arrived late. A GET is owed.
-func (r *Reported) Acked(version int64) Outcome {
-	f := r.flight
-	if f == nil {
-		return Duplicate
-	}
-	r.flight = nil
-	if !f.solo {
-		r.covered = f.upto
-	}
-	follows := version == r.acked.Version()+1
-	r.acked = propertiesOf(tree.Apply(rootOf(r.acked), f.patch), version)
-	r.honour(f)
-	for _, w := range f.wishes {
-		if version == 0 {
-			r.awaiting = append(r.awaiting, w.ticket)
-			continue
-		}
-		r.settle(w.ticket, version, nil)
-	}
-	if follows {
-		r.blind = nil
-		return Applied
-	}
-	// A hub that tells no version, and reads back something else, would be
-	// sent the same patch for ever: the second time it has its way.
-	r.vain = version == 0 && r.blind != nil && tree.Equal(r.blind, f.patch)
-	r.blind = nil
-	if version == 0 {
-		r.blind = f.patch
-	}
-	r.suspect = true
-	return Gap
-}
-
-// honour makes a guarded patch that the hub has a part of what is wanted.
-func (r *Reported) honour(f *flight) {
-	if f.guard != nil {
-		since := r.name(nil, f.guard.since) // with the values wanted now
-		r.wanted = tree.Apply(r.wanted, f.guard.patch)
-		r.mended = append(r.mended, patchOf(f.guard.patch))
-		if !tree.IsEmpty(since) {
-			r.wanted = tree.Apply(r.wanted, since)
-			r.mended = append(r.mended, patchOf(since))
-		}
-	}
-}
-
-// Retry says that the hub did not apply the patch in flight and may be asked
-// again, as after 429: it goes back to what is wanted.
-func (r *Reported) Retry() {
-	if f := r.flight; f != nil && f.guard != nil && r.open[f.guard.ticket] != nil {
-		r.flight = nil // the hub has not judged the version
-		r.guarded = append([]guarded{*f.guard}, r.guarded...)
-	} else if f != nil {
-		r.unsend()
-	}
-}
-
-// unsend takes the patch in flight back.
-func (r *Reported) unsend() {
-	f := r.flight
-	r.flight = nil
-	switch {
-	case f.guard != nil && r.open[f.guard.ticket] == nil:
-		return // nobody waits: it is dropped
-	case f.guard != nil && r.acked.Version() != f.guard.version:
-		r.settle(f.guard.ticket, 0, twin.ErrStale)
-		return
-	case f.guard != nil:
-		r.guarded = append([]guarded{*f.guard}, r.guarded...)
-		return
-	case f.solo:
-		r.solo = append(f.wishes, r.solo...)
-		return
-	}
-	var waiting []wish
-	for _, w := range f.wishes {
-		if w.ticket == 0 || r.open[w.ticket] == nil {
-			// What was named since stands above what was named before.
-			r.named = tree.Overlay(w.names, r.named)
-			continue
-		}
-		waiting = append(waiting, w)
-	}
-	r.wishes = append(waiting, r.wishes...)
-}
-
-// Refused says that the hub refuses the patch in flight for good. It is taken
-// apart, by caller and then by top-level key, until the refused part stands
-// alone: that part goes back to what the hub has, and fails its caller.
-func (r *Reported) Refused(err error) {
-	f := r.flight
-	if f == nil {
-		return
-	}
-	r.flight = nil
-	if f.guard != nil {
-		r.settle(f.guard.ticket, 0, err)
-		return
-	}
-	if len(f.wishes) > 1 {
-		r.solo = append(r.solo, f.wishes...)
-		return
-	}
-	w := f.wishes[0]
-	if keys := tree.OrEmpty(w.names).Members; len(keys) > 1 {
-		r.split(w.ticket, len(keys))
-		parts := make([]wish, len(keys))
-		for i, m := range keys {
-			parts[i] = wish{w.ticket, tree.NewObject(m)}
-		}
-		r.solo = append(parts, r.solo...)
-		return
-	}
-	before := r.wanted
-	r.wanted = giveUp(tree.OrEmpty(before), f.patch, tree.OrEmpty(rootOf(r.acked)))
-	r.settle(w.ticket, 0, err)
-	if r.wanted != before {
-		gone := tree.Diff(tree.OrEmpty(before), r.wanted) // what was said since stays
-		r.mended = append(r.mended, patchOf(gone))
-		r.solo = r.failNaming(r.solo, gone, err)
-		r.wishes = r.failNaming(r.wishes, gone, err)
-		r.named = uncovered(r.named, gone)
-	}
-}
-
-// failNaming fails all who named what was given up; what else they named goes
-// on.
-func (r *Reported) failNaming(wishes []wish, refused *tree.Node, err error) []wish {
-	kept := wishes[:0]
-	for _, w := range wishes {
-		rest := uncovered(w.names, refused)
-		if rest != w.names && tree.IsEmpty(rest) {
-			r.settle(w.ticket, 0, err)
-			continue
-		}
-		if open := r.open[w.ticket]; rest != w.names && open != nil && open.err == nil {
-			open.err = err
-		}
-		kept = append(kept, wish{w.ticket, rest})
-	}
-	clear(wishes[len(kept):])
-	return kept
-}
-
-// giveUp takes a refused patch out of what is wanted: each leaf that still has
-// the refused value goes back to the hub's.
-func giveUp(wanted, refused, acked *tree.Node) *tree.Node {
-	for _, m := range refused.Members {
-		w, a := wanted.Get(m.Key), acked.Get(m.Key)
-		switch {
-		case m.Value.Kind == tree.Object && w != nil && w.Kind == tree.Object && a != nil && a.Kind == tree.Object:
-			wanted = wanted.With(m.Key, giveUp(w, m.Value, a))
-		case m.Value.Kind == tree.Null && w == nil, w != nil && tree.Equal(w, tree.Settled(m.Value)):
-			wanted = wanted.With(m.Key, a)
-		case m.Value.Kind == tree.Object && w != nil && w.Kind == tree.Object:
-			if rest := giveUp(w, m.Value, tree.NewObject()); len(rest.Members) > 0 {
-				wanted = wanted.With(m.Key, rest)
-			} else {
-				wanted = wanted.With(m.Key, a)
-			}
-		}
-	}
-	return wanted
 }

@@ -23,14 +23,14 @@ func TestReplacedIsExact(t *testing.T) {
 		rp := &reporter{t: t}
 		late := rnd.IntN(2) == 0 // before the first GET
 		if !late {
-			rp.r.Synced(hub.properties())
+			rp.r.Synced(hub.properties(), 0)
 		}
 		ticket := rp.want(s.patch)
 		if late {
-			rp.r.Synced(hub.properties())
+			rp.r.Synced(hub.properties(), 0)
 		}
 		before := hub.text()
-		p, ok := rp.r.Next()
+		p, ok := rp.r.Next(0)
 		if !ok || p.Replaced().Exists() {
 			t.Fatalf("seed %d: sends %v, %t, which replaces %v", seed, p, ok, p.Replaced())
 		}
@@ -100,7 +100,7 @@ func TestReplaceAmongOtherReports(t *testing.T) {
 			for _, waits := range []bool{false, true} {
 				rp := &reporter{t: t}
 				if !late {
-					rp.r.Synced(props(t, 4, `{"a":{"x":1}}`))
+					rp.r.Synced(props(t, 4, `{"a":{"x":1}}`), 0)
 				}
 				for _, p := range tc.says {
 					if waits {
@@ -110,7 +110,7 @@ func TestReplaceAmongOtherReports(t *testing.T) {
 					}
 				}
 				if late {
-					rp.r.Synced(props(t, 4, `{"a":{"x":1}}`))
+					rp.r.Synced(props(t, 4, `{"a":{"x":1}}`), 0)
 				}
 				rp.sends(fmt.Sprintf("%s; before the first GET %t, waited for %t", tc.desc, late, waits), tc.sent)
 			}
@@ -134,7 +134,7 @@ func TestReplaceWhileAPatchIsInFlight(t *testing.T) {
 		rp.sends("in flight", `{"a":{"new":1}}`)
 		ticket := rp.want(twin.Replace("a", map[string]int{"y": 2}))
 		rp.sends("one at a time", "")
-		rp.r.Synced(props(t, tc.version, tc.hub)) // the answer was lost
+		rp.r.Synced(props(t, tc.version, tc.hub), 0) // the answer was lost
 		rp.sends(tc.desc, tc.sent)
 		rp.acked(tc.version+1, Applied)
 		rp.settles(tc.desc, Settlement{ticket, tc.version + 1, nil})
@@ -148,42 +148,35 @@ func TestReplaceOfUnknownFate(t *testing.T) {
 	rp := newReporter(t, 4, `{"a":{"x":1}}`)
 	a := rp.want(twin.Replace("a", map[string]int{"y": 2}))
 	rp.sends("its answer is lost", `{"a":{"x":null,"y":2}}`)
-	rp.r.Synced(props(t, 4, `{"a":{"x":1}}`))
+	rp.r.Synced(props(t, 4, `{"a":{"x":1}}`), 0)
 	rp.sends("it was not applied", `{"a":{"x":null,"y":2}}`)
 	rp.r.Retry()
 	rp.sends("throttled", `{"a":{"x":null,"y":2}}`)
-	rp.r.Synced(props(t, 5, `{"a":{"y":2}}`))
+	rp.r.Synced(props(t, 5, `{"a":{"y":2}}`), 0)
 	rp.settles("it was", Settlement{a, 5, nil})
-	rp.r.Synced(props(t, 6, `{"a":{"theirs":1,"y":2}}`))
+	rp.r.Synced(props(t, 6, `{"a":{"theirs":1,"y":2}}`), 0)
 	rp.sends("what a stranger adds", `{"a":{"theirs":null}}`)
 }
 
 func TestReplaceRefused(t *testing.T) {
 	rp := newReporter(t, 4, `{"a":{"x":1},"b":{"x":1}}`)
 	a, b := rp.want(twin.Replace("a", map[string]string{"bad": "new"})), rp.want(twin.Replace("b", struct{}{}))
-	rp.sends("together", `{"a":{"bad":"new","x":null},"b":{"x":null}}`)
-	rp.r.Refused(errRefused)
-	rp.sends("alone, with its deletions", `{"a":{"bad":"new","x":null}}`)
-	rp.r.Refused(errRefused)
-	rp.settles("the one refused", Settlement{a, 0, errRefused})
-	rp.sends("the other, with its own", `{"b":{"x":null}}`)
-	rp.acked(5, Applied)
-	rp.settles("the other", Settlement{b, 5, nil})
-	if got := rp.r.Wanted().At("").String(); got != `{"a":{"x":1},"b":{}}` || !rp.r.Idle() {
-		t.Errorf("wanted is %s, at rest: %t", got, rp.r.Idle())
-	}
-
+	rp.story("by caller", "bad",
+		`-{"a":{"bad":"new","x":null},"b":{"x":null}}`,
+		`-{"a":{"bad":"new","x":null}}`,
+		`-{"a":{"bad":"new"}}`,
+		`+{"a":{"x":null}}`,
+		`+{"b":{"x":null}}`,
+		`-{"a":{"bad":"new"}}`)
+	rp.settles("both", Settlement{b, 6, nil}, Settlement{a, 0, errRefused})
 	c := rp.want(twin.Replace("", map[string]int{"bad": 1, "good": 2}))
-	rp.sends("everything", `{"a":null,"b":null,"bad":1,"good":2}`)
-	rp.r.Refused(errRefused)
-	for _, want := range []string{`{"a":null}`, `{"b":null}`} {
-		rp.sends("by key, deletions too", want)
-		rp.acked(rp.r.Confirmed().Version()+1, Applied)
-	}
-	rp.sends("the key that is refused", `{"bad":1}`)
-	rp.r.Refused(errRefused)
-	rp.sends("the last", `{"good":2}`)
-	rp.acked(8, Applied)
+	rp.story("by key, deletions too", "bad",
+		`-{"a":null,"b":null,"bad":1,"good":2}`,
+		`+{"a":null,"b":null}`,
+		`-{"bad":1,"good":2}`,
+		`-{"bad":1}`,
+		`+{"good":2}`,
+		`-{"bad":1}`)
 	rp.settles("its caller", Settlement{c, 0, errRefused})
 	if got := rp.r.Confirmed().At("").String(); got != `{"good":2}` {
 		t.Errorf("the hub has %s", got)
@@ -197,9 +190,10 @@ func TestReplaceOwnsPendingDeletions(t *testing.T) {
 	rp.later(twin.Delete("a.x").Set("n", "bad"))
 	a := rp.want(twin.Replace("a", map[string]int{"y": 1}))
 	rp.sends("together", `{"a":{"x":null,"y":1},"n":"bad"}`)
-	rp.r.Refused(errRefused)
+	rp.r.Refused(errRefused, 0)
 	rp.sends("the caller's part", `{"a":{"x":null,"y":1}}`)
 	rp.acked(5, Applied)
+	rp.story("the rest", "n", `-{"n":"bad"}`)
 	rp.settles("the caller", Settlement{a, 5, nil})
 
 	rp = newReporter(t, 4, `{"a":{"y":1},"n":1}`)
@@ -209,7 +203,7 @@ func TestReplaceOwnsPendingDeletions(t *testing.T) {
 	rp.later(twin.Set("n", "bad"))
 	rp.acked(5, Applied)
 	rp.sends("together", `{"a":{"new":null,"y":1},"n":"bad"}`)
-	rp.r.Refused(errRefused)
+	rp.r.Refused(errRefused, 0)
 	rp.sends("the caller's part", `{"a":{"new":null,"y":1}}`)
 	rp.acked(6, Applied)
 	rp.settles("the caller", Settlement{b, 6, nil})
@@ -248,11 +242,12 @@ func TestGuardedReplace(t *testing.T) {
 	rp.settles("not known", Settlement{c, 0, twin.ErrStale}, Settlement{c2, 0, twin.ErrStale})
 	d := guard(rp, twin.Replace("a", 5), 9)
 	rp.sends("what is whole by itself may try", `{"a":5}`)
-	rp.r.Refused(errRefused)
+	rp.r.Refused(errRefused, 0)
 	rp.settles("the hub's word", Settlement{d, 0, errRefused})
 
 	rp.later(twin.Set("a.before", 1))
 	e := guard(rp, twin.Replace("a", y), 7)
+	rp.r.turn = guardKind
 	rp.sends("said after, sent before", `{"a":{"early":null,"y":2,"z":null}}`)
 	rp.acked(8, Applied)
 	rp.settles("the guard", Settlement{e, 8, nil})
@@ -278,26 +273,26 @@ func TestSnapshotsOfReplace(t *testing.T) {
 	}
 	again := &reporter{t: t}
 	again.r.Restore(rp.r.Snapshot())
-	again.r.Redo(twin.Replace("b", y), true)
-	again.r.Synced(props(t, 4, `{"a":{"x":1},"b":{"x":1}}`))
+	again.r.Redo(twin.Replace("b", y), true, 0)
+	again.r.Synced(props(t, 4, `{"a":{"x":1},"b":{"x":1}}`), 0)
 	again.sends("after a restart", `{"a":{"x":null,"y":2,"z":3},"b":{"x":null,"y":2}}`)
 
 	s := again.r.Snapshot()
-	if len(s.Unsent) != 1 || s.Unsent[0].Replaced().Exists() {
-		t.Errorf("unsent with a base: %v, want one merge patch", s.Unsent)
+	if len(s.Unsent) != 1 {
+		t.Errorf("unsent with a base: %v, want one patch", s.Unsent)
 	}
 	s.Unsent = []twin.Patch{twin.Replace("b", y)} // not of ours
 	for _, covered := range []bool{false, true} {
 		third := &reporter{t: t}
 		third.r.Restore(s)
-		if u := third.r.Snapshot().Unsent; len(u) != 1 || u[0].Replaced().Exists() {
-			t.Errorf("unsent after a restart: %v, want one merge patch", u)
+		if u := third.r.Snapshot().Unsent; len(u) != 1 {
+			t.Errorf("unsent after a restart: %v, want one patch", u)
 		}
-		third.r.Redo(twin.Replace("a", map[string]int{"n": 1}), covered)
-		if p, _ := third.r.Next(); p.Replaced().Exists() {
+		third.r.Redo(twin.Replace("a", map[string]int{"n": 1}), covered, 0)
+		if p, _ := third.r.Next(0); p.Replaced().Exists() {
 			t.Errorf("sends what replaces: %v", p)
 		}
-		third.r.Synced(props(t, 4, `{"a":{"x":1},"b":{"x":1,"y":2}}`))
+		third.r.Synced(props(t, 4, `{"a":{"x":1},"b":{"x":1,"y":2}}`), 0)
 		third.sends("the last word", `{"a":{"n":1,"x":null},"b":{"x":null,"y":2}}`)
 	}
 }

@@ -2,90 +2,87 @@ package catchup
 
 import (
 	"fmt"
-	"slices"
+	"time"
 
 	"github.com/devicetwin/devicetwin-go/internal/tree"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
-// A Ticket names a caller that waits for its report; 0 is nobody.
+// A Ticket names a caller that waits for its report. 0 is nobody.
 type Ticket uint64
 
-// A Settlement tells a waiting caller what became of its report.
+// A Settlement says what became of the report of a waiting caller.
 type Settlement struct {
 	Ticket Ticket
-	// Version is the one of the reported properties with the report in it; 0
-	// with an error.
+	// Version is the one of the reported properties with the report in it. It is
+	// 0 with an error, and at a hub that names no version.
 	Version int64
 	// Err is the hub's refusal, nil when the hub has the report.
 	Err error
 }
 
 // Reported is the machine of the reported half. The zero value is ready. It
-// does no I/O and has no clock; its driver (package device) tells it what
-// callers want and what the hub answers, sends what Next hands out, owes a GET
-// when it answers Gap, and passes on what Settled returns. It is not safe for
-// concurrent use.
+// does no I/O and has no clock. Its driver passes it what callers want and what
+// the hub answers, sends what Next returns, makes a GET after Gap, and passes
+// on what Settled returns. It is not safe for concurrent use.
 //
-// It knows two states and no queue: acked is what the hub has, wanted is what
-// callers said. At most one patch is in flight, the difference of the two with
-// all that callers named since. So what piles up while the hub is away or
-// throttles goes out as one patch, and a patch whose fate is unknown is decided
-// by the version that a GET shows.
+// acked is what the hub has. wanted is what callers said, laid over what the
+// hub had. Each wish is what was said once and is not known to be at the hub.
+// At most one patch is in flight: the difference between acked and wanted, and
+// what the wishes in it named. Reports that gather while the hub is away or
+// throttles go out as one patch. A patch of unknown fate is decided by the
+// version that the next GET shows.
 type Reported struct {
 	acked  twin.Properties
-	known  bool
+	known  bool // a GET has answered
 	wanted *tree.Node
-	based  bool   // wanted stands on what the hub had, now or before a restart
-	early  []wish // without a base: patches in the order they came
+	based  bool  // wanted stands on what the hub had, now or before a restart
+	image  int64 // the version that a restored state belongs to, until the first GET
 
-	guarded []guarded  // patches that demand a version; each travels alone
-	wishes  []wish     // of waiting callers, not yet in flight
-	named   *tree.Node // what others named since, as a patch
-	solo    []wish     // parts of a refused patch, to be sent one by one
+	wishes []*wish // what is not at the hub, in order
+	flight *flight
+	guess  bool // acked is a guess until the next GET
 
-	taken    uint64 // reports so far
-	covered  uint64 // of these, how many the hub has or refused
-	mended   []twin.Patch
-	flight   *flight
-	suspect  bool       // acked is a guess until the next GET
-	blind    *tree.Node // the last patch that was acknowledged without a version
-	vain     bool       // and it was the same as the one before
-	awaiting []Ticket
-	open     map[Ticket]*ticket
-	last     Ticket
-	settled  []Settlement
-}
+	taken   uint64 // reports so far
+	dropped uint64 // deletions forgotten before the first GET
+	rebased bool   // wanted was made anew since Rebased was called
+	mended  []twin.Patch
 
-// A wish is what one caller, or nobody in particular, named in one patch.
-type wish struct {
-	ticket Ticket
-	names  *tree.Node
-}
+	open    map[Ticket]*ticket
+	last    Ticket
+	settled []Settlement
 
-// A guarded patch is applied only at the version that it demands. It is no
-// part of what is wanted before the hub has it.
-type guarded struct {
-	ticket  Ticket
-	patch   *tree.Node
-	version int64
-	since   *tree.Node // what was named after it, and so stands above it
-}
-
-// A ticket is open until its last piece is settled.
-type ticket struct {
-	pieces int
-	err    error
+	turn   kind // whose turn is next
+	budget budget
+	strict bool // the last plain patch failed, so the next ones wait for the budget
 }
 
 // A flight is the patch on its way to the hub, or of unknown fate.
 type flight struct {
+	names  *tree.Node // what the wishes name, together
 	patch  *tree.Node
-	wishes []wish
-	solo   bool
-	guard  *guarded // then it is the only one in it
-	upto   uint64   // the reports in it and before it
+	wishes []*wish
 }
+
+// guard is the wish with a precondition that the flight consists of, or nil.
+func (f *flight) guard() *wish {
+	if len(f.wishes) == 1 && f.wishes[0].guard != nil {
+		return f.wishes[0]
+	}
+	return nil
+}
+
+// apart is the group that the flight consists of, nil for a plain flight.
+func (f *flight) apart() *group { return f.wishes[0].group }
+
+// maxReport bounds the JSON of one report and of one patch, in bytes, far above
+// the 32 KB that a hub counts: control characters count nothing there and take
+// six bytes here.
+const maxReport = 128 << 10
+
+// maxWanted bounds the JSON of the whole half, in bytes, so that a GET can be
+// read back.
+const maxWanted = 800 << 10
 
 // Known reports whether the hub's state is known, from a first GET.
 func (r *Reported) Known() bool { return r.known }
@@ -99,41 +96,72 @@ func (r *Reported) Wanted() twin.Properties { return propertiesOf(r.wanted, r.ac
 // InFlight reports whether a patch is on its way, or of unknown fate.
 func (r *Reported) InFlight() bool { return r.flight != nil }
 
-// Idle reports whether the hub has everything that callers want.
-func (r *Reported) Idle() bool {
-	return r.known && r.flight == nil && !r.pending()
-}
-
 // Based reports whether the whole half is known, from a GET now or before a
 // restart.
 func (r *Reported) Based() bool { return r.based }
+
+// Idle reports whether the hub has everything that callers want.
+func (r *Reported) Idle() bool {
+	return r.known && r.flight == nil && len(r.wishes) == 0 && r.equal()
+}
+
+func (r *Reported) equal() bool {
+	return tree.Equal(tree.OrEmpty(rootOf(r.acked)), tree.OrEmpty(r.wanted))
+}
 
 // Outstanding reports whether something was said that the hub is not known to
 // have.
 func (r *Reported) Outstanding() bool {
 	if !r.known && !r.based {
-		return len(r.early) > 0 || len(r.guarded) > 0
+		return len(r.wishes) > 0
 	}
 	return !r.Idle()
 }
 
-// Want takes a report whose caller waits: its fate comes out of Settled. A
+// Left counts the reports that the hub is not known to have, or to have
+// refused. It is 1 where only earlier values differ.
+func (r *Reported) Left() int {
+	if !r.Outstanding() {
+		return 0
+	}
+	n := int(r.taken - r.Covered())
+	for _, w := range r.wishes {
+		if w.guard != nil {
+			n++
+		}
+	}
+	return max(n, 1)
+}
+
+// Dropped counts the deletions that were forgotten before the first GET since
+// there were too many of them.
+func (r *Reported) Dropped() uint64 { return r.dropped }
+
+// Want takes a report whose caller waits. Settled says what became of it. A
 // patch that breaks a limit is refused whole, and changes nothing.
 func (r *Reported) Want(p twin.Patch) (Ticket, error) {
 	if err := r.check(p); err != nil {
 		return 0, err
 	}
 	t := r.issue()
-	r.taken++
-	r.take(wish{t, tree.OrEmpty(rootOf(p))})
-	return t, nil
+	r.take(p, t)
+	return t.id, nil
+}
+
+// WantLater takes a report whose caller does not wait.
+func (r *Reported) WantLater(p twin.Patch) error {
+	if err := r.check(p); err != nil {
+		return err
+	}
+	r.take(p, nil)
+	return nil
 }
 
 // WantIf takes a report that the hub is to apply only if the reported
-// properties are at the version given, 1 or more. It travels alone and as it
-// is, what it replaces resolved by what the hub has at that version; where the
-// hub is at another version, its caller fails with an error that the driver
-// gives to Refused, or with ErrStale, and nothing has changed.
+// properties are at the version given, 1 or more. It travels alone, and is no
+// part of what is wanted before the hub has it. Where the hub is at another
+// version, its caller fails with the error that the driver gives to Refused, or
+// with ErrStale, and nothing has changed.
 func (r *Reported) WantIf(p twin.Patch, version int64) (Ticket, error) {
 	if version < 1 {
 		return 0, fmt.Errorf("%w: version %d; a hub's versions begin with 1", twin.ErrInvalid, version)
@@ -142,120 +170,93 @@ func (r *Reported) WantIf(p twin.Patch, version int64) (Ticket, error) {
 		return 0, err
 	}
 	t := r.issue()
-	r.guarded = append(r.guarded, guarded{ticket: t, patch: tree.OrEmpty(rootOf(p)), version: version})
-	return t, nil
+	w := &wish{names: tree.OrEmpty(rootOf(p)), guard: &guard{version: version}}
+	w.attach(t)
+	r.wishes = append(r.wishes, w)
+	return t.id, nil
 }
 
-// issue opens a ticket.
-func (r *Reported) issue() Ticket {
+func (r *Reported) issue() *ticket {
 	r.last++
 	if r.open == nil {
 		r.open = map[Ticket]*ticket{}
 	}
-	r.open[r.last] = &ticket{pieces: 1}
-	return r.last
+	t := &ticket{id: r.last}
+	r.open[r.last] = t
+	return t
 }
 
-// WantLater takes a report whose caller doesn't wait.
-func (r *Reported) WantLater(p twin.Patch) error {
-	if err := r.check(p); err != nil {
+// check refuses what no hub takes, and what no line carries.
+func (r *Reported) check(p twin.Patch) error {
+	if err := twin.Validate(propertiesOf(r.wanted, 0), p); err != nil {
 		return err
 	}
-	r.taken++
-	r.take(wish{0, tree.OrEmpty(rootOf(p))})
+	root := rootOf(p)
+	if root == nil {
+		return nil
+	}
+	if root.Wire > maxReport {
+		return twin.TooLong(tree.Key{}, root.Wire, maxReport, "send it in parts")
+	}
+	before := tree.OrEmpty(r.wanted).Wire
+	if before+root.Wire <= maxWanted {
+		return nil
+	}
+	if after := tree.OrEmpty(tree.Apply(r.wanted, root)).Wire; after > maxWanted && after > before {
+		return twin.TooLong(tree.Key{}, after, maxWanted, "delete properties or shorten strings")
+	}
 	return nil
 }
 
-func (r *Reported) check(p twin.Patch) error {
-	return twin.Validate(propertiesOf(r.wanted, 0), p)
+// take counts a report, and wants what it says.
+func (r *Reported) take(p twin.Patch, t *ticket) {
+	r.taken++
+	w := &wish{names: tree.OrEmpty(rootOf(p)), first: r.taken}
+	if t != nil {
+		w.attach(t)
+	}
+	r.want(w)
 }
 
-func (r *Reported) take(w wish) {
-	before := r.wanted
-	r.wanted = tree.Apply(before, w.names)
-	for i := range r.guarded {
-		r.guarded[i].follow(w.names)
-	}
-	if r.flight != nil && r.flight.guard != nil {
-		r.flight.guard.follow(w.names)
-	}
-	if !r.based {
-		r.early = appendEarly(r.early, w) // what it replaces, the first GET tells
-		return
-	}
-	w.names = r.resolved(w.names, before)
-	if w.ticket == 0 {
-		r.named = r.nameAnonymous(w.names)
-		return
-	}
-	r.wishes = append(r.wishes, w)
-}
-
-// resolved is a patch whose whole objects name, as null, what else stands there,
-// at the hub or in what was wanted before: so both deletions are the caller's.
-// What comes to stand there later, the difference of the two states deletes.
-func (r *Reported) resolved(names, before *tree.Node) *tree.Node {
-	atHub := tree.Resolve(names, rootOf(r.acked))
-	if atHub == names {
-		return names // nothing in it is whole
-	}
-	return tree.Overlay(atHub, tree.Resolve(names, before))
-}
-
-// follow notes what was named after a guarded patch: what is whole in it will
-// replace what that patch brings, too.
-func (g *guarded) follow(names *tree.Node) {
-	g.since = tree.Resolve(tree.Compose(g.since, names), g.patch)
-}
-
-// nameAnonymous adds to what nobody waits for. A deletion of what neither side
-// has is dropped, so that the names stay within the document's bounds.
-func (r *Reported) nameAnonymous(names *tree.Node) *tree.Node {
-	return dropVain(tree.Overlay(r.named, names), rootOf(r.acked), r.wanted)
-}
-
-func dropVain(names, acked, wanted *tree.Node) *tree.Node {
-	if names == nil || names.Kind != tree.Object {
-		return names
-	}
-	kept := names
-	for _, m := range names.Members {
-		a, w := acked.Get(m.Key), wanted.Get(m.Key)
-		switch {
-		case a == nil && w == nil:
-			kept = kept.With(m.Key, nil)
-		case m.Value.Kind == tree.Object:
-			kept = kept.With(m.Key, dropVain(m.Value, a, w))
+// want lays a wish over what is wanted, and queues it.
+func (r *Reported) want(w *wish) {
+	r.wanted = tree.Apply(r.wanted, w.names)
+	for _, other := range r.underway() {
+		if other.guard != nil {
+			other.guard.follow(w.names, other.names)
 		}
 	}
-	return kept
+	r.absorb(w)
 }
 
-// Forget says that the caller stopped waiting. What it reported stays wanted,
+// underway is every wish, in flight or not.
+func (r *Reported) underway() []*wish {
+	if r.flight == nil {
+		return r.wishes
+	}
+	return append(r.flight.wishes[:len(r.flight.wishes):len(r.flight.wishes)], r.wishes...)
+}
+
+// Forget says that a caller stopped waiting. What it reported stays wanted,
 // except with a precondition: that is dropped, if it is not in flight.
-func (r *Reported) Forget(t Ticket) {
-	delete(r.open, t)
-	r.guarded = slices.DeleteFunc(r.guarded, func(g guarded) bool { return g.ticket == t })
+func (r *Reported) Forget(id Ticket) {
+	t := r.open[id]
+	if t == nil {
+		return
+	}
+	delete(r.open, id)
+	for _, w := range r.underway() {
+		w.detach(t)
+	}
 	kept := r.wishes[:0]
 	for _, w := range r.wishes {
-		if w.ticket == t {
-			r.named = r.nameAnonymous(w.names)
-			continue
+		if w.guard == nil || len(w.callers) > 0 {
+			kept = append(kept, w)
 		}
-		kept = append(kept, w)
 	}
 	clear(r.wishes[len(kept):])
 	r.wishes = kept
-	for i := range r.early {
-		if r.early[i].ticket == t {
-			early := r.early
-			early[i].ticket, r.early = 0, nil
-			for _, w := range early { // laid together where they compose now
-				r.early = appendEarly(r.early, w)
-			}
-			return
-		}
-	}
+	r.coalesce()
 }
 
 // Settled returns what became known of waiting callers since the last call.
@@ -265,28 +266,38 @@ func (r *Reported) Settled() []Settlement {
 	return s
 }
 
-// settle ends one piece of a ticket.
-func (r *Reported) settle(t Ticket, version int64, err error) {
-	open := r.open[t]
-	if open == nil {
-		return
+// settle ends a wish for its callers.
+func (r *Reported) settle(w *wish, version int64, err error) {
+	for _, t := range w.callers {
+		if t.err == nil {
+			t.err = err
+		}
+		if t.pieces--; t.pieces > 0 || r.open[t.id] != t {
+			continue
+		}
+		delete(r.open, t.id)
+		if t.err != nil {
+			version = 0
+		}
+		r.settled = append(r.settled, Settlement{t.id, version, t.err})
 	}
-	if open.err == nil {
-		open.err = err
-	}
-	if open.pieces--; open.pieces > 0 {
-		return
-	}
-	delete(r.open, t)
-	if open.err != nil {
-		version = 0
-	}
-	r.settled = append(r.settled, Settlement{t, version, open.err})
+	w.callers = nil
 }
 
-// split turns one piece of a ticket into n.
-func (r *Reported) split(t Ticket, n int) {
-	if open := r.open[t]; open != nil {
-		open.pieces += n - 1
+// Due is when Next has something to send that it does not have now, on the
+// clock that Next is given.
+func (r *Reported) Due(now time.Duration) time.Duration {
+	if !r.known || r.guess || r.flight != nil {
+		return never
 	}
+	due := never
+	for k := range kinds {
+		if at, ok := r.ready(k); ok {
+			due = min(due, max(at, r.allowed(k, now)))
+		}
+	}
+	return due
 }
+
+// never is a time that does not come.
+const never = time.Duration(1<<63 - 1)

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/devicetwin/devicetwin-go/internal/tree"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
@@ -20,7 +19,7 @@ type reporter struct {
 
 func newReporter(t *testing.T, version int64, text string) *reporter {
 	rp := &reporter{t: t}
-	rp.r.Synced(props(t, version, text))
+	rp.r.Synced(props(t, version, text), 0)
 	return rp
 }
 
@@ -43,7 +42,7 @@ func (rp *reporter) later(p twin.Patch) {
 // sends expects the next patch; "" for none.
 func (rp *reporter) sends(what, want string) {
 	rp.t.Helper()
-	p, ok := rp.r.Next()
+	p, ok := rp.r.Next(0)
 	got := p.String()
 	if !ok {
 		got = ""
@@ -51,6 +50,27 @@ func (rp *reporter) sends(what, want string) {
 	if got != want {
 		rp.t.Errorf("%s: sends %q, want %q", what, got, want)
 	}
+}
+
+// story lets a hub answer that refuses what names a property so called, and
+// expects what is sent until nothing is left: "+" for taken, "-" for refused.
+func (rp *reporter) story(what, bad string, want ...string) {
+	rp.t.Helper()
+	var got []string
+	for range 50 {
+		p, ok := rp.r.Next(0)
+		if !ok {
+			break
+		}
+		if strings.Contains(p.String(), `"`+bad+`":`) && !strings.Contains(p.String(), `"`+bad+`":null`) {
+			got = append(got, "-"+p.String())
+			rp.r.Refused(errRefused, 0)
+			continue
+		}
+		got = append(got, "+"+p.String())
+		rp.r.Acked(rp.r.Confirmed().Version() + 1)
+	}
+	wantLines(rp.t, what, got, want...)
 }
 
 func (rp *reporter) settles(what string, want ...Settlement) {
@@ -121,11 +141,11 @@ func TestPatchesBeforeTheFirstGet(t *testing.T) {
 	for i := range 1000 {
 		rp.later(twin.Set("counter", i))
 	}
-	if n := len(rp.r.early); n > 4 {
+	if n := len(rp.r.wishes); n > 4 {
 		t.Errorf("%d patches are kept, want those of a counter laid together", n)
 	}
 	rp.sends("before the hub's state is known", "")
-	rp.r.Synced(props(t, 7, `{"a":{"c":2},"other":1}`))
+	rp.r.Synced(props(t, 7, `{"a":{"c":2},"other":1}`), 0)
 	rp.sends("replayed, a lost c", `{"a":{"b":1,"c":null},"counter":999,"n":1}`)
 	rp.acked(8, Applied)
 	rp.settles("the one who waits", Settlement{a, 8, nil})
@@ -153,7 +173,7 @@ func TestUnknownOutcomeIsDecidedByTheVersion(t *testing.T) {
 			a := rp.want(twin.Set("n", 1))
 			rp.sends("the patch", `{"n":1}`)
 			rp.sends("before the GET", "")
-			rp.r.Synced(props(t, tc.version, tc.hub))
+			rp.r.Synced(props(t, tc.version, tc.hub), 0)
 			if tc.settledNow {
 				rp.settles("by the GET", Settlement{a, tc.version, nil})
 			}
@@ -174,16 +194,15 @@ func TestAckOfAnotherVersionOwesAGet(t *testing.T) {
 	rp.settles("the hub has it all the same", Settlement{a, 6, nil})
 	rp.later(twin.Set("m", 1))
 	rp.sends("before the GET", "")
-	rp.r.Synced(props(t, 6, `{"n":0}`)) // an older patch arrived late
+	rp.r.Synced(props(t, 6, `{"n":0}`), 0) // an older patch arrived late
 	rp.sends("what is wanted, again", `{"m":1,"n":1}`)
 
 	rp = newReporter(t, 4, `{}`)
 	a = rp.want(twin.Set("n", 1))
 	rp.sends("the patch", `{"n":1}`)
-	rp.acked(0, Gap)
-	rp.settles("no version yet")
-	rp.r.Synced(props(t, 5, `{"n":1}`))
-	rp.settles("the GET tells", Settlement{a, 5, nil})
+	rp.acked(0, Applied) // this hub's way
+	rp.settles("without a version", Settlement{a, 0, nil})
+	rp.r.Synced(props(t, 5, `{"n":1}`), 0)
 	rp.sends("nothing more", "")
 }
 
@@ -202,21 +221,20 @@ func TestRetryGathersMore(t *testing.T) {
 func TestRefusedPartStandsAlone(t *testing.T) {
 	rp := newReporter(t, 4, `{"bad":"old","o":{"x":1}}`)
 	a, b := rp.want(twin.Set("good", 1)), rp.want(twin.Set("bad", "new").Set("fine", 2))
-	rp.later(twin.Set("quiet", 3))
-	rp.sends("together", `{"bad":"new","fine":2,"good":1,"quiet":3}`)
-	rp.r.Refused(errRefused)
-	rp.sends("by caller", `{"good":1}`)
-	rp.acked(5, Applied)
-	rp.settles("the first caller", Settlement{a, 5, nil})
-	rp.sends("the second caller", `{"bad":"new","fine":2}`)
-	rp.r.Refused(errRefused)
-	rp.sends("by key", `{"bad":"new"}`)
-	rp.r.Refused(errRefused)
-	rp.settles("not before the other key")
-	rp.sends("the other key", `{"fine":2}`)
-	rp.acked(6, Applied)
-	rp.settles("the second caller", Settlement{b, 0, errRefused})
-	rp.sends("what nobody waits for", `{"quiet":3}`)
+	rp.later(twin.Set("quiet", 3).Delete("o"))
+	rp.story("deletions first, then in halves", "bad",
+		`-{"bad":"new","fine":2,"good":1,"o":null,"quiet":3}`,
+		`+{"o":null}`,
+		`-{"bad":"new","fine":2,"good":1,"quiet":3}`,
+		`-{"bad":"new","fine":2}`,
+		`-{"bad":"new"}`,
+		`+{"fine":2}`,
+		`+{"good":1,"quiet":3}`,
+		`-{"bad":"new"}`) // once more, since others were taken
+	rp.settles("the callers", Settlement{a, 7, nil}, Settlement{b, 0, errRefused})
+	if got := rp.r.Confirmed().At("").String(); got != `{"bad":"old","fine":2,"good":1,"quiet":3}` || !rp.r.Idle() {
+		t.Errorf("the hub has %s", got)
+	}
 }
 
 func TestRefusedValueGoesBackUnlessChangedSince(t *testing.T) {
@@ -224,13 +242,13 @@ func TestRefusedValueGoesBackUnlessChangedSince(t *testing.T) {
 	rp.later(twin.Set("o.x", "bad"))
 	rp.sends("the patch", `{"o":{"x":"bad"}}`)
 	rp.later(twin.Set("o.x", "good"))
-	rp.r.Refused(errRefused)
+	rp.r.Refused(errRefused, 0)
 	rp.sends("the newer value", `{"o":{"x":"good"}}`)
 	rp.acked(5, Applied)
 
 	rp.later(twin.Set("new.deep", "bad"))
 	rp.sends("the patch", `{"new":{"deep":"bad"}}`)
-	rp.r.Refused(errRefused)
+	rp.r.Refused(errRefused, 0)
 	rp.sends("nothing is left of it", "")
 	if got := rp.r.Wanted().At("").String(); got != `{"o":{"x":"good","y":1}}` {
 		t.Errorf("wanted is %s", got)
@@ -238,7 +256,7 @@ func TestRefusedValueGoesBackUnlessChangedSince(t *testing.T) {
 
 	rp.later(twin.Delete("o"))
 	rp.sends("a deletion", `{"o":null}`)
-	rp.r.Refused(errRefused)
+	rp.r.Refused(errRefused, 0)
 	rp.sends("the deletion is given up", "")
 	if got := rp.r.Wanted().At("o.x").String(); got != `"good"` {
 		t.Errorf("o.x is %s after its deletion was refused", got)
@@ -250,11 +268,11 @@ func TestReadBackDifferentIsNotSentAgain(t *testing.T) {
 	rp.later(twin.Set("s", "  padded ").Set("n", 1))
 	rp.sends("the patch", `{"n":1,"s":"  padded "}`)
 	rp.acked(5, Applied)
-	if got := rp.r.Synced(props(t, 5, `{"n":1.0,"s":"padded"}`)); fmt.Sprint(got) != "[s]" {
+	if got := rp.r.Synced(props(t, 5, `{"n":1.0,"s":"padded"}`), 0); fmt.Sprint(got) != "[s]" {
 		t.Errorf("reads back different: %v, want [s]", got)
 	}
 	rp.sends("peace", "")
-	if got := rp.r.Synced(props(t, 5, `{"n":1.0,"s":"padded"}`)); got != nil {
+	if got := rp.r.Synced(props(t, 5, `{"n":1.0,"s":"padded"}`), 0); got != nil {
 		t.Errorf("told twice: %v", got)
 	}
 	rp.later(twin.Set("s", " again "))
@@ -274,7 +292,7 @@ func TestForgottenCallerStaysWanted(t *testing.T) {
 	rp.r.Forget(a)
 	rp.sends("both", `{"m":1,"n":1}`)
 	rp.r.Forget(b)
-	rp.r.Synced(props(t, 4, `{"n":1}`))
+	rp.r.Synced(props(t, 4, `{"n":1}`), 0)
 	rp.sends("again", `{"m":1,"n":1}`)
 	rp.acked(5, Applied)
 	rp.settles("nobody waits")
@@ -290,7 +308,7 @@ func TestNamesStayBounded(t *testing.T) {
 		rp.later(twin.Set(key, 1))
 		rp.later(twin.Delete(key))
 	}
-	if n := len(tree.OrEmpty(rp.r.named).Members); n > 1 {
+	if n := len(rp.r.Snapshot().Unsent); n > 1 {
 		t.Errorf("%d names are kept for an empty document", n)
 	}
 }
@@ -307,7 +325,7 @@ func TestWantRefuses(t *testing.T) {
 	}
 	rp.sends("nothing of it", "")
 	rp.acked(5, Duplicate)
-	rp.r.Refused(errRefused)
+	rp.r.Refused(errRefused, 0)
 	rp.r.Retry()
 	if rp.r.InFlight() {
 		t.Error("something is in flight")
@@ -319,13 +337,13 @@ func TestGiveUpKeepsWhatCameSince(t *testing.T) {
 	rp.later(twin.Set("s", map[string]int{"bad": 1}))
 	rp.sends("an object where a number was", `{"s":{"bad":1}}`)
 	rp.later(twin.Set("s.good", 2))
-	rp.r.Refused(errRefused)
+	rp.r.Refused(errRefused, 0)
 	rp.sends("what came since", `{"s":{"good":2}}`)
 	rp.acked(5, Applied)
 
 	rp.later(twin.Set("n", map[string]int{"bad": 1}))
 	rp.sends("into an object", `{"n":{"bad":1}}`)
-	rp.r.Refused(errRefused)
+	rp.r.Refused(errRefused, 0)
 	rp.sends("nothing is left", "")
 	if got := rp.r.Wanted().At("n").String(); got != `{"a":1}` {
 		t.Errorf("wanted n is %s", got)
@@ -337,16 +355,12 @@ func TestAllWhoNamedTheRefusedFail(t *testing.T) {
 	a, b, c := rp.want(twin.Set("bad", 1)), rp.want(twin.Set("bad", 1).Set("good", 1)), rp.want(twin.Set("o", map[string]int{}))
 	rp.sends("together", `{"bad":1,"good":1,"o":{}}`)
 	d := rp.want(twin.Set("bad", 1))
-	rp.r.Refused(errRefused)
-	rp.sends("the first alone", `{"bad":1}`)
-	rp.r.Refused(errRefused)
-	rp.settles("those with nothing else", Settlement{a, 0, errRefused}, Settlement{d, 0, errRefused})
-	rp.sends("what else the second named", `{"good":1}`)
-	rp.acked(5, Applied)
-	rp.settles("the second", Settlement{b, 0, errRefused})
-	rp.sends("the third", `{"o":{}}`)
-	rp.acked(6, Applied)
-	rp.settles("the third", Settlement{c, 6, nil})
+	rp.r.Refused(errRefused, 0)
+	rp.story("apart", "bad",
+		`-{"bad":1}`,
+		`+{"good":1,"o":{}}`,
+		`-{"bad":1}`)
+	rp.settles("all", Settlement{c, 5, nil}, Settlement{a, 0, errRefused}, Settlement{b, 0, errRefused}, Settlement{d, 0, errRefused})
 	if !rp.r.Idle() || !rp.r.Known() {
 		t.Error("not at rest")
 	}
@@ -357,7 +371,7 @@ func TestForgetBeforeTheFirstGet(t *testing.T) {
 	a := rp.want(twin.Set("o.x", 1))
 	rp.r.Forget(a)
 	rp.later(twin.Delete("o.gone"))
-	rp.r.Synced(props(t, 3, `{"o":{"y":1}}`))
+	rp.r.Synced(props(t, 3, `{"o":{"y":1}}`), 0)
 	rp.sends("it stays wanted", `{"o":{"x":1}}`)
 	rp.acked(4, Applied)
 	rp.settles("nobody waits")

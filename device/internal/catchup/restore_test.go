@@ -3,6 +3,7 @@ package catchup
 import (
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/devicetwin/devicetwin-go/twin"
 )
@@ -17,10 +18,10 @@ func TestRestoreFromASnapshot(t *testing.T) {
 
 	again := &reporter{t: t}
 	again.r.Restore(s)
-	again.r.Redo(twin.Set("e", 1), false)
-	again.r.Redo(twin.Set("f", 1), true)
+	again.r.Redo(twin.Set("e", 1), false, 0)
+	again.r.Redo(twin.Set("f", 1), true, 0)
 	again.sends("before the GET", "")
-	again.r.Synced(props(t, 5, `{"a":5,"b":2}`)) // the flight had arrived
+	again.r.Synced(props(t, 5, `{"a":5,"b":2}`), 0) // the flight had arrived
 	again.sends("what the hub lacks, and what was named", `{"a":5,"b":null,"c":1,"d":1,"e":1,"f":1}`)
 	again.acked(6, Applied)
 	if again.r.Covered() != again.r.Taken() {
@@ -34,8 +35,8 @@ func TestRestoreWithoutABase(t *testing.T) {
 	rp.later(patch(t, `{"a":{"b":1}}`))
 	again := &reporter{t: t}
 	again.r.Restore(rp.r.Snapshot())
-	again.r.Redo(twin.Set("n", 1), true)
-	again.r.Synced(props(t, 5, `{"a":{"c":1}}`))
+	again.r.Redo(twin.Set("n", 1), true, 0)
+	again.r.Synced(props(t, 5, `{"a":{"c":1}}`), 0)
 	again.sends("in the order that they came", `{"a":{"b":1,"c":null},"n":1}`)
 }
 
@@ -43,20 +44,15 @@ func TestRestoreAfterTheDeviceWasCreatedAnew(t *testing.T) {
 	rp := newReporter(t, 4, `{"a":1}`)
 	again := &reporter{t: t}
 	again.r.Restore(rp.r.Snapshot())
-	again.r.Synced(props(t, 1, `{}`))
+	again.r.Synced(props(t, 1, `{}`), 0)
 	again.sends("everything", `{"a":1}`)
 }
 
 func TestMendedIsTold(t *testing.T) {
 	rp := newReporter(t, 4, `{"a":1}`)
 	rp.later(twin.Set("a", "bad").Set("s", " x "))
-	rp.sends("together", `{"a":"bad","s":" x "}`)
-	rp.r.Refused(errRefused)
-	rp.sends("apart", `{"a":"bad"}`)
-	rp.r.Refused(errRefused)
-	rp.sends("apart", `{"s":" x "}`)
-	rp.acked(5, Applied)
-	rp.r.Synced(props(t, 5, `{"a":1,"s":"x"}`))
+	rp.story("apart", "a", `-{"a":"bad","s":" x "}`, `-{"a":"bad"}`, `+{"s":" x "}`, `-{"a":"bad"}`)
+	rp.r.Synced(props(t, 5, `{"a":1,"s":"x"}`), 0)
 	var got []string
 	for _, p := range rp.r.Mended() {
 		got = append(got, p.String())
@@ -120,6 +116,7 @@ func TestRestartsConverge(t *testing.T) {
 		saved := r.Snapshot()
 		var since []twin.Patch
 		flying := false
+		now := time.Duration(0)
 		for range 40 {
 			switch rnd.IntN(8) {
 			case 0, 1, 2:
@@ -130,7 +127,7 @@ func TestRestartsConverge(t *testing.T) {
 					t.Fatal(err)
 				}
 			case 3:
-				if p, ok := r.Next(); ok {
+				if p, ok := r.Next(0); ok {
 					flying = true
 					if rnd.IntN(2) == 0 {
 						hub.merge(decoded(p))
@@ -141,28 +138,29 @@ func TestRestartsConverge(t *testing.T) {
 					}
 				}
 			case 4:
-				r.Synced(hub.properties())
+				r.Synced(hub.properties(), 0)
 				flying = false
 			case 5:
 				saved, since = r.Snapshot(), nil
 			case 6:
 				if rnd.IntN(4) == 0 && !flying {
 					hub = newModelHub(hub.rule)
-					r.Synced(hub.properties())
+					r.Synced(hub.properties(), 0)
 				}
 			case 7:
 				r, flying = &Reported{}, false
 				saved.Unsent = written(saved.Unsent)
 				r.Restore(saved)
 				for _, p := range written(since) {
-					r.Redo(p, false)
+					r.Redo(p, false, 0)
 				}
 				saved, since = r.Snapshot(), nil
 			}
 		}
-		for range 10 {
-			r.Synced(hub.properties())
-			if p, ok := r.Next(); ok {
+		for range 40 {
+			now += time.Hour
+			r.Synced(hub.properties(), now)
+			if p, ok := r.Next(now); ok {
 				hub.merge(decoded(p))
 				r.Acked(hub.version)
 			}
@@ -205,20 +203,20 @@ func TestGuardedPatchTravelsAlone(t *testing.T) {
 
 	b := guard(twin.Set("n", 3), 5)
 	rp.sends("of an old version", `{"n":3}`)
-	rp.r.Refused(errRefused)
+	rp.r.Refused(errRefused, 0)
 	rp.settles("refused", Settlement{b, 0, errRefused})
 	rp.sends("and not wanted", "")
 
 	c := guard(twin.Set("n", 4), 6)
 	rp.sends("its answer is lost", `{"n":4}`)
-	rp.r.Synced(props(t, 6, `{"m":1,"n":2}`))
+	rp.r.Synced(props(t, 6, `{"m":1,"n":2}`), 0)
 	rp.sends("the version proves that it was not applied", `{"n":4}`)
-	rp.r.Synced(props(t, 7, `{"m":1,"n":4}`))
+	rp.r.Synced(props(t, 7, `{"m":1,"n":4}`), 0)
 	rp.settles("and now that it was", Settlement{c, 7, nil})
 
 	d := guard(twin.Set("n", 5), 7)
 	rp.sends("its answer is lost", `{"n":5}`)
-	rp.r.Synced(props(t, 9, `{"m":1,"n":4,"x":1}`))
+	rp.r.Synced(props(t, 9, `{"m":1,"n":4,"x":1}`), 0)
 	rp.settles("the version proves nothing good", Settlement{d, 0, twin.ErrStale})
 	rp.sends("what another wrote is undone", `{"x":null}`)
 	rp.acked(10, Applied)

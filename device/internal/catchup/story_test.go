@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 )
 
 // TestReportedConverges tells random stories of reports, answers, lost
@@ -35,6 +36,7 @@ func reportedStory(rnd *rand.Rand) string {
 	var inAir []map[string]any // patches that may still be applied late
 	var flying map[string]any
 	wrong := ""
+	now := time.Duration(0)
 	settle := func() {
 		for _, s := range r.Settled() {
 			if f, ok := open[s.Ticket]; !ok || f == passes && s.Err != nil || f == fails && s.Err == nil {
@@ -46,18 +48,19 @@ func reportedStory(rnd *rand.Rand) string {
 	// answer is the hub's, on time: it refuses whatever names "bad".
 	answer := func(p map[string]any) (refused bool) {
 		if v, ok := p["bad"]; ok && v != nil {
-			r.Refused(errRefused)
+			r.Refused(errRefused, now)
 			return true
 		}
 		hub.merge(p)
 		return false
 	}
 	sync := func() {
-		r.Synced(hub.properties())
+		r.Synced(hub.properties(), now)
 		flying = nil
 		settle()
 	}
 	for range 40 {
+		now += time.Duration(rnd.IntN(30)) * time.Second
 		switch n := rnd.IntN(12); {
 		case n < 4:
 			s := newSaying(rnd)
@@ -84,7 +87,7 @@ func reportedStory(rnd *rand.Rand) string {
 				return err.Error()
 			}
 		case n < 6:
-			if p, ok := r.Next(); ok {
+			if p, ok := r.Next(now); ok {
 				flying = decoded(p)
 			}
 			settle()
@@ -136,8 +139,9 @@ func reportedStory(rnd *rand.Rand) string {
 		hub.merge(p)
 	}
 	sync()
-	for range 100 {
-		p, ok := r.Next()
+	for range 200 {
+		now += 10 * time.Minute
+		p, ok := r.Next(now)
 		settle()
 		if !ok {
 			break

@@ -92,7 +92,7 @@ func parse(m *amqp.Message) (f transport.Frame, ok bool) {
 // pause reads the pause that a service asks for, in whole seconds. 0 is none.
 func pause(properties map[string]any) time.Duration {
 	for name, v := range properties {
-		if !strings.EqualFold(name, hubproto.ParamRetryAfter) {
+		if !strings.EqualFold(name, hubproto.RetryAfter) {
 			continue
 		}
 		seconds := wholeNumber(v)

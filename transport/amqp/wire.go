@@ -118,12 +118,15 @@ func (w *wire) flush(done <-chan struct{}) error {
 	l := w.line
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for goal := w.queued; w.written < goal && l.cause == nil; {
+	for goal := w.queued; w.written < goal; {
+		if l.cause != nil {
+			return l.cause
+		}
 		if !w.awaitLocked(done) {
 			return nil
 		}
 	}
-	return l.cause
+	return nil
 }
 
 // awaitLocked waits until something was written, or the line is dead. It returns

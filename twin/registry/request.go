@@ -52,19 +52,15 @@ type answer struct {
 	body   []byte
 }
 
-// AnyETag stands for whatever ETag there is: the write is unconditional, and
-// may undo somebody else's.
-const AnyETag = "*"
-
 // matching makes a write depend on an ETag.
-func (r *request) matching(etag string) error {
+func (r *request) matching(etag ETag) error {
 	if etag == "" {
 		return fmt.Errorf("%w: no ETag; give the one that was read, or AnyETag", auth.ErrInvalid)
 	}
-	if strings.ContainsFunc(etag, func(c rune) bool { return c < '!' || c > '~' || c == '"' }) {
+	if strings.ContainsFunc(string(etag), func(c rune) bool { return c < '!' || c > '~' || c == '"' }) {
 		return fmt.Errorf("%w: the ETag holds a character that none has", auth.ErrInvalid)
 	}
-	r.match, r.safety = `"`+etag+`"`, conditional
+	r.match, r.safety = `"`+string(etag)+`"`, conditional
 	if etag == AnyETag {
 		r.safety = onceOnly
 	}
@@ -103,7 +99,7 @@ func (c *Client) do(ctx context.Context, r request) (answer, error) {
 			return a, nil
 		}
 		if lost && errors.Is(err, transport.ErrPrecondition) {
-			return a, fmt.Errorf("%s %s: %w (the answer to an earlier attempt was lost, and that one may have been performed: read again)", r.method, r.path, err)
+			return a, fmt.Errorf("%s %s: %w (%w)", r.method, r.path, err, errAnswerLost)
 		}
 		pause, again := c.pause(ctx, r.safety, attempt, err)
 		if !again {

@@ -19,26 +19,26 @@ func TestWhatIsTriedAgain(t *testing.T) {
 	change := registry.Change{Tags: twin.Set("a", 1)}
 	kinds := []struct {
 		name string
-		do   func(w *world, etag string) error
+		do   func(w *world, etag registry.ETag) error
 	}{
-		{"read", func(w *world, _ string) error { _, err := w.client.Twin(w.Context(), "fan1"); return err }},
-		{"query", func(w *world, _ string) error {
+		{"read", func(w *world, _ registry.ETag) error { _, err := w.client.Twin(w.Context(), "fan1"); return err }},
+		{"query", func(w *world, _ registry.ETag) error {
 			_, err := w.client.QueryPage(w.Context(), "SELECT * FROM devices", nil)
 			return err
 		}},
-		{"update", func(w *world, etag string) error {
+		{"update", func(w *world, etag registry.ETag) error {
 			_, err := w.client.UpdateTwin(w.Context(), "fan1", etag, change)
 			return err
 		}},
-		{"blind update", func(w *world, _ string) error {
+		{"blind update", func(w *world, _ registry.ETag) error {
 			_, err := w.client.UpdateTwin(w.Context(), "fan1", registry.AnyETag, change)
 			return err
 		}},
-		{"creation", func(w *world, _ string) error {
+		{"creation", func(w *world, _ registry.ETag) error {
 			_, err := w.client.CreateIdentity(w.Context(), registry.Identity{DeviceID: "fan2"})
 			return err
 		}},
-		{"method", func(w *world, _ string) error {
+		{"method", func(w *world, _ registry.ETag) error {
 			_, err := w.client.Call(w.Context(), "fan1", "x", nil, nil)
 			return err
 		}},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk/proxyflag"
 	"github.com/devicetwin/devicetwin-go/twin"
 	"github.com/devicetwin/devicetwin-go/twin/registry"
 )
@@ -105,7 +106,7 @@ func parse(args []string, env func(string) string, stderr io.Writer) (*job, erro
 	// No default is taken from the environment here: package flag prints them.
 	f.StringVar(&p.connection, "c", "", "")
 	p.hub.Flags(f)
-	p.hub.ProxyFlag(f)
+	p.proxy = proxyflag.Define(f)
 	f.StringVar(&p.info, "info", "", "")
 	f.DurationVar(&j.timeout, "timeout", defaultTimeout, "")
 	verbose := f.Bool("v", false, "")

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk/proxyflag"
 	"github.com/devicetwin/devicetwin-go/twin/registry"
 )
 
@@ -13,7 +14,8 @@ import (
 type place struct {
 	connection string
 	hub        desk.Place
-	info       string // a file in place of these two
+	proxy      *string
+	info       string // a file in place of connection and hub
 }
 
 // fromInfo takes the hub's place from its file, and the device, if none is given
@@ -48,7 +50,7 @@ func (p *place) open(env func(string) string, log *slog.Logger) (*registry.Clien
 	if p.connection == "" {
 		return nil, desk.Usagef("missing connection string: set %s, or give -c or -info", variable)
 	}
-	dial, err := p.hub.Dial(env)
+	dial, err := proxyflag.Dial(*p.proxy, env)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk/proxyflag"
 	"github.com/devicetwin/devicetwin-go/transport/amqp"
 	"github.com/devicetwin/devicetwin-go/transport/ws"
 )
@@ -43,7 +44,7 @@ func parse(args []string, env func(string) string, stderr io.Writer) (*settings,
 	fs.StringVar(&s.list.info, "info", "", "hold the devices in this `file`, which examples/hub -info writes; CA and port are in it, too")
 	fs.StringVar(&s.store, "store", "", "keep each device's reports in this `folder`, so that they outlive a power cut")
 	hub.Flags(fs)
-	hub.ProxyFlag(fs)
+	proxyURL := proxyflag.Define(fs)
 	protocol := fs.String("transport", "amqp", "speak `amqp` (port 5671), or over WebSocket on 443: amqp-ws")
 	fs.BoolVar(&s.verbose, "v", false, "log to stderr what the clients do")
 	if err := desk.Parse(fs, args); err != nil {
@@ -76,20 +77,19 @@ func parse(args []string, env func(string) string, stderr io.Writer) (*settings,
 			return nil, desk.Usagef("-store %s: %w", desk.Quote(s.store), desk.Nameless(err))
 		}
 	}
-	var err error
-	s.dialer, err = dialer(*protocol, &hub, env)
+	dial, err := proxyflag.Dial(*proxyURL, env)
+	if err != nil {
+		return nil, err
+	}
+	s.dialer, err = dialer(*protocol, &hub, dial)
 	return s, err
 }
 
 // dialer is the way to the hub that the command line names.
-func dialer(protocol string, hub *desk.Place, env func(string) string) (amqp.Dialer, error) {
+func dialer(protocol string, hub *desk.Place, dial desk.DialFunc) (amqp.Dialer, error) {
 	port := map[string]string{"amqp": "amqp", "amqp-ws": "https"}[protocol]
 	if port == "" {
 		return amqp.Dialer{}, desk.Usagef("-transport %s: want amqp or amqp-ws", desk.Quote(protocol))
-	}
-	dial, err := hub.Dial(env)
-	if err != nil {
-		return amqp.Dialer{}, err
 	}
 	stream, err := hub.Line(port, dial)
 	if err != nil {

@@ -10,10 +10,10 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk/proxyflag"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/transport/amqp"
 	"github.com/devicetwin/devicetwin-go/transport/mqtt"
-	"github.com/devicetwin/devicetwin-go/transport/proxy"
 	"github.com/devicetwin/devicetwin-go/transport/ws"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
@@ -106,7 +106,7 @@ func parse(ctx context.Context, args []string, c desk.Console) (*tool, error) {
 	w.flags(f)
 	var hub desk.Place
 	hub.Flags(f)
-	hub.ProxyFlag(f)
+	proxyURL := proxyflag.Define(f)
 	infoFile := f.String("info", "", "")
 	protocol := f.String("transport", "mqtt", "")
 	t := &tool{}
@@ -130,7 +130,7 @@ func parse(ctx context.Context, args []string, c desk.Console) (*tool, error) {
 	if t.command == "watch" && desk.Given(f, "timeout") {
 		return nil, desk.Usagef("-timeout %v: not for watch, which runs until Ctrl-C", t.timeout)
 	}
-	dial, err := hub.Dial(c.Env)
+	dial, err := proxyflag.Dial(*proxyURL, c.Env)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +190,7 @@ func checkPath(path string) error {
 }
 
 // dialerOf is the way of speaking that -transport names.
-func dialerOf(name string, hub *desk.Place, dial proxy.DialFunc) (transport.Dialer, error) {
+func dialerOf(name string, hub *desk.Place, dial desk.DialFunc) (transport.Dialer, error) {
 	ports := map[string][]string{"mqtt": {"mqtt"}, "amqp": {"amqp"}, "mqtt-ws": {"https"}, "amqp-ws": {"https"}, "auto": {"mqtt", "https"}}[name]
 	if ports == nil {
 		return nil, desk.Usagef("-transport %s: want mqtt, mqtt-ws, amqp, amqp-ws or auto", desk.Quote(name))

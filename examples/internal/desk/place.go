@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"flag"
 	"net"
 	"strconv"
@@ -47,15 +46,16 @@ func (p *Place) Line(port string, dial DialFunc) (transport.StreamFunc, error) {
 	} else if err := checkEndpoint(p.Endpoint); err != nil {
 		return nil, err
 	}
-	if ca != "" {
-		roots, err := readRoots(ca)
-		if err != nil {
-			return nil, Usagef("-ca %s: %w", Quote(ca), err)
-		}
-		opts.Config.RootCAs = roots
+	roots, err := roots(ca)
+	if err != nil {
+		return nil, err
 	}
+	opts.Config.RootCAs = roots
 	return transport.TLS(opts), nil
 }
+
+// Roots returns the CAs of -ca; nil means the system's.
+func (p *Place) Roots() (*x509.CertPool, error) { return roots(p.CA) }
 
 func checkEndpoint(endpoint string) error {
 	if endpoint == "" {
@@ -68,14 +68,17 @@ func checkEndpoint(endpoint string) error {
 	return nil
 }
 
-func readRoots(name string) (*x509.CertPool, error) {
+func roots(name string) (*x509.CertPool, error) {
+	if name == "" {
+		return nil, nil
+	}
 	text, err := ReadFile(name)
 	if err != nil {
-		return nil, err
+		return nil, Usagef("-ca %s: %w", Quote(name), err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
-		return nil, errors.New("no certificate in PEM in the file")
+		return nil, Usagef("-ca %s: no certificate in PEM in the file", Quote(name))
 	}
 	return pool, nil
 }

@@ -38,6 +38,7 @@ func Parse(f *flag.FlagSet, args []string) error {
 	if f.Lookup(name) != nil {
 		return Usagef("-%s: missing value", name)
 	}
+	word, _, _ = strings.Cut(word, "=") // the flag alone
 	return Usagef("unknown flag %s", Quote(word))
 }
 

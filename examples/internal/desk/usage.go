@@ -52,7 +52,7 @@ func Quote(value string) string {
 // URL with a password, or holds a long word in base64.
 func mayBeSecret(value string) bool {
 	lower := strings.ToLower(value)
-	for _, sign := range []string{"sharedacc", "key=", "key:", "sig=", "passw", "secret"} {
+	for _, sign := range []string{"sharedacc", "key=", "sig="} {
 		if strings.Contains(lower, sign) {
 			return true
 		}

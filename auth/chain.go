@@ -82,6 +82,15 @@ func parseCertificates(all []*pem.Block, none string, parse func([]byte) (*x509.
 	return certs, nil
 }
 
+// parseRoot reads a certificate to trust, which package x509 has to understand.
+func parseRoot(der []byte) (*x509.Certificate, error) {
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("%w; leave it out, %s", err, reissue)
+	}
+	return c, nil
+}
+
 // parseChain reads every certificate of a PEM text.
 func parseChain(text []byte) ([]*x509.Certificate, error) {
 	all, err := blocks("certificate", text)
@@ -104,7 +113,7 @@ func ParseRoots(text []byte) (*x509.CertPool, error) {
 	if err != nil {
 		return nil, err
 	}
-	certs, err := parseCertificates(all, "the text holds no certificate in PEM", x509.ParseCertificate)
+	certs, err := parseCertificates(all, "the text holds no certificate in PEM", parseRoot)
 	if err != nil {
 		return nil, err
 	}

@@ -112,6 +112,8 @@ func TestParseConnectionStringErrors(t *testing.T) {
 		{"byte-order mark inside", who + ";\ufeff" + secret, "beside the name SharedAccessKey"},
 		{"no-break space in a value", who + "\u00a0;" + secret, "part 2 of 3 gives DeviceId a value that cannot be right: an invisible character (no-break space, U+00A0) stands at byte 4"},
 		{"zero-width space in the key", who + ";" + secret[:30] + "\u200b" + secret[30:], "part 3 of 3 gives SharedAccessKey a value that cannot be right: an invisible character (zero-width space"},
+		{"zero-width space in a name", "Host\u200bName=" + hub + ";DeviceId=dev1;" + secret, "part 1 of 3 has a name that cannot be right: an invisible character (zero-width space, U+200B) stands at byte 4"},
+		{"line break in a name", "HostName=" + hub + ";Device\nId=dev1;" + secret, "part 2 of 3 has a name that cannot be right"},
 		{"UTF-16", "\xff\xfeH\x00o\x00s\x00t\x00", "UTF-16"},
 		{"the id ..", "HostName=" + hub + ";DeviceId=..;" + secret, `DeviceId is ".."`},
 		{"the module .", who + ";ModuleId=.;" + secret, `ModuleId is "."`},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // maxName bounds what a name in a stranger's certificate adds to an error.
@@ -20,6 +21,8 @@ func hint(err error) string {
 	switch {
 	case errors.As(err, &header):
 		return " (the peer does not speak TLS: check host and port)"
+	case strings.Contains(err.Error(), "failed to parse certificate from server"): // crypto/tls has no type for it
+		return " (the peer's certificate breaks a rule of DER, which Go does not pass over: have it issued anew, with names in UTF8String and a serial number above zero)"
 	case errors.Is(err, io.EOF):
 		return " (the peer hung up in the handshake: a firewall or proxy, or it wants another TLS version or a certificate)"
 	case errors.As(err, &verify) && len(verify.UnverifiedCertificates) > 0:

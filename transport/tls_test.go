@@ -7,9 +7,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"io"
 	"math/big"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -139,4 +141,27 @@ func open(t *testing.T, stream transport.StreamFunc, target transport.Target) tl
 		t.Fatalf("read the greeting: %v", err)
 	}
 	return conn.(*tls.Conn).ConnectionState()
+}
+
+// TestLaxServer: a peer's certificate that Go's parser refuses is an error that
+// says what to do.
+func TestLaxServer(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	subject, err := asn1.Marshal(pkix.RDNSequence{{{Type: asn1.ObjectIdentifier{2, 5, 4, 3}, Value: asn1.RawValue{Tag: asn1.TagPrintableString, Bytes: []byte("edge_1")}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), RawSubject: subject, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, _ := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
+	_, err = transport.TLS(&transport.TLSOptions{Address: address})(t.Context(), transport.Target{Host: hubName})
+	if err == nil || !strings.Contains(err.Error(), "have it issued anew, with names in UTF8String") {
+		t.Errorf("got %v, want an error that says what to do", err)
+	}
 }

@@ -13,10 +13,6 @@ import (
 	"github.com/devicetwin/devicetwin-go/twin/registry"
 )
 
-// contests is how often a change is decided anew because somebody else has
-// written to the twin meanwhile. Who loses that often has a rival that never rests.
-const contests = 5
-
 // rounds does the job once, or until ctx ends, which is no error then.
 func (j *job) rounds(ctx context.Context, hub *registry.Client, stdout io.Writer) error {
 	out := json.NewEncoder(stdout)
@@ -81,19 +77,12 @@ func (j *job) once(ctx context.Context, hub *registry.Client, out *json.Encoder)
 // update reads the twin and, where it is not yet as wanted, changes it if it is
 // still what was read.
 func (j *job) update(ctx context.Context, hub *registry.Client) (registry.Twin, error) {
-	for try := 1; ; try++ {
-		t, err := hub.Twin(ctx, j.device)
-		if err != nil || j.satisfiedBy(t) {
-			return t, err
+	return hub.ModifyTwin(ctx, j.device, func(t registry.Twin) (registry.Change, error) {
+		if j.satisfiedBy(t) {
+			return registry.Change{}, nil
 		}
-		t, err = hub.UpdateTwin(ctx, j.device, t.ETag, registry.Change{Tags: j.tags, Desired: j.desired})
-		switch {
-		case !errors.Is(err, transport.ErrPrecondition):
-			return t, err
-		case try == contests:
-			return t, fmt.Errorf("somebody else wrote to the twin each of %d times: %w", contests, err)
-		}
-	}
+		return registry.Change{Tags: j.tags, Desired: j.desired}, nil
+	})
 }
 
 // satisfiedBy reports whether the change would change nothing: a write would
@@ -105,7 +94,7 @@ func (j *job) satisfiedBy(t registry.Twin) bool {
 // A line is what is printed of a twin.
 type line struct {
 	ID        string          `json:"id"`
-	ETag      string          `json:"etag"`
+	ETag      registry.ETag   `json:"etag"`
 	Connected bool            `json:"connected"`
 	Tags      twin.Properties `json:"tags"`
 	Desired   twin.Properties `json:"desired"`

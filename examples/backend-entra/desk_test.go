@@ -22,9 +22,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience bounds every wait; nothing waits for it that goes well.
 const patience = time.Minute
 
-// A desk is a hub and an authority on real sockets, the twin of fan1, and an
+// A rig is a hub and an authority on real sockets, the twin of fan1, and an
 // environment in which the service principal has a secret.
-type desk struct {
+type rig struct {
 	*testing.T
 	ctx   context.Context
 	hub   *hubtest.Hub
@@ -36,14 +36,14 @@ type desk struct {
 }
 
 // Write hears what the authority's server logs of its handshakes.
-func (d *desk) Write(line []byte) (int, error) {
+func (d *rig) Write(line []byte) (int, error) {
 	if d.refused != nil && bytes.Contains(line, []byte("remote error: tls: bad certificate")) {
 		d.refused()
 	}
 	return len(line), nil
 }
 
-func newDesk(t *testing.T) *desk {
+func newRig(t *testing.T) *rig {
 	t.Helper()
 	hub := hubtest.New(t, nil)
 	address, err := hub.Listen("127.0.0.1:0", hubtest.HTTPS)
@@ -53,7 +53,7 @@ func newDesk(t *testing.T) *desk {
 	entra := &authority{issuer: hub.EntraIssuer(), life: time.Hour}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
-	d := &desk{T: t, ctx: ctx, hub: hub, entra: entra}
+	d := &rig{T: t, ctx: ctx, hub: hub, entra: entra}
 	server := httptest.NewUnstartedServer(entra)
 	server.Config.ErrorLog = log.New(d, "", 0)
 	server.EnableHTTP2 = true // as Entra has it
@@ -67,7 +67,7 @@ func newDesk(t *testing.T) *desk {
 }
 
 // furnish makes the device and the principal, and sets the environment.
-func (d *desk) furnish() {
+func (d *rig) furnish() {
 	d.Helper()
 	if _, err := d.hub.AddDevice("fan1"); err != nil {
 		d.Fatal(err)
@@ -89,7 +89,7 @@ func (d *desk) furnish() {
 	}
 }
 
-func (d *desk) file(name string, text []byte) string {
+func (d *rig) file(name string, text []byte) string {
 	d.Helper()
 	path := filepath.Join(d.TempDir(), name)
 	if err := os.WriteFile(path, text, 0o600); err != nil {
@@ -99,7 +99,7 @@ func (d *desk) file(name string, text []byte) string {
 }
 
 // run runs the program to its end.
-func (d *desk) run(ctx context.Context, words ...string) (stdout string, err error) {
+func (d *rig) run(ctx context.Context, words ...string) (stdout string, err error) {
 	d.Helper()
 	var out bytes.Buffer
 	err = run(ctx, append(append([]string{}, d.flags...), words...), &out)
@@ -112,7 +112,7 @@ func (d *desk) run(ctx context.Context, words ...string) (stdout string, err err
 	return out.String(), err
 }
 
-func (d *desk) wantNoSecret(text string) {
+func (d *rig) wantNoSecret(text string) {
 	d.Helper()
 	d.entra.mu.Lock()
 	defer d.entra.mu.Unlock()
@@ -123,7 +123,7 @@ func (d *desk) wantNoSecret(text string) {
 	}
 }
 
-func (d *desk) wantNothingStrange() {
+func (d *rig) wantNothingStrange() {
 	d.Helper()
 	d.entra.mu.Lock()
 	defer d.entra.mu.Unlock()
@@ -133,7 +133,7 @@ func (d *desk) wantNothingStrange() {
 }
 
 // wantAsked holds what the authority and the hub were asked.
-func (d *desk) wantAsked(discoveries, asked, issued, requests int) {
+func (d *rig) wantAsked(discoveries, asked, issued, requests int) {
 	d.Helper()
 	gotD, gotA, gotI := d.entra.counts()
 	if gotD != discoveries || gotA != asked || gotI != issued {

@@ -2,22 +2,16 @@ package main
 
 import (
 	"crypto/tls"
-	"errors"
 	"flag"
-	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"os"
-	"strconv"
 	"time"
 
-	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
-// usage is what -h tells; it stands in the package's comment, too.
+// usage is printed by -h, and ends the package's comment.
 const usage = `Usage: backend-entra -hub NAME [flags]
 
   -hub NAME       the hub's name, such as myhub.azure-devices.net
@@ -29,7 +23,7 @@ const usage = `Usage: backend-entra -hub NAME [flags]
                   SELECT * FROM devices WHERE tags.plant = 'Redmond43'
   -every TIME     do all that again after this time, such as 5m, until Ctrl-C
                   or the first failure
-  -timeout TIME   how long it may take, each time; 1m unless given
+  -timeout TIME   how long it may take, each time; 1m by default
   -ca FILE        trust the CAs in this PEM file instead of the system's, for
                   the hub and for Entra
   -endpoint H:P   connect to this host and port instead of the hub's own
@@ -42,13 +36,6 @@ Exit status: 0 done, 1 failed, 2 wrong usage.
 `
 
 const defaultTimeout = time.Minute
-
-// errUsage is matched by all that is wrong with the command line.
-var errUsage = errors.New("see backend-entra -h")
-
-func usagef(format string, args ...any) error {
-	return fmt.Errorf(format+" (%w)", append(args, errUsage)...)
-}
 
 // A job is what the command line asks for.
 type job struct {
@@ -67,7 +54,6 @@ type job struct {
 func parse(args []string) (*job, error) {
 	j := &job{}
 	f := flag.NewFlagSet("backend-entra", flag.ContinueOnError)
-	f.SetOutput(io.Discard)
 	f.StringVar(&j.hub, "hub", "", "")
 	f.StringVar(&j.device, "device", "", "")
 	tags := f.String("tags", "", "")
@@ -75,24 +61,27 @@ func parse(args []string) (*job, error) {
 	f.StringVar(&j.query, "query", "", "")
 	f.DurationVar(&j.every, "every", 0, "")
 	f.DurationVar(&j.timeout, "timeout", defaultTimeout, "")
-	ca := f.String("ca", "", "")
-	endpoint := f.String("endpoint", "", "")
+	var place desk.Place
+	place.Flags(f)
 	f.BoolVar(&j.private, "private", false, "")
-	switch err := f.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
+	if err := desk.Parse(f, args); err != nil {
 		return nil, err
-	case err != nil:
-		return nil, usagef("%w", err)
+	}
+	switch {
 	case f.NArg() != 0:
-		return nil, usagef("there are words after the flags; quote JSON and SQL for the shell")
+		return nil, desk.Usagef("unexpected %s after the flags; quote JSON and SQL for the shell", desk.Quote(f.Arg(0)))
 	case j.hub == "":
-		return nil, usagef("-hub is missing")
+		return nil, desk.Usagef("missing -hub, such as myhub.azure-devices.net")
+	case j.device == "" && *tags != "":
+		return nil, desk.Usagef("-tags %s: missing -device", desk.Quote(*tags))
+	case j.device == "" && *desired != "":
+		return nil, desk.Usagef("-desired %s: missing -device", desk.Quote(*desired))
 	case j.device == "" && j.query == "":
-		return nil, usagef("there is nothing to do: give -device, or -query, or both")
-	case j.device == "" && *tags+*desired != "":
-		return nil, usagef("-tags and -desired need a -device")
-	case j.every < 0 || j.timeout <= 0:
-		return nil, usagef("-every and -timeout are times above zero, such as 30s or 5m")
+		return nil, desk.Usagef("nothing to do: give -device, or -query, or both")
+	case j.every < 0:
+		return nil, desk.Usagef("-every %v: want a time above zero, such as 5m", j.every)
+	case j.timeout <= 0:
+		return nil, desk.Usagef("-timeout %v: want a time above zero, such as 30s", j.timeout)
 	}
 	var err error
 	if j.tags, err = patch("-tags", *tags); err != nil {
@@ -101,7 +90,21 @@ func parse(args []string) (*job, error) {
 	if j.desired, err = patch("-desired", *desired); err != nil {
 		return nil, err
 	}
-	return j, j.lines(*endpoint, *ca)
+	roots, err := place.Roots()
+	if err != nil {
+		return nil, err
+	}
+	if j.stream, err = place.Line("https", nil); err != nil {
+		return nil, err
+	}
+	j.entra = &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		TLSHandshakeTimeout: 10 * time.Second,
+		IdleConnTimeout:     90 * time.Second,
+		ForceAttemptHTTP2:   true,
+	}
+	return j, nil
 }
 
 // patch reads a change of one part of a twin; no text makes an empty one.
@@ -114,36 +117,7 @@ func patch(name, text string) (twin.Patch, error) {
 		err = twin.Validate(twin.Properties{}, p) // what no hub would take, whatever its twin holds
 	}
 	if err != nil {
-		return p, usagef("%s: %w", name, err)
+		return p, desk.Usagef("%s %s: %w", name, desk.Quote(text), err)
 	}
 	return p, nil
-}
-
-// lines says how the hub and Entra are reached, and who is believed to be them.
-func (j *job) lines(endpoint, ca string) error {
-	if endpoint != "" {
-		host, port, err := net.SplitHostPort(endpoint)
-		if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || host == "" || n == 0 {
-			return usagef("-endpoint is no host:port, such as 127.0.0.1:8443")
-		}
-	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if ca != "" {
-		text, err := os.ReadFile(ca)
-		if err != nil {
-			return usagef("-ca: %w", err)
-		}
-		if config.RootCAs, err = auth.ParseRoots(text); err != nil {
-			return usagef("-ca: %w", err)
-		}
-	}
-	j.stream = transport.TLS(&transport.TLSOptions{Config: config, Address: endpoint})
-	j.entra = &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		TLSClientConfig:     config,
-		TLSHandshakeTimeout: 10 * time.Second,
-		IdleConnTimeout:     90 * time.Second,
-		ForceAttemptHTTP2:   true,
-	}
-	return nil
 }

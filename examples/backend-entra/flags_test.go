@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 )
 
 func TestUsage(t *testing.T) {
@@ -20,16 +22,16 @@ func TestUsage(t *testing.T) {
 		words []string
 		says  string
 	}{
-		{"no hub", []string{"-device", "fan1"}, "-hub is missing"},
+		{"no hub", []string{"-device", "fan1"}, "missing -hub"},
 		{"nothing to do", hub, "nothing to do"},
 		{"an unknown flag", append(hub, "-secret", "x"), "-secret"},
 		{"a query without quotes", append(hub, "-query", "SELECT", "*", "FROM", "devices"), "quote"},
-		{"a change of nobody", append(hub, "-query", "SELECT * FROM devices", "-tags", "{}"), "-device"},
-		{"tags that are no JSON", append(hub, "-device", "fan1", "-tags", "plant"), "-tags: "},
-		{"a desired that is no object", append(hub, "-device", "fan1", "-desired", "[900]"), "-desired: "},
+		{"a change of nobody", append(hub, "-query", "SELECT * FROM devices", "-tags", "{}"), `-tags "{}"`},
+		{"tags that are no JSON", append(hub, "-device", "fan1", "-tags", "plant"), `-tags "plant": `},
+		{"a desired that is no object", append(hub, "-device", "fan1", "-desired", "[900]"), `-desired "[900]": `},
 		{"no time", append(hub, "-device", "fan1", "-timeout", "0s"), "-timeout"},
 		{"a time before now", append(hub, "-device", "fan1", "-every", "-5m"), "-every"},
-		{"a CA file that is not there", append(hub, "-device", "fan1", "-ca", filepath.Join(t.TempDir(), "none")), "-ca: "},
+		{"a CA file that is not there", append(hub, "-device", "fan1", "-ca", filepath.Join(t.TempDir(), "none")), `-ca "`},
 		{"a CA file without a CA", append(hub, "-device", "fan1", "-ca", "go.mod"), "no certificate"},
 		{"an endpoint without a port", append(hub, "-device", "fan1", "-endpoint", "127.0.0.1"), "-endpoint"},
 		{"a hub's URL", []string{"-hub", "https://myhub.azure-devices.net", "-device", "fan1"}, "host"},
@@ -40,11 +42,11 @@ func TestUsage(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel() // nothing is to be sent
 		err := run(ctx, tt.words, &out)
-		if err == nil || exitStatus(err) != 2 || !strings.Contains(err.Error(), tt.says) || out.Len() != 0 {
+		if err == nil || desk.ExitStatus(err) != 2 || !strings.Contains(err.Error(), tt.says) || out.Len() != 0 {
 			t.Errorf("%s: got %v, stdout %q; want wrong usage that says %q", tt.desc, err, &out, tt.says)
 		}
 	}
-	if got := exitStatus(context.Canceled); got != 1 {
+	if got := desk.ExitStatus(context.Canceled); got != 1 {
 		t.Errorf("another failure: got status %d, want 1", got)
 	}
 }
@@ -58,7 +60,7 @@ func TestHelp(t *testing.T) {
 
 // TestNobodyReads: an output that cannot be written is an error.
 func TestNobodyReads(t *testing.T) {
-	d := newDesk(t)
+	d := newRig(t)
 	for _, words := range [][]string{{"-device", "fan1"}, {"-query", "SELECT * FROM devices"}} {
 		read, write := io.Pipe()
 		_ = read.Close()
@@ -70,7 +72,7 @@ func TestNobodyReads(t *testing.T) {
 
 // TestQueryFails: what the hub says of a query is told.
 func TestQueryFails(t *testing.T) {
-	d := newDesk(t)
+	d := newRig(t)
 	if _, err := d.run(d.ctx, "-query", "SELECT"); err == nil || !strings.Contains(err.Error(), "400") {
 		t.Errorf("got %v, want the hub's 400", err)
 	}
@@ -78,7 +80,7 @@ func TestQueryFails(t *testing.T) {
 
 // TestWrongEnvironment: azidentity's own words on its variables.
 func TestWrongEnvironment(t *testing.T) {
-	d := newDesk(t)
+	d := newRig(t)
 	t.Setenv("AZURE_TENANT_ID", "")
 	if _, err := d.run(d.ctx, "-device", "fan1"); err == nil || !strings.Contains(err.Error(), "AZURE_TENANT_ID") {
 		t.Errorf("no tenant: got %v, want the variable's name", err)

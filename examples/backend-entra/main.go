@@ -21,7 +21,7 @@
 //	                  SELECT * FROM devices WHERE tags.plant = 'Redmond43'
 //	  -every TIME     do all that again after this time, such as 5m, until Ctrl-C
 //	                  or the first failure
-//	  -timeout TIME   how long it may take, each time; 1m unless given
+//	  -timeout TIME   how long it may take, each time; 1m by default
 //	  -ca FILE        trust the CAs in this PEM file instead of the system's, for
 //	                  the hub and for Entra
 //	  -endpoint H:P   connect to this host and port instead of the hub's own
@@ -40,25 +40,21 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
-	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 	"github.com/devicetwin/devicetwin-go/twin/registry"
 	"github.com/devicetwin/devicetwin-go/twin/registry/entra"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintf(os.Stderr, "backend-entra: %v\n", err)
-		os.Exit(exitStatus(err))
-	}
+	desk.Main(func(ctx context.Context, args []string, c desk.Console) int {
+		err := run(ctx, args, c.Stdout)
+		desk.Explain(c.Stderr, "backend-entra", err)
+		return desk.ExitStatus(err)
+	})
 }
 
 // run is the whole program. The environment is read by azidentity alone.
@@ -74,14 +70,6 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	return j.run(ctx, stdout)
 }
 
-// exitStatus sorts an error; usage says what the numbers mean.
-func exitStatus(err error) int {
-	if errors.Is(err, errUsage) || errors.Is(err, auth.ErrInvalid) {
-		return 2
-	}
-	return 1
-}
-
 // run signs in and does the job. No line is left open after it.
 func (j *job) run(ctx context.Context, stdout io.Writer) error {
 	client := &http.Client{Transport: j.entra}
@@ -95,7 +83,7 @@ func (j *job) run(ctx context.Context, stdout io.Writer) error {
 	}
 	hub, err := registry.NewWithTokens(j.hub, entra.Tokens(cred), &registry.Options{Stream: j.stream})
 	if err != nil {
-		return err
+		return fmt.Errorf("-hub %s: %w", desk.Quote(j.hub), err)
 	}
 	defer func() { _ = hub.Close() }() // it only ends idle lines
 	return j.rounds(ctx, hub, stdout)

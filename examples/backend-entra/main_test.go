@@ -19,7 +19,7 @@ import (
 
 // TestBackEnd signs in, reads, writes and queries: with one token.
 func TestBackEnd(t *testing.T) {
-	d := newDesk(t)
+	d := newRig(t)
 	words := []string{"-device", "fan1", "-tags", `{"plant":"Redmond43"}`, "-desired", `{"fan":{"rpm":900}}`,
 		"-query", "SELECT * FROM devices WHERE tags.plant = 'Redmond43'"}
 	stdout, err := d.run(d.ctx, words...)
@@ -60,10 +60,10 @@ func TestRivals(t *testing.T) {
 		requests int
 	}{
 		{"one is overtaken", 1, nil, `{"plant":"Redmond43","rival":1}`, 4},
-		{"they never rest", contests, transport.ErrPrecondition, `{"rival":5}`, 2 * contests},
+		{"they never rest", 8, transport.ErrPrecondition, `{"rival":8}`, 16},
 	} {
 		t.Run(tt.desc, func(t *testing.T) {
-			d := newDesk(t)
+			d := newRig(t)
 			wrote := 0
 			d.hub.Intercept(func(m hubtest.Message) bool {
 				if m.Op == hubtest.Rest && m.Request == "PATCH /twins/fan1" && wrote < tt.rivals {
@@ -97,7 +97,7 @@ func TestEntraRefuses(t *testing.T) {
 		{"another application", "AZURE_CLIENT_ID", tenant, http.StatusBadRequest, "AADSTS700016"},
 	} {
 		t.Run(tt.desc, func(t *testing.T) {
-			d := newDesk(t)
+			d := newRig(t)
 			t.Setenv(tt.name, tt.value)
 			stdout, err := d.run(d.ctx, "-device", "fan1")
 			var failed *azidentity.AuthenticationFailedError
@@ -116,16 +116,16 @@ func TestEntraRefuses(t *testing.T) {
 func TestHubRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		desc    string
-		prepare func(d *desk)
+		prepare func(d *rig)
 		says    string
 	}{
-		{"a token for another audience", func(d *desk) { d.entra.audience = "https://management.azure.com" }, "Unauthorized"},
-		{"a token of another issuer", func(d *desk) { d.entra.issuer = hubtest.New(d.T, nil).EntraIssuer() }, "Unauthorized"},
-		{"a principal without a role", func(d *desk) { d.hub.Grant(objectID) }, "Principal " + objectID + " is not authorized for GET on /twins/fan1"},
-		{"a role that is not enough", func(d *desk) { d.hub.Grant(objectID, hubtest.RegistryContributor) }, "no assigned permissions"},
+		{"a token for another audience", func(d *rig) { d.entra.audience = "https://management.azure.com" }, "Unauthorized"},
+		{"a token of another issuer", func(d *rig) { d.entra.issuer = hubtest.New(d.T, nil).EntraIssuer() }, "Unauthorized"},
+		{"a principal without a role", func(d *rig) { d.hub.Grant(objectID) }, "Principal " + objectID + " is not authorized for GET on /twins/fan1"},
+		{"a role that is not enough", func(d *rig) { d.hub.Grant(objectID, hubtest.RegistryContributor) }, "no assigned permissions"},
 	} {
 		t.Run(tt.desc, func(t *testing.T) {
-			d := newDesk(t)
+			d := newRig(t)
 			tt.prepare(d)
 			_, err := d.run(d.ctx, "-device", "fan1")
 			var status *transport.StatusError
@@ -142,7 +142,7 @@ func TestHubRefuses(t *testing.T) {
 
 // TestEntraIsSilent: the program ends with its context, wherever it waits.
 func TestEntraIsSilent(t *testing.T) {
-	d := newDesk(t)
+	d := newRig(t)
 	ctx, cancel := context.WithCancel(d.ctx)
 	defer cancel()
 	d.entra.onToken = func(r *http.Request) {
@@ -158,7 +158,7 @@ func TestEntraIsSilent(t *testing.T) {
 // TestUntrusted: neither secret nor token goes to who cannot prove a name.
 func TestUntrusted(t *testing.T) {
 	t.Run("Entra", func(t *testing.T) {
-		d := newDesk(t)
+		d := newRig(t)
 		ctx, cancel := context.WithCancel(d.ctx)
 		defer cancel()
 		d.refused = cancel // or azidentity tries again for some ten seconds
@@ -169,7 +169,7 @@ func TestUntrusted(t *testing.T) {
 		d.wantAsked(0, 0, 0, 0)
 	})
 	t.Run("the hub", func(t *testing.T) {
-		d := newDesk(t)
+		d := newRig(t)
 		d.flags = append(d.flags, "-hub", "other.azure-devices.net")
 		if _, err := d.run(d.ctx, "-device", "fan1"); !errors.Is(err, transport.ErrUntrusted) {
 			t.Errorf("got %v, want ErrUntrusted", err)
@@ -180,7 +180,7 @@ func TestUntrusted(t *testing.T) {
 
 // TestCertificate signs in with a client certificate in place of a secret.
 func TestCertificate(t *testing.T) {
-	d := newDesk(t)
+	d := newRig(t)
 	own, err := hubtest.SelfSigned("back-end", &hubtest.IssueOptions{Key: hubtest.KeyRSA2048})
 	if err != nil {
 		t.Fatal(err)
@@ -208,7 +208,7 @@ func TestCertificate(t *testing.T) {
 
 // TestProcess runs the program as its users do.
 func TestProcess(t *testing.T) {
-	d := newDesk(t)
+	d := newRig(t)
 	program := filepath.Join(t.TempDir(), "backend-entra.exe") // a name that every system runs
 	build := exec.CommandContext(d.ctx, "go", "build", "-buildvcs=false", "-o", program, ".")
 	if text, err := build.CombinedOutput(); err != nil {

@@ -54,9 +54,9 @@ func (p *pipes) Accept() (net.Conn, error) {
 func (p *pipes) Close() error   { close(p.done); return nil }
 func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }
 
-// A bubble is a desk in virtual time.
+// A bubble is a rig in virtual time.
 type bubble struct {
-	*desk
+	*rig
 	server *http.Server
 	lines  *pipes       // to the authority
 	open   atomic.Int64 // the authority's lines
@@ -67,7 +67,7 @@ func newBubble(t *testing.T, life time.Duration) *bubble {
 	hub := hubtest.New(t, &hubtest.Options{Logger: slog.New(slog.DiscardHandler)})
 	entra := &authority{url: "https://login.entra.test", issuer: hub.EntraIssuer(), life: life}
 	b := &bubble{
-		desk:   &desk{T: t, ctx: t.Context(), hub: hub, entra: entra, flags: []string{"-hub", hub.Host(), "-private"}},
+		rig:    &rig{T: t, ctx: t.Context(), hub: hub, entra: entra, flags: []string{"-hub", hub.Host(), "-private"}},
 		server: &http.Server{Handler: entra},
 		lines:  &pipes{lines: make(chan net.Conn), done: make(chan struct{})},
 		ended:  make(chan error, 1),

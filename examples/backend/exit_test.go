@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 )
 
 // TestFailures holds each failure's exit status, and what is said of it.
@@ -16,29 +17,29 @@ func TestFailures(t *testing.T) {
 	tests := []struct {
 		desc    string
 		words   []string
-		prepare func(d *desk)
+		prepare func(d *rig)
 		code    int
 		says    string
 	}{
-		{"the key is wrong", nil, func(d *desk) {
+		{"the key is wrong", nil, func(d *rig) {
 			name, _, _ := strings.Cut(d.policy, "SharedAccessKey=")
 			d.policy = name + "SharedAccessKey=d3JvbmcgYW5kIHdyb25nIGFuZCB3cm9uZw=="
-		}, exitUnauthorized, "401"},
-		{"the policy may not read twins", nil, func(d *desk) {
+		}, desk.ExitUnauthorized, "401"},
+		{"the policy may not read twins", nil, func(d *rig) {
 			d.policy = d.connectionString("registryRead")
-		}, exitUnauthorized, "401"},
-		{"the policy may not register devices", []string{"-device", "new1", "-create"}, func(d *desk) {
+		}, desk.ExitUnauthorized, "401"},
+		{"the policy may not register devices", []string{"-device", "new1", "-create"}, func(d *rig) {
 			d.policy = d.connectionString("service")
-		}, exitUnauthorized, "create"},
-		{"the hub does not know the device", []string{"-device", "nobody"}, nil, exitRefused, "-create registers the device"},
-		{"a value that no hub takes", []string{"-plant", strings.Repeat("x", 5000)}, nil, exitRefused, "shorten"},
-		{"the hub rejects it", nil, func(d *desk) {
+		}, desk.ExitUnauthorized, "create"},
+		{"the hub does not know the device", []string{"-device", "nobody"}, nil, desk.ExitRefused, "-create registers the device"},
+		{"a value that no hub takes", []string{"-plant", strings.Repeat("x", 5000)}, nil, desk.ExitRefused, "shorten"},
+		{"the hub rejects it", nil, func(d *rig) {
 			d.hub.Intercept(hubtest.FromService("PATCH /twins/dev1"), hubtest.Fail(400004))
-		}, exitRefused, "400004"},
-		{"the hub's CA is not among the trusted", nil, func(d *desk) {
+		}, desk.ExitRefused, "400004"},
+		{"the hub's CA is not among the trusted", nil, func(d *rig) {
 			d.flags[1] = writeCA(d.T, hubtest.New(d.T, nil))
-		}, exitFailed, "not trusted"},
-		{"the hub is down", []string{"-timeout", "200ms"}, func(d *desk) {
+		}, desk.ExitFailed, "not trusted"},
+		{"the hub is down", []string{"-timeout", "200ms"}, func(d *rig) {
 			l, err := new(net.ListenConfig).Listen(d.ctx, "tcp", "127.0.0.1:0")
 			if err != nil {
 				d.Fatal(err)
@@ -47,24 +48,24 @@ func TestFailures(t *testing.T) {
 			if err := l.Close(); err != nil {
 				d.Fatal(err)
 			}
-		}, exitTimeout, "hub is unavailable"},
-		{"the hub does not answer", []string{"-timeout", "200ms"}, func(d *desk) {
+		}, desk.ExitTimeout, "hub is unavailable"},
+		{"the hub does not answer", []string{"-timeout", "200ms"}, func(d *rig) {
 			d.hub.Intercept(all, hubtest.Drop().Times(-1))
-		}, exitTimeout, "not done within 200ms (-timeout)"},
-		{"the hub throttles", []string{"-timeout", "1s"}, func(d *desk) {
+		}, desk.ExitTimeout, "not done within 200ms (-timeout)"},
+		{"the hub throttles", []string{"-timeout", "1s"}, func(d *rig) {
 			d.hub.Intercept(all, hubtest.Fail(429001).Times(-1))
-		}, exitTimeout, "429"},
-		{"the query never finds the device", []string{"-wait", "0", "-timeout", "300ms"}, func(d *desk) {
+		}, desk.ExitTimeout, "429"},
+		{"the query never finds the device", []string{"-wait", "0", "-timeout", "300ms"}, func(d *rig) {
 			d.hub.Intercept(hubtest.FromService("POST /devices/query"), hubtest.Answer(200, "[]").Times(-1))
-		}, exitTimeout, "not done within 300ms (-timeout)"},
-		{"a query's row is no object", []string{"-wait", "0"}, func(d *desk) {
+		}, desk.ExitTimeout, "not done within 300ms (-timeout)"},
+		{"a query's row is no object", []string{"-wait", "0"}, func(d *rig) {
 			d.hub.Intercept(hubtest.FromService("POST /devices/query"), hubtest.Answer(200, "[7]"))
-		}, exitFailed, "read a row of the query"},
-		{"the query is refused", []string{"-wait", "0"}, func(d *desk) {
+		}, desk.ExitFailed, "read a row of the query"},
+		{"the query is refused", []string{"-wait", "0"}, func(d *rig) {
 			d.hub.Intercept(hubtest.FromService("POST /devices/query"), hubtest.Fail(400004))
-		}, exitRefused, "400004"},
-		{"the device that is called is away", []string{"-wait", "0", "-method", "reboot"}, nil, exitTimeout, "not connected"},
-		{"the hub fails while it waits for the device", nil, func(d *desk) {
+		}, desk.ExitRefused, "400004"},
+		{"the device that is called is away", []string{"-wait", "0", "-method", "reboot"}, nil, desk.ExitTimeout, "not connected"},
+		{"the hub fails while it waits for the device", nil, func(d *rig) {
 			reads := 0
 			d.hub.Intercept(func(m hubtest.Message) bool {
 				hit := hubtest.FromService("GET /twins/dev1")(m)
@@ -73,12 +74,12 @@ func TestFailures(t *testing.T) {
 				}
 				return hit && reads > 2
 			}, hubtest.Fail(401003).Times(-1))
-		}, exitUnauthorized, "401"},
+		}, desk.ExitUnauthorized, "401"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.desc, func(t *testing.T) {
 			t.Parallel()
-			d := newDesk(t)
+			d := newRig(t)
 			if tt.prepare != nil {
 				tt.prepare(d)
 			}
@@ -102,7 +103,7 @@ func TestInterrupted(t *testing.T) {
 		{"while the hub is silent", "GET /twins/dev1", 1, hubtest.Drop()},
 		{"while it waits for the device", "GET /twins/dev1", 3, hubtest.Pass()},
 	} {
-		d := newDesk(t)
+		d := newRig(t)
 		ctx, cancel := context.WithCancel(d.ctx)
 		seen := 0
 		d.hub.Intercept(func(m hubtest.Message) bool {
@@ -116,8 +117,8 @@ func TestInterrupted(t *testing.T) {
 			return hit
 		}, tt.do)
 		var out, errs strings.Builder
-		if code := run(ctx, d.flags, d.env, &out, &errs); code != exitFailed || !strings.HasPrefix(errs.String(), "backend: interrupted") {
-			t.Errorf("%s: got status %d, stdout %q, stderr %q; want %d and that it was interrupted", tt.desc, code, out.String(), errs.String(), exitFailed)
+		if code := run(ctx, d.flags, desk.Console{Env: d.env, Stdout: &out, Stderr: &errs}); code != desk.ExitFailed || !strings.HasPrefix(errs.String(), "backend: interrupted") {
+			t.Errorf("%s: got status %d, stdout %q, stderr %q; want %d and that it was interrupted", tt.desc, code, out.String(), errs.String(), desk.ExitFailed)
 		}
 		cancel()
 	}
@@ -126,8 +127,8 @@ func TestInterrupted(t *testing.T) {
 // TestVerbose tells each request, and no secret.
 func TestVerbose(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
-	if code, _, stderr := d.run("-v", "-wait", "0"); code != exitDone || !strings.Contains(stderr, "path=/twins/dev1") {
+	d := newRig(t)
+	if code, _, stderr := d.run("-v", "-wait", "0"); code != desk.ExitDone || !strings.Contains(stderr, "path=/twins/dev1") {
 		t.Errorf("got status %d, stderr %q; want 0 and the requests", code, stderr)
 	}
 }

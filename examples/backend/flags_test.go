@@ -4,104 +4,131 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
+
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk/desktest"
 )
 
-// secret is what must not be printed, wherever it stands.
-const secret = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
-
-const good = "HostName=hub.example.org;SharedAccessKeyName=service;SharedAccessKey=" + secret
+const good = "HostName=hub.example.org;SharedAccessKeyName=service;SharedAccessKey=" + desktest.Key
 
 func environment(value string) func(string) string {
-	return func(name string) string {
-		if name == variable {
-			return value
-		}
-		return ""
-	}
+	return func(name string) string { return map[string]string{variable: value}[name] }
 }
 
-// TestUsage holds that what is wrong on the command line ends with status 2
-// and a line that says what to do, and that a secret in the wrong place is not
-// printed.
-func TestUsage(t *testing.T) {
-	t.Parallel()
-	folder := t.TempDir()
-	file := func(name, text string) string {
-		path := filepath.Join(folder, name)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	rubbish := file("rubbish", "no PEM, no JSON")
-	ca := writeCA(t, newDesk(t).hub)
-	info := func(name, devices string) string {
-		return file(name, `{"bind":"127.0.0.1","ports":{"https":4},"ca":"`+filepath.ToSlash(ca)+`","service":{"connectionString":"`+good+`"},"devices":{`+devices+`}}`)
-	}
-	tests := []struct {
-		args []string
-		env  string
-		says string
-	}{
-		{nil, good, "backend: say by -device which device"},
-		{[]string{"-c", good}, "", "backend: say by -device which device"},
-		{nil, "", "backend: say by -info or -c which hub, and by -device which device"},
-		{[]string{"-device", "a b"}, good, "-device is an id"},
-		{[]string{"-device", "dev1/mod"}, good, "-device is an id"},
-		{[]string{"-device", good}, good, "looks like a connection string"},
-		{[]string{"-device", "d", "now"}, good, "1 arguments too many"},
-		{[]string{"-device", "d", "-x"}, good, "argument 3 of 3"},
-		{[]string{"-device", "d", "-min", "cold"}, good, "argument 4 of 4"},
-		{[]string{"-device", "d", "-create=" + good}, "", "argument 3 of 3"},
-		{[]string{"-device", "d", "-min", "30"}, good, "not above the second"},
-		{[]string{"-device", "d", "-max", "NaN"}, good, "not above the second"},
-		{[]string{"-device", "d", "-max", "Inf"}, good, "not above the second"},
-		{[]string{"-device", "d", "-wait", "-1s"}, good, "-wait and -timeout are times"},
-		{[]string{"-device", "d", "-timeout", "0"}, good, "-wait and -timeout are times"},
-		{[]string{"-device", "d", "-page", "0"}, good, "-page is a number"},
-		{[]string{"-device", "d", "-payload", "1"}, good, "-payload has no -method"},
-		{[]string{"-device", "d", "-method", "m", "-payload", good}, good, "-payload is no JSON"},
-		{[]string{"-device", "d", "-desired", ""}, good, "-desired is no JSON object"},
-		{[]string{"-device", "d", "-desired", "5"}, good, "-desired is no JSON object"},
-		{[]string{"-device", "d", "-desired", "{}"}, good, "-desired is no JSON object"},
-		{[]string{"-device", "d", "-desired", `{"interval":5} {}`}, good, "-desired is no JSON object"},
-		{[]string{"-device", "d", "-desired", good}, good, "-desired is no JSON object"},
-		{[]string{"-device", "d", "-desired", `{"interval":5}`, "-fan=false"}, good, "in place of -min, -max and -fan"},
-		{[]string{"-device", "d"}, "", "set IOTHUB_CONNECTION_STRING, or give -c or -info"},
-		{[]string{"-device", "d"}, "HostName=hub.example.org;DeviceId=d;SharedAccessKey=" + secret, "looks like a device's string"},
-		{[]string{"-device", "d", "-c", secret}, good, "connection string"}, // -c goes before the environment
-		{[]string{"-device", "d", "-endpoint", "localhost"}, good, "-endpoint is no host:port"},
-		{[]string{"-device", "d", "-endpoint", good}, good, "-endpoint is no host:port"},
-		{[]string{"-device", "d", "-endpoint", "localhost:0"}, good, "-endpoint is no host:port"},
-		{[]string{"-device", "d", "-ca", good}, good, "-ca: the file cannot be read"},
-		{[]string{"-device", "d", "-ca", rubbish}, good, "no certificate in PEM"},
-		{[]string{"-device", "d", "-proxy", good}, good, "-proxy is a URL"},
-		{[]string{"-device", "d", "-proxy", "ftp://" + secret + "@h"}, good, "-proxy, or HTTPS_PROXY"},
-		{[]string{"-info", filepath.Join(folder, "hub.json")}, "", "no file " + filepath.Join(folder, "hub.json") + "; the hub writes it when it is up"},
-		{[]string{"-info", good}, "", "there is no file of that name; the hub writes it when it is up"},
-		{[]string{"-info", folder}, "", "-info: the file cannot be read: "},
-		{[]string{"-info", rubbish}, "", "none that examples/hub -info wrote"},
-		{[]string{"-info", file("empty", "{}")}, "", "none that examples/hub -info wrote"},
-		{[]string{"-info", rubbish, "-c", good}, "", "in place of -c"},
-		{[]string{"-info", info("none", "")}, "", "say by -device which one; the hub began with none"},
-		{[]string{"-info", info("two", `"dev2":{},"dev1":{}`)}, "", "say by -device which one; the hub began with: dev1, dev2 ("},
-		{[]string{"-info", info("five", `"5":{},"4":{},"3":{},"2":{},"1":{}`)}, "", "the hub began with: 1, 2, 3, 4, 5 ("},
-		{[]string{"-info", info("seven", `"7":{},"6":{},"5":{},"4":{},"3":{},"2":{},"1":{}`)}, "", "the hub began with: 1, 2, 3, 4, 5 … and 2 more ("},
-	}
-	for _, tt := range tests {
-		var stdout, stderr bytes.Buffer
-		code := run(t.Context(), tt.args, environment(tt.env), &stdout, &stderr)
-		if code != exitUsage || stdout.Len() != 0 || !strings.Contains(stderr.String(), tt.says) {
-			t.Errorf("%q: got status %d, stdout %q, stderr %q; want 2, nothing, and %q", tt.args, code, &stdout, &stderr, tt.says)
-		}
-		if strings.Contains(stderr.String(), secret) || strings.Count(stderr.String(), "\n") != 1 {
-			t.Errorf("%q: got stderr %q; want one line without the secret", tt.args, &stderr)
-		}
-	}
+// A folder has the files of the test, of which one is a hub's.
+type folder struct {
+	*testing.T
+	path, ca string
+}
 
-	one := info("one", `"dev1":{}`)
+func newFolder(t *testing.T) folder {
+	return folder{t, t.TempDir(), writeCA(t, newRig(t).hub)}
+}
+
+func (f folder) file(name, text string) string {
+	f.Helper()
+	path := filepath.Join(f.path, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		f.Fatal(err)
+	}
+	return path
+}
+
+func (f folder) info(name, devices string) string {
+	f.Helper()
+	return f.file(name, `{"bind":"127.0.0.1","ports":{"https":4},"ca":"`+filepath.ToSlash(f.ca)+`","service":{"connectionString":"`+good+`"},"devices":{`+devices+`}}`)
+}
+
+// TestWrongCommandLines: what is wrong is named, and no secret is printed.
+func TestWrongCommandLines(t *testing.T) {
+	t.Parallel()
+	folder := newFolder(t)
+	rubbish, none := folder.file("rubbish", "no PEM, no JSON"), filepath.Join(folder.path, "none")
+	words := func(w ...string) []string { return w }
+	var all []desktest.Wrong
+	wrong := func(connection string, args []string, names ...string) {
+		all = append(all, desktest.Wrong{Args: args, Env: map[string]string{variable: connection}, Names: names})
+	}
+	with := func(args []string, names ...string) { wrong(good, append(words("-device", "dev1"), args...), names...) }
+
+	wrong(good, nil, "-device")
+	wrong("", words("-c", good), "-device")
+	wrong("", nil, "-info", "-c", variable, "-device")
+	wrong(good, words("-device", "a b"), "-device", `"a b"`)
+	wrong(good, words("-device", "dev1/mod"), "-device", `"dev1/mod"`)
+	wrong(good, words("-device", good), "-device", "-c")
+	wrong(good, words("-device"), "-device")
+	with(words("now"), `"now"`)
+	with(words(good), "after the flags")
+	with(words("-x"), `"-x"`)
+	with(words("-fan", "maybe"), `"maybe"`)
+	with(words("-fan=maybe"), "-fan", `"maybe"`)
+	with(words("-create="+good), "-create")
+	with(words("-min", "cold"), "-min", `"cold"`)
+	with(words("-max", "foo"), "-max", `"foo"`)
+	with(words("-max", "1e999"), "-max", `"1e999"`)
+	with(words("-min", "30"), "-min", "30", "-max", "24")
+	with(words("-min", "-Inf"), "-min", "-Inf")
+	with(words("-max", "NaN"), "-max", "NaN")
+	with(words("-max", "Inf"), "-max", "Inf")
+	with(words("-wait", "1"), "-wait", `"1"`, "1s")
+	with(words("-wait", "-1s"), "-wait", "-1s")
+	with(words("-wait", good), "-wait")
+	with(words("-timeout", "0"), "-timeout", "0")
+	with(words("-timeout", "5"), "-timeout", `"5"`, "5s")
+	with(words("-page", "0"), "-page", "0")
+	with(words("-page", "many"), "-page", `"many"`)
+	with(words("-page", "1.5"), "-page", `"1.5"`)
+	with(words("-payload", "1"), "-payload", `"1"`, "-method")
+	with(words("-method", "m", "-payload", "{a}"), "-payload", `"{a}"`)
+	with(words("-method", "m", "-payload", good), "-payload")
+	for _, patch := range []string{"", "5", "{}", `{"interval":5} {}`, "{interval:5}"} {
+		with(words("-desired", patch), "-desired", desk.Quote(patch))
+	}
+	with(words("-desired", good), "-desired")
+	with(words("-desired", `{"interval":5}`, "-fan=false"), "-desired", "-fan")
+	with(words("-desired", `{"interval":5}`, "-min", "1"), "-desired", "-min")
+
+	wrong("", words("-device", "dev1"), variable, "-c", "-info")
+	wrong("HostName=hub.example.org;DeviceId=d;SharedAccessKey="+desktest.Key, words("-device", "dev1"), variable)
+	with(words("-c", desktest.Key), "-c") // which goes before the environment
+	for _, endpoint := range []string{"localhost", "localhost:0", ":443", "localhost:https"} {
+		with(words("-endpoint", endpoint), "-endpoint", `"`+endpoint+`"`)
+	}
+	with(words("-endpoint", good), "-endpoint")
+	with(words("-ca", none), "-ca", none)
+	with(words("-ca", good), "-ca")
+	with(words("-ca", rubbish), "-ca", rubbish)
+	with(words("-proxy", "proxy.example"), "-proxy", `"proxy.example"`)
+	with(words("-proxy", good), "-proxy")
+	with(words("-proxy", "ftp://"+desktest.Key+"@h"), "-proxy")
+	all = append(all, desktest.Wrong{
+		Args: words("-device", "dev1"), Env: map[string]string{variable: good, "HTTPS_PROXY": "ftp://proxy.example"},
+		Names: words("HTTPS_PROXY"),
+	})
+
+	hubJSON := filepath.Join(folder.path, "hub.json")
+	wrong("", words("-info", hubJSON), "-info", hubJSON)
+	wrong("", words("-info", "/nope/x.json"), "-info", `"/nope/x.json"`)
+	wrong("", words("-info", good), "-info")
+	wrong("", words("-info", ""), "-info", `""`)
+	wrong("", words("-info", folder.path), "-info", folder.path)
+	wrong("", words("-info", rubbish), "-info", rubbish)
+	empty := folder.file("empty", "{}")
+	wrong("", words("-info", empty), "-info", empty)
+	wrong("", words("-info", rubbish, "-c", good), "-info", "-c")
+	wrong("", words("-info", rubbish, "-endpoint", "h:1"), "-info", "-endpoint")
+	wrong("", words("-info", folder.info("none-there", "")), "-device")
+	wrong("", words("-info", folder.info("two", `"dev2":{},"dev1":{}`)), "-device", "dev1, dev2")
+	wrong("", words("-info", folder.info("seven", `"7":{},"6":{},"5":{},"4":{},"3":{},"2":{},"1":{}`)), "-device", "1, 2, 3, 4, 5")
+
+	desktest.Check(t, "backend", func(args []string, c desk.Console) int { return run(t.Context(), args, c) }, all)
+}
+
+func TestRightCommandLines(t *testing.T) {
+	t.Parallel()
+	one := newFolder(t).info("one", `"dev1":{}`)
 	for _, tt := range []struct {
 		args   []string
 		device string
@@ -121,7 +148,8 @@ func TestHelp(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"-h"}, {"-help"}, {"-v", "--help", "get"}} {
 		var stdout, stderr bytes.Buffer
-		if code := run(t.Context(), args, environment(good), &stdout, &stderr); code != exitDone || stdout.Len() != 0 || stderr.String() != usage {
+		code := run(t.Context(), args, desk.Console{Env: environment(good), Stdout: &stdout, Stderr: &stderr})
+		if code != desk.ExitDone || stdout.Len() != 0 || stderr.String() != usage {
 			t.Errorf("%q: got status %d, stdout %q, stderr\n%s\nwant 0, nothing, and the usage", args, code, &stdout, &stderr)
 		}
 	}

@@ -17,25 +17,25 @@
 //	  -device ID      the device whose twin it is
 //	  -create         register the device first, if the hub does not know it, and print
 //	                  the connection string by which it logs in
-//	  -region NAME    tags.location.region; US unless given
-//	  -plant NAME     tags.location.plant; Redmond43 unless given
-//	  -min N          desired climate.minTemperature; 18 unless given
-//	  -max N          desired climate.maxTemperature; 24 unless given
-//	  -fan=false      desired climate.hvac.systemControl.fanOn; true unless given
+//	  -region NAME    tags.location.region; US by default
+//	  -plant NAME     tags.location.plant; Redmond43 by default
+//	  -min N          desired climate.minTemperature; 18 by default
+//	  -max N          desired climate.maxTemperature; 24 by default
+//	  -fan=false      desired climate.hvac.systemControl.fanOn; true by default
 //	  -desired JSON   desired properties in place of climate: an object, merged into what is
-//	                  desired already, such as '{"interval":5}'; null deletes
+//	                  already desired, such as '{"interval":5}'; null deletes
 //
 //	What it does then:
-//	  -wait TIME      how long the device may take for its answer; 1m unless given; 0 does
+//	  -wait TIME      how long the device may take for its answer; 1m by default; 0 does
 //	                  not wait for one
-//	  -page N         how many devices a page of a query holds at most; 100 unless given
+//	  -page N         how many devices a page of a query holds at most; 100 by default
 //	  -method NAME    call this direct method of the device at the end
 //	  -payload JSON   give this to the method
 //
 //	The hub:
 //	  -c STRING       a connection string of its policy iothubowner, or of another that may
 //	                  ServiceConnect, and for -create write the registry. Others on this
-//	                  machine see it there: better set IOTHUB_CONNECTION_STRING
+//	                  machine can see it there: prefer IOTHUB_CONNECTION_STRING
 //	  -ca FILE        trust the CAs in this PEM file instead of the system's
 //	  -endpoint H:P   connect to this host and port instead of the hub's own
 //	  -info FILE      take all of this from the file that examples/hub -info writes, and the
@@ -43,10 +43,10 @@
 //	  -proxy URL      go through this proxy, http:// or socks5://, in place of the one
 //	                  that HTTPS_PROXY and NO_PROXY name; "none" for none. A password in
 //	                  it others on this machine see there: better set HTTPS_PROXY
-//	  -timeout TIME   how long each step at the hub may take; 30s unless given
+//	  -timeout TIME   how long each step at the hub may take; 30s by default
 //	  -v              log each request to stderr
 //
-//	The story is told on stdout, all else on stderr.
+//	The story is on stdout, all else on stderr.
 //
 //	Exit status:
 //	  0  done
@@ -64,49 +64,29 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
-	"os"
-	"os/signal"
-	"syscall"
 
-	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/twin"
 	"github.com/devicetwin/devicetwin-go/twin/registry"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process
-	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
-}
+func main() { desk.Main(run) }
 
 // run is the whole program, and returns its exit status. Nothing that it
 // started runs after it.
-func run(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
-	j, err := parse(args, env, stderr)
+func run(ctx context.Context, args []string, c desk.Console) int {
+	j, err := parse(args, c.Env, c.Stderr)
 	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprint(stderr, usage)
-		return exitDone
+		fmt.Fprint(c.Stderr, usage)
+		return desk.ExitDone
 	}
 	if err == nil {
-		err = j.run(ctx, stdout)
+		err = j.run(ctx, c.Stdout)
 	}
-	if err != nil {
-		fmt.Fprintf(stderr, "backend: %v\n", err)
-	}
+	desk.Explain(c.Stderr, "backend", err)
 	return exitStatus(err)
 }
-
-// The exit statuses; usage says what they mean.
-const (
-	exitDone = iota
-	exitFailed
-	exitUsage
-	exitUnauthorized
-	exitRefused
-	exitTimeout
-)
 
 // exitStatus sorts an error.
 func exitStatus(err error) int {
@@ -118,20 +98,18 @@ func exitStatus(err error) int {
 		}
 		return false
 	}
-	switch {
-	case err == nil:
-		return exitDone
+	switch status := desk.ExitStatus(err); {
 	case is(errInterrupted): // whatever went wrong over it
-		return exitFailed
-	case is(errUsage, auth.ErrInvalid):
-		return exitUsage
+		return desk.ExitFailed
+	case status != desk.ExitFailed:
+		return status
 	case is(transport.ErrUnauthorized):
-		return exitUnauthorized
+		return desk.ExitUnauthorized
 	case is(errSilent, registry.ErrOffline, registry.ErrNoAnswer, context.DeadlineExceeded, transport.ErrUnavailable,
 		transport.ErrThrottled, transport.ErrLost, transport.ErrStalled):
-		return exitTimeout
+		return desk.ExitTimeout
 	case is(twin.ErrInvalid, transport.ErrNotFound, transport.ErrRejected):
-		return exitRefused
+		return desk.ExitRefused
 	}
-	return exitFailed
+	return desk.ExitFailed
 }

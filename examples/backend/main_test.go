@@ -16,6 +16,7 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 	"github.com/devicetwin/devicetwin-go/transport/mqtt"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
@@ -25,8 +26,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience bounds every wait; nothing waits for it that goes well.
 const patience = time.Minute
 
-// A desk is a hub on a real socket, with the device dev1 on it.
-type desk struct {
+// A rig is a hub on a real socket, with the device dev1 on it.
+type rig struct {
 	*testing.T
 	ctx    context.Context
 	hub    *hubtest.Hub
@@ -35,7 +36,7 @@ type desk struct {
 	flags  []string // that lead to the hub
 }
 
-func newDesk(t *testing.T) *desk {
+func newRig(t *testing.T) *rig {
 	t.Helper()
 	hub := hubtest.New(t, nil)
 	dev, err := hub.AddDevice("dev1")
@@ -48,12 +49,12 @@ func newDesk(t *testing.T) *desk {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
-	d := &desk{t, ctx, hub, dev, "", []string{"-ca", writeCA(t, hub), "-endpoint", address.String(), "-device", "dev1"}}
+	d := &rig{t, ctx, hub, dev, "", []string{"-ca", writeCA(t, hub), "-endpoint", address.String(), "-device", "dev1"}}
 	d.policy = d.connectionString("iothubowner")
 	return d
 }
 
-func (d *desk) connectionString(policy string) string {
+func (d *rig) connectionString(policy string) string {
 	p, ok := d.hub.Policy(policy)
 	if !ok {
 		d.Fatalf("the hub has no policy %s", policy)
@@ -71,28 +72,28 @@ func writeCA(t *testing.T, hub *hubtest.Hub) string {
 	return name
 }
 
-func (d *desk) env(name string) string {
+func (d *rig) env(name string) string {
 	if name == variable {
 		return d.policy
 	}
 	return ""
 }
 
-func (d *desk) args(words ...string) []string {
+func (d *rig) args(words ...string) []string {
 	return append(append([]string{}, d.flags...), words...)
 }
 
 // run runs the program to its end. How long the device took stands as "0s" in
 // what it returns.
-func (d *desk) run(words ...string) (code int, stdout, stderr string) {
+func (d *rig) run(words ...string) (code int, stdout, stderr string) {
 	d.Helper()
 	var out, errs bytes.Buffer
-	code = run(d.ctx, d.args(words...), d.env, &out, &errs)
+	code = run(d.ctx, d.args(words...), desk.Console{Env: d.env, Stdout: &out, Stderr: &errs})
 	d.wantNoSecret(out.String() + errs.String())
 	return code, regexp.MustCompile(`after [0-9.]+m?s`).ReplaceAllString(out.String(), "after 0s"), errs.String()
 }
 
-func (d *desk) wantNoSecret(text string) {
+func (d *rig) wantNoSecret(text string) {
 	d.Helper()
 	_, key, _ := strings.Cut(d.policy, "SharedAccessKey=")
 	for _, secret := range []string{key, d.dev.PrimaryKey, d.dev.SecondaryKey, "sig="} {
@@ -103,13 +104,13 @@ func (d *desk) wantNoSecret(text string) {
 }
 
 // start runs the device, which obeys and, if it is to, says so.
-func (d *desk) start(acknowledge bool, heard func(ctx context.Context, dev *device.Client) error) {
+func (d *rig) start(acknowledge bool, heard func(ctx context.Context, dev *device.Client) error) {
 	d.Helper()
 	d.startAt("climate", acknowledge, heard)
 }
 
 // startAt does so with a device that obeys another property.
-func (d *desk) startAt(path string, acknowledge bool, heard func(ctx context.Context, dev *device.Client) error) {
+func (d *rig) startAt(path string, acknowledge bool, heard func(ctx context.Context, dev *device.Client) error) {
 	d.Helper()
 	dev := device.New(d.dev.Identity, d.dev.Credential, mqtt.Dialer{Stream: d.hub.Stream}, nil)
 	d.Cleanup(func() { _ = dev.Close() })

@@ -68,15 +68,3 @@ func (s *story) call(ctx context.Context) error {
 	s.tell("\nThe method %s of %s answered %d:\n  %s", s.method, s.device, r.Status, r.Payload)
 	return nil
 }
-
-// quoted is a text as the query language has it.
-func quoted(text string) string {
-	b := []byte("'")
-	for i := range len(text) {
-		if text[i] == '\'' || text[i] == '\\' {
-			b = append(b, '\\')
-		}
-		b = append(b, text[i])
-	}
-	return string(append(b, '\''))
-}

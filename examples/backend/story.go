@@ -18,10 +18,6 @@ var (
 	errInterrupted = errors.New("interrupted")
 )
 
-// maxConflicts is how often the twin is read anew because others wrote it: who
-// loses that often has a rival that never rests.
-const maxConflicts = 5
-
 // The pauses between two looks at the hub, doubling: short at a desk, and no
 // burden for a hub that serves others.
 const (
@@ -74,13 +70,13 @@ func (s *story) play(ctx context.Context) error {
 	s.tell("\nThe twin of %s:\n  tags      %v\n  desired   %v\n  reported  %v", s.device, t.Tags, t.Desired, t.Reported)
 
 	const cellular = "cellular"
-	plant := "SELECT * FROM devices WHERE tags.location.plant = " + quoted(s.plant)
+	plant := "SELECT * FROM devices WHERE tags.location.plant = " + registry.Quote(s.plant)
 	for _, q := range []struct {
 		text string
 		fits bool // the device, as its twin is
 	}{
 		{plant, true},
-		{plant + " AND properties.reported.connectivity.type = " + quoted(cellular), t.Reported.At("connectivity.type").String() == `"`+cellular+`"`},
+		{plant + " AND properties.reported.connectivity.type = " + registry.Quote(cellular), t.Reported.At("connectivity.type").String() == `"`+cellular+`"`},
 	} {
 		s.tell("\n%s", q.text)
 		if err := s.within(ctx, s.timeout, func(ctx context.Context) error { return s.find(ctx, q.text, q.fits) }); err != nil {
@@ -136,27 +132,25 @@ func (s *story) known(ctx context.Context) error {
 	return nil
 }
 
-// write changes tags and desired properties by the ETag that was read. Where
-// somebody else wrote in between, it reads again: what is written here does not
-// depend on what is there, so there is nothing to decide anew.
+// write changes tags and desired properties. What is written does not depend on
+// what is there, so where somebody else wrote in between, the change is the same.
 func (s *story) write(ctx context.Context) (registry.Twin, error) {
-	for range maxConflicts {
-		t, err := s.hub.Twin(ctx, s.device)
-		if err != nil {
-			return t, err
-		}
-		t, err = s.hub.UpdateTwin(ctx, s.device, t.ETag, s.change)
-		if errors.Is(err, transport.ErrPrecondition) {
+	first := true
+	t, err := s.hub.ModifyTwin(ctx, s.device, func(registry.Twin) (registry.Change, error) {
+		if !first {
 			s.tell("The twin of %s has changed since it was read: read again.", s.device)
-			continue
 		}
-		if err == nil {
-			s.tell("Written to %s, as version %d of what is desired:\n  tags      %v\n  desired   %v",
-				s.device, t.Desired.Version(), s.change.Tags, s.change.Desired)
-		}
-		return t, err
+		first = false
+		return s.change, nil
+	})
+	if errors.Is(err, transport.ErrPrecondition) {
+		return t, fmt.Errorf("others changed the twin of %s again and again, each time before it could be written: try again later: %w", s.device, err)
 	}
-	return registry.Twin{}, fmt.Errorf("others changed the twin of %s %d times in a row, each time before it could be written: try again later", s.device, maxConflicts)
+	if err == nil {
+		s.tell("Written to %s, as version %d of what is desired:\n  tags      %v\n  desired   %v",
+			s.device, t.Desired.Version(), s.change.Tags, s.change.Desired)
+	}
+	return t, err
 }
 
 // answer waits until the device has reported something since the write: the

@@ -10,6 +10,7 @@ import (
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 	"github.com/devicetwin/devicetwin-go/transport/mqtt"
 )
 
@@ -21,7 +22,7 @@ const (
 // TestStory is all of it: a device that obeys and acknowledges.
 func TestStory(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newRig(t)
 	d.start(true, nil)
 	code, stdout, stderr := d.run("-region", "EU", "-min", "17.5", "-fan=false")
 	want := `Written to dev1, as version 2 of what is desired:
@@ -43,7 +44,7 @@ The twin of dev1:
 ` + cellularQuery + `
   0 in all
 `
-	if code != exitDone || stdout != want || stderr != "" {
+	if code != desk.ExitDone || stdout != want || stderr != "" {
 		t.Errorf("got status %d, stdout\n%sstderr %q; want 0 and\n%s", code, stdout, stderr, want)
 	}
 }
@@ -52,7 +53,7 @@ The twin of dev1:
 // reports; and by that it is found.
 func TestReportIsAnAnswer(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newRig(t)
 	d.start(false, cellular)
 	code, stdout, stderr := d.run()
 	for _, want := range []string{
@@ -61,7 +62,7 @@ func TestReportIsAnAnswer(t *testing.T) {
 		plantQuery + "\n  page 1: dev1\n  1 in all\n",
 		cellularQuery + "\n  page 1: dev1\n  1 in all\n",
 	} {
-		if code != exitDone || !strings.Contains(stdout, want) {
+		if code != desk.ExitDone || !strings.Contains(stdout, want) {
 			t.Errorf("got status %d, stdout\n%sstderr %q; want 0 and %q", code, stdout, stderr, want)
 		}
 	}
@@ -78,10 +79,10 @@ func TestDesired(t *testing.T) {
 		{"interval", `{"color":"red","interval":5}`, "which acknowledges interval with 200"},
 		{"interval", `{"interval":6,"climate":null}`, "which acknowledges interval with 200"},
 	} {
-		d := newDesk(t)
+		d := newRig(t)
 		d.startAt(tt.listen, true, nil)
 		code, stdout, stderr := d.run("-desired", tt.desired)
-		if code != exitDone || !strings.Contains(stdout, tt.answer) || strings.Contains(stdout, "minTemperature") {
+		if code != desk.ExitDone || !strings.Contains(stdout, tt.answer) || strings.Contains(stdout, "minTemperature") {
 			t.Errorf("%s: got status %d, stdout\n%sstderr %q; want 0, %q, and nothing of climate", tt.desired, code, stdout, stderr, tt.answer)
 		}
 	}
@@ -91,7 +92,7 @@ func TestDesired(t *testing.T) {
 // is no piece of the query's language.
 func TestPages(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newRig(t)
 	for i := range 5 {
 		id := fmt.Sprintf("fan%d", i)
 		if _, err := d.hub.AddDevice(id); err != nil {
@@ -109,7 +110,7 @@ func TestPages(t *testing.T) {
 		`tags.location.plant = 'O\'Hare\\4'` + "\n  page 1: dev1 fan1\n  page 2: fan2 fan3\n  page 3: fan4\n  5 in all\n",
 		"'cellular'\n  0 in all\n",
 	} {
-		if code != exitDone || !strings.Contains(stdout, want) {
+		if code != desk.ExitDone || !strings.Contains(stdout, want) {
 			t.Errorf("got status %d, stdout\n%sstderr %q; want 0 and %q", code, stdout, stderr, want)
 		}
 	}
@@ -126,11 +127,11 @@ func TestConflict(t *testing.T) {
 		times, code, conflicts int
 		says                   string
 	}{
-		{1, exitDone, 1, ""},
-		{maxConflicts - 1, exitDone, maxConflicts - 1, ""},
-		{-1, exitFailed, maxConflicts, "5 times in a row"},
+		{1, desk.ExitDone, 1, ""},
+		{7, desk.ExitDone, 7, ""},
+		{-1, desk.ExitFailed, 7, "try again later"},
 	} {
-		d := newDesk(t)
+		d := newRig(t)
 		d.hub.Intercept(func(m hubtest.Message) bool {
 			hit := hubtest.FromService("PATCH /twins/dev1")(m)
 			if hit {
@@ -144,7 +145,7 @@ func TestConflict(t *testing.T) {
 		if got := strings.Count(stdout, "has changed since it was read"); code != tt.code || got != tt.conflicts || !strings.Contains(stderr, tt.says) {
 			t.Errorf("%d writers: got status %d, %d conflicts, stderr %q; want %d, %d and %q", tt.times, code, got, stderr, tt.code, tt.conflicts, tt.says)
 		}
-		if tw, err := d.hub.Twin("dev1"); err != nil || !strings.Contains(string(tw.Tags), `"other":true`) || strings.Contains(string(tw.Tags), "Redmond43") != (code == exitDone) {
+		if tw, err := d.hub.Twin("dev1"); err != nil || !strings.Contains(string(tw.Tags), `"other":true`) || strings.Contains(string(tw.Tags), "Redmond43") != (code == desk.ExitDone) {
 			t.Errorf("%d writers: the tags are %s, %v; want the others', and ours where it was done", tt.times, tw.Tags, err)
 		}
 	}
@@ -153,10 +154,10 @@ func TestConflict(t *testing.T) {
 // TestCreate: what is printed of a device that is created is enough for it.
 func TestCreate(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newRig(t)
 	code, stdout, stderr := d.run("-device", "new1", "-create", "-wait", "0")
 	lines := strings.Split(stdout, "\n")
-	if code != exitDone || len(lines) < 2 || lines[0] != "new1 is registered. It logs in with" {
+	if code != desk.ExitDone || len(lines) < 2 || lines[0] != "new1 is registered. It logs in with" {
 		t.Fatalf("got status %d, stdout\n%sstderr %q; want 0 and that new1 is registered", code, stdout, stderr)
 	}
 	id, cred, err := auth.ParseConnectionString(strings.TrimSpace(lines[1]))
@@ -168,7 +169,7 @@ func TestCreate(t *testing.T) {
 	if err := dev.Connect(d.ctx); err != nil {
 		t.Error(err)
 	}
-	if code, stdout, _ := d.run("-device", "new1", "-create", "-wait", "0"); code != exitDone || strings.Contains(stdout, "registered") {
+	if code, stdout, _ := d.run("-device", "new1", "-create", "-wait", "0"); code != desk.ExitDone || strings.Contains(stdout, "registered") {
 		t.Errorf("again: got status %d, stdout\n%s; want 0, and no second registration", code, stdout)
 	}
 }
@@ -176,7 +177,7 @@ func TestCreate(t *testing.T) {
 // TestCreatedMeanwhile: somebody else registers the device first.
 func TestCreatedMeanwhile(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newRig(t)
 	d.hub.Intercept(func(m hubtest.Message) bool {
 		hit := hubtest.FromService("PUT /devices/new1")(m)
 		if hit {
@@ -186,7 +187,7 @@ func TestCreatedMeanwhile(t *testing.T) {
 		}
 		return hit
 	}, hubtest.Pass())
-	if code, stdout, stderr := d.run("-device", "new1", "-create", "-wait", "0"); code != exitDone || strings.Contains(stdout, "registered") {
+	if code, stdout, stderr := d.run("-device", "new1", "-create", "-wait", "0"); code != desk.ExitDone || strings.Contains(stdout, "registered") {
 		t.Errorf("got status %d, stdout\n%sstderr %q; want 0, and no word of a registration", code, stdout, stderr)
 	}
 }
@@ -194,11 +195,11 @@ func TestCreatedMeanwhile(t *testing.T) {
 // TestIndexIsBehind: a real hub's queries know a write only some seconds later.
 func TestIndexIsBehind(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newRig(t)
 	d.hub.Intercept(hubtest.FromService("POST /devices/query"), hubtest.Answer(200, "[]").Times(2))
 	code, stdout, stderr := d.run("-wait", "0")
 	behind := "  0 in all\n  … and dev1 is not among them yet: the hub's index is behind. Asked again:\n"
-	if want := plantQuery + "\n" + behind + behind + "  page 1: dev1\n  1 in all\n"; code != exitDone || !strings.Contains(stdout, want) {
+	if want := plantQuery + "\n" + behind + behind + "  page 1: dev1\n  1 in all\n"; code != desk.ExitDone || !strings.Contains(stdout, want) {
 		t.Errorf("got status %d, stdout\n%sstderr %q; want 0 and %q", code, stdout, stderr, want)
 	}
 }
@@ -206,7 +207,7 @@ func TestIndexIsBehind(t *testing.T) {
 // TestMethod: what is sent, and what is made of the answer.
 func TestMethod(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newRig(t)
 	var sent []string
 	d.hub.Intercept(func(m hubtest.Message) bool {
 		hit := hubtest.FromService("POST /twins/dev1/methods")(m)
@@ -225,7 +226,7 @@ func TestMethod(t *testing.T) {
 	} {
 		sent = nil
 		code, stdout, stderr := d.run(append(tt.words, "-wait", "0")...)
-		if want := "\nThe method reboot of dev1 answered 299:\n  {\"heard\":5}\n"; code != exitDone || !strings.HasSuffix(stdout, want) {
+		if want := "\nThe method reboot of dev1 answered 299:\n  {\"heard\":5}\n"; code != desk.ExitDone || !strings.HasSuffix(stdout, want) {
 			t.Errorf("%q: got status %d, stdout\n%sstderr %q; want 0 and %q", tt.words, code, stdout, stderr, want)
 		}
 		if len(sent) != 1 || !strings.Contains(sent[0], `"methodName":"reboot"`) || !strings.Contains(sent[0], tt.body) ||
@@ -238,10 +239,10 @@ func TestMethod(t *testing.T) {
 // TestOutputFails: a full disk or a reader that has gone ends the program.
 func TestOutputFails(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newRig(t)
 	var stderr strings.Builder
-	if code := run(d.ctx, d.flags, d.env, full{}, &stderr); code != exitFailed || !strings.Contains(stderr.String(), "write the story: disk is full") {
-		t.Errorf("got status %d, stderr %q; want %d and the reason", code, stderr.String(), exitFailed)
+	if code := run(d.ctx, d.flags, desk.Console{Env: d.env, Stdout: full{}, Stderr: &stderr}); code != desk.ExitFailed || !strings.Contains(stderr.String(), "write the story: disk is full") {
+		t.Errorf("got status %d, stderr %q; want %d and the reason", code, stderr.String(), desk.ExitFailed)
 	}
 }
 
@@ -252,15 +253,15 @@ func (full) Write([]byte) (int, error) { return 0, errors.New("disk is full") }
 // TestSilence: an answer that does not come is no riddle.
 func TestSilence(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newRig(t)
 	const connected, absent = "does it listen to desired properties", "it is not connected: start it"
 	code, stdout, stderr := d.run("-wait", "50ms")
-	if code != exitTimeout || !strings.Contains(stderr, "waited 50ms (-wait) for dev1") || !strings.Contains(stderr, absent) || !strings.Contains(stdout, "(it is not connected)") {
-		t.Errorf("a device that is away: got status %d, stdout\n%sstderr %q; want %d and %q", code, stdout, stderr, exitTimeout, absent)
+	if code != desk.ExitTimeout || !strings.Contains(stderr, "waited 50ms (-wait) for dev1") || !strings.Contains(stderr, absent) || !strings.Contains(stdout, "(it is not connected)") {
+		t.Errorf("a device that is away: got status %d, stdout\n%sstderr %q; want %d and %q", code, stdout, stderr, desk.ExitTimeout, absent)
 	}
 	d.start(false, func(context.Context, *device.Client) error { return nil })
-	if code, _, stderr := d.run("-wait", "50ms"); code != exitTimeout || !strings.Contains(stderr, connected) {
-		t.Errorf("a device that is mute: got status %d, stderr %q; want %d and %q", code, stderr, exitTimeout, connected)
+	if code, _, stderr := d.run("-wait", "50ms"); code != desk.ExitTimeout || !strings.Contains(stderr, connected) {
+		t.Errorf("a device that is mute: got status %d, stderr %q; want %d and %q", code, stderr, desk.ExitTimeout, connected)
 	}
 	if tw, err := d.hub.Twin("dev1"); err != nil || tw.Desired.Version != 3 {
 		t.Errorf("the hub has version %d of what is desired, %v; want 3: what was written stays", tw.Desired.Version, err)

@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 )
 
 // A process is a program of the README's walk, from the shell.
@@ -94,11 +96,11 @@ func TestWalk(t *testing.T) {
 	hub.want("Ctrl-C ends it.")
 	report := start(commands[1])
 	report.want(`{"version":2}`)
-	report.ends(exitDone)
+	report.ends(desk.ExitDone)
 	watch := start(commands[2])
 	watch.want(`"cause":"start"`)
 	backend := start(commands[3])
-	backend.ends(exitDone)
+	backend.ends(desk.ExitDone)
 	_, shown, _ := strings.Cut(string(readme), "```\nIt answered after ")
 	shown, _, _ = strings.Cut(shown, "```")
 	_, shown, _ = strings.Cut(shown, ": ") // how long it took is the machine's
@@ -108,17 +110,17 @@ func TestWalk(t *testing.T) {
 	}
 	watch.want(`"fanOn":true`)
 	watch.interrupt()
-	watch.ends(exitDone)
+	watch.ends(desk.ExitDone)
 
 	backend = start(commands[3]) // with no device to answer
 	backend.want("it is not connected")
 	backend.interrupt()
-	backend.ends(exitFailed)
+	backend.ends(desk.ExitFailed)
 	if got := backend.stderr.String(); !strings.HasPrefix(got, "backend: interrupted") {
 		t.Errorf("backend: got stderr %q; want that it was interrupted", got)
 	}
 	hub.interrupt()
-	hub.ends(exitDone)
+	hub.ends(desk.ExitDone)
 	if _, err := os.Stat(filepath.Join(folder, "hub.json")); !os.IsNotExist(err) {
 		t.Errorf("hub.json is still there: %v", err)
 	}

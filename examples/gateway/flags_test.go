@@ -11,10 +11,12 @@ import (
 	"testing"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk/desktest"
 )
 
-// TestRefusals holds that what is wrong is said by name, and ends the program.
-func TestRefusals(t *testing.T) {
+// TestWrongCommandLines: what is wrong is named, and ends the program.
+func TestWrongCommandLines(t *testing.T) {
 	folder := t.TempDir()
 	file := func(name, text string) string {
 		path := filepath.Join(folder, name)
@@ -24,38 +26,45 @@ func TestRefusals(t *testing.T) {
 		return path
 	}
 	list, none := file("list", ""), filepath.Join(folder, "none")
-	info := file("info", `{"bind":"127.0.0.1","ports":{"amqp":1,"https":2},"ca":"`+filepath.ToSlash(list)+`"}`)
-	tests := []struct {
-		desc  string
-		flags []string
-		code  int
-		want  string
-	}{
-		{"help", []string{"-h"}, 0, "-devices file"},
-		{"no devices", nil, 2, "-devices or by -info"},
-		{"devices from two places", []string{"-devices", list, "-info", info}, 2, "one of them"},
-		{"an unknown flag", []string{"-proxy", "x"}, 2, "-proxy"},
-		{"arguments after the flags", []string{"-devices", list, "dev1"}, 2, "1 arguments too many"},
-		{"no such file", []string{"-devices", none}, 2, "-devices: open "},
-		{"no such info", []string{"-info", none}, 2, "it is there while the hub runs"},
-		{"an info that is none", []string{"-info", list}, 2, "none that examples/hub -info wrote"},
-		{"an info and a CA", []string{"-info", info, "-ca", list}, 2, "in place of -ca and -endpoint"},
-		{"an info with a CA that is none", []string{"-info", info}, 2, "holds no certificate in PEM"},
-		{"another protocol", []string{"-devices", list, "-transport", "mqtt"}, 2, "amqp or amqp-ws"},
-		{"an endpoint without a port", []string{"-devices", list, "-endpoint", "127.0.0.1"}, 2, "no host:port"},
-		{"an endpoint with a port that is none", []string{"-devices", list, "-endpoint", "127.0.0.1:0"}, 2, "no host:port"},
-		{"no such CA", []string{"-devices", list, "-ca", none}, 2, "-ca: open "},
-		{"a CA that is none", []string{"-devices", list, "-ca", list}, 2, "holds no certificate in PEM"},
-		{"a store that is a file", []string{"-devices", list, "-store", list}, 2, "-store: "},
-	}
-	for _, tt := range tests {
-		var stdout, stderr told
-		ctx, cancel := context.WithTimeout(t.Context(), testPatience) // if it starts after all
-		code := run(ctx, tt.flags, nil, &stdout, &stderr)
-		cancel()
-		if code != tt.code || !strings.Contains(stderr.String(), tt.want) || stdout.String() != "" {
-			t.Errorf("%s: got status %d, stdout %q, stderr %q; want %d and %q", tt.desc, code, stdout.String(), stderr.String(), tt.code, tt.want)
-		}
+	info := file("info", `{"bind":"127.0.0.1","ports":{"amqp":1},"ca":"`+filepath.ToSlash(list)+`"}`)
+	var all []desktest.Wrong
+	wrong := func(args []string, names ...string) { all = append(all, desktest.Wrong{Args: args, Names: names}) }
+	words := func(w ...string) []string { return w }
+	with := func(args []string, names ...string) { wrong(append(words("-devices", list), args...), names...) }
+
+	wrong(nil, "-devices", "-info")
+	wrong(words("-devices"), "-devices")
+	wrong(words("-devices", ""), "-devices")
+	wrong(words("-info", "hub.json", "-devices", "devices.txt"), "-info", `"hub.json"`, "-devices", `"devices.txt"`)
+	wrong(words("-device", "dev1"), `"-device"`)
+	with(words("dev1"), `"dev1"`)
+	wrong(words("-devices", none), "-devices", none)
+	wrong(words("-devices", folder), "-devices", folder)
+	wrong(words("-devices", "HostName=h;DeviceId=d;SharedAccessKey="+desktest.Key), "-devices")
+	wrong(words("-info", none), "-info", none)
+	wrong(words("-info", list), "-info", list)
+	wrong(words("-info", info, "-ca", list), "-info", info, "-ca", list)
+	wrong(words("-info", info, "-endpoint", "h:1"), "-info", info, "-endpoint", `"h:1"`)
+	wrong(words("-info", info), "-ca", list) // which is none
+	wrong(words("-info", info, "-transport", "amqp-ws"), "-info", "https")
+	with(words("-transport", "mqtt"), "-transport", `"mqtt"`)
+	with(words("-endpoint", "127.0.0.1"), "-endpoint", `"127.0.0.1"`)
+	with(words("-endpoint", "127.0.0.1:0"), "-endpoint", `"127.0.0.1:0"`)
+	with(words("-ca", none), "-ca", none)
+	with(words("-ca", list), "-ca", list)
+	with(words("-store", list), "-store", list)
+	with(words("-proxy", "x"), "-proxy", `"x"`)
+	with(words("-v=2"), "-v", `"2"`)
+
+	ctx, cancel := context.WithTimeout(t.Context(), testPatience) // if one starts after all
+	defer cancel()
+	desktest.Check(t, "gateway", func(args []string, c desk.Console) int { return run(ctx, args, nil, c) }, all)
+}
+
+func TestHelp(t *testing.T) {
+	var stdout, stderr told
+	if code := run(t.Context(), []string{"-h"}, nil, desk.Console{Stdout: &stdout, Stderr: &stderr}); code != desk.ExitDone || stdout.String() != "" || !strings.Contains(stderr.String(), "SIGHUP") {
+		t.Errorf("got status %d, stdout %q, stderr %q; want 0, nothing, and a word on SIGHUP", code, stdout.String(), stderr.String())
 	}
 }
 

@@ -137,7 +137,7 @@ func TestListChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.hangUp()
-	g.want(&g.stderr, "the devices stay as they are: -devices: open ")
+	g.want(&g.stderr, "the devices stay as they are: -devices ")
 	h.waitOnline("dev0", "dev2", "dev3")
 
 	h.write(line(0), line(1)) // one of those that left

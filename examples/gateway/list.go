@@ -3,26 +3,20 @@ package main
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 	"github.com/devicetwin/devicetwin-go/examples/internal/files"
 )
 
-const (
-	// maxFile bounds a list, in bytes.
-	maxFile = 4 << 20
-	// maxDevices bounds what one process holds: at a dozen goroutines for each,
-	// and some 995 on a connection.
-	maxDevices = 5000
-)
+// maxDevices bounds what one process holds: at a dozen goroutines for each, and
+// some 995 on a connection.
+const maxDevices = 5000
 
 // A list is the file in which the devices stand: one of the two.
 type list struct {
@@ -55,59 +49,24 @@ func (e entry) key() string {
 // each hub.
 func (e entry) storeName() string { return files.Unique(e.name(), e.key()) + ".store" }
 
-// info is what a gateway needs of the file that examples/hub -info writes.
-type info struct {
-	Bind    string         `json:"bind"`
-	Ports   map[string]int `json:"ports"`
-	CA      string         `json:"ca"`
-	Devices map[string]struct {
-		ConnectionString string `json:"connectionString"`
-	} `json:"devices"`
-}
-
 // read reads the list as it is now. What is wrong in it costs no other device,
 // and is told without a part of any secret.
 func (l list) read() (entries []entry, wrong []error, err error) {
 	var r reading
 	if l.info != "" {
-		i, err := readInfo(l.info)
+		i, err := desk.ReadInfo(l.info)
 		if err != nil {
 			return nil, nil, err
 		}
 		r.takeInfo(i)
 	} else {
-		text, err := readFile(l.devices)
+		text, err := desk.ReadFile(l.devices)
 		if err != nil {
-			return nil, nil, fmt.Errorf("-devices: %w", err)
+			return nil, nil, desk.Usagef("-devices %s: %w", desk.Quote(l.devices), err)
 		}
 		r.takeLines(text)
 	}
 	return r.entries, r.wrong, nil
-}
-
-func readFile(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(text) > maxFile {
-		err = fmt.Errorf("%s is longer than %d bytes: is it a list of devices?", name, maxFile)
-	}
-	return text, err
-}
-
-func readInfo(name string) (*info, error) {
-	text, err := readFile(name)
-	if err != nil {
-		return nil, fmt.Errorf("-info: %w; it is there while the hub runs", err)
-	}
-	var i info
-	if err := json.Unmarshal(text, &i); err != nil || i.Bind == "" || i.CA == "" {
-		return nil, fmt.Errorf("-info: %s is none that examples/hub -info wrote", name)
-	}
-	return &i, nil
 }
 
 // A reading gathers what stands in a list.
@@ -129,7 +88,7 @@ func (r *reading) takeLines(text []byte) {
 	}
 }
 
-func (r *reading) takeInfo(i *info) {
+func (r *reading) takeInfo(i *desk.Info) {
 	for _, id := range slices.Sorted(maps.Keys(i.Devices)) {
 		r.take(id, i.Devices[id].ConnectionString)
 	}

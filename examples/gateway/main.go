@@ -30,25 +30,23 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
-	os.Exit(run(ctx, os.Args[1:], hangups, os.Stdout, os.Stderr))
+	desk.Main(func(ctx context.Context, args []string, c desk.Console) int { return run(ctx, args, hangups, c) })
 }
 
 // run is the whole program, and returns its exit status. Nothing that it started
 // runs after it, unless it says so.
-func run(ctx context.Context, args []string, hangups <-chan os.Signal, stdout, stderr io.Writer) int {
-	s, err := parse(args, stderr)
+func run(ctx context.Context, args []string, hangups <-chan os.Signal, c desk.Console) int {
+	s, err := parse(args, c.Env, c.Stderr)
 	var entries []entry
 	var wrong []error
 	if err == nil {
@@ -56,16 +54,16 @@ func run(ctx context.Context, args []string, hangups <-chan os.Signal, stdout, s
 	}
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		return 0
+		return desk.ExitDone
 	case err != nil:
-		fmt.Fprintf(stderr, "gateway: %v\n", err)
-		return 2
+		desk.Explain(c.Stderr, "gateway", err)
+		return desk.ExitUsage
 	}
-	g := newGateway(s, stdout, stderr)
+	g := newGateway(s, c.Stdout, c.Stderr)
 	g.apply(ctx, entries, wrong)
 	if err := g.run(ctx, hangups); err != nil {
-		fmt.Fprintf(stderr, "gateway: %v\n", err)
-		return 1
+		desk.Explain(c.Stderr, "gateway", err)
+		return desk.ExitFailed
 	}
-	return 0
+	return desk.ExitDone
 }

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -140,7 +141,7 @@ func (h *hall) start(words ...string) *running {
 	ctx, cancel := context.WithCancel(h.ctx)
 	r := &running{hall: h, hangups: make(chan os.Signal), stop: cancel, code: make(chan int, 1)}
 	args := append(append([]string{}, h.flags...), words...)
-	go func() { r.code <- run(ctx, args, r.hangups, &r.stdout, &r.stderr) }()
+	go func() { r.code <- run(ctx, args, r.hangups, desk.Console{Stdout: &r.stdout, Stderr: &r.stderr}) }()
 	h.Cleanup(func() {
 		r.end()
 		for _, d := range h.devices {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 )
 
 // controlPatience is how long a client may take for a line: the next one waits
@@ -33,7 +34,7 @@ type control struct {
 func listenControl(path string, hub *hubtest.Hub, log *slog.Logger) (*control, error) {
 	l, err := new(net.ListenConfig).Listen(context.Background(), "unix", path)
 	if err != nil {
-		return nil, fmt.Errorf("-control: %w (remove the file if no other hub runs)", err)
+		return nil, fmt.Errorf("-control %s: %w (remove the file if no other hub runs)", desk.Quote(path), err)
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(err, l.Close())

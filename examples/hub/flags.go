@@ -11,7 +11,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 )
 
 // A port is one that the hub listens on.
@@ -37,6 +39,9 @@ const (
 	authSelfSigned = "selfSigned"
 )
 
+// fromConfig is what errors call an entry of the file.
+const fromConfig = "-config: entry"
+
 // maxDevices bounds -devices: some connections of an AMQP gateway, which takes
 // 995 on each.
 const maxDevices = 5000
@@ -47,6 +52,8 @@ type deviceSpec struct {
 	Auth         string `json:"auth"`
 	PrimaryKey   string `json:"primaryKey"` // base64; empty means made up
 	SecondaryKey string `json:"secondaryKey"`
+
+	from string // what asks for it, as errors call that
 }
 
 // A policySpec is a shared access policy that the hub is to have.
@@ -55,6 +62,8 @@ type policySpec struct {
 	PrimaryKey   string               `json:"primaryKey"`
 	SecondaryKey string               `json:"secondaryKey"`
 	Permissions  []hubtest.Permission `json:"permissions"`
+
+	from string
 }
 
 // A registry is what the hub is to know from its start: the -config file.
@@ -73,20 +82,34 @@ type settings struct {
 	registry       registry // the file's, then the flags'
 }
 
-// parse reads the command line; the flag package tells usage and its own errors
-// on stderr.
+// about is what -h prints before the flags.
+const about = `Usage: hub [flags]
+
+An IoT Hub on your desk, for devices and back ends in any language:
+
+  hub -device dev1 -mqtt 0 -amqp 0 -https 0 -info hub.json
+
+It prints connection strings and the CA to trust, and runs until Ctrl-C or SIGTERM.
+Exit status: 0 ended by a signal, 1 could not start or went wrong, 2 wrong usage.
+
+Flags:
+`
+
+// parse reads the command line. For -h it prints the usage on stderr.
 func parse(args []string, stderr io.Writer) (*settings, error) {
 	s := &settings{ports: map[string]int{}}
 	var flags registry
 	fs := flag.NewFlagSet("hub", flag.ContinueOnError)
-	fs.SetOutput(stderr)
 	fs.StringVar(&s.bind, "bind", "127.0.0.1", "listen on this `address`")
 	fs.StringVar(&s.hostname, "hostname", "", "the hub's `name` in connection strings and its certificate; the -bind address unless given")
 	for _, p := range ports() {
 		fs.Func(p.name, fmt.Sprintf("listen for %v on this `port`; 0 means any that is free (default %d)", p.protocol, p.protocol), func(text string) error {
 			n, err := strconv.ParseUint(text, 10, 16)
+			if err != nil {
+				return errors.New("want a port, from 0 to 65535")
+			}
 			s.ports[p.name] = int(n)
-			return err
+			return nil
 		})
 		s.ports[p.name] = int(p.protocol)
 	}
@@ -101,17 +124,17 @@ func parse(args []string, stderr io.Writer) (*settings, error) {
 		{"thumbprint-device", authSelfSigned, "a self-signed certificate"},
 	} {
 		fs.Func(f.name, "add a device with "+f.has+" by its `id`, \"device\" or \"device/module\"; repeatable", func(id string) error {
-			flags.Devices = append(flags.Devices, deviceSpec{ID: id, Auth: f.auth})
-			return nil
+			flags.Devices = append(flags.Devices, deviceSpec{ID: id, Auth: f.auth, from: "-" + f.name})
+			return checkID(id)
 		})
 	}
 	fs.Func("devices", "add this `number` of devices with keys, device-001 and so on: a gateway's", func(text string) error {
 		n, err := strconv.ParseUint(text, 10, 16)
 		if err != nil || n > maxDevices {
-			return fmt.Errorf("it is a number up to %d", maxDevices)
+			return fmt.Errorf("want a number up to %d", maxDevices)
 		}
 		for i := range n {
-			flags.Devices = append(flags.Devices, deviceSpec{ID: fmt.Sprintf("device-%03d", i+1), Auth: authSAS})
+			flags.Devices = append(flags.Devices, deviceSpec{ID: fmt.Sprintf("device-%03d", i+1), Auth: authSAS, from: "-devices"})
 		}
 		return nil
 	})
@@ -120,11 +143,14 @@ func parse(args []string, stderr io.Writer) (*settings, error) {
 		flags.Policies = append(flags.Policies, p)
 		return err
 	})
-	if err := fs.Parse(args); err != nil {
+	if err := desk.Parse(fs, args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			desk.Help(stderr, about, fs)
+		}
 		return nil, err
 	}
-	if fs.NArg() > 0 {
-		return nil, fmt.Errorf("there are %d arguments too many after the flags; see hub -h", fs.NArg())
+	if err := desk.NoWords(fs); err != nil {
+		return nil, err
 	}
 	if *config != "" {
 		if err := s.registry.read(*config); err != nil {
@@ -139,9 +165,9 @@ func parse(args []string, stderr io.Writer) (*settings, error) {
 func parsePolicy(text string) (policySpec, error) {
 	name, list, ok := strings.Cut(text, "=")
 	if !ok || name == "" || list == "" {
-		return policySpec{}, errors.New("a policy is name=permission,…")
+		return policySpec{}, errors.New("want name=permission,…, such as dash=RegistryRead,ServiceConnect")
 	}
-	p := policySpec{Name: name}
+	p := policySpec{Name: name, from: "-policy"}
 	for permission := range strings.SplitSeq(list, ",") {
 		p.Permissions = append(p.Permissions, hubtest.Permission(permission))
 	}
@@ -153,16 +179,25 @@ func parsePolicy(text string) (policySpec, error) {
 func (r *registry) read(file string) error {
 	f, err := os.Open(file)
 	if err != nil {
-		return fmt.Errorf("-config: %w", err)
+		return desk.Usagef("-config %s: %w", desk.Quote(file), desk.Nameless(err))
 	}
 	defer f.Close()
 	d := json.NewDecoder(f)
 	d.DisallowUnknownFields()
 	if err := d.Decode(r); err != nil {
-		return fmt.Errorf("-config %s: %w", file, err)
+		return desk.Usagef("-config %s: %w", desk.Quote(file), desk.Nameless(err))
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("-config %s: something follows the JSON object; one is all it may hold", file)
+		return desk.Usagef("-config %s: something follows the JSON object; one is all it may hold", desk.Quote(file))
+	}
+	return nil
+}
+
+// checkID refuses what is no id of a device or module.
+func checkID(id string) error {
+	device, module, isModule := strings.Cut(id, "/")
+	if (auth.Identity{Host: "any", DeviceID: device, ModuleID: module}).Validate() != nil || isModule && module == "" {
+		return errors.New("want device or device/module, each up to 128 letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ ', and not . or ..")
 	}
 	return nil
 }
@@ -171,25 +206,31 @@ func (r *registry) read(file string) error {
 func (s *settings) check() error {
 	if s.hostname == "" {
 		if ip := net.ParseIP(s.bind); s.bind == "" || ip != nil && ip.IsUnspecified() {
-			return errors.New("-bind is every address: say by -hostname under which name clients find this machine")
+			return desk.Usagef("-bind %s: every address; give -hostname, the name under which clients find this machine", desk.Quote(s.bind))
 		}
 		s.hostname = s.bind
+	}
+	if (auth.Identity{Host: s.hostname, DeviceID: "any"}).Validate() != nil {
+		return desk.Usagef("-hostname %s: want a host's name or address", desk.Quote(s.hostname))
 	}
 	seen := map[string]bool{}
 	devices := s.registry.Devices
 	for i, d := range devices {
+		if d.from == "" {
+			devices[i].from, d.from = fromConfig, fromConfig
+		}
 		switch d.Auth {
 		case "":
 			devices[i].Auth = authSAS
 		case authSAS, authCA, authSelfSigned:
 		default:
-			return fmt.Errorf("device %q: auth %q is unknown; known are %s, %s and %s", d.ID, d.Auth, authSAS, authCA, authSelfSigned)
+			return desk.Usagef("%s %q: auth %q is unknown; known are %s, %s and %s", d.from, d.ID, d.Auth, authSAS, authCA, authSelfSigned)
 		}
 		if devices[i].Auth != authSAS && d.PrimaryKey+d.SecondaryKey != "" {
-			return fmt.Errorf("device %q has auth %s, and keys: it can have but one of them", d.ID, d.Auth)
+			return desk.Usagef("%s %q has auth %s, and keys: it can have but one of them", d.from, d.ID, d.Auth)
 		}
 		if seen[d.ID] {
-			return fmt.Errorf("device %q is there twice", d.ID)
+			return desk.Usagef("%s %q is there twice", d.from, d.ID)
 		}
 		seen[d.ID] = true
 	}

@@ -8,10 +8,65 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk/desktest"
 )
 
-// TestRefusals holds that what is wrong is said by name, and leaves nothing
-// behind: each program ends by itself.
+// TestWrongCommandLines: what is wrong is named, and the program ends by itself.
+func TestWrongCommandLines(t *testing.T) {
+	folder := t.TempDir()
+	none := filepath.Join(folder, "none")
+	var all []desktest.Wrong
+	wrong := func(args []string, names ...string) {
+		all = append(all, desktest.Wrong{Args: append(freePorts(), args...), Names: names})
+	}
+	words := func(w ...string) []string { return w }
+	config := func(name, text string, names ...string) {
+		path := filepath.Join(folder, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		wrong(words("-config", path), append(names, "-config")...)
+	}
+	wrong(words("-amqps", "1"), `"-amqps"`)
+	wrong(words("-devcie", "dev1"), `"-devcie"`)
+	wrong(words("-device"), "-device")
+	wrong(words("dev1"), `"dev1"`)
+	wrong(words("-mqtt", "x"), "-mqtt", `"x"`)
+	wrong(words("-mqtt", "65536"), "-mqtt", `"65536"`)
+	wrong(words("-amqp", "-1"), "-amqp", `"-1"`)
+	wrong(words("-https", "443s"), "-https", `"443s"`)
+	wrong(words("-v=maybe"), "-v", `"maybe"`)
+	wrong(words("-bind", "0.0.0.0"), "-bind", `"0.0.0.0"`, "-hostname")
+	wrong(words("-bind", ""), "-bind", `""`, "-hostname")
+	wrong(words("-hostname", "a b"), "-hostname", `"a b"`)
+	wrong(words("-device", "a b"), "-device", `"a b"`)
+	wrong(words("-x509-device", ""), "-x509-device", `""`)
+	wrong(words("-thumbprint-device", "dev1/"), "-thumbprint-device", `"dev1/"`)
+	wrong(words("-device", "dev1", "-x509-device", "dev1"), "-x509-device", `"dev1"`)
+	wrong(words("-devices", "many"), "-devices", `"many"`)
+	wrong(words("-devices", "5001"), "-devices", `"5001"`)
+	wrong(words("-devices", "2", "-device", "device-002"), "-device", `"device-002"`)
+	wrong(words("-policy", "dash"), "-policy", `"dash"`)
+	wrong(words("-policy", "=RegistryRead"), "-policy", `"=RegistryRead"`)
+	wrong(words("-policy", "SharedAccessKey="), "-policy")
+	wrong(words("-policy", desktest.Key), "-policy")
+	wrong(words("-config", none), "-config", none)
+	wrong(words("-config", folder), "-config", folder)
+	config("a", "devices:")
+	config("b", `{"devices":[{"id":"dev1","primarykey2":"x"}]}`, "primarykey2")
+	config("c", `{} {}`)
+	config("d", `{"devices":[{"id":"dev1","auth":"tpm"}]}`, `"dev1"`, `"tpm"`)
+	config("e", `{"devices":[{"id":"dev1","auth":"selfSigned","primaryKey":"`+desktest.Key+`"}]}`, `"dev1"`, "selfSigned")
+
+	ctx, cancel := context.WithTimeout(t.Context(), patience) // if one starts after all
+	defer cancel()
+	desktest.Check(t, "hub", func(args []string, c desk.Console) int { return run(ctx, args, c) }, all)
+}
+
+// TestRefusals holds that a hub that cannot start says why, and leaves nothing
+// behind.
 func TestRefusals(t *testing.T) {
 	taken, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -33,38 +88,20 @@ func TestRefusals(t *testing.T) {
 		code  int
 		want  string
 	}{
-		{"an unknown flag", []string{"-amqps", "1"}, 2, "-amqps"},
-		{"arguments after the flags", []string{"dev1"}, 2, "too many"},
-		{"no number for a port", []string{"-mqtt", "x"}, 2, "-mqtt"},
-		{"a port that is none", []string{"-mqtt", "65536"}, 2, "-mqtt"},
-		{"every address, and no name", []string{"-bind", "0.0.0.0"}, 2, "-hostname"},
-		{"a device twice", []string{"-device", "dev1", "-x509-device", "dev1"}, 2, `"dev1" is there twice`},
-		{"no number of devices", []string{"-devices", "many"}, 2, "-devices: it is a number up to 5000"},
-		{"too many devices", []string{"-devices", "5001"}, 2, "-devices: it is a number up to 5000"},
-		{"a device of those many", []string{"-devices", "2", "-device", "device-002"}, 2, `"device-002" is there twice`},
-		{"a policy without permissions", []string{"-policy", "dash"}, 2, "name=permission"},
-		{"no such file", []string{"-config", filepath.Join(folder, "none")}, 2, "-config"},
-		{"a file that is no JSON", []string{"-config", file("a", "devices:")}, 2, "-config"},
-		{"a misspelt key", []string{"-config", file("b", `{"devices":[{"id":"dev1","primarykey2":"x"}]}`)}, 2, "primarykey2"},
-		{"two objects in a file", []string{"-config", file("c", `{} {}`)}, 2, "one is all"},
-		{"an unknown auth", []string{"-config", file("d", `{"devices":[{"id":"dev1","auth":"tpm"}]}`)}, 2, `"tpm" is unknown`},
-		{"keys beside a certificate", []string{"-config", file("e", `{"devices":[{"id":"dev1","auth":"selfSigned","primaryKey":"x"}]}`)}, 2, "but one"},
 		{"help", []string{"-h"}, 0, "-thumbprint-device"},
-		{"a name that no hub has", []string{"-hostname", "a b"}, 1, "Options.Host"},
-		{"an id that no device has", []string{"-device", "a b"}, 1, `device "a b"`},
-		{"a module of no device", []string{"-device", "dev1/mod"}, 1, `device "dev1/mod"`},
-		{"an unknown permission", []string{"-policy", "dash=RegistryRead,Everything"}, 1, `policy "dash": hubtest: there is no permission "Everything"; the permissions are RegistryRead, `},
+		{"a module of no device", []string{"-device", "dev1/mod"}, 1, `-device "dev1/mod"`},
+		{"an unknown permission", []string{"-policy", "dash=RegistryRead,Everything"}, 1, `-policy "dash": hubtest: there is no permission "Everything"; the permissions are RegistryRead, `},
 		{"an unknown permission in a file", []string{"-config", file("h", `{"policies":[{"name":"dash","permissions":["registryRead"]}]}`)}, 1, `no permission "registryRead"`},
-		{"a key that is none", []string{"-config", file("f", `{"devices":[{"id":"dev1","primaryKey":"?"}]}`)}, 1, `device "dev1"`},
-		{"an id that no connection string can hold", []string{"-device", "a;b"}, 1, "device \"a;b\": connection string: invalid configuration: DeviceId holds ';' at byte 1"},
+		{"a key that is none", []string{"-config", file("f", `{"devices":[{"id":"dev1","primaryKey":"?"}]}`)}, 1, `-config: entry "dev1"`},
+		{"an id that no connection string can hold", []string{"-device", "a;b"}, 1, "-device \"a;b\": connection string: invalid configuration: DeviceId holds ';' at byte 1"},
 		{"… of a certificate", []string{"-x509-device", "dev1;x=1"}, 1, "DeviceId holds ';' at byte 4"},
 		{"a policy of that kind", []string{"-policy", "a;b=RegistryRead"}, 1, "SharedAccessKeyName holds ';'"},
-		{"an id that means another place in a URL", []string{"-device", ".."}, 1, `DeviceId is ".."`},
-		{"a module of that kind", []string{"-device", "dev1", "-device", "dev1/."}, 1, `ModuleId is "."`},
+		{"an id that means another place in a URL", []string{"-device", ".."}, 2, `-device ".."`},
+		{"a module of that kind", []string{"-device", "dev1", "-device", "dev1/."}, 2, `-device "dev1/."`},
 		{"a port that is taken", []string{"-mqtt", takenPort}, 1, "-mqtt 0 takes any"},
-		{"an address that is not here", []string{"-bind", "192.0.2.1"}, 1, "-mqtt: hubtest: listen tcp 192.0.2.1:0: "},
-		{"a folder that is a file", []string{"-dir", file("g", "")}, 1, "g: not a directory"},
-		{"no place for the info", []string{"-info", filepath.Join(folder, "no", "info")}, 1, "no such file"},
+		{"an address that is not here", []string{"-bind", "192.0.2.1"}, 1, "-mqtt 0: hubtest: listen tcp 192.0.2.1:0: "},
+		{"a folder that is a file", []string{"-dir", file("g", "")}, 1, "not a directory"},
+		{"no place for the info", []string{"-info", filepath.Join(folder, "no", "info")}, 1, `-info "`},
 		{"no place for the socket", []string{"-control", filepath.Join(folder, "no", "sock")}, 1, "-control"},
 	}
 	t.Setenv("TMPDIR", filepath.Join(folder, "tmp"))
@@ -75,7 +112,7 @@ func TestRefusals(t *testing.T) {
 	for _, tt := range tests {
 		var out, errs bytes.Buffer
 		ctx, cancel := context.WithTimeout(t.Context(), patience) // if it starts after all
-		code := run(ctx, append(freePorts(), tt.flags...), &out, &errs)
+		code := run(ctx, append(freePorts(), tt.flags...), desk.Console{Stdout: &out, Stderr: &errs})
 		cancel()
 		if code != tt.code || !strings.Contains(errs.String(), tt.want) || out.Len() != 0 {
 			t.Errorf("%s: got status %d, stdout %q, stderr %q; want %d and %q", tt.desc, code, &out, &errs, tt.code, tt.want)

@@ -13,37 +13,16 @@ import (
 	"slices"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 	"github.com/devicetwin/devicetwin-go/examples/internal/files"
 )
 
 // info is what a user needs to know of a running hub: printed for people, and
 // as JSON for scripts. It holds secrets.
 type info struct {
-	Hostname string                `json:"hostname"`
-	Bind     string                `json:"bind"`
-	Ports    map[string]int        `json:"ports"` // by protocol
-	CA       string                `json:"ca"`    // a PEM file
-	Service  serviceInfo           `json:"service"`
-	Devices  map[string]deviceInfo `json:"devices"` // by "device" or "device/module"
+	desk.Info
 
 	order []string // of the devices, as the user named them
-}
-
-type serviceInfo struct {
-	// ConnectionString is of the policy iothubowner, which may do everything.
-	ConnectionString string `json:"connectionString"`
-	// Policies are the connection strings of those that the user added.
-	Policies map[string]string `json:"policies,omitempty"`
-}
-
-type deviceInfo struct {
-	DeviceID         string `json:"deviceId"`
-	ModuleID         string `json:"moduleId,omitempty"`
-	Auth             string `json:"auth"`
-	ConnectionString string `json:"connectionString"`
-	PrimaryKey       string `json:"primaryKey,omitempty"` // of sas
-	Cert             string `json:"cert,omitempty"`       // PEM files, of the others
-	Key              string `json:"key,omitempty"`
 }
 
 func (i *info) addPolicy(name, connectionString string) {
@@ -55,7 +34,7 @@ func (i *info) addPolicy(name, connectionString string) {
 
 // addDevice tells of a device, and writes its certificate and key.
 func (i *info) addDevice(spec deviceSpec, made hubtest.Device, folder string) error {
-	d := deviceInfo{
+	d := desk.DeviceInfo{
 		DeviceID: made.Identity.DeviceID, ModuleID: made.Identity.ModuleID, Auth: spec.Auth,
 		ConnectionString: made.ConnectionString, PrimaryKey: made.PrimaryKey,
 	}
@@ -77,7 +56,7 @@ func (i *info) addDevice(spec deviceSpec, made hubtest.Device, folder string) er
 // save writes the file as a whole or not at all: whoever finds it can read it
 // to its end. It returns what stands in the file.
 func (i *info) save(name string) ([]byte, error) {
-	text, err := json.MarshalIndent(i, "", "  ")
+	text, err := json.MarshalIndent(i.Info, "", "  ")
 	if err != nil {
 		return nil, err
 	}

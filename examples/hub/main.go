@@ -34,39 +34,32 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
-	"io"
 	"log/slog"
-	"os"
-	"os/signal"
-	"syscall"
+
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
-}
+func main() { desk.Main(run) }
 
 // run is the whole program, and returns its exit status. Nothing that it
 // started runs after it.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	s, err := parse(args, stderr)
+func run(ctx context.Context, args []string, c desk.Console) int {
+	s, err := parse(args, c.Stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		return 0
+		return desk.ExitDone
 	case err != nil:
-		fmt.Fprintf(stderr, "hub: %v\n", err)
-		return 2
+		desk.Explain(c.Stderr, "hub", err)
+		return desk.ExitUsage
 	}
 	level := slog.LevelInfo
 	if s.verbose {
 		level = slog.LevelDebug
 	}
-	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
-	if err := serve(ctx, s, log, stdout); err != nil {
-		fmt.Fprintf(stderr, "hub: %v\n", err)
-		return 1
+	log := slog.New(slog.NewTextHandler(c.Stderr, &slog.HandlerOptions{Level: level}))
+	if err := serve(ctx, s, log, c.Stdout); err != nil {
+		desk.Explain(c.Stderr, "hub", err)
+		return desk.ExitFailed
 	}
-	return 0
+	return desk.ExitDone
 }

@@ -25,6 +25,7 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/transport/mqtt"
 	"github.com/devicetwin/devicetwin-go/twin"
@@ -41,7 +42,7 @@ type program struct {
 	ctx     context.Context
 	folder  string // its own, short enough for a Unix socket
 	printed string
-	info    info
+	info    desk.Info
 	stderr  bytes.Buffer // to be read after end
 	stop    context.CancelFunc
 	code    chan int
@@ -71,7 +72,7 @@ func start(t *testing.T, flags ...string) *program {
 	flags = append(append(freePorts(), "-info", p.file("info"), "-control", p.file("sock")), flags...)
 	r, w := io.Pipe()
 	go func() {
-		p.code <- run(running, flags, w, &p.stderr)
+		p.code <- run(running, flags, desk.Console{Stdout: w, Stderr: &p.stderr})
 		_ = w.Close()
 	}()
 	t.Cleanup(func() { p.end() })

@@ -15,6 +15,7 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 	"github.com/devicetwin/devicetwin-go/examples/internal/files"
 )
 
@@ -27,7 +28,7 @@ func serve(ctx context.Context, s *settings, log *slog.Logger, stdout io.Writer)
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 	} else if err = os.MkdirAll(folder, 0o700); err != nil {
-		return err
+		return fmt.Errorf("-dir %s: %w", desk.Quote(folder), desk.Nameless(err))
 	}
 	if folder, err = filepath.Abs(folder); err != nil {
 		return err
@@ -52,7 +53,7 @@ func serve(ctx context.Context, s *settings, log *slog.Logger, stdout io.Writer)
 	if s.info != "" {
 		saved, failed := told.save(s.info)
 		if failed != nil {
-			return failed
+			return fmt.Errorf("-info %s: %w", desk.Quote(s.info), desk.Nameless(failed))
 		}
 		// A script that finds the file may connect: not so once it ended.
 		defer func() { err = errors.Join(err, removeOwn(s.info, saved)) }()
@@ -68,7 +69,7 @@ func serve(ctx context.Context, s *settings, log *slog.Logger, stdout io.Writer)
 // prepare makes identities and policies, and then opens the ports: who can
 // connect finds everything there.
 func prepare(hub *hubtest.Hub, s *settings, folder string) (*info, error) {
-	told := &info{Hostname: s.hostname, Bind: s.bind, Ports: map[string]int{}, Devices: map[string]deviceInfo{}}
+	told := &info{Info: desk.Info{Hostname: s.hostname, Bind: s.bind, Ports: map[string]int{}, Devices: map[string]desk.DeviceInfo{}}}
 	told.CA = filepath.Join(folder, "ca.pem")
 	if err := files.Write(told.CA, hub.CAPEM(), 0o644); err != nil {
 		return nil, err
@@ -80,28 +81,28 @@ func prepare(hub *hubtest.Hub, s *settings, folder string) (*info, error) {
 			Name: p.Name, PrimaryKey: p.PrimaryKey, SecondaryKey: p.SecondaryKey, Permissions: p.Permissions,
 		})
 		if err != nil {
-			return nil, fmt.Errorf("policy %q: %w", p.Name, err)
+			return nil, fmt.Errorf("%s %q: %w", orConfig(p.from), p.Name, err)
 		}
 		told.addPolicy(made.Name, made.ConnectionString)
 	}
 	for _, d := range s.registry.Devices {
 		made, err := add(hub, d)
 		if err != nil {
-			return nil, fmt.Errorf("device %q: %w", d.ID, err)
+			return nil, fmt.Errorf("%s %q: %w", d.from, d.ID, err)
 		}
 		if made.ConnectionString == "" { // a client would have none to paste
 			_, err := auth.FormatConnectionString(made.Identity, made.PrimaryKey)
-			return nil, fmt.Errorf("device %q: %w", d.ID, err)
+			return nil, fmt.Errorf("%s %q: %w", d.from, d.ID, err)
 		}
 		if err := told.addDevice(d, made, folder); err != nil {
-			return nil, fmt.Errorf("device %q: %w", d.ID, err)
+			return nil, fmt.Errorf("%s %q: %w", d.from, d.ID, err)
 		}
 		told.order = append(told.order, d.ID)
 	}
 	for _, p := range ports() {
 		at, err := hub.Listen(net.JoinHostPort(s.bind, strconv.Itoa(s.ports[p.name])), p.protocol)
 		if err != nil {
-			return nil, fmt.Errorf("-%s: %w%s", p.name, err, hint(p.name, s.ports[p.name], err))
+			return nil, fmt.Errorf("-%s %d: %w%s", p.name, s.ports[p.name], err, hint(p.name, s.ports[p.name], err))
 		}
 		_, text, _ := net.SplitHostPort(at.String())
 		if told.Ports[p.name], err = strconv.Atoi(text); err != nil {
@@ -109,6 +110,14 @@ func prepare(hub *hubtest.Hub, s *settings, folder string) (*info, error) {
 		}
 	}
 	return told, nil
+}
+
+// orConfig is what asks for a policy: a flag, or else the file.
+func orConfig(from string) string {
+	if from == "" {
+		return fromConfig
+	}
+	return from
 }
 
 // hint says what helps where a port is another's, or the system's alone.

@@ -8,25 +8,26 @@ import (
 	"context"
 	"log"
 	"log/slog"
-	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/devicetwin/devicetwin-go/auth/edge"
 	"github.com/devicetwin/devicetwin-go/device"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/transport/mqtt"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
+const usage = `Usage: module
+
+A module for Azure IoT Edge, which starts it with all that it needs in its
+environment. At a desk, set EdgeHubConnectionString and EdgeModuleCACertificateFile.
+It runs until SIGTERM, which stops a container, or Ctrl-C.
+`
+
 func main() {
-	// A container is stopped with SIGTERM.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Getenv, nil)
-	stop()
-	if err != nil {
-		log.Fatal(err)
-	}
+	desk.Main(func(ctx context.Context, args []string, c desk.Console) int {
+		return desk.NoArguments("module", usage, args, c, func() error { return run(ctx, c.Env, nil) })
+	})
 }
 
 // run is the module until ctx ends. The line is nil but in a test.

@@ -16,11 +16,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 )
 
 const (
@@ -28,24 +28,32 @@ const (
 	limit = 9 * time.Second // for a story of a second
 )
 
-func main() {
-	if len(os.Args) == 2 && os.Args[1] == asBoard {
-		exitOn("offline: the board", firmware(context.Background(), os.Stdin, os.Stdout))
-		return
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	err := run(ctx, os.Stdout)
-	cancel()
-	stop()
-	exitOn("offline", err)
-}
+const usage = `Usage: offline
 
-func exitOn(who string, err error) {
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", who, err)
-		os.Exit(1)
-	}
+Shows what a store is for: the line of a board dies, then its power is cut in the
+middle of a report, and nothing is lost. It takes no arguments, needs no account and
+no network, and ends by itself: with status 0 if all of it happened, else with 1 and
+what did not.
+`
+
+func main() {
+	desk.Main(func(ctx context.Context, args []string, c desk.Console) int {
+		if len(args) == 1 && args[0] == asBoard {
+			// The story is interrupted, not its board: that ends with its sensor.
+			err := firmware(context.WithoutCancel(ctx), c.Stdin, c.Stdout)
+			desk.Explain(c.Stderr, "offline: the board", err)
+			return desk.ExitStatus(err)
+		}
+		short, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		return desk.NoArguments("offline", usage, args, c, func() error {
+			err := run(short, c.Stdout)
+			if ctx.Err() != nil {
+				return errors.New("interrupted")
+			}
+			return err
+		})
+	})
 }
 
 // run starts a hub and tells the story with it.
@@ -92,7 +100,7 @@ func tell(ctx context.Context, out io.Writer, hub *hubtest.Hub, dir string) erro
 		{"the back end changes its mind meanwhile", s.changeMind},
 		{"the power is back, the line is not", s.bootOffline},
 		{"the line is back, and nothing is lost", s.catchUp},
-		{"one more boot, and nothing has changed", s.bootAgain},
+		{"one more boot: only the lamp, which forgets, is set again", s.bootAgain},
 	} {
 		fmt.Fprintf(out, "\n%d. %s\n", i+1, step.title)
 		if err := step.do(ctx); err != nil {

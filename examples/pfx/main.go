@@ -9,54 +9,68 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
+	"errors"
 	"flag"
-	"log"
 	"log/slog"
-	"os"
-	"os/signal"
-	"syscall"
 
-	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/auth/pfx"
 	"github.com/devicetwin/devicetwin-go/device"
-	"github.com/devicetwin/devicetwin-go/transport"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 	"github.com/devicetwin/devicetwin-go/transport/mqtt"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
-func main() {
-	ca := flag.String("ca", "", "trust the CAs in this PEM `file` instead of the system's")
-	endpoint := flag.String("endpoint", "", "connect to this `host:port` instead of the hub's own")
-	flag.Parse()
-	if flag.NArg() != 1 {
-		log.Fatal("usage: pfx [flags] FILE")
-	}
-	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+const about = `Usage: pfx [flags] FILE
 
-	id, _, err := auth.ParseConnectionString(os.Getenv("IOTHUB_DEVICE_CONNECTION_STRING"))
-	exitOn(err)
-	cred := pfx.File(flag.Arg(0), os.Getenv("DEVICE_PFX_PASSPHRASE"))
-	config := &tls.Config{}
-	if *ca != "" {
-		text, err := os.ReadFile(*ca)
-		exitOn(err)
-		config.RootCAs, err = auth.ParseRoots(text)
-		exitOn(err)
-	}
-	stream := transport.TLS(&transport.TLSOptions{Config: config, Address: *endpoint})
+A device that proves its identity by a certificate, in a PFX (PKCS#12) file. It runs
+until Ctrl-C or SIGTERM.
 
-	dev := device.New(id, cred, mqtt.Dialer{Stream: stream}, &device.Options{Logger: slog.Default()})
-	_, err = dev.OnDesired("", func(_ context.Context, c twin.Change) error {
-		log.Printf("desired at version %d: %v", c.Version, c.Value)
-		return nil
-	}, nil)
-	exitOn(err)
-	exitOn(dev.Run(ctx)) // until Ctrl-C, whatever the line does
+Environment:
+  IOTHUB_DEVICE_CONNECTION_STRING  HostName=…;DeviceId=…;x509=true
+  DEVICE_PFX_PASSPHRASE            opens the file
+
+Flags:
+`
+
+func main() { desk.Main(run) }
+
+// run is the whole program, and returns its exit status.
+func run(ctx context.Context, args []string, c desk.Console) int {
+	err := keep(ctx, args, c)
+	if errors.Is(err, flag.ErrHelp) {
+		return desk.ExitDone
+	}
+	desk.Explain(c.Stderr, "pfx", err)
+	return desk.ExitStatus(err)
 }
 
-func exitOn(err error) {
+// keep keeps the twin in step until ctx ends.
+func keep(ctx context.Context, args []string, c desk.Console) error {
+	place, words, err := desk.Words("pfx", about, args, c.Stderr, "FILE")
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
+	id, _, err := desk.Identity(c.Env(desk.DeviceVariable), desk.DeviceVariable)
+	if err != nil {
+		return err
+	}
+	cred := pfx.File(words[0], c.Env("DEVICE_PFX_PASSPHRASE"))
+	if err := desk.CheckFiles(cred, words...); err != nil {
+		return err
+	}
+	stream, err := place.Line("mqtt", nil)
+	if err != nil {
+		return err
+	}
+
+	log := slog.New(slog.NewTextHandler(c.Stderr, nil))
+	dev := device.New(id, cred, mqtt.Dialer{Stream: stream}, &device.Options{Logger: log})
+	_, err = dev.OnDesired("", func(_ context.Context, c twin.Change) error {
+		log.Info("desired", "version", c.Version, "properties", c.Value)
+		return nil
+	}, nil)
+	if err != nil {
+		return err
+	}
+	return dev.Run(ctx) // until Ctrl-C, whatever the line does
 }

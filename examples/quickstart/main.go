@@ -10,12 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/transport/mqtt"
 	"github.com/devicetwin/devicetwin-go/twin"
@@ -26,14 +26,19 @@ const (
 	limit = 8 * time.Second // for a story of one second
 )
 
+const usage = `Usage: quickstart
+
+Tells the story of a twin in a second, offline: a hub and a device in one process. It
+takes no arguments, needs no account and no network, and ends by itself: with status
+0 if all of it happened, else with 1 and what did not.
+`
+
 func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	err := run(ctx, os.Stdout)
-	cancel()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "quickstart:", err)
-		os.Exit(1)
-	}
+	desk.Main(func(ctx context.Context, args []string, c desk.Console) int {
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		return desk.NoArguments("quickstart", usage, args, c, func() error { return run(ctx, c.Stdout) })
+	})
 }
 
 // run starts a hub and tells the story with it.

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"syscall"
 
 	_ "golang.org/x/crypto/x509roots/fallback" // Mozilla's roots, where the system has none
 
@@ -22,10 +23,11 @@ import (
 )
 
 func main() {
-	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C kills
 	id, cred, err := auth.ParseConnectionString(os.Getenv("IOTHUB_DEVICE_CONNECTION_STRING"))
 	if err != nil {
-		log.Fatal(err)
+		log.Fatalf("IOTHUB_DEVICE_CONNECTION_STRING: %v", err)
 	}
 	dev := device.New(id, cred, mqtt.Dialer{}, &device.Options{Logger: slog.Default()})
 	if err := dev.Run(ctx); err != nil {

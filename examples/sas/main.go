@@ -1,5 +1,5 @@
 // Command sas is a whole device: it keeps its twin in step with the hub that
-// IOTHUB_DEVICE_CONNECTION_STRING names, until Ctrl-C.
+// IOTHUB_DEVICE_CONNECTION_STRING names, until Ctrl-C or SIGTERM.
 package main
 
 import (
@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"syscall"
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device"
@@ -16,9 +17,16 @@ import (
 )
 
 func main() {
-	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt)
-	id, cred, err := auth.ParseConnectionString(os.Getenv("IOTHUB_DEVICE_CONNECTION_STRING"))
-	exitOn(err)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C kills
+	const variable = "IOTHUB_DEVICE_CONNECTION_STRING"
+	if len(os.Args) > 1 {
+		log.Fatalf("%s takes no arguments, but the device's connection string in %s", os.Args[0], variable)
+	}
+	id, cred, err := auth.ParseConnectionString(os.Getenv(variable))
+	if err != nil {
+		log.Fatalf("%s: %v", variable, err)
+	}
 	dev := device.New(id, cred, mqtt.Dialer{}, &device.Options{Logger: slog.Default()}) // no I/O yet
 	_, err = dev.OnDesired("fan.rpm", twin.Typed(func(ctx context.Context, rpm int, c twin.Change) error {
 		log.Printf("fan.rpm is to be %d (version %d, cause %v)", rpm, c.Version, c.Cause)

@@ -12,6 +12,7 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 	"github.com/devicetwin/devicetwin-go/internal/pbetest"
 )
 
@@ -21,7 +22,7 @@ const passphrase = "correct horse battery staple"
 // by a connection string or by flags alone.
 func TestCertificates(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newRig(t)
 	dev, err := d.hub.SetX509("dev1", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -54,10 +55,12 @@ func TestCertificates(t *testing.T) {
 		{"a PFX", "", append(named, "-pfx", bundle, "-pass", passphrase)},
 	} {
 		d.flags = append(append([]string{}, flags...), tt.flags...)
-		env := func(name string) string { return map[string]string{variable: tt.connection, "PASS": passphrase}[name] }
+		env := func(name string) string {
+			return map[string]string{desk.DeviceVariable: tt.connection, "PASS": passphrase}[name]
+		}
 		var out, errs strings.Builder
-		code := run(d.ctx, d.args("get"), env, &out, &errs)
-		if code != exitDone || !strings.HasPrefix(out.String(), `{"desired":`) {
+		code := run(d.ctx, d.args("get"), desk.Console{Env: env, Stdout: &out, Stderr: &errs})
+		if code != desk.ExitDone || !strings.HasPrefix(out.String(), `{"desired":`) {
 			t.Errorf("%s: got status %d, stdout %q, stderr %q; want 0 and the twin", tt.what, code, out.String(), errs.String())
 		}
 		d.wantNoSecret(out.String() + errs.String())
@@ -69,11 +72,11 @@ func TestCertificates(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.flags = append(append([]string{}, flags...), append(named, "-cert", both)...)
-	if code, _, stderr := d.run(d.ctx, "get"); code != exitUnauthorized || !strings.Contains(stderr, "thumbprint is SHA-1") {
+	if code, _, stderr := d.run(d.ctx, "get"); code != desk.ExitUnauthorized || !strings.Contains(stderr, "thumbprint is SHA-1") {
 		t.Errorf("another certificate: got status %d, stderr %q; want 3 and the thumbprint", code, stderr)
 	}
 	d.flags = append(append([]string{}, flags...), append(named, "-pfx", bundle, "-pass", "wrong")...)
-	if code, _, stderr := d.run(d.ctx, "get"); code != exitUsage || !strings.Contains(stderr, "passphrase") {
+	if code, _, stderr := d.run(d.ctx, "get"); code != desk.ExitUsage || !strings.Contains(stderr, "passphrase") {
 		t.Errorf("a wrong passphrase: got status %d, stderr %q; want 2 and the word", code, stderr)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 
 	"github.com/devicetwin/devicetwin-go/device"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
@@ -55,20 +56,19 @@ func reporter(stderr io.Writer) func(device.State) {
 	}
 }
 
-// once is get or report: one question, one answer, within the time-out.
+// once is get, set or report: one question, one answer, within the time-out.
 func (t *tool) once(ctx context.Context, dev *device.Client, out *json.Encoder) error {
 	late := fmt.Errorf("not done within %v (-timeout): %w", t.timeout, context.DeadlineExceeded)
 	ctx, cancel := context.WithTimeoutCause(ctx, t.timeout, late)
 	defer cancel()
 	if err := dev.Connect(ctx); err != nil {
+		if now := dev.State(); ctx.Err() != nil && now.Phase == device.Connecting && now.Err == nil {
+			err = fmt.Errorf("%w; the hub has not accepted the connection: is it the port of -transport?", err)
+		}
 		return err
 	}
 	if t.command == "get" {
-		doc, err := dev.GetTwin(ctx)
-		if err != nil {
-			return err
-		}
-		return emit(out, doc)
+		return t.get(ctx, dev, out)
 	}
 	version, err := dev.UpdateReported(ctx, t.patch)
 	if errors.Is(err, device.ErrStillWanted) {
@@ -81,6 +81,26 @@ func (t *tool) once(ctx context.Context, dev *device.Client, out *json.Encoder) 
 	return emit(out, struct {
 		Version int64 `json:"version"`
 	}{version})
+}
+
+// get prints the twin, or a part of it.
+func (t *tool) get(ctx context.Context, dev *device.Client, out *json.Encoder) error {
+	doc, err := dev.GetTwin(ctx)
+	if err != nil {
+		return err
+	}
+	if t.path == "" {
+		return emit(out, doc)
+	}
+	text, err := doc.MarshalJSON()
+	if err != nil {
+		return err
+	}
+	part, err := pick(text, t.path)
+	if err != nil {
+		return fmt.Errorf("%s: %w", desk.Quote(t.path), err)
+	}
+	return emit(out, json.RawMessage(part))
 }
 
 // A line is what watch prints of a change.
@@ -104,7 +124,7 @@ func (t *tool) watch(ctx context.Context, dev *device.Client, out *json.Encoder)
 		return err
 	}, &device.ListenOptions{Acknowledge: t.ack})
 	if err != nil {
-		return usagef("no property can stand at this path; it is at most 64 keys with dots between, such as fan.rpm")
+		return desk.Usagef("%s: %w", desk.Quote(t.path), err)
 	}
 	// Connect tells what waiting will not mend; Run waits.
 	if err := dev.Connect(run); err != nil && run.Err() == nil {

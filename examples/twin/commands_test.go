@@ -3,15 +3,17 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 )
 
 func TestGet(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newRig(t)
 	d.setDesired(`{"gain":1.10,"big":4503599627370495,"text":"<a&b>"}`)
 	code, stdout, stderr := d.run(d.ctx, "get")
 	want := `{"desired":{"big":4503599627370495,"gain":1.10,"text":"<a&b>","$version":2},"reported":{"$version":1}}` + "\n"
-	if code != exitDone || stdout != want || stderr != "" {
+	if code != desk.ExitDone || stdout != want || stderr != "" {
 		t.Errorf("got status %d, stdout\n%sstderr %q; want 0 and\n%s", code, stdout, stderr, want)
 	}
 	d.wantGoodbye()
@@ -19,17 +21,17 @@ func TestGet(t *testing.T) {
 
 func TestConnectionStringAsFlag(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newRig(t)
 	words := []string{"-c", d.dev.ConnectionString, "get"}
 	d.dev.ConnectionString = "" // and so not in the environment
-	if code, stdout, stderr := d.run(d.ctx, words...); code != exitDone {
+	if code, stdout, stderr := d.run(d.ctx, words...); code != desk.ExitDone {
 		t.Errorf("got status %d, stdout %q, stderr %q; want 0", code, stdout, stderr)
 	}
 }
 
 func TestReport(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newRig(t)
 	for _, tt := range []struct{ patch, stdout, reported string }{
 		{`{"fan":{"rpm":1150,"gain":1.10}}`, `{"version":2}`, `{"fan":{"gain":1.10,"rpm":1150}}`},
 		{`{"fan":{"rpm":null},"ok":true}`, `{"version":3}`, `{"fan":{"gain":1.10},"ok":true}`},
@@ -37,7 +39,7 @@ func TestReport(t *testing.T) {
 		{`{}`, `{"version":5}`, `{"fan":{"gain":1.10},"ok":true}`},
 	} {
 		code, stdout, stderr := d.run(d.ctx, "report", tt.patch)
-		if code != exitDone || stdout != tt.stdout+"\n" || stderr != "" {
+		if code != desk.ExitDone || stdout != tt.stdout+"\n" || stderr != "" {
 			t.Errorf("report %s: got status %d, stdout %q, stderr %q; want 0 and %s", tt.patch, code, stdout, stderr, tt.stdout)
 		}
 		tw, err := d.hub.Twin("dev1")
@@ -52,7 +54,7 @@ func TestReport(t *testing.T) {
 
 func TestWatchOnePath(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newRig(t)
 	p := d.start("watch", "fan")
 	p.want("nothing is there yet", `{"path":"fan","version":1,"cause":"start","value":null,"removed":[]}`)
 	d.setDesired(`{"fan":{"rpm":1200,"gain":1.10}}`)
@@ -69,7 +71,7 @@ func TestWatchOnePath(t *testing.T) {
 	d.hub.SetLine("dev1", true)
 	p.want("what changed while the line was down", `{"path":"fan","version":7,"cause":"reconnect","value":{"rpm":2},"removed":[]}`)
 
-	if code := p.end(); code != exitDone {
+	if code := p.end(); code != desk.ExitDone {
 		t.Errorf("interrupted: got status %d, want 0", code)
 	}
 	stderr := p.stderr.String()
@@ -82,7 +84,7 @@ func TestWatchOnePath(t *testing.T) {
 // TestWatchAcknowledges: with -ack the tool is a device that obeys.
 func TestWatchAcknowledges(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newRig(t)
 	d.setDesired(`{"fan":{"rpm":1200}}`)
 	p := d.start("-ack", "watch", "fan")
 	p.want("the start", `{"path":"fan","version":2,"cause":"start","value":{"rpm":1200},"removed":[]}`)
@@ -90,7 +92,7 @@ func TestWatchAcknowledges(t *testing.T) {
 	d.setDesired(`{"fan":{"rpm":900}}`)
 	p.want("a change", `{"path":"fan","version":3,"cause":"patch","value":{"rpm":900},"removed":[]}`)
 	d.wantReported("fan", `{"ac":200,"av":3,"value":{"rpm":900}}`)
-	if code := p.end(); code != exitDone {
+	if code := p.end(); code != desk.ExitDone {
 		t.Errorf("interrupted: got status %d, want 0", code)
 	}
 
@@ -104,7 +106,7 @@ func TestWatchAcknowledges(t *testing.T) {
 
 func TestWatchAll(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newRig(t)
 	d.setDesired(`{"a":{"b":1,"c":2}}`)
 	p := d.start("watch")
 	p.want("the start", `{"path":"","version":2,"cause":"start","value":{"a":{"b":1,"c":2}},"removed":[]}`)
@@ -112,7 +114,7 @@ func TestWatchAll(t *testing.T) {
 	d.setDesired(`{"a":{"b":null},"d":["<"]}`)
 	d.hub.SetLine("dev1", true)
 	p.want("a removal while the line was down", `{"path":"","version":3,"cause":"reconnect","value":{"a":{"c":2},"d":["<"]},"removed":["a.b"]}`)
-	if code := p.end(); code != exitDone {
+	if code := p.end(); code != desk.ExitDone {
 		t.Errorf("interrupted: got status %d, want 0", code)
 	}
 }
@@ -121,7 +123,7 @@ func TestWatchAll(t *testing.T) {
 // when it starts, and Ctrl-C ends the waiting.
 func TestWatchWaitsForTheLine(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newRig(t)
 	d.hub.SetLine("", false)
 	p := d.start("watch", "fan.rpm")
 	select {
@@ -132,7 +134,7 @@ func TestWatchWaitsForTheLine(t *testing.T) {
 	d.hub.SetLine("", true)
 	p.want("the start", `{"path":"fan.rpm","version":1,"cause":"start","value":null,"removed":[]}`)
 	d.hub.SetLine("", false)
-	if code := p.end(); code != exitDone {
+	if code := p.end(); code != desk.ExitDone {
 		t.Errorf("interrupted while the line is down: got status %d, want 0", code)
 	}
 	if got, want := p.stderr.String(), "twin: offline, trying again: connect as dev1@"; !strings.HasPrefix(got, want) {
@@ -142,9 +144,9 @@ func TestWatchWaitsForTheLine(t *testing.T) {
 
 func TestVerbose(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newRig(t)
 	code, stdout, stderr := d.run(d.ctx, "-v", "report", `{"a":1}`)
-	if code != exitDone || stdout != `{"version":2}`+"\n" || !strings.Contains(stderr, "phase=online") {
+	if code != desk.ExitDone || stdout != `{"version":2}`+"\n" || !strings.Contains(stderr, "phase=online") {
 		t.Errorf("got status %d, stdout %q, stderr %q; want 0, the version, and a log on stderr", code, stdout, stderr)
 	}
 }

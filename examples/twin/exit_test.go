@@ -10,12 +10,13 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 )
 
 // TestFailures holds each failure's exit status, and that nothing stands on
 // stdout then.
 func TestFailures(t *testing.T) {
-	lost := func(d *desk, match func(hubtest.Message) bool, do hubtest.Action) context.Context {
+	lost := func(d *rig, match func(hubtest.Message) bool, do hubtest.Action) context.Context {
 		ctx := newLapse(d.ctx)
 		d.hub.Intercept(func(m hubtest.Message) bool {
 			hit := match(m)
@@ -30,15 +31,15 @@ func TestFailures(t *testing.T) {
 		desc  string
 		words []string
 		// prepare spoils something, and may give the context to run with.
-		prepare func(d *desk) context.Context
+		prepare func(d *rig) context.Context
 		code    int
 		says    string
 	}{
-		{"the hub's CA is not among the trusted", []string{"get"}, func(d *desk) context.Context {
+		{"the hub's CA is not among the trusted", []string{"get"}, func(d *rig) context.Context {
 			d.flags[1] = writeCA(d.T, hubtest.New(d.T, nil))
 			return nil
-		}, exitFailed, "that issuer is not trusted here"},
-		{"interrupted while the hub is silent", []string{"report", `{"a":1}`}, func(d *desk) context.Context {
+		}, desk.ExitFailed, "that issuer is not trusted here"},
+		{"interrupted while the hub is silent", []string{"report", `{"a":1}`}, func(d *rig) context.Context {
 			ctx, cancel := context.WithCancel(d.ctx)
 			d.hub.Intercept(func(m hubtest.Message) bool {
 				hit := hubtest.FromDevice("dev1", hubtest.PatchReported)(m)
@@ -48,32 +49,32 @@ func TestFailures(t *testing.T) {
 				return hit
 			}, hubtest.Drop())
 			return ctx
-		}, exitFailed, "may have it or not"},
-		{"a device id that MQTT cannot carry", []string{"get"}, func(d *desk) context.Context {
+		}, desk.ExitFailed, "may have it or not"},
+		{"a device id that MQTT cannot carry", []string{"get"}, func(d *rig) context.Context {
 			d.dev.ConnectionString = strings.Replace(d.dev.ConnectionString, "dev1", "dev+1", 1)
 			return nil
-		}, exitUsage, "rename the device"},
+		}, desk.ExitUsage, "rename the device"},
 
-		{"the device is disabled", []string{"get"}, func(d *desk) context.Context {
+		{"the device is disabled", []string{"get"}, func(d *rig) context.Context {
 			if err := d.hub.SetEnabled("dev1", false); err != nil {
 				d.Fatal(err)
 			}
 			return nil
-		}, exitUnauthorized, "not disabled"},
-		{"the key was replaced", []string{"report", `{"a":1}`}, func(d *desk) context.Context {
+		}, desk.ExitUnauthorized, "not disabled"},
+		{"the key was replaced", []string{"report", `{"a":1}`}, func(d *rig) context.Context {
 			if _, err := d.hub.SetKeys("dev1", "", ""); err != nil {
 				d.Fatal(err)
 			}
 			return nil
-		}, exitUnauthorized, "check the key"},
-		{"the device is unknown", []string{"watch"}, func(d *desk) context.Context {
+		}, desk.ExitUnauthorized, "check the key"},
+		{"the device is unknown", []string{"watch"}, func(d *rig) context.Context {
 			if err := d.hub.RemoveDevice("dev1"); err != nil {
 				d.Fatal(err)
 			}
 			return nil
-		}, exitUnauthorized, "exists"},
+		}, desk.ExitUnauthorized, "exists"},
 
-		{"the token given has ended", []string{"get"}, func(d *desk) context.Context {
+		{"the token given has ended", []string{"get"}, func(d *rig) context.Context {
 			key, err := auth.ParseKey(d.dev.PrimaryKey)
 			if err != nil {
 				d.Fatal(err)
@@ -84,37 +85,37 @@ func TestFailures(t *testing.T) {
 			}
 			d.dev.ConnectionString = "HostName=" + d.hub.Host() + ";DeviceId=dev1;SharedAccessSignature=" + token.Reveal()
 			return nil
-		}, exitUnauthorized, "expired"},
+		}, desk.ExitUnauthorized, "expired"},
 
-		{"the hub rejects the patch", []string{"report", `{"a":1}`}, func(d *desk) context.Context {
+		{"the hub rejects the patch", []string{"report", `{"a":1}`}, func(d *rig) context.Context {
 			d.hub.Intercept(hubtest.FromDevice("dev1", hubtest.PatchReported), hubtest.Fail(400004))
 			return nil
-		}, exitRefused, "400004"},
-		{"the section would grow too large", []string{"report", `{"b":` + texts(2) + `}`}, func(d *desk) context.Context {
-			if code, _, stderr := d.run(d.ctx, "report", `{"a":`+texts(7)+`}`); code != exitDone {
+		}, desk.ExitRefused, "400004"},
+		{"the section would grow too large", []string{"report", `{"b":` + texts(2) + `}`}, func(d *rig) context.Context {
+			if code, _, stderr := d.run(d.ctx, "report", `{"a":`+texts(7)+`}`); code != desk.ExitDone {
 				d.Fatalf("got status %d: %s", code, stderr)
 			}
 			return nil
-		}, exitRefused, "section size"},
+		}, desk.ExitRefused, "section size"},
 
-		{"the line is down", []string{"-timeout", "100ms", "get"}, func(d *desk) context.Context {
+		{"the line is down", []string{"-timeout", "100ms", "get"}, func(d *rig) context.Context {
 			d.hub.SetLine("", false)
 			return nil
-		}, exitTimeout, "not done within 100ms (-timeout)"},
-		{"the hub does not answer a GET", []string{"get"}, func(d *desk) context.Context {
+		}, desk.ExitTimeout, "not done within 100ms (-timeout)"},
+		{"the hub does not answer a GET", []string{"get"}, func(d *rig) context.Context {
 			return lost(d, hubtest.FromDevice("dev1", hubtest.GetTwin), hubtest.Drop())
-		}, exitTimeout, "deadline exceeded"},
-		{"the hub does not answer a report", []string{"report", `{"a":1}`}, func(d *desk) context.Context {
+		}, desk.ExitTimeout, "deadline exceeded"},
+		{"the hub does not answer a report", []string{"report", `{"a":1}`}, func(d *rig) context.Context {
 			return lost(d, hubtest.FromHub("dev1", hubtest.PatchReported), hubtest.Drop())
-		}, exitTimeout, "may have it or not"},
-		{"the hub throttles", []string{"report", `{"a":1}`}, func(d *desk) context.Context {
+		}, desk.ExitTimeout, "may have it or not"},
+		{"the hub throttles", []string{"report", `{"a":1}`}, func(d *rig) context.Context {
 			return lost(d, hubtest.FromDevice("dev1", hubtest.PatchReported), hubtest.Fail(429001).Times(-1))
-		}, exitTimeout, "may have it or not"},
+		}, desk.ExitTimeout, "may have it or not"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.desc, func(t *testing.T) {
 			t.Parallel()
-			d := newDesk(t)
+			d := newRig(t)
 			ctx := d.ctx
 			if tt.prepare != nil {
 				if c := tt.prepare(d); c != nil {
@@ -135,13 +136,13 @@ func texts(n int) string { return `["` + strings.Repeat(strings.Repeat("x", 4000
 // TestNothingIsSent holds that what can be refused at home is.
 func TestNothingIsSent(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newRig(t)
 	for _, tt := range []struct {
 		patch string
 		says  string
 	}{
 		{`fan=1`, "not valid JSON"},
-		{`[1]`, "a patch is a JSON object"},
+		{`[1]`, "want a JSON object"},
 		{`{"a":1`, "not valid JSON"},
 		{`{"$version":7}`, "belongs to the hub"},
 		{`{"a b":1}`, "rename the key"},
@@ -150,8 +151,8 @@ func TestNothingIsSent(t *testing.T) {
 		{`{"a":"` + strings.Repeat("x", 4097) + `"}`, "shorten it"},
 	} {
 		code, stdout, stderr := d.run(d.ctx, "report", tt.patch)
-		if code != exitRefused || stdout != "" || !strings.Contains(stderr, tt.says) {
-			t.Errorf("report %.40s: got status %d, stdout %q, stderr %q; want %d and %q", tt.patch, code, stdout, stderr, exitRefused, tt.says)
+		if code != desk.ExitRefused || stdout != "" || !strings.Contains(stderr, tt.says) {
+			t.Errorf("report %.40s: got status %d, stdout %q, stderr %q; want %d and %q", tt.patch, code, stdout, stderr, desk.ExitRefused, tt.says)
 		}
 	}
 	if s := d.hub.Stats(""); s != (hubtest.Stats{}) {
@@ -163,11 +164,11 @@ func TestNothingIsSent(t *testing.T) {
 func TestOutputFails(t *testing.T) {
 	t.Parallel()
 	for _, words := range [][]string{{"get"}, {"report", `{"a":1}`}, {"watch"}} {
-		d := newDesk(t)
+		d := newRig(t)
 		var stderr bytes.Buffer
-		code := run(d.ctx, d.args(words...), d.env, full{}, &stderr)
-		if code != exitFailed || !strings.Contains(stderr.String(), "write the result: disk is full") {
-			t.Errorf("%q: got status %d, stderr %q; want %d and the reason", words, code, stderr.String(), exitFailed)
+		code := run(d.ctx, d.args(words...), desk.Console{Env: d.env, Stdout: full{}, Stderr: &stderr})
+		if code != desk.ExitFailed || !strings.Contains(stderr.String(), "write the result: disk is full") {
+			t.Errorf("%q: got status %d, stderr %q; want %d and the reason", words, code, stderr.String(), desk.ExitFailed)
 		}
 		d.wantGoodbye()
 	}

@@ -1,42 +1,58 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
-	"fmt"
-	"io"
+	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk/proxyflag"
 	"github.com/devicetwin/devicetwin-go/transport"
+	"github.com/devicetwin/devicetwin-go/transport/amqp"
+	"github.com/devicetwin/devicetwin-go/transport/mqtt"
+	"github.com/devicetwin/devicetwin-go/transport/ws"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
-// usage is what -h tells; it stands in the package's comment, too.
+// usage is printed by -h, and ends the package's comment.
 const usage = `Usage: twin [flags] command
 
+Each command signs in as the device. A hub lets the newest connection win, so the
+device itself loses its connection while the command runs.
+
 Commands:
-  get             print the twin: {"desired":{…},"reported":{…}}
-  report 'PATCH'  merge a JSON object into the reported properties, where null
-                  deletes, and print their version: {"version":5}
-  watch [PATH]    print the desired property at PATH, such as fan.rpm, or all
-                  of them; then a line for each change, until Ctrl-C:
-                  {"path":"fan.rpm","version":5,"cause":"patch","value":1200,"removed":[]}
-                  value is null where there is none; cause is start, patch,
-                  reconnect (it changed while the line was down) or gap
+  get [PATH]         print the twin: {"desired":{…},"reported":{…}}; or one member of
+                     it, such as reported.fan.rpm; or with a PATH that begins with
+                     neither half, such as fan.rpm, that property in both halves
+  set PATH=VALUE …   report properties, and print the version: {"version":5}. VALUE is
+                     JSON, or else a text; null deletes: set fan.rpm=1150 mode=auto
+  report PATCH       merge a JSON object into the reported properties, where null
+                     deletes, and print the version; @FILE reads the object from a
+                     file, and - from stdin
+  watch [PATH]       print the desired property at PATH, such as fan.rpm, or all of
+                     them; then a line for each change, until Ctrl-C:
+                     {"path":"fan.rpm","version":5,"cause":"patch","value":1200,"removed":[]}
+                     value is null where there is none; cause is start, patch,
+                     reconnect (it changed while the line was down) or gap
+
+A PATH is keys with dots between. No other character in it is special.
 
 Flags, before the command:
-  -c STRING       the device's connection string. Others on this machine see it
-                  there: better set IOTHUB_DEVICE_CONNECTION_STRING
+  -c STRING       the device's connection string. Others on this machine can see it
+                  there: prefer IOTHUB_DEVICE_CONNECTION_STRING
   -hostname NAME  the hub's name, such as myhub.azure-devices.net, and
   -device ID      the device's id, or device/module, in place of a connection
                   string, where a certificate proves the identity
   -cert FILE      the device's certificate with its intermediates, in PEM
-  -key FILE       its private key in PEM; unless it stands in the -cert file
+  -key FILE       its private key in PEM; not needed if it is in the -cert file
   -pfx FILE       both in one PFX (PKCS#12) file
   -pass WHERE     the passphrase of the key or PFX: env:NAME, file:NAME (its first
-                  line), or the passphrase itself, which others then see
+                  line), or the passphrase itself, which others can then see
   -info FILE      take all of this, CA and port from the file that examples/hub
                   -info writes; -device picks the device where there are several
   -ca FILE        trust the CAs in this PEM file instead of the system's
@@ -49,36 +65,26 @@ Flags, before the command:
                   it others on this machine see there: better set HTTPS_PROXY
   -ack            watch acknowledges what it prints, as a device does that obeys;
                   it needs a PATH
-  -timeout TIME   how long get and report may take; 30s unless given
+  -timeout TIME   how long get, set and report may take; 90s by default
   -v              log to stderr what the client does
 
 Results are JSON on stdout, one document a line. All else is on stderr.
 
 Exit status:
   0  done; also when Ctrl-C or SIGTERM ended watch
-  1  another failure: an interrupted get or report, a hub that is not trusted,
-     a wrong clock, an output that cannot be written
+  1  another failure: no such property, an interrupted command, a hub that is not
+     trusted, a wrong clock, an output that cannot be written
   2  wrong usage: flags, arguments, connection string, CA file, certificate, key
   3  the hub refused the identity: key, token, certificate, or the device is unknown
      or disabled
-  4  refused for good: the patch is no JSON object or breaks a limit (then nothing
+  4  refused for good: the patch is not a JSON object or breaks a limit (then nothing
      was sent), or the hub rejects it
   5  not done in time: the line is down, or the hub does not answer or throttles
 `
 
-const (
-	variable       = "IOTHUB_DEVICE_CONNECTION_STRING"
-	defaultTimeout = 30 * time.Second
-)
-
-// errUsage is matched by all that is wrong with the command line.
-var errUsage = errors.New("see twin -h")
-
-// usagef makes an error of the command line. But for what noFile names, no
-// argument is ever quoted in one: a secret may stand in the wrong place.
-func usagef(format string, args ...any) error {
-	return fmt.Errorf(format+" (%w)", append(args, errUsage)...)
-}
+// defaultTimeout outlives one attempt to connect, and one request that the hub does
+// not answer: the client tries both again.
+const defaultTimeout = 90 * time.Second
 
 // A tool is what the command line asks for.
 type tool struct {
@@ -88,116 +94,126 @@ type tool struct {
 	timeout time.Duration
 	verbose bool
 
-	command string     // get, report or watch
-	patch   twin.Patch // of report
-	path    string     // of watch
+	command string     // get, set, report or watch
+	patch   twin.Patch // of set and report
+	path    string     // of get and watch
 	ack     bool       // of watch
 }
 
 // parse reads the command line and checks all that can be checked before
 // anything is sent.
-func parse(args []string, env func(string) string) (*tool, error) {
+func parse(ctx context.Context, args []string, c desk.Console) (*tool, error) {
 	var w who
 	f := flag.NewFlagSet("twin", flag.ContinueOnError)
-	f.SetOutput(io.Discard)
-	// No default is taken from the environment here: package flag prints them.
 	w.flags(f)
-	var hub place
+	var hub desk.Place
+	hub.Flags(f)
+	proxyURL := proxyflag.Define(f)
 	infoFile := f.String("info", "", "")
-	f.StringVar(&hub.ca, "ca", "", "")
-	f.StringVar(&hub.endpoint, "endpoint", "", "")
 	protocol := f.String("transport", "mqtt", "")
-	proxyURL := f.String("proxy", "", "")
-	timeout := f.String("timeout", "", "") // read below: package flag quotes what it cannot read
-	ack := f.Bool("ack", false, "")
-	verbose := f.Bool("v", false, "")
-	switch err := f.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return nil, err
-	case err != nil:
-		return nil, usagef("near argument %d of %d stands no known flag, or one without its value", max(1, len(args)-f.NArg()), len(args))
-	}
-
-	t := &tool{verbose: *verbose, ack: *ack, timeout: defaultTimeout}
-	if err := t.readCommand(f.Args()); err != nil {
+	t := &tool{}
+	f.DurationVar(&t.timeout, "timeout", defaultTimeout, "")
+	f.BoolVar(&t.ack, "ack", false, "")
+	f.BoolVar(&t.verbose, "v", false, "")
+	if err := desk.Parse(f, args); err != nil {
 		return nil, err
 	}
-	if err := t.readTimeout(*timeout); err != nil {
-		return nil, err
-	}
-	dial, err := through(*proxyURL, env)
-	if err != nil {
-		return nil, err
-	}
-	if *infoFile != "" {
+	if desk.Given(f, "info") {
 		if err := w.fromInfo(*infoFile, &hub); err != nil {
 			return nil, err
 		}
 	}
-	line, err := hub.lines(dial)
+	if t.timeout <= 0 {
+		return nil, desk.Usagef("-timeout %v: want a time above zero", t.timeout)
+	}
+	if err := t.readCommand(ctx, f.Args(), c.Stdin); err != nil {
+		return nil, err
+	}
+	if t.command == "watch" && desk.Given(f, "timeout") {
+		return nil, desk.Usagef("-timeout %v: not for watch, which runs until Ctrl-C", t.timeout)
+	}
+	dial, err := proxyflag.Dial(*proxyURL, c.Env, slog.New(slog.NewTextHandler(c.Stderr, nil)))
 	if err != nil {
 		return nil, err
 	}
-	if t.dialer, err = dialerOf(*protocol, line); err != nil {
+	if t.dialer, err = dialerOf(*protocol, &hub, dial); err != nil {
 		return nil, err
 	}
-	t.id, t.cred, err = w.identify(env)
+	t.id, t.cred, err = w.identify(c.Env)
 	return t, err
 }
 
 // readCommand takes the words after the flags.
-func (t *tool) readCommand(words []string) error {
+func (t *tool) readCommand(ctx context.Context, words []string, stdin reader) error {
+	const commands = "want get, set, report or watch"
 	if len(words) == 0 {
-		return usagef("there is no command; it is get, report or watch")
+		return desk.Usagef("missing command: %s", commands)
 	}
 	t.command = words[0]
 	rest := words[1:]
 	for _, w := range rest {
-		if strings.HasPrefix(w, "-") {
-			return usagef("flags stand before the command")
+		if len(w) > 1 && w[0] == '-' && !strings.Contains(w, "=") {
+			return desk.Usagef("%s after %s: put flags before the command", desk.Quote(w), desk.Quote(t.command))
 		}
-	}
-	if t.ack && (t.command != "watch" || len(rest) == 0) {
-		return usagef("-ack is for watch with a path; the whole twin cannot be acknowledged")
 	}
 	switch t.command {
-	case "get":
-		if len(rest) != 0 {
-			return usagef("get takes no argument")
-		}
-	case "report":
-		if len(rest) != 1 {
-			return usagef(`report takes one argument, a JSON object; quote it for the shell: report '{"fan":{"rpm":1150}}'`)
-		}
-		return t.readPatch(rest[0])
-	case "watch":
+	case "get", "watch":
 		if len(rest) > 1 {
-			return usagef("watch takes one path at most, such as fan.rpm; without one, it watches all")
+			return desk.Usagef("%s: unexpected %s: want one path at most, such as fan.rpm", t.command, desk.Quote(rest[1]))
 		}
 		t.path = strings.Join(rest, "")
+		if len(rest) == 1 {
+			if err := checkPath(t.path); err != nil {
+				return desk.Usagef("%s %s: %w", t.command, desk.Quote(t.path), err)
+			}
+		}
+	case "set", "report":
+		if err := t.readPatch(ctx, rest, stdin); err != nil {
+			return err
+		}
 	default:
-		return usagef("the command is unknown; it is get, report or watch")
+		return desk.Usagef("unknown command %s: %s", desk.Quote(t.command), commands)
+	}
+	if t.ack && (t.command != "watch" || t.path == "") {
+		return desk.Usagef("-ack with %s: want watch and a path; the whole twin cannot be acknowledged", strconv.Quote(strings.TrimSpace(t.command+" "+t.path)))
 	}
 	return nil
 }
 
-// readPatch refuses at once what no hub would take, whatever its twin holds.
-func (t *tool) readPatch(text string) (err error) {
-	if t.patch, err = twin.ParsePatch([]byte(text)); err != nil {
-		return fmt.Errorf(`%w; a patch is a JSON object, quoted for the shell: report '{"fan":{"rpm":1150}}'`, err)
+// checkPath refuses what is no path to a property.
+func checkPath(path string) error {
+	if path == "" {
+		return errors.New("empty path")
 	}
-	return twin.Validate(twin.Properties{}, t.patch)
-}
-
-func (t *tool) readTimeout(text string) (err error) {
-	if text == "" {
-		return nil
-	}
-	if t.command == "watch" {
-		return usagef("-timeout is for get and report; watch runs until Ctrl-C")
-	}
-	if t.timeout, err = time.ParseDuration(text); err != nil || t.timeout <= 0 {
-		return usagef("-timeout is no time above zero, such as 30s or 2m")
+	if !twin.Set(path, 1).At(path).Exists() {
+		return errors.New("want a path of at most 64 keys with dots between, such as fan.rpm")
 	}
 	return nil
+}
+
+// dialerOf is the way of speaking that -transport names.
+func dialerOf(name string, hub *desk.Place, dial desk.DialFunc) (transport.Dialer, error) {
+	ports := map[string][]string{"mqtt": {"mqtt"}, "amqp": {"amqp"}, "mqtt-ws": {"https"}, "amqp-ws": {"https"}, "auto": {"mqtt", "https"}}[name]
+	if ports == nil {
+		return nil, desk.Usagef("-transport %s: want mqtt, mqtt-ws, amqp, amqp-ws or auto", desk.Quote(name))
+	}
+	var dialers []transport.Dialer
+	for _, port := range ports {
+		line, err := hub.Line(port, dial)
+		if err != nil {
+			return nil, err
+		}
+		if port == "https" {
+			line = ws.Stream(&ws.Options{Stream: line})
+		}
+		if strings.HasPrefix(name, "amqp") {
+			dialers = append(dialers, amqp.Dialer{Stream: line})
+		} else {
+			dialers = append(dialers, mqtt.Dialer{Stream: line})
+		}
+	}
+	if len(dialers) == 2 {
+		return transport.Fallback(dialers[0], dialers[1], nil), nil
+	}
+	return dialers[0], nil
 }

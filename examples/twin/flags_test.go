@@ -6,116 +6,187 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk/desktest"
 )
 
-// secret is what must not be printed, wherever it stands.
-const secret = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
+const good = "HostName=hub.example.org;DeviceId=dev1;SharedAccessKey=" + desktest.Key
 
-const good = "HostName=hub.example.org;DeviceId=dev1;SharedAccessKey=" + secret
-
-func environment(value string) func(string) string {
-	return func(name string) string {
-		if name == variable {
-			return value
-		}
-		return ""
+func console(connection string) desk.Console {
+	return desk.Console{
+		Env: func(name string) string { return map[string]string{desk.DeviceVariable: connection}[name] },
+		// Nothing is typed.
+		Stdin: strings.NewReader(""), Stdout: &bytes.Buffer{}, Stderr: &bytes.Buffer{},
 	}
 }
 
-// TestUsage holds that what is wrong on the command line ends with status 2
-// and a line that says what to do, and that a secret in the wrong place is not
-// printed.
-func TestUsage(t *testing.T) {
+// TestWrongCommandLines: what is wrong is named, and no secret is printed.
+func TestWrongCommandLines(t *testing.T) {
 	t.Parallel()
-	rubbish := filepath.Join(t.TempDir(), "rubbish.pem")
-	if err := os.WriteFile(rubbish, []byte("no PEM"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	empty := filepath.Join(t.TempDir(), "empty")
-	if err := os.WriteFile(empty, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	tests := []struct {
-		args []string
-		env  string
-		says string
-	}{
-		{nil, good, "there is no command"},
-		{[]string{"-v"}, good, "there is no command"},
-		{[]string{"delete"}, good, "the command is unknown"},
-		{[]string{good, "get"}, "", "the command is unknown"},
-		{[]string{"get", "fan"}, good, "get takes no argument"},
-		{[]string{"get", "-v"}, good, "flags stand before the command"},
-		{[]string{"report"}, good, "report takes one argument"},
-		{[]string{"report", "{a:", "1}"}, good, "quote it for the shell"},
-		{[]string{"watch", "a", "b"}, good, "watch takes one path at most"},
-		{[]string{"watch", "\xff"}, good, "no property can stand at this path"},
-		{[]string{"watch", strings.Repeat("a.", 64) + "a"}, good, "no property can stand at this path"},
-		{[]string{"-x", "get"}, good, "argument 1 of 2"},
-		{[]string{"-v", "-timeout"}, good, "argument 2 of 2"},
-		{[]string{"-=" + good, "get"}, "", "argument 1 of 2"},
-		{[]string{"-v=" + good, "get"}, "", "argument 1 of 2"},
-		{[]string{"-transport", "tcp", "get"}, good, "-transport is mqtt, mqtt-ws, amqp, amqp-ws or auto"},
-		{[]string{"-transport", good, "get"}, "", "-transport is mqtt, mqtt-ws, amqp, amqp-ws or auto"},
-		{[]string{"-ack", "watch"}, good, "-ack is for watch with a path"},
-		{[]string{"-ack", "get"}, good, "-ack is for watch with a path"},
-		{[]string{"-info", filepath.Join(t.TempDir(), "hub.json"), "get"}, "", "hub.json; the hub writes it when it is up"},
-		{[]string{"-info", good, "get"}, "", "there is no file of that name; the hub writes it when it is up"},
-		{[]string{"-info", t.TempDir(), "get"}, "", "-info: the file cannot be read: "},
-		{[]string{"-info", rubbish, "get"}, "", "none that examples/hub -info wrote"},
-		{[]string{"-info", rubbish, "-c", good, "get"}, "", "in place of -c"},
-		{[]string{"-proxy", good, "get"}, good, "-proxy is a URL"},
-		{[]string{"-proxy", "ftp://" + secret + "@h", "get"}, good, "-proxy, or HTTPS_PROXY"},
-		{[]string{"-timeout", "30", "get"}, good, "-timeout is no time above zero"},
-		{[]string{"-timeout", "-1s", "get"}, good, "-timeout is no time above zero"},
-		{[]string{"-timeout", good, "get"}, "", "-timeout is no time above zero"},
-		{[]string{"-timeout", "1s", "watch"}, good, "-timeout is for get and report"},
-		{[]string{"-endpoint", "localhost", "get"}, good, "-endpoint is no host:port"},
-		{[]string{"-endpoint", ":8883", "get"}, good, "-endpoint is no host:port"},
-		{[]string{"-endpoint", "localhost:0", "get"}, good, "-endpoint is no host:port"},
-		{[]string{"-endpoint", "localhost:mqtts", "get"}, good, "-endpoint is no host:port"},
-		{[]string{"-endpoint", "localhost:65536", "get"}, good, "-endpoint is no host:port"},
-		{[]string{"-endpoint", good, "get"}, "", "-endpoint is no host:port"},
-		{[]string{"-ca", filepath.Join(t.TempDir(), "none"), "get"}, good, "-ca: the file cannot be read"},
-		{[]string{"-ca", good, "get"}, "", "-ca: the file cannot be read"},
-		{[]string{"-ca", rubbish, "get"}, good, "no certificate in PEM"},
-		{[]string{"get"}, "", "set IOTHUB_DEVICE_CONNECTION_STRING, or give -c"},
-		{[]string{"-c", secret, "get"}, good, "connection string"}, // -c goes before the environment
-		{[]string{"get"}, "HostName=hub.example.org;SharedAccessKey=" + secret, "DeviceId is missing"},
-		{[]string{"get"}, "HostName=hub.example.org;DeviceId=dev1;SharedAccessKey=!" + secret, "SharedAccessKey"},
-		{[]string{"get"}, "HostName=hub.example.org;DeviceId=dev1;x509=true", "give -cert and -key, or -pfx"},
-		{[]string{"-cert", rubbish, "get"}, good, "no \"CERTIFICATE\" block"},
-		{[]string{"-cert", good, "get"}, "HostName=h.example.org;DeviceId=d;x509=true", "cannot be read"},
-		{[]string{"-pfx", rubbish, "get"}, good, "PFX"},
-		{[]string{"-pfx", rubbish, "-cert", rubbish, "get"}, good, "-pfx holds certificate and key"},
-		{[]string{"-key", good, "get"}, good, "-key has no -cert"},
-		{[]string{"-pass", secret, "get"}, good, "-pass has no -key"},
-		{[]string{"-pass", "env:NONE", "-pfx", rubbish, "get"}, good, "variable is not set"},
-		{[]string{"-pass", "file:" + good, "-pfx", rubbish, "get"}, good, "-pass: the file cannot be read"},
-		{[]string{"-pass", "file:" + empty, "-pfx", rubbish, "get"}, good, "no first line"},
-		{[]string{"-hostname", "hub.example.org", "get"}, good, "go together"},
-		{[]string{"-device", good, "get"}, "", "go together"},
-		{[]string{"-hostname", "hub.example.org", "-device", "d", "-c", good, "get"}, "", "in place of -c"},
-		{[]string{"-hostname", "hub.example.org", "-device", "d/m", "get"}, "", "give -cert and -key, or -pfx"},
-	}
-	for _, tt := range tests {
-		var stdout, stderr bytes.Buffer
-		code := run(t.Context(), tt.args, environment(tt.env), &stdout, &stderr)
-		if code != exitUsage || stdout.Len() != 0 || !strings.Contains(stderr.String(), tt.says) {
-			t.Errorf("%q: got status %d, stdout %q, stderr %q; want 2, nothing, and %q", tt.args, code, &stdout, &stderr, tt.says)
+	folder := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(folder, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
 		}
-		if strings.Contains(stderr.String(), secret) || strings.Count(stderr.String(), "\n") != 1 {
-			t.Errorf("%q: got stderr %q; want one line without the secret", tt.args, &stderr)
-		}
+		return path
 	}
+	rubbish, empty, none := file("rubbish.pem", "no PEM"), file("empty", ""), filepath.Join(folder, "none")
+	portless := file("portless.json", `{"bind":"127.0.0.1","ca":"ca.pem","ports":{"mqtt":1},"devices":{"dev1":{"connectionString":"`+good+`"}}}`)
+	deviceless := file("deviceless.json", `{"bind":"127.0.0.1","ca":"ca.pem","ports":{"mqtt":1}}`)
+	words := func(w ...string) []string { return w }
+	var all []desktest.Wrong
+	wrong := func(connection string, args []string, names ...string) {
+		all = append(all, desktest.Wrong{Args: args, Env: map[string]string{desk.DeviceVariable: connection}, Names: names})
+	}
+	refused := func(args []string, names ...string) {
+		wrong(good, args, names...)
+		all[len(all)-1].Code = desk.ExitRefused
+	}
+
+	// Commands and their words.
+	wrong(good, nil, "get, set, report or watch")
+	wrong(good, words("-v"), "command")
+	wrong(good, words("delete"), `"delete"`)
+	wrong(good, words("Get"), `"Get"`)
+	wrong("", words(good, "get"), "command")
+	wrong(good, words("get", "a", "b"), "get", `"b"`)
+	wrong(good, words("get", ""), "get", `""`)
+	wrong(good, words("get", "-v"), `"-v"`)
+	wrong(good, words("watch", "-ack"), `"-ack"`)
+	wrong(good, words("watch", "a", "b"), "watch", `"b"`)
+	wrong(good, words("watch", "\xff"), "watch", `"\xff"`)
+	wrong(good, words("watch", strings.Repeat("a.", 64)+"a"), "watch", `"a.a.a.`)
+	wrong(good, words("-ack", "watch"), "-ack", "watch")
+	wrong(good, words("-ack", "get"), "-ack", "get")
+	wrong(good, words("report"), "report")
+	wrong(good, words("report", "{a:", "1}"), "report", `"1}"`)
+	wrong(good, words("report", "@"+none), "report", none)
+	wrong(good, words("report", "@"+folder), "report", folder)
+	wrong("", words("report", "@"+good), "report")
+	wrong(good, words("set"), "set")
+	wrong(good, words("set", "fan"), "set", `"fan"`)
+	wrong(good, words("set", "=1"), "set", `"=1"`)
+	wrong(good, words("set", "a=1", "a=2"), "set", `"a=2"`)
+	wrong(good, words("set", "a.b=1", "a=2"), "set", `"a=2"`, `"a.b"`)
+	wrong(good, words("set", "a=1", "a.b=2"), "set", `"a.b=2"`, `"a"`)
+	wrong(good, words("set", "\xff=1"), "set", `"\xff=1"`)
+
+	// Patches that no hub would take.
+	refused(words("report", "fan=1"), "report", `"fan=1"`)
+	refused(words("report", "[1]"), "report", `"[1]"`)
+	refused(words("report", `{"a":1`), "report", `"{\"a\":1"`)
+	refused(words("report", good), "report")
+	refused(words("report", "-"), "report", `"-"`)
+	refused(words("report", "@"+rubbish), "report", rubbish)
+	refused(words("report", `{"a":"`+strings.Repeat("x", 4097)+`"}`), "report", "reported", "4096")
+	refused(words("report", `{"a":`+texts(9)+`}`), "report", "reported")
+	refused(words("report", `{"$version":7}`), "report", "$version")
+	refused(words("set", "a b=1"), "set", "a b")
+	refused(words("set", "#=1"), "set", `"#"`)
+	refused(words("set", "a=9007199254740993"), "set", `"a"`)
+	refused(words("set", "a=[null]"), "set", `"a`)
+
+	// Flags.
+	wrong(good, words("-x", "get"), `"-x"`)
+	wrong(good, words("-tranport", "mqtt", "get"), `"-tranport"`)
+	wrong(good, words("-v", "-timeout"), "-timeout")
+	wrong(good, words("-c"), "-c")
+	wrong("", words("-="+good, "get"), "flag")
+	wrong("", words("-v="+good, "get"), "-v")
+	wrong(good, words("-ack=maybe", "watch", "a"), "-ack", `"maybe"`)
+	wrong(good, words("-transport", "tcp", "get"), "-transport", `"tcp"`)
+	wrong("", words("-transport", good, "get"), "-transport")
+	wrong(good, words("-timeout", "30", "get"), "-timeout", `"30"`, "30s")
+	wrong(good, words("-timeout", "soon", "get"), "-timeout", `"soon"`)
+	wrong(good, words("-timeout", "-1s", "get"), "-timeout", "-1s")
+	wrong(good, words("-timeout", "0", "get"), "-timeout", "0")
+	wrong("", words("-timeout", good, "get"), "-timeout")
+	wrong(good, words("-timeout", "1s", "watch"), "-timeout", "1s", "watch")
+	for _, endpoint := range []string{"localhost", ":8883", "localhost:0", "localhost:mqtts", "localhost:65536", "https://localhost:443"} {
+		wrong(good, words("-endpoint", endpoint, "get"), "-endpoint", `"`+endpoint+`"`)
+	}
+	wrong("", words("-endpoint", good, "get"), "-endpoint")
+	wrong(good, words("-ca", none, "get"), "-ca", none)
+	wrong(good, words("-ca", folder, "get"), "-ca", folder)
+	wrong("", words("-ca", good, "get"), "-ca")
+	wrong(good, words("-ca", rubbish, "get"), "-ca", rubbish)
+	wrong(good, words("-proxy", "proxy.example:3128", "get"), "-proxy", `"proxy.example:3128"`)
+	wrong(good, words("-proxy", "ftp://proxy.example", "get"), "-proxy", `"ftp://proxy.example"`)
+	wrong(good, words("-proxy", good, "get"), "-proxy")
+	wrong(good, words("-proxy", "ftp://"+desktest.Key+"@h", "get"), "-proxy")
+	for _, environment := range []map[string]string{
+		{"HTTPS_PROXY": "ftp://proxy.example"}, {"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": strings.Repeat("a,", 1001)},
+	} {
+		environment[desk.DeviceVariable] = good
+		name := "HTTPS_PROXY"
+		if environment["NO_PROXY"] != "" {
+			name = "NO_PROXY"
+		}
+		all = append(all, desktest.Wrong{Args: words("get"), Env: environment, Names: []string{name}})
+	}
+
+	// The identity.
+	wrong("", words("get"), desk.DeviceVariable, "-c")
+	wrong(good, words("-c", desktest.Key, "get"), "-c") // which goes before the environment
+	wrong("HostName=hub.example.org;SharedAccessKey="+desktest.Key, words("get"), desk.DeviceVariable, "DeviceId")
+	wrong("HostName=hub.example.org;DeviceId=dev1;SharedAccessKey=!"+desktest.Key, words("get"), desk.DeviceVariable, "SharedAccessKey")
+	wrong("HostName=hub.example.org;DeviceId=dev1;SharedAccesKey="+desktest.Key, words("get"), desk.DeviceVariable, "SharedAccesKey")
+	wrong("HostName=myhub;DeviceId=dev1;SharedAccessKey="+desktest.Key, words("get"), desk.DeviceVariable, "myhub")
+	wrong("HostName=hub.example.org;DeviceId=dev1;x509=true", words("get"), "dev1", "-cert", "-pfx")
+	wrong("", words("-hostname", "hub.example.org", "get"), "-hostname", `"hub.example.org"`, "-device")
+	wrong("", words("-device", "dev1", "get"), "-device", `"dev1"`, "-hostname")
+	wrong("", words("-device", good, "get"), "-device")
+	wrong("", words("-hostname", "hub.example.org", "-device", "d", "-c", good, "get"), "-hostname", "-c")
+	wrong("", words("-device", "d", "-c", good, "get"), "-device", `"d"`, "-c")
+	wrong("", words("-hostname", "a b", "-device", "d", "get"), "-hostname", `"a b"`)
+	wrong("", words("-hostname", "hub.example.org", "-device", "a b", "get"), "-device", `"a b"`)
+	wrong("", words("-hostname", "hub.example.org", "-device", "d/", "get"), "-device", `"d/"`)
+	wrong("", words("-hostname", "hub.example.org", "-device", "d/m", "get"), "-cert", "-pfx")
+
+	// Certificates and their passphrases.
+	named := func(w ...string) []string { return append(words("-hostname", "hub.example.org", "-device", "d"), w...) }
+	wrong("", named("-cert", rubbish, "get"), "-cert", rubbish)
+	wrong("", named("-cert", none, "-key", rubbish, "get"), "-cert", none)
+	wrong("", named("-cert", rubbish, "-key", none, "get"), "-key", none)
+	wrong("", named("-cert", good, "get"), "-cert")
+	wrong("", named("-pfx", none, "get"), "-pfx", none)
+	wrong("", named("-pfx", rubbish, "get"), "-pfx", rubbish)
+	wrong("", named("-pfx", rubbish, "-cert", rubbish, "get"), "-pfx", rubbish, "-cert")
+	wrong("", named("-key", rubbish, "get"), "-key", rubbish, "-cert")
+	wrong("", named("-key", good, "get"), "-key")
+	wrong("", named("-pass", desktest.Key, "get"), "-pass")
+	wrong("", named("-pass", "env:NONE", "-pfx", rubbish, "get"), "-pass", "env:NONE")
+	wrong("", named("-pass", "file:"+none, "-pfx", rubbish, "get"), "-pass", none)
+	wrong("", named("-pass", "file:"+good, "-pfx", rubbish, "get"), "-pass")
+	wrong("", named("-pass", "file:"+empty, "-pfx", rubbish, "get"), "-pass", empty)
+
+	// The file of a hub.
+	hubJSON := filepath.Join(folder, "hub.json")
+	wrong("", words("-info", hubJSON, "get"), "-info", hubJSON)
+	wrong("", words("-info", "/nope/x.json", "get"), "-info", `"/nope/x.json"`)
+	wrong("", words("-info", "", "get"), "-info", `""`)
+	wrong("", words("-info", good, "get"), "-info")
+	wrong("", words("-info", folder, "get"), "-info", folder)
+	wrong("", words("-info", rubbish, "get"), "-info", rubbish)
+	wrong("", words("-info", deviceless, "get"), "-info", "-device")
+	wrong("", words("-info", portless, "-device", "dev7", "get"), "-device", `"dev7"`, "dev1")
+	wrong("", words("-info", portless, "-transport", "amqp", "get"), "-info", "amqp")
+	wrong("", words("-info", rubbish, "-c", good, "get"), "-info", "-c")
+	wrong("", words("-info", rubbish, "-ca", rubbish, "get"), "-info", "-ca")
+	wrong("", words("-info", rubbish, "-hostname", "h", "get"), "-info", "-hostname")
+
+	desktest.Check(t, "twin", func(args []string, c desk.Console) int { return run(t.Context(), args, c) }, all)
 }
 
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"-h"}, {"-help"}, {"-v", "--help", "get"}} {
 		var stdout, stderr bytes.Buffer
-		if code := run(t.Context(), args, environment(good), &stdout, &stderr); code != exitDone || stdout.Len() != 0 || stderr.String() != usage {
+		c := console(good)
+		c.Stdout, c.Stderr = &stdout, &stderr
+		if code := run(t.Context(), args, c); code != desk.ExitDone || stdout.Len() != 0 || stderr.String() != usage {
 			t.Errorf("%q: got status %d, stdout %q, stderr\n%s\nwant 0, nothing, and the usage", args, code, &stdout, &stderr)
 		}
 	}
@@ -123,11 +194,11 @@ func TestHelp(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	t.Parallel()
-	tool, err := parse([]string{"report", `{"a":null}`}, environment(good+";\n"))
+	tool, err := parse(t.Context(), []string{"report", `{"a":null}`}, console(good+";\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tool.timeout != 30*time.Second || tool.verbose || tool.command != "report" || tool.patch.String() != `{"a":null}` ||
+	if tool.timeout != defaultTimeout || tool.verbose || tool.command != "report" || tool.patch.String() != `{"a":null}` ||
 		tool.id.String() != "dev1@hub.example.org" {
 		t.Errorf("got time-out %v, verbose %t, command %q, patch %v, identity %v", tool.timeout, tool.verbose, tool.command, tool.patch, tool.id)
 	}

@@ -2,16 +2,17 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/auth/pfx"
 	"github.com/devicetwin/devicetwin-go/auth/pkcs8"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 )
 
 // who is what the command line says of the identity.
@@ -32,6 +33,30 @@ func (w *who) flags(f *flag.FlagSet) {
 	f.StringVar(&w.pass, "pass", "", "")
 }
 
+// fromInfo takes identity and place from the file of a hub.
+func (w *who) fromInfo(file string, hub *desk.Place) error {
+	for _, other := range []struct{ flag, value string }{
+		{"-c", w.connection}, {"-hostname", w.hostname}, {"-cert", w.cert}, {"-key", w.key}, {"-pfx", w.pfx},
+		{"-pass", w.pass}, {"-ca", hub.CA}, {"-endpoint", hub.Endpoint},
+	} {
+		if other.value != "" {
+			return desk.Usagef("-info %s and %s: leave one; -info is for the whole of identity and place", desk.Quote(file), other.flag)
+		}
+	}
+	info, err := desk.ReadInfo(file)
+	if err != nil {
+		return err
+	}
+	id, err := info.Pick(w.device)
+	if err != nil {
+		return err
+	}
+	d := info.Devices[id]
+	*w = who{connection: d.ConnectionString, cert: d.Cert, key: d.Key}
+	hub.Take(info)
+	return nil
+}
+
 // identify finds the identity, and what proves it.
 func (w *who) identify(env func(string) string) (auth.Identity, auth.Credential, error) {
 	id, cred, err := w.named(env)
@@ -43,9 +68,9 @@ func (w *who) identify(env func(string) string) (auth.Identity, auth.Credential,
 	case err != nil:
 		return id, nil, err
 	case cred != nil && certificate != nil:
-		return id, nil, usagef("the connection string holds a key or token, and there is a certificate, too; leave one")
+		return id, nil, desk.Usagef("%s: leave it; the connection string holds a key or token", w.files())
 	case cred == nil && certificate == nil:
-		return id, nil, usagef("the identity is proven by a certificate: give -cert and -key, or -pfx")
+		return id, nil, desk.Usagef("missing -cert and -key, or -pfx: %s proves its identity by a certificate", desk.Quote(id.DeviceID))
 	case cred == nil:
 		cred = certificate
 	}
@@ -56,23 +81,51 @@ func (w *who) identify(env func(string) string) (auth.Identity, auth.Credential,
 // prove it.
 func (w *who) named(env func(string) string) (auth.Identity, auth.Credential, error) {
 	if w.hostname != "" || w.device != "" {
-		if w.connection != "" {
-			return auth.Identity{}, nil, usagef("-hostname and -device stand in place of -c; leave one")
-		}
-		id := auth.Identity{Host: w.hostname}
-		id.DeviceID, id.ModuleID, _ = strings.Cut(w.device, "/")
-		if id.Validate() != nil { // whose text would quote what stands in the wrong place
-			return id, nil, usagef("-hostname and -device go together: a hub's full name, such as myhub.azure-devices.net, and an id of up to 128 letters, digits and - : . + %% _ # * ? ! ( ) , = @ ; $ ', other than . and ..")
-		}
-		return id, nil, nil
+		id, err := w.spelt()
+		return id, nil, err
 	}
-	if w.connection == "" {
-		w.connection = env(variable)
+	if w.connection != "" {
+		return desk.Identity(w.connection, "-c")
 	}
-	if w.connection == "" {
-		return auth.Identity{}, nil, usagef("there is no connection string; set %s, or give -c, or -hostname and -device", variable)
+	if env(desk.DeviceVariable) == "" {
+		return auth.Identity{}, nil, desk.Usagef("missing connection string: set %s, or give -c, or -hostname and -device, or -info", desk.DeviceVariable)
 	}
-	return auth.ParseConnectionString(w.connection)
+	return desk.Identity(env(desk.DeviceVariable), desk.DeviceVariable)
+}
+
+// spelt is the identity of -hostname and -device.
+func (w *who) spelt() (auth.Identity, error) {
+	var id auth.Identity
+	switch {
+	case w.connection != "" && w.hostname != "":
+		return id, desk.Usagef("-hostname %s and -c: leave one", desk.Quote(w.hostname))
+	case w.connection != "":
+		return id, desk.Usagef("-device %s and -c: leave one", desk.Quote(w.device))
+	case w.hostname == "":
+		return id, desk.Usagef("-device %s: missing -hostname", desk.Quote(w.device))
+	case w.device == "":
+		return id, desk.Usagef("-hostname %s: missing -device", desk.Quote(w.hostname))
+	}
+	id.Host = w.hostname
+	if (auth.Identity{Host: id.Host, DeviceID: "d"}).Validate() != nil { // which quotes what may be a secret
+		return id, desk.Usagef("-hostname %s: want a hub's full name, such as myhub.azure-devices.net", desk.Quote(w.hostname))
+	}
+	id.DeviceID, id.ModuleID, _ = strings.Cut(w.device, "/")
+	if id.Validate() != nil || strings.HasSuffix(w.device, "/") {
+		return id, desk.Usagef("-device %s: want device or device/module, each up to 128 letters, digits and - : . + %% _ # * ? ! ( ) , = @ ; $ ', and not . or ..", desk.Quote(w.device))
+	}
+	return id, nil
+}
+
+// files names the certificate's files, with their flags.
+func (w *who) files() string {
+	switch {
+	case w.pfx != "":
+		return "-pfx " + desk.Quote(w.pfx)
+	case w.key != "":
+		return "-cert " + desk.Quote(w.cert) + " and -key " + desk.Quote(w.key)
+	}
+	return "-cert " + desk.Quote(w.cert)
 }
 
 // certificate is the credential of the files that are named; nil for none. They
@@ -85,32 +138,36 @@ func (w *who) certificate(env func(string) string) (auth.Credential, error) {
 	var cred auth.Credential
 	switch {
 	case w.pfx != "" && (w.cert != "" || w.key != ""):
-		return nil, usagef("-pfx holds certificate and key; leave it, or -cert and -key")
+		return nil, desk.Usagef("-pfx %s and -cert or -key: leave one; a PFX holds certificate and key", desk.Quote(w.pfx))
 	case w.pfx != "":
 		cred = pfx.File(w.pfx, pass)
 	case w.cert != "":
 		cred = auth.X509Files(w.cert, w.key, &auth.X509Options{Passphrase: pass, Decrypt: pkcs8.Decrypt})
 	case w.key != "":
-		return nil, usagef("-key has no -cert")
+		return nil, desk.Usagef("-key %s: missing -cert", desk.Quote(w.key))
 	case w.pass != "":
-		return nil, usagef("-pass has no -key and no -pfx to open")
+		return nil, desk.Usagef("-pass: missing -key or -pfx, which it opens")
 	default:
 		return nil, nil
 	}
+	_, err = cred.Certificate(context.Background())
 	var file *fs.PathError
-	if _, err := cred.Certificate(context.Background()); errors.As(err, &file) { // without the name, which might be a secret
-		return nil, usagef("the certificate or its key cannot be read: %w", file.Err)
-	} else if err != nil {
-		return nil, err
+	switch {
+	case err == nil:
+		return cred, nil
+	case errors.As(err, &file) && file.Path == w.key && w.key != "":
+		return nil, desk.Usagef("-key %s: %w", desk.Quote(w.key), file.Err)
+	case errors.As(err, &file) && file.Path == w.cert:
+		return nil, desk.Usagef("-cert %s: %w", desk.Quote(w.cert), file.Err)
 	}
-	return cred, nil
+	return nil, desk.Usagef("%s: %w", w.files(), desk.Nameless(err))
 }
 
 // passphrase is read from where -pass says.
 func (w *who) passphrase(env func(string) string) (string, error) {
 	if name, ok := strings.CutPrefix(w.pass, "env:"); ok {
 		if env(name) == "" {
-			return "", usagef("-pass: the variable is not set")
+			return "", desk.Usagef("-pass %s: the variable is not set", desk.Quote(w.pass))
 		}
 		return env(name), nil
 	}
@@ -118,14 +175,13 @@ func (w *who) passphrase(env func(string) string) (string, error) {
 	if !ok {
 		return w.pass, nil
 	}
-	f, err := os.Open(name)
+	text, err := desk.ReadFile(name)
 	if err != nil {
-		return "", usagef("-pass: the file cannot be read")
+		return "", desk.Usagef("-pass %s: %w", desk.Quote(w.pass), err)
 	}
-	defer f.Close()
-	line := bufio.NewScanner(f)
+	line := bufio.NewScanner(bytes.NewReader(text))
 	if !line.Scan() {
-		return "", usagef("-pass: the file has no first line")
+		return "", desk.Usagef("-pass %s: no first line in the file", desk.Quote(w.pass))
 	}
 	return strings.TrimPrefix(line.Text(), "\ufeff"), nil // which Windows puts at a file's beginning
 }

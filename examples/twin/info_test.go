@@ -10,13 +10,14 @@ import (
 	"testing"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 )
 
 // TestInfo finds the hub, and a device of each kind, in nothing but a file such
 // as examples/hub writes; examples/backend tries one that it did write.
 func TestInfo(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newRig(t)
 	made, err := d.hub.AddX509Device("dev2", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -47,14 +48,14 @@ func TestInfo(t *testing.T) {
 		}
 		return n
 	}
-	told := info{
+	told := desk.Info{
 		Bind:    "127.0.0.1",
 		Ports:   map[string]int{"mqtt": port(hubtest.MQTT), "amqp": port(hubtest.AMQP), "https": port(hubtest.HTTPS)},
 		CA:      d.flags[1],
-		Devices: map[string]known{"dev1": {ConnectionString: d.dev.ConnectionString}},
+		Devices: map[string]desk.DeviceInfo{"dev1": {ConnectionString: d.dev.ConnectionString}},
 	}
 	one := file("one", told)
-	told.Devices["dev2"] = known{made.ConnectionString, file("cert", made.CertificatePEM), file("key", made.KeyPEM)}
+	told.Devices["dev2"] = desk.DeviceInfo{ConnectionString: made.ConnectionString, Cert: file("cert", made.CertificatePEM), Key: file("key", made.KeyPEM)}
 	two := file("two", told)
 
 	d.flags, d.dev.ConnectionString = nil, ""
@@ -68,27 +69,27 @@ func TestInfo(t *testing.T) {
 		{"-info", one, "-transport", "auto"},
 	} {
 		code, stdout, stderr := d.run(d.ctx, append(words, "get")...)
-		if code != exitDone || !strings.HasPrefix(stdout, `{"desired":`) {
+		if code != desk.ExitDone || !strings.HasPrefix(stdout, `{"desired":`) {
 			t.Errorf("%q: got status %d, stdout %q, stderr %q; want 0 and the twin", words[2:], code, stdout, stderr)
 		}
 	}
 	told.Devices = nil
 	none := file("none", told)
-	told.Devices = map[string]known{}
+	told.Devices = map[string]desk.DeviceInfo{}
 	for _, id := range []string{"7", "6", "5", "4", "3", "2", "1"} {
-		told.Devices[id] = known{}
+		told.Devices[id] = desk.DeviceInfo{}
 	}
 	many := file("many", told)
 	for _, tt := range []struct {
 		words []string
 		says  string
 	}{
-		{[]string{"-info", two, "get"}, "say by -device which one; the hub began with: dev1, dev2 ("},
-		{[]string{"-info", two, "-device", "dev3", "get"}, "-device is none of the hub's; the hub began with: dev1, dev2 ("},
-		{[]string{"-info", none, "get"}, "the hub began with none; start it with -device"},
+		{[]string{"-info", two, "get"}, "missing -device; the hub began with: dev1, dev2 ("},
+		{[]string{"-info", two, "-device", "dev3", "get"}, `-device "dev3": unknown in the -info file; the hub began with: dev1, dev2 (`},
+		{[]string{"-info", none, "get"}, "the hub began without a device; start it with -device ID"},
 		{[]string{"-info", many, "get"}, "the hub began with: 1, 2, 3, 4, 5 … and 2 more ("},
 	} {
-		if code, _, stderr := d.run(d.ctx, tt.words...); code != exitUsage || !strings.Contains(stderr, tt.says) {
+		if code, _, stderr := d.run(d.ctx, tt.words...); code != desk.ExitUsage || !strings.Contains(stderr, tt.says) {
 			t.Errorf("%q: got status %d, stderr %q; want 2 and %q", tt.words[2:], code, stderr, tt.says)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -24,16 +25,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience bounds every wait; nothing waits for it that goes well.
 const patience = time.Minute
 
-// A desk is a hub on a real socket, with the device dev1 on it.
-type desk struct {
+// A rig is a hub on a real socket, with the device dev1 on it.
+type rig struct {
 	*testing.T
 	ctx   context.Context
 	hub   *hubtest.Hub
 	dev   hubtest.Device
 	flags []string // that lead to the hub
+	stdin string
 }
 
-func newDesk(t *testing.T) *desk {
+func newRig(t *testing.T) *rig {
 	t.Helper()
 	hub := hubtest.New(t, nil)
 	dev, err := hub.AddDevice("dev1")
@@ -46,7 +48,7 @@ func newDesk(t *testing.T) *desk {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
-	return &desk{t, ctx, hub, dev, []string{"-ca", writeCA(t, hub), "-endpoint", address.String()}}
+	return &rig{t, ctx, hub, dev, []string{"-ca", writeCA(t, hub), "-endpoint", address.String()}, ""}
 }
 
 // writeCA writes a hub's CA to a file and returns its name.
@@ -59,27 +61,27 @@ func writeCA(t *testing.T, hub *hubtest.Hub) string {
 	return name
 }
 
-func (d *desk) env(name string) string {
-	if name == variable {
+func (d *rig) env(name string) string {
+	if name == desk.DeviceVariable {
 		return d.dev.ConnectionString
 	}
 	return ""
 }
 
-func (d *desk) args(words ...string) []string {
+func (d *rig) args(words ...string) []string {
 	return append(append([]string{}, d.flags...), words...)
 }
 
 // run runs the tool to its end.
-func (d *desk) run(ctx context.Context, words ...string) (code int, stdout, stderr string) {
+func (d *rig) run(ctx context.Context, words ...string) (code int, stdout, stderr string) {
 	d.Helper()
 	var out, errs bytes.Buffer
-	code = run(ctx, d.args(words...), d.env, &out, &errs)
+	code = run(ctx, d.args(words...), desk.Console{Env: d.env, Stdin: strings.NewReader(d.stdin), Stdout: &out, Stderr: &errs})
 	d.wantNoSecret(out.String() + errs.String())
 	return code, out.String(), errs.String()
 }
 
-func (d *desk) wantNoSecret(text string) {
+func (d *rig) wantNoSecret(text string) {
 	d.Helper()
 	for _, secret := range []string{d.dev.PrimaryKey, d.dev.SecondaryKey, "sig="} {
 		if strings.Contains(text, secret) {
@@ -88,21 +90,21 @@ func (d *desk) wantNoSecret(text string) {
 	}
 }
 
-func (d *desk) setDesired(patch string) {
+func (d *rig) setDesired(patch string) {
 	d.Helper()
 	if _, err := d.hub.SetDesired("dev1", patch); err != nil {
 		d.Fatal(err)
 	}
 }
 
-func (d *desk) waitOnline(on bool) {
+func (d *rig) waitOnline(on bool) {
 	d.Helper()
 	if _, err := d.hub.Wait(d.ctx, "dev1", func(t hubtest.Twin) bool { return t.Connected == on }); err != nil {
 		d.Fatal(err)
 	}
 }
 
-func (d *desk) wantReported(path, value string) {
+func (d *rig) wantReported(path, value string) {
 	d.Helper()
 	if _, err := d.hub.WaitReported(d.ctx, "dev1", path, value); err != nil {
 		d.Error(err)
@@ -110,7 +112,7 @@ func (d *desk) wantReported(path, value string) {
 }
 
 // wantGoodbye holds that the tool left politely.
-func (d *desk) wantGoodbye() {
+func (d *rig) wantGoodbye() {
 	d.Helper()
 	d.waitOnline(false)
 	if got := d.hub.Stats("dev1").Disconnects; got != 1 {
@@ -138,7 +140,7 @@ func (p *running) Write(b []byte) (int, error) {
 }
 
 // start runs the tool beside the test.
-func (d *desk) start(words ...string) *running {
+func (d *rig) start(words ...string) *running {
 	d.Helper()
 	ctx, cancel := context.WithCancel(d.ctx)
 	r, w := io.Pipe()
@@ -147,7 +149,7 @@ func (d *desk) start(words ...string) *running {
 		spoke: make(chan struct{}), code: make(chan int, 1),
 	}
 	context.AfterFunc(d.ctx, func() { _ = r.CloseWithError(context.DeadlineExceeded) })
-	go func() { p.code <- run(ctx, d.args(words...), d.env, w, p) }()
+	go func() { p.code <- run(ctx, d.args(words...), desk.Console{Env: d.env, Stdout: w, Stderr: p}) }()
 	d.Cleanup(func() {
 		p.end()
 		d.wantNoSecret(p.stderr.String())

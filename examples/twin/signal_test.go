@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 )
 
 // TestSignals sends real signals to the real program.
@@ -30,14 +31,14 @@ func TestSignals(t *testing.T) {
 		signal os.Signal
 		code   int
 	}{
-		{"SIGTERM ends watch", []string{"watch", "fan.rpm"}, syscall.SIGTERM, exitDone},
-		{"Ctrl-C ends watch", []string{"watch", "fan.rpm"}, os.Interrupt, exitDone},
-		{"SIGTERM breaks report off", []string{"report", `{"a":1}`}, syscall.SIGTERM, exitFailed},
+		{"SIGTERM ends watch", []string{"watch", "fan.rpm"}, syscall.SIGTERM, desk.ExitDone},
+		{"Ctrl-C ends watch", []string{"watch", "fan.rpm"}, os.Interrupt, desk.ExitDone},
+		{"SIGTERM breaks report off", []string{"report", `{"a":1}`}, syscall.SIGTERM, desk.ExitFailed},
 	}
 	for _, tt := range tests {
 		t.Run(tt.desc, func(t *testing.T) {
 			t.Parallel()
-			d := newDesk(t)
+			d := newRig(t)
 			asked := make(chan struct{}, 1)
 			d.hub.Intercept(func(m hubtest.Message) bool {
 				hit := hubtest.FromDevice("dev1", hubtest.PatchReported)(m)
@@ -48,7 +49,7 @@ func TestSignals(t *testing.T) {
 			}, hubtest.Drop())
 
 			c := exec.CommandContext(d.ctx, program, d.args(tt.words...)...)
-			c.Env = append(os.Environ(), variable+"="+d.dev.ConnectionString)
+			c.Env = append(os.Environ(), desk.DeviceVariable+"="+d.dev.ConnectionString)
 			var stderr bytes.Buffer
 			c.Stderr = &stderr
 			stdout, err := c.StdoutPipe()
@@ -59,7 +60,7 @@ func TestSignals(t *testing.T) {
 				t.Fatal(err)
 			}
 			read := bufio.NewReader(stdout)
-			if tt.code == exitDone {
+			if tt.code == desk.ExitDone {
 				if _, err := read.ReadString('\n'); err != nil {
 					t.Errorf("read the start: %v", err)
 				}

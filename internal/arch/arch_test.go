@@ -3,6 +3,7 @@ package arch
 import (
 	"context"
 	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -36,7 +37,7 @@ func TestArchitecture(t *testing.T) {
 		{"packages have no variables but error values", func() []string { return packageVars(srcs) }},
 		{"a file is short enough to read at once", func() []string { return longFiles(srcs) }},
 		{"every exported name says what it is", func() []string { return undocumented(srcs) }},
-		{"the top level holds the rooms and nothing else", func() []string { return strangers(namesIn(t, moduleRoot)) }},
+		{"the top level holds the rooms and nothing else", func() []string { return strangers(namesIn(t, moduleRoot), strings.Fields(read(t, ".gitignore"))) }},
 	}
 	for _, rule := range rules {
 		t.Run(rule.sentence, func(t *testing.T) {

@@ -185,7 +185,7 @@ func TestGraphRulesCatch(t *testing.T) {
 }
 
 func TestTopLevelRuleCatches(t *testing.T) {
-	got := fmt.Sprint(strangers([]string{".ci", ".gitignore", "LICENSE", "README.md", "auth", "go.mod", "scripts"}))
+	got := fmt.Sprint(strangers([]string{".ci", ".gitignore", "LICENSE", "README.md", "auth", "go.mod", "scripts", "hub"}, []string{"*.test", "/hub"}))
 	if want := "[scripts stands at the top level"; !strings.HasPrefix(got, want) || strings.Count(got, ";") != 1 {
 		t.Errorf("got %s, want one that begins with %q", got, want)
 	}

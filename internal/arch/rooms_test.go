@@ -66,11 +66,16 @@ func rooms() []room {
 		{folder: "internal/...", own: []string{"twin", "auth", "transport", "internal/..."}, others: []string{codec}},
 		// The programs with keys in hardware are modules of their own; here is what
 		// they share, and what their tests do.
-		{folder: "examples/hsm/internal/...", own: []string{"device/...", "transport/...", "auth", "twin", "examples/hsm/internal/..."}},
+		{folder: "examples/hsm/internal/...", own: []string{"device/...", "transport/...", "auth", "twin", "examples/internal/desk", "examples/hsm/internal/..."}},
+		// What the programs share around the library: command lines, and the way to a hub.
+		{folder: "examples/internal/desk/proxyflag", own: []string{"transport/proxy", "examples/internal/desk"}},
+		{folder: "examples/internal/...", own: []string{"transport", "auth", "examples/internal/..."}},
 		// How two of the programs write files; it knows nothing of this module.
 		{folder: "examples/internal/files"},
+		// The tool for the shell, whose paths and patches gjson and sjson take apart.
+		{folder: "examples/twin", own: []string{"device", "transport/...", "auth/...", "twin", "examples/internal/..."}, others: []string{"github.com/tidwall/gjson", "github.com/tidwall/sjson"}},
 		// What users read first shows only what users can import, but for that.
-		{folder: "examples/...", own: []string{"device/...", "transport/...", "auth/...", "twin/...", "examples/internal/files"}},
+		{folder: "examples/...", own: []string{"device/...", "transport/...", "auth/...", "twin/...", "examples/internal/..."}},
 	}
 }
 

@@ -75,6 +75,9 @@ func (f Fields) take(part string, unknown map[string]bool) error {
 		if near := known(strings.TrimFunc(key, notAlnum)); near != "" {
 			return errors.New("has white space, a quote or the like beside the name " + near + "; take it off")
 		}
+		if err := visible.Check(key, ""); err != nil { // else a known name would be called missing
+			return fmt.Errorf("has a name that cannot be right: %w", err)
+		}
 		if unknown[strings.ToLower(key)] {
 			return errors.New("has the same (unknown) key as an earlier one")
 		}

@@ -1,5 +1,6 @@
 // What the cases share: a hub of their own, and waits that end.
 import { spawn, execFileSync } from 'node:child_process';
+import { createHmac } from 'node:crypto';
 import { mkdtempSync, readFileSync, existsSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -140,4 +141,35 @@ class Hub {
     });
     if (code !== 0) throw new Error(`the hub ended with ${code}`);
   }
+}
+
+/** A shared access signature for a device of the hub, good for an hour. */
+export function signature(hub, id) {
+  const { deviceId, moduleId, primaryKey } = hub.info.devices[id];
+  const resource = encodeURIComponent(`${hub.info.hostname}/devices/${deviceId}${moduleId ? `/modules/${moduleId}` : ''}`);
+  const end = Math.floor(Date.now() / 1000) + 3600;
+  const sig = createHmac('sha256', Buffer.from(primaryKey, 'base64')).update(`${resource}\n${end}`).digest('base64');
+  return `SharedAccessSignature sr=${resource}&sig=${encodeURIComponent(sig)}&se=${end}`;
+}
+
+/** Runs a program to its end, within ms, and returns its exit status and what it printed. */
+export async function execute(program, args, { env = {}, cwd, ms = 20_000 } = {}) {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env }, cwd });
+  const kill = () => child.kill('SIGKILL'); // whatever happens, it does not stay
+  process.once('exit', kill);
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (text) => { stdout += text; });
+  child.stderr.on('data', (text) => { stderr += text; });
+  const code = await within(program, new Promise((resolve, reject) => {
+    child.once('close', resolve);
+    child.once('error', reject);
+  }), ms).finally(() => { kill(); process.removeListener('exit', kill); });
+  return { code, stdout, stderr };
+}
+
+/** Does something again and again until a promise settles, and returns what it settles as. */
+export function meanwhile(promise, act, pause = 300) {
+  const timer = setInterval(() => act().catch(() => {}), pause);
+  return promise.finally(() => clearInterval(timer));
 }

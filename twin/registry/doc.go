@@ -28,7 +28,7 @@
 // ReplaceTwin, UpdateIdentity and DeleteIdentity take the one that was read:
 // where somebody else has written since, they fail with an error that matches
 // transport.ErrPrecondition, and nothing is changed; read again, and decide
-// anew. [AnyETag] writes whatever is there. The empty ETag is an error, so that
+// anew: ModifyTwin does that. [AnyETag] writes whatever is there. The empty ETag is an error, so that
 // nobody writes blindly by forgetting it.
 //
 // # What is tried again

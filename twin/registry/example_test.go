@@ -89,8 +89,34 @@ func ExampleNew() {
 	// Output: fan1 true false {"$version":1} <nil>
 }
 
-// Two who write a twin do not undo one another: the ETag tells the second that
-// there was a first.
+// Two who write a twin do not undo one another: where somebody else was first,
+// the twin is read again and the change is decided again.
+func ExampleClient_ModifyTwin() {
+	hub, policy := fleet("fan1")
+	defer hub.Close()
+	client, err := registry.New(policy, &registry.Options{Stream: hub.Stream})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+
+	faster := func(t registry.Twin) (registry.Change, error) {
+		rpm := 0
+		if err := t.Desired.At("fan.rpm").Decode(&rpm); err != nil && !errors.Is(err, twin.ErrMissing) {
+			return registry.Change{}, err
+		}
+		return registry.Change{Desired: twin.Set("fan.rpm", rpm+100)}, nil
+	}
+	for range 2 {
+		t, err := client.ModifyTwin(context.Background(), "fan1", faster)
+		fmt.Println(t.Desired, err)
+	}
+	// Output:
+	// {"fan":{"rpm":100},"$version":2} <nil>
+	// {"fan":{"rpm":200},"$version":3} <nil>
+}
+
+// The ETag tells the second of two writers that there was a first.
 func ExampleClient_UpdateTwin() {
 	hub, policy := fleet("fan1")
 	defer hub.Close()
@@ -101,34 +127,23 @@ func ExampleClient_UpdateTwin() {
 	defer client.Close()
 	ctx := context.Background()
 
-	// faster raises the desired speed, whatever others do meanwhile.
-	faster := func() (registry.Twin, error) {
-		for range 10 {
-			t, err := client.Twin(ctx, "fan1")
-			if err != nil {
-				return t, err
-			}
-			rpm := 0
-			if err := t.Desired.At("fan.rpm").Decode(&rpm); err != nil && !errors.Is(err, twin.ErrMissing) {
-				return t, err
-			}
-			t, err = client.UpdateTwin(ctx, "fan1", t.ETag, registry.Change{
-				Tags:    twin.Set("location.plant", "Redmond43"),
-				Desired: twin.Set("fan.rpm", rpm+100),
-			})
-			if !errors.Is(err, transport.ErrPrecondition) {
-				return t, err
-			}
-		}
-		return registry.Twin{}, errors.New("too many others write")
+	read, err := client.Twin(ctx, "fan1")
+	if err != nil {
+		log.Fatal(err)
 	}
-	for range 2 {
-		t, err := faster()
-		fmt.Println(t.Tags, t.Desired, err)
+	for _, rpm := range []int{900, 800} {
+		t, err := client.UpdateTwin(ctx, "fan1", read.ETag, registry.Change{Desired: twin.Set("fan.rpm", rpm)})
+		fmt.Println(t.Desired, errors.Is(err, transport.ErrPrecondition))
 	}
 	// Output:
-	// {"location":{"plant":"Redmond43"}} {"fan":{"rpm":100},"$version":2} <nil>
-	// {"location":{"plant":"Redmond43"}} {"fan":{"rpm":200},"$version":3} <nil>
+	// {"fan":{"rpm":900},"$version":2} false
+	// {} true
+}
+
+func ExampleQuote() {
+	const owner = `O'Brien \ Sons`
+	fmt.Println("SELECT * FROM devices WHERE tags.owner = " + registry.Quote(owner))
+	// Output: SELECT * FROM devices WHERE tags.owner = 'O\'Brien \\ Sons'
 }
 
 func ExampleClient_Query() {

@@ -17,7 +17,7 @@ type Identity struct {
 	// DeviceID and ModuleID name it; ModuleID is empty for a device.
 	DeviceID, ModuleID string
 	// ETag changes with each write to the identity. It is not the twin's.
-	ETag string
+	ETag ETag
 	// Generation tells apart the identities that ever had the id.
 	Generation string
 	// Disabled says that it may not log in. Devices only.
@@ -94,7 +94,7 @@ func (c *Client) CreateIdentity(ctx context.Context, i Identity) (Identity, erro
 // takes the place of the one it had, whose keys or thumbprints are gone then;
 // one that changes to SAS gets new keys where they are empty. A device that is
 // disabled is cut from its line.
-func (c *Client) UpdateIdentity(ctx context.Context, etag string, i Identity) (Identity, error) {
+func (c *Client) UpdateIdentity(ctx context.Context, etag ETag, i Identity) (Identity, error) {
 	what := "update the identity of " + i.ID()
 	r := request{method: "PUT"}
 	err := r.matching(etag)
@@ -109,7 +109,7 @@ func (c *Client) UpdateIdentity(ctx context.Context, etag string, i Identity) (I
 
 // DeleteIdentity removes a device with its modules, or a module, with their
 // twins, if the identity is still at the ETag.
-func (c *Client) DeleteIdentity(ctx context.Context, id, etag string) error {
+func (c *Client) DeleteIdentity(ctx context.Context, id string, etag ETag) error {
 	r := request{method: "DELETE"}
 	path, err := pathOf("devices", id)
 	if err == nil {
@@ -213,12 +213,13 @@ func textOrNull(s string) any {
 // parseIdentity reads an identity as the hub writes it.
 func (c *Client) parseIdentity(b []byte) (Identity, error) {
 	var m struct {
-		DeviceID, ModuleID, ETag, GenerationID string
-		Status, StatusReason, ConnectionState  string
-		ManagedBy                              string
-		StatusUpdatedTime, LastActivityTime    hubTime
-		Capabilities                           struct{ IotEdge bool }
-		Authentication                         json.RawMessage
+		DeviceID, ModuleID, GenerationID      string
+		ETag                                  ETag
+		Status, StatusReason, ConnectionState string
+		ManagedBy                             string
+		StatusUpdatedTime, LastActivityTime   hubTime
+		Capabilities                          struct{ IotEdge bool }
+		Authentication                        json.RawMessage
 	}
 	if err := json.Unmarshal(b, &m); err != nil || m.DeviceID == "" {
 		return Identity{}, fmt.Errorf("%w: the answer is no identity", transport.ErrProtocol) // err may quote a key

@@ -50,19 +50,15 @@ type answer struct {
 	body   []byte
 }
 
-// AnyETag stands for whatever ETag there is: the write is unconditional, and
-// may undo somebody else's.
-const AnyETag = "*"
-
 // matching makes a write depend on an ETag.
-func (r *request) matching(etag string) error {
+func (r *request) matching(etag ETag) error {
 	if etag == "" {
 		return fmt.Errorf("%w: no ETag; give the one that was read, or AnyETag", auth.ErrInvalid)
 	}
-	if strings.ContainsFunc(etag, func(c rune) bool { return c < '!' || c > '~' || c == '"' }) {
+	if strings.ContainsFunc(string(etag), func(c rune) bool { return c < '!' || c > '~' || c == '"' }) {
 		return fmt.Errorf("%w: the ETag holds a character that none has", auth.ErrInvalid)
 	}
-	r.match, r.safety = `"`+etag+`"`, conditional
+	r.match, r.safety = `"`+string(etag)+`"`, conditional
 	if etag == AnyETag {
 		r.safety = onceOnly
 	}
@@ -120,12 +116,11 @@ func (c *Client) do(ctx context.Context, r request) (answer, error) {
 // nothing is a precondition that failed, and no word about a twin that the hub
 // does not know: it was there when its ETag was read.
 func afterLost(method string, err error) error {
-	const may = "the answer to an earlier attempt was lost, and that one may have been performed: read again"
 	switch {
 	case errors.Is(err, transport.ErrNotFound) && method == http.MethodDelete:
-		return fmt.Errorf("%w (%s): nothing is there now: %v", transport.ErrPrecondition, may, err)
+		return fmt.Errorf("%w (%w): nothing is there now: %v", transport.ErrPrecondition, errAnswerLost, err)
 	case errors.Is(err, transport.ErrPrecondition), errors.Is(err, transport.ErrNotFound):
-		return fmt.Errorf("%w (%s)", err, may)
+		return fmt.Errorf("%w (%w)", err, errAnswerLost)
 	}
 	return err
 }

@@ -20,26 +20,26 @@ func TestWhatIsTriedAgain(t *testing.T) {
 	change := registry.Change{Tags: twin.Set("a", 1)}
 	kinds := []struct {
 		name string
-		do   func(w *world, etag string) error
+		do   func(w *world, etag registry.ETag) error
 	}{
-		{"read", func(w *world, _ string) error { _, err := w.client.Twin(w.Context(), "fan1"); return err }},
-		{"query", func(w *world, _ string) error {
+		{"read", func(w *world, _ registry.ETag) error { _, err := w.client.Twin(w.Context(), "fan1"); return err }},
+		{"query", func(w *world, _ registry.ETag) error {
 			_, err := w.client.QueryPage(w.Context(), "SELECT * FROM devices", nil)
 			return err
 		}},
-		{"update", func(w *world, etag string) error {
+		{"update", func(w *world, etag registry.ETag) error {
 			_, err := w.client.UpdateTwin(w.Context(), "fan1", etag, change)
 			return err
 		}},
-		{"blind update", func(w *world, _ string) error {
+		{"blind update", func(w *world, _ registry.ETag) error {
 			_, err := w.client.UpdateTwin(w.Context(), "fan1", registry.AnyETag, change)
 			return err
 		}},
-		{"creation", func(w *world, _ string) error {
+		{"creation", func(w *world, _ registry.ETag) error {
 			_, err := w.client.CreateIdentity(w.Context(), registry.Identity{DeviceID: "fan2"})
 			return err
 		}},
-		{"method", func(w *world, _ string) error {
+		{"method", func(w *world, _ registry.ETag) error {
 			_, err := w.client.Call(w.Context(), "fan1", "x", nil, nil)
 			return err
 		}},
@@ -109,35 +109,41 @@ func TestAttemptsCountOnce(t *testing.T) {
 	for _, kind := range []struct {
 		name string
 		want [4]int // by fault
-		do   func(w *world, c *registry.Client, etag string) error
+		do   func(w *world, c *registry.Client, etag registry.ETag) error
 	}{
-		{"get", [4]int{5, 5, 5, 5}, func(w *world, c *registry.Client, _ string) error { _, err := c.Twin(w.Context(), "d"); return err }},
-		{"list", [4]int{5, 5, 5, 5}, func(w *world, c *registry.Client, _ string) error { _, err := c.Devices(w.Context(), 0); return err }},
-		{"modules", [4]int{5, 5, 5, 5}, func(w *world, c *registry.Client, _ string) error {
+		{"get", [4]int{5, 5, 5, 5}, func(w *world, c *registry.Client, _ registry.ETag) error {
+			_, err := c.Twin(w.Context(), "d")
+			return err
+		}},
+		{"list", [4]int{5, 5, 5, 5}, func(w *world, c *registry.Client, _ registry.ETag) error {
+			_, err := c.Devices(w.Context(), 0)
+			return err
+		}},
+		{"modules", [4]int{5, 5, 5, 5}, func(w *world, c *registry.Client, _ registry.ETag) error {
 			_, err := c.Modules(w.Context(), "d")
 			return err
 		}},
-		{"query", [4]int{5, 5, 5, 5}, func(w *world, c *registry.Client, _ string) error {
+		{"query", [4]int{5, 5, 5, 5}, func(w *world, c *registry.Client, _ registry.ETag) error {
 			_, err := c.QueryPage(w.Context(), "SELECT * FROM devices", nil)
 			return err
 		}},
-		{"update", [4]int{5, 5, 5, 5}, func(w *world, c *registry.Client, etag string) error {
+		{"update", [4]int{5, 5, 5, 5}, func(w *world, c *registry.Client, etag registry.ETag) error {
 			_, err := c.UpdateTwin(w.Context(), "d", etag, change)
 			return err
 		}},
-		{"blind update", [4]int{5, 1, 1, 1}, func(w *world, c *registry.Client, _ string) error {
+		{"blind update", [4]int{5, 1, 1, 1}, func(w *world, c *registry.Client, _ registry.ETag) error {
 			_, err := c.UpdateTwin(w.Context(), "d", registry.AnyETag, change)
 			return err
 		}},
-		{"creation", [4]int{5, 1, 1, 1}, func(w *world, c *registry.Client, _ string) error {
+		{"creation", [4]int{5, 1, 1, 1}, func(w *world, c *registry.Client, _ registry.ETag) error {
 			_, err := c.CreateIdentity(w.Context(), registry.Identity{DeviceID: "e"})
 			return err
 		}},
-		{"method", [4]int{5, 1, 1, 1}, func(w *world, c *registry.Client, _ string) error {
+		{"method", [4]int{5, 1, 1, 1}, func(w *world, c *registry.Client, _ registry.ETag) error {
 			_, err := c.Call(w.Context(), "d", "m", nil, nil)
 			return err
 		}},
-		{"blind deletion", [4]int{5, 1, 1, 1}, func(w *world, c *registry.Client, _ string) error {
+		{"blind deletion", [4]int{5, 1, 1, 1}, func(w *world, c *registry.Client, _ registry.ETag) error {
 			return c.DeleteIdentity(w.Context(), "d", registry.AnyETag)
 		}},
 	} {

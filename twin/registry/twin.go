@@ -17,7 +17,7 @@ type Twin struct {
 	// DeviceID and ModuleID name it; ModuleID is empty for a device.
 	DeviceID, ModuleID string
 	// ETag changes with each write to the twin; give it to UpdateTwin.
-	ETag string
+	ETag ETag
 	// Version counts the writes to the twin.
 	Version int64
 	// Tags are the back end's own; no device sees them. They have no version.
@@ -75,7 +75,7 @@ type Change struct {
 // UpdateTwin merges a change into a twin, if it is still at the ETag, and
 // returns it as it is then. What the change does not name stays; null deletes.
 // The device is told of desired properties, if it is connected.
-func (c *Client) UpdateTwin(ctx context.Context, id, etag string, change Change) (Twin, error) {
+func (c *Client) UpdateTwin(ctx context.Context, id string, etag ETag, change Change) (Twin, error) {
 	if change.Tags.IsEmpty() && change.Desired.IsEmpty() {
 		return Twin{}, fmt.Errorf("registry: update the twin of %s: %w: the change is empty", id, twin.ErrInvalid)
 	}
@@ -85,11 +85,11 @@ func (c *Client) UpdateTwin(ctx context.Context, id, etag string, change Change)
 // ReplaceTwin replaces all tags and all desired properties, if the twin is
 // still at the ETag, and returns it as it is then. What the change does not
 // name is gone; it holds no null.
-func (c *Client) ReplaceTwin(ctx context.Context, id, etag string, change Change) (Twin, error) {
+func (c *Client) ReplaceTwin(ctx context.Context, id string, etag ETag, change Change) (Twin, error) {
 	return c.writeTwin(ctx, "PUT", id, etag, change)
 }
 
-func (c *Client) writeTwin(ctx context.Context, method, id, etag string, change Change) (Twin, error) {
+func (c *Client) writeTwin(ctx context.Context, method, id string, etag ETag, change Change) (Twin, error) {
 	what := "update the twin of " + id
 	if method == "PUT" {
 		what = "replace the twin of " + id
@@ -167,12 +167,13 @@ var errNotTwin = errors.New("not a twin")
 // parseTwin reads a twin as the hub writes it.
 func parseTwin(b []byte) (Twin, error) {
 	var m struct {
-		DeviceID, ModuleID, ETag, ModelID string
-		Version                           int64
-		Status, ConnectionState           string
-		LastActivityTime                  hubTime
-		Tags                              json.RawMessage
-		Properties                        struct{ Desired, Reported json.RawMessage }
+		DeviceID, ModuleID, ModelID string
+		ETag                        ETag
+		Version                     int64
+		Status, ConnectionState     string
+		LastActivityTime            hubTime
+		Tags                        json.RawMessage
+		Properties                  struct{ Desired, Reported json.RawMessage }
 	}
 	if err := json.Unmarshal(b, &m); err != nil {
 		return Twin{}, fmt.Errorf("%w: %w: %w", transport.ErrProtocol, errNotTwin, err)

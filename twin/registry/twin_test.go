@@ -85,7 +85,7 @@ func TestNotSent(t *testing.T) {
 		ctx := w.Context()
 		w.device("fan1")
 		one := registry.Change{Tags: twin.Set("a", 1)}
-		update := func(id, etag string, c registry.Change) func() error {
+		update := func(id string, etag registry.ETag, c registry.Change) func() error {
 			return func() error { _, err := w.client.UpdateTwin(ctx, id, etag, c); return err }
 		}
 		tests := []struct {

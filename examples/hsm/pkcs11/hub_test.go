@@ -120,7 +120,7 @@ func TestRenewalsUnderLoad(t *testing.T) {
 func TestFlags(t *testing.T) {
 	b := bench.New(t, program())
 	for _, flags := range [][]string{nil, {"-module", "/no/such.so"}, {"-token", "t"}} {
-		if code, _, stderr := b.Run("", append(flags, "run", "sas")...); code != firmware.ExitUsage || !strings.Contains(stderr, "give -module and -token") {
+		if code, _, stderr := b.Run("", append(flags, "run", "sas")...); code != firmware.ExitUsage || !strings.Contains(stderr, "missing -module") {
 			t.Errorf("%q: got exit status %d and %q, want %d and what is missing", flags, code, stderr, firmware.ExitUsage)
 		}
 	}

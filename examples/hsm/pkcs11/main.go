@@ -21,7 +21,7 @@ Flags of the token:
                     /usr/lib/softhsm/libsofthsm2.so
   -token LABEL      the token's label
   -pin FILE         the user's PIN; else PKCS11_PIN
-  -key LABEL        the key's label: devicetwin-sas and devicetwin-x509 unless given
+  -key LABEL        the key's label: devicetwin-sas and devicetwin-x509 by default
   -rsa BITS         with provision x509: an RSA key of so many bits, in place of
                     ECDSA with P-256
 `
@@ -39,10 +39,13 @@ func flags(f *flag.FlagSet) func(firmware.Kind, func(string) string) (*firmware.
 	key := f.String("key", "", "")
 	bits := f.Int("rsa", 0, "")
 	return func(kind firmware.Kind, env func(string) string) (*firmware.Hardware, error) {
-		if *module == "" || *label == "" {
-			return nil, firmware.Usagef("give -module and -token: the HSM's PKCS#11 library, and the token's label")
+		switch {
+		case *module == "":
+			return nil, firmware.Usagef("missing -module: the HSM's PKCS#11 library")
+		case *label == "":
+			return nil, firmware.Usagef("missing -token: the token's label")
 		}
-		pin, err := firmware.Secret(*file, env, "PKCS11_PIN")
+		pin, err := firmware.Secret("pin", *file, env, "PKCS11_PIN")
 		if err != nil {
 			return nil, err
 		}

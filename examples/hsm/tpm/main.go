@@ -18,7 +18,7 @@ import (
 const usage = `
 Flags of the TPM:
   -tpm PATH         the device, or the unix socket of an emulator; /dev/tpmrm0
-                    unless given
+                    by default
   -handle HANDLE    where the key lives in the TPM's own memory, which outlives a
                     reboot: 0x81008001 for sas and 0x81008002 for x509 unless
                     given; tpm2_getcap handles-persistent lists what is taken
@@ -50,11 +50,11 @@ func flags(f *flag.FlagSet) func(firmware.Kind, func(string) string) (*firmware.
 		if err != nil {
 			return nil, err
 		}
-		key, err := firmware.Secret(*keyAuth, env, "TPM_KEY_AUTH")
+		key, err := firmware.Secret("auth", *keyAuth, env, "TPM_KEY_AUTH")
 		if err != nil {
 			return nil, err
 		}
-		owner, err := firmware.Secret(*ownerAuth, env, "TPM_OWNER_AUTH")
+		owner, err := firmware.Secret("owner-auth", *ownerAuth, env, "TPM_OWNER_AUTH")
 		if err != nil {
 			return nil, err
 		}
@@ -83,7 +83,7 @@ func readHandle(text string, kind firmware.Kind) (tpm2.TPMHandle, error) {
 	}
 	n, err := strconv.ParseUint(text, 0, 32)
 	if err != nil || uint32(n) < minHandle || uint32(n) > maxHandle {
-		return 0, firmware.Usagef("-handle is none of the owner's persistent handles, %#x to %#x", minHandle, maxHandle)
+		return 0, firmware.Usagef("-handle %q: want one of the owner's persistent handles, %#x to %#x", text, minHandle, maxHandle)
 	}
 	return tpm2.TPMHandle(n), nil
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/examples/hsm/internal/bench"
 	"github.com/devicetwin/devicetwin-go/examples/hsm/internal/firmware"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk/desktest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -103,7 +104,7 @@ func (d *drawer) program() firmware.Program {
 	return firmware.Program{Name: "drawer", Usage: "\nFlags of the drawer:\n  -pin FILE\n", Flags: func(f *flag.FlagSet) func(firmware.Kind, func(string) string) (*firmware.Hardware, error) {
 		file := f.String("pin", "", "")
 		return func(kind firmware.Kind, env func(string) string) (*firmware.Hardware, error) {
-			pin, err := firmware.Secret(*file, env, "DRAWER_PIN")
+			pin, err := firmware.Secret("pin", *file, env, "DRAWER_PIN")
 			if err != nil {
 				return nil, err
 			}
@@ -201,7 +202,7 @@ func TestRequest(t *testing.T) {
 func TestFailures(t *testing.T) {
 	const (
 		host = "hub.devicetwin.test"
-		key  = "c2VjcmV0" // "secret"
+		key  = desktest.Key
 	)
 	run := func(flags ...string) []string {
 		return append(append([]string{"-host", host, "-device", "d"}, flags...), "run", "sas")
@@ -227,31 +228,37 @@ func TestFailures(t *testing.T) {
 		want   string // in what is said
 	}{
 		{"help", &drawer{}, "", "", []string{"-h"}, firmware.ExitDone, "Flags of the drawer"},
-		{"no command", &drawer{}, "1234", "", nil, firmware.ExitUsage, "there is no command"},
-		{"half a command", &drawer{}, "1234", "", []string{"run"}, firmware.ExitUsage, "there is no command"},
-		{"an unknown command", &drawer{}, "1234", "", []string{"open", key}, firmware.ExitUsage, "the command is unknown"},
-		{"an unknown flag", &drawer{}, "1234", "", []string{"-" + key, "run", "sas"}, firmware.ExitUsage, "near argument 1 of 3"},
-		{"a late flag", &drawer{}, "1234", "", []string{"run", "sas", "-v"}, firmware.ExitUsage, "before the command"},
-		{"no file", &drawer{}, "1234", "", []string{"provision", "sas"}, firmware.ExitUsage, "takes one file"},
-		{"a word too many", &drawer{}, "1234", "", []string{"remove", "sas", key}, firmware.ExitUsage, "takes no argument"},
-		{"no days", &drawer{}, "1234", "", []string{"-days", "0", "remove", "sas"}, firmware.ExitUsage, "above zero"},
-		{"no host", &drawer{}, "1234", "", []string{"run", "sas"}, firmware.ExitUsage, "HostName is empty"},
-		{"no device in a certificate", &drawer{}, "1234", "", []string{"provision", "x509", "f"}, firmware.ExitUsage, "give -device"},
-		{"no port", &drawer{}, "1234", "", run("-endpoint", key), firmware.ExitUsage, "no host:port"},
-		{"no CA file", &drawer{}, "1234", "", run("-ca", key), firmware.ExitUsage, "cannot be read: no such file"},
+		{"no command", &drawer{}, "1234", "", nil, firmware.ExitUsage, "missing command"},
+		{"half a command", &drawer{}, "1234", "", []string{"run"}, firmware.ExitUsage, `"run"`},
+		{"an unknown command", &drawer{}, "1234", "", []string{"open", key}, firmware.ExitUsage, "unknown command"},
+		{"an unknown flag", &drawer{}, "1234", "", []string{"-" + key, "run", "sas"}, firmware.ExitUsage, "unknown flag"},
+		{"a late flag", &drawer{}, "1234", "", []string{"run", "sas", "-v"}, firmware.ExitUsage, `"-v" after the command`},
+		{"no file", &drawer{}, "1234", "", []string{"provision", "sas"}, firmware.ExitUsage, "provision sas: missing FILE"},
+		{"a word too many", &drawer{}, "1234", "", []string{"remove", "sas", key}, firmware.ExitUsage, "remove sas: unexpected"},
+		{"days that are none", &drawer{}, "1234", "", []string{"-days", "many", "remove", "sas"}, firmware.ExitUsage, `-days "many"`},
+		{"a time without a unit", &drawer{}, "1234", "", []string{"-timeout", "5", "remove", "sas"}, firmware.ExitUsage, `-timeout "5": missing unit`},
+		{"no time", &drawer{}, "1234", "", []string{"-timeout", "0", "remove", "sas"}, firmware.ExitUsage, "-timeout 0s"},
+		{"a host that is none", &drawer{}, "1234", "", []string{"-host", "a b", "-device", "d", "run", "sas"}, firmware.ExitUsage, `-host "a b"`},
+		{"a device that is none", &drawer{}, "1234", "", []string{"-host", host, "-device", "a b", "run", "sas"}, firmware.ExitUsage, `-device "a b"`},
+		{"a PIN in place of its file", &drawer{}, "1234", "", run("-pin", "648219"), firmware.ExitUsage, "-pin: its file"},
+		{"no days", &drawer{}, "1234", "", []string{"-days", "0", "remove", "sas"}, firmware.ExitUsage, "-days 0"},
+		{"no host", &drawer{}, "1234", "", []string{"run", "sas"}, firmware.ExitUsage, "missing -host"},
+		{"no device in a certificate", &drawer{}, "1234", "", []string{"provision", "x509", "f"}, firmware.ExitUsage, "missing -device"},
+		{"no port", &drawer{}, "1234", "", run("-endpoint", key), firmware.ExitUsage, "-endpoint (a value that may be a secret)"},
+		{"no CA file", &drawer{}, "1234", "", run("-ca", key), firmware.ExitUsage, "-ca (a value that may be a secret): no such file"},
 		{"no CA in the file", &drawer{}, "1234", "", run("-ca", write("empty", "")), firmware.ExitUsage, "no certificate in PEM"},
-		{"no PIN file", &drawer{}, "1234", "", run("-pin", key), firmware.ExitUsage, "the file of the PIN: no such file"},
+		{"no PIN file", &drawer{}, "1234", "", run("-pin", key), firmware.ExitUsage, "-pin: its file"},
 		{"a PIN of a book's length", &drawer{}, "1234", "", run("-pin", write("book", strings.Repeat("x", 5000))), firmware.ExitUsage, "more than 4096 bytes"},
 		{"a wrong PIN", &drawer{}, key, "", run(), firmware.ExitUsage, "the PIN is wrong"},
 		{"a wrong PIN in a file", &drawer{}, "1234", "", run("-pin", write("wrong", "4321\n")), firmware.ExitUsage, "the PIN is wrong"},
-		{"no key file", &drawer{}, "1234", "", []string{"provision", "sas", key}, firmware.ExitUsage, "the file of the shared access key: no such file"},
+		{"no key file", &drawer{}, "1234", "", []string{"provision", "sas", key}, firmware.ExitUsage, "provision sas (a value that may be a secret): no such file"},
 		{"no key in the file", &drawer{}, "1234", "not base64", []string{"provision", "sas", "-"}, firmware.ExitUsage, "not base64"},
 		{"a full drawer", &drawer{full: true}, "1234", key, []string{"provision", "sas", "-"}, firmware.ExitFailed, "import the shared access key: " + errFull.Error()},
 		{"a drawer that keeps another key", &drawer{wrong: true}, "1234", key, []string{"provision", "sas", "-"}, firmware.ExitFailed, "signs otherwise"},
 		{"a drawer that takes and does not give", &drawer{away: true}, "1234", key, []string{"provision", "sas", "-"}, firmware.ExitFailed, "and the key stays in the drawer"},
 		{"a full drawer, again", &drawer{full: true}, "1234", "", certificate("a"), firmware.ExitFailed, "generate a key: " + errFull.Error()},
 		{"a key that does not sign", &drawer{wrong: true}, "1234", "", certificate("b"), firmware.ExitFailed, "sign with the new key: " + errAway.Error()},
-		{"a certificate that is there", &drawer{}, "1234", "", certificate("empty"), firmware.ExitUsage, "such a file already"},
+		{"a certificate that is there", &drawer{}, "1234", "", certificate("empty"), firmware.ExitUsage, "exists already"},
 		{"a folder that is not there", &drawer{}, "1234", "", certificate("no/c"), firmware.ExitFailed, "write the certificate"},
 		{"a locked drawer", &drawer{away: true}, "1234", "", []string{"remove", "x509"}, firmware.ExitFailed, "remove the key: " + errAway.Error()},
 	}
@@ -260,7 +267,7 @@ func TestFailures(t *testing.T) {
 			b := newBench(t, tt.drawer)
 			b.Flags = nil
 			b.Env["DRAWER_PIN"] = tt.pin
-			b.Secrets = append(b.Secrets, key)
+			b.Secrets = append(b.Secrets, key, "648219")
 			code, _, stderr := b.Run(tt.stdin, tt.args...)
 			if code != tt.code || !strings.Contains(stderr, tt.want) {
 				t.Errorf("got exit status %d and %q, want %d and %q", code, stderr, tt.code, tt.want)

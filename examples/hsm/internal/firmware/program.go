@@ -9,12 +9,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
-	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 )
 
 // A Kind is what a key proves its device by.
@@ -63,9 +60,9 @@ type Program struct {
 const usage = `Usage: %[1]s [flags] command
 
 Commands:
-  provision sas FILE   bring the device's shared access key, in base64 in FILE or
-                       on stdin ("-"), into the hardware, and compare what it
-                       signs; then destroy FILE
+  provision sas FILE   copy the device's shared access key, in base64 in FILE or
+                       on stdin ("-"), into the hardware, and check that it signs
+                       alike. FILE is left as it is: destroy it yourself
   provision x509 FILE  have the hardware make a key, write its self-signed
                        certificate to the new FILE, and print its thumbprints,
                        which the hub has to know; with -csr, write a request for
@@ -81,8 +78,8 @@ Flags, before the command:
   -ca FILE          trust the CAs in this PEM file instead of the system's
   -endpoint H:P     connect to this host and port instead of the hub's own
   -csr              with provision x509: a request instead of a certificate
-  -days N           with provision x509: the certificate's life; 365 unless given
-  -timeout TIME     how long provision and remove may take; 2m unless given
+  -days N           with provision x509: the certificate's life; 365 by default
+  -timeout TIME     how long provision and remove may take; 2m by default
   -v                log to stderr all that the client does
 `
 
@@ -96,52 +93,30 @@ Exit status:
 
 // The exit statuses; exits says what they mean.
 const (
-	ExitDone = iota
-	ExitFailed
-	ExitUsage
+	ExitDone   = desk.ExitDone
+	ExitFailed = desk.ExitFailed
+	ExitUsage  = desk.ExitUsage
 )
 
-// errUsage is matched by all that is wrong with the command line.
-var errUsage = errors.New("see -h")
-
-// Usagef makes an error of the command line. No argument of it is ever quoted
-// in one, for a secret may stand in the wrong place.
-func Usagef(format string, args ...any) error {
-	return fmt.Errorf(format+" (%w)", append(args, errUsage)...)
-}
+// Usagef makes an error of the command line, as desk.Usagef does.
+func Usagef(format string, args ...any) error { return desk.Usagef(format, args...) }
 
 // Main is the whole process: it ends it with the program's exit status.
-func (p Program) Main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// The first signal ends the client politely; a second one, the process.
-	context.AfterFunc(ctx, stop)
-	os.Exit(p.Run(ctx, os.Args[1:], Console{os.Getenv, os.Stdin, os.Stdout, os.Stderr}))
-}
+func (p Program) Main() { desk.Main(p.Run) }
 
 // A Console is what a process has around it.
-type Console struct {
-	Env    func(string) string
-	Stdin  io.Reader
-	Stdout io.Writer
-	Stderr io.Writer // written to by one goroutine at a time
-}
+type Console = desk.Console
 
 // Run is the whole program, and returns its exit status. Nothing that it
 // started runs after it.
 func (p Program) Run(ctx context.Context, args []string, c Console) int {
 	err := p.run(ctx, args, c)
-	switch {
-	case err == nil:
-		return ExitDone
-	case errors.Is(err, flag.ErrHelp):
+	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintf(c.Stderr, usage+"\n"+p.Usage+exits, p.Name)
 		return ExitDone
 	}
-	fmt.Fprintf(c.Stderr, "%s: %v\n", p.Name, err)
-	if errors.Is(err, errUsage) || errors.Is(err, auth.ErrInvalid) {
-		return ExitUsage
-	}
-	return ExitFailed
+	desk.Explain(c.Stderr, p.Name, err)
+	return desk.ExitStatus(err)
 }
 
 func (p Program) run(ctx context.Context, args []string, c Console) error {

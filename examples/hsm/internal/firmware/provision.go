@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 )
 
 // undoTime bounds the removal of a key that is of no use.
@@ -28,19 +29,19 @@ const undoTime = time.Minute
 func (t *task) provisionSAS(ctx context.Context, h *Hardware, c Console) error {
 	text, err := readSecret(t.file, c.Stdin)
 	if err != nil {
-		return Usagef("the file of the shared access key: %w", err)
+		return desk.Usagef("provision sas %s: %w", desk.Quote(t.file), err)
 	}
 	defer clear(text)
 	known, err := auth.ParseKey(string(text))
 	if err != nil {
-		return err
+		return fmt.Errorf("provision sas %s: %w", desk.Quote(t.file), err)
 	}
 	text = bytes.TrimSpace(text)
 	secret := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
 	defer clear(secret)
 	n, err := base64.StdEncoding.Decode(secret, text)
 	if err != nil {
-		return Usagef("the file of the shared access key holds no base64")
+		return desk.Usagef("provision sas %s: no base64 in the file", desk.Quote(t.file))
 	}
 	if err := h.Import(ctx, secret[:n]); err != nil {
 		return fmt.Errorf("import the shared access key: %w", err)
@@ -48,7 +49,7 @@ func (t *task) provisionSAS(ctx context.Context, h *Hardware, c Console) error {
 	if err := signAlike(ctx, known, h.Signer); err != nil {
 		return undo(ctx, h, err)
 	}
-	_, err = fmt.Fprintf(c.Stdout, "the shared access key is in %s, and signs as it should\n", h.Place)
+	_, err = fmt.Fprintf(c.Stdout, "the shared access key is in %s, and signs as it should; destroy the copy that you have given\n", h.Place)
 	return err
 }
 
@@ -73,7 +74,7 @@ func signAlike(ctx context.Context, a, b auth.Signer) error {
 // provisionX509 has the hardware make a key, and writes what makes it known.
 func (t *task) provisionX509(ctx context.Context, h *Hardware, stdout io.Writer) error {
 	if _, err := os.Lstat(t.file); err == nil {
-		return Usagef("there is such a file already; name a new one")
+		return desk.Usagef("provision x509 %s: the file exists already; name a new one", desk.Quote(t.file))
 	}
 	now := time.Now()
 	if err := auth.CheckClock(now); err != nil {
@@ -92,7 +93,7 @@ func (t *task) provisionX509(ctx context.Context, h *Hardware, stdout io.Writer)
 		return undo(ctx, h, fmt.Errorf("sign with the new key: %w", err))
 	}
 	if err := writeNew(t.file, pem.EncodeToMemory(block)); err != nil {
-		return undo(ctx, h, fmt.Errorf("write the certificate: %w", err))
+		return undo(ctx, h, fmt.Errorf("write the certificate to %s: %w", desk.Quote(t.file), desk.Nameless(err)))
 	}
 	if t.csr {
 		_, err = fmt.Fprintf(stdout, "the key is in %s; have your CA sign the request\n", h.Place)

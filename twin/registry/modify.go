@@ -1,0 +1,75 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/transport"
+	"github.com/devicetwin/devicetwin-go/twin"
+)
+
+// maxContests is how often ModifyTwin reads a twin and finds that somebody else
+// has written it since.
+const maxContests = 8
+
+// errAnswerLost is matched by a failed precondition, or a twin that is gone, after an attempt whose
+// answer was lost.
+var errAnswerLost = errors.New("the answer to an earlier attempt was lost, and that one may have been performed: read again")
+
+// ModifyTwin changes a twin depending on what it holds: it reads the twin, calls
+// modify, and merges the change that modify returns, if nobody has written the
+// twin meanwhile. Otherwise it reads the twin and calls modify again, up to eight
+// times; then the error matches transport.ErrPrecondition. It returns the twin as
+// it is after the change.
+//
+// An empty change writes nothing, and the twin is returned as it was read. An
+// error of modify is returned as it is, wrapped, and nothing is written. A change
+// counts once even if the hub's answer to it was lost and the write was repeated.
+func (c *Client) ModifyTwin(ctx context.Context, id string, modify func(Twin) (Change, error)) (Twin, error) {
+	if modify == nil {
+		return Twin{}, fmt.Errorf("registry: modify the twin of %s: %w: no func", id, auth.ErrInvalid)
+	}
+	var failed error
+	var lost *attempted
+	for range maxContests {
+		t, err := c.Twin(ctx, id)
+		if err != nil {
+			return Twin{}, err
+		}
+		if lost.performed(t) {
+			return t, nil
+		}
+		change, err := modify(t)
+		if err != nil {
+			return Twin{}, fmt.Errorf("registry: modify the twin of %s: %w", id, err)
+		}
+		if change.Tags.IsEmpty() && change.Desired.IsEmpty() && change.Tags.Err() == nil && change.Desired.Err() == nil {
+			return t, nil
+		}
+		after, err := c.UpdateTwin(ctx, id, t.ETag, change)
+		if !errors.Is(err, transport.ErrPrecondition) {
+			return after, err
+		}
+		failed, lost = err, nil
+		if errors.Is(err, errAnswerLost) {
+			lost = &attempted{t, change}
+		}
+	}
+	return Twin{}, fmt.Errorf("registry: modify the twin of %s: others wrote it first, %d times: %w", id, maxContests, failed)
+}
+
+// attempted is a change whose answer was lost, and the twin that it was made for.
+type attempted struct {
+	before Twin
+	change Change
+}
+
+// performed reports whether the twin is what the change made of it. Where that is
+// so by somebody else's write, the same change need not be made again either.
+func (a *attempted) performed(now Twin) bool {
+	return a != nil &&
+		twin.Apply(a.before.Tags, a.change.Tags).Equal(now.Tags) &&
+		twin.Apply(a.before.Desired, a.change.Desired).Equal(now.Desired)
+}

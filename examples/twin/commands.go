@@ -10,6 +10,7 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
+	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
@@ -40,14 +41,21 @@ func (t *tool) run(ctx context.Context, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// reporter tells a person why nothing happens. What ended a connection is told
-// when the next one is tried: what is not tried again is the command's error.
+// reporter tells a person why nothing happens. What ended a connection is printed
+// when the next one is tried: what is not tried again is the command's error. A
+// connection that is lost again may be a device that takes its place back.
 func reporter(stderr io.Writer) func(device.State) {
-	down := false
+	down, lost := false, 0
 	return func(s device.State) {
 		switch {
 		case s.Phase == device.Connecting && s.Err != nil:
 			fmt.Fprintf(stderr, "twin: offline, trying again: %v\n", s.Err)
+			if !down && errors.Is(s.Err, transport.ErrLost) {
+				lost++
+			}
+			if !down && lost == 2 {
+				fmt.Fprintln(stderr, "twin: is the device itself running? A hub lets the newest connection win, so the two push each other off")
+			}
 			down = true
 		case s.Phase == device.Online && down:
 			fmt.Fprintln(stderr, "twin: online")

@@ -40,6 +40,9 @@ func (w *who) fromInfo(file string, hub *desk.Place) error {
 		{"-pass", w.pass}, {"-ca", hub.CA}, {"-endpoint", hub.Endpoint},
 	} {
 		if other.value != "" {
+			if other.flag != "-c" && other.flag != "-pass" {
+				other.flag += " " + desk.Quote(other.value)
+			}
 			return desk.Usagef("-info %s and %s: leave one; -info is for the whole of identity and place", desk.Quote(file), other.flag)
 		}
 	}

@@ -18,7 +18,7 @@ import (
 func (t *tool) run(ctx context.Context, stdout, stderr io.Writer) error {
 	opts := &device.Options{OnState: reporter(stderr)}
 	if t.verbose {
-		opts.OnState = nil // the logger tells it
+		opts.OnState = nil // the log has it
 		opts.Logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	dev := device.New(t.id, t.cred, t.dialer, opts)
@@ -41,7 +41,7 @@ func (t *tool) run(ctx context.Context, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// reporter tells a person why nothing happens. What ended a connection is printed
+// reporter prints for a person why nothing happens. What ended a connection is printed
 // when the next one is tried: what is not tried again is the command's error. A
 // connection that is lost again may be a device that takes its place back.
 func reporter(stderr io.Writer) func(device.State) {
@@ -81,7 +81,7 @@ func (t *tool) once(ctx context.Context, dev *device.Client, out *json.Encoder) 
 	version, err := dev.UpdateReported(ctx, t.patch)
 	if errors.Is(err, device.ErrStillWanted) {
 		// Wanted it is, but this process ends now.
-		return fmt.Errorf("the hub did not confirm the patch; it may have it or not, which get tells: %w", context.Cause(ctx))
+		return fmt.Errorf("the hub did not confirm the patch; it may have it or not; check with get: %w", context.Cause(ctx))
 	}
 	if err != nil {
 		return err
@@ -134,7 +134,7 @@ func (t *tool) watch(ctx context.Context, dev *device.Client, out *json.Encoder)
 	if err != nil {
 		return desk.Usagef("%s: %w", desk.Quote(t.path), err)
 	}
-	// Connect tells what waiting will not mend; Run waits.
+	// Connect reports what waiting will not mend; Run waits.
 	if err := dev.Connect(run); err != nil && run.Err() == nil {
 		return err
 	}

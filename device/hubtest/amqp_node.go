@@ -103,15 +103,14 @@ func parseAudience(text string) (host, device, module string, err error) {
 }
 
 // resolve finds which identity ids mean that some SDKs encode and others do
-// not: the one that they name as they are, or else decoded. h.mu is held.
+// not: the one that they name decoded, or else as they are. Decoded comes first,
+// for the documentation asks for it: where a+b and a%2Bb are both there, a%2Bb is
+// the address of a+b. h.mu is held.
 func (h *Hub) resolve(device, module string) string {
-	if id := joinID(device, module); h.identities[id] != nil {
-		return id
-	}
 	d, err1 := url.PathUnescape(device)
 	m, err2 := url.PathUnescape(module)
-	if err1 != nil || err2 != nil {
-		return joinID(device, module)
+	if id := joinID(d, m); err1 == nil && err2 == nil && h.identities[id] != nil {
+		return id
 	}
-	return joinID(d, m)
+	return joinID(device, module)
 }

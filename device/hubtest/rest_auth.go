@@ -81,7 +81,7 @@ func (c claim) reaches(hub string, path []string) error {
 	if !strings.EqualFold(host, hub) {
 		return fmt.Errorf("token: it is for the hub %q", host)
 	}
-	if len(scope) > len(path) || !slices.EqualFunc(scope, path[:len(scope)], strings.EqualFold) {
+	if len(scope) > len(path) || !slices.EqualFunc(scope, path[:len(scope)], func(s, p string) bool { return strings.EqualFold(s, p) || means(s, p) }) {
 		return fmt.Errorf("token: its scope %q does not reach %q", strings.Join(scope, "/"), strings.Join(path, "/"))
 	}
 	return nil

@@ -106,14 +106,34 @@ func (c claim) signedBy(keys keyPair) bool {
 	return good
 }
 
-// scope takes the resource apart: the host, then the segments below it.
+// maxEncoded is how often SDKs encode a resource at most: the ids, then the whole,
+// and some of them the whole once more.
+const maxEncoded = 3
+
+// scope takes the resource apart: the host, then the segments below it. It is
+// decoded until there is a slash, as Microsoft's own code does.
 func (c claim) scope() (host string, path []string, err error) {
-	plain, err := url.PathUnescape(c.resource)
-	if err != nil {
-		return "", nil, errors.New("token: sr is not percent-encoded")
+	plain := c.resource
+	for range maxEncoded {
+		if plain, err = url.PathUnescape(plain); err != nil {
+			return "", nil, errors.New("token: sr is not percent-encoded")
+		}
+		if strings.Contains(plain, "/") {
+			break
+		}
 	}
 	segments := strings.Split(plain, "/")
 	return segments[0], segments[1:], nil
+}
+
+// means reports whether a segment of a token's scope is an id, or the id
+// percent-encoded: the .NET SDK and IoT Edge encode ids, and then the whole.
+func means(segment, id string) bool {
+	if segment == id {
+		return true
+	}
+	plain, err := url.PathUnescape(segment)
+	return err == nil && plain == id
 }
 
 // authorize judges a token at a moment, and says until when it is good. The
@@ -174,7 +194,7 @@ func (c claim) covers(hub string, who *identity) error {
 	if c.policy != "" && len(path) < len(want) {
 		want = want[:len(path)]
 	}
-	if !slices.Equal(path, want) {
+	if !slices.EqualFunc(path, want, means) {
 		return fmt.Errorf("token: its scope %q is not this identity", strings.Join(path, "/"))
 	}
 	return nil

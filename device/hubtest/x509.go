@@ -131,13 +131,13 @@ func (h *Hub) prepareX509(who auth.Identity, opts *X509Options) (Device, proofRu
 	}
 	if o.PrimaryThumbprint != "" || o.SecondaryThumbprint != "" {
 		rule, err := thumbprintRule(o.PrimaryThumbprint, o.SecondaryThumbprint)
-		return Device{Identity: who, ConnectionString: certString(who)}, rule, err
+		return Device{Identity: who, ConnectionString: stringFor(who, "")}, rule, err
 	}
 	if o.NoCertificate {
 		if o.SelfSigned {
 			return Device{}, proofRule{}, errors.New("hubtest: X509Options: a self-signed certificate made elsewhere is known by its thumbprint; give PrimaryThumbprint")
 		}
-		return Device{Identity: who, ConnectionString: certString(who)}, proofRule{kind: authCA}, nil
+		return Device{Identity: who, ConnectionString: stringFor(who, "")}, proofRule{kind: authCA}, nil
 	}
 	made, err := h.makeClientCertificate(joinID(who.DeviceID, who.ModuleID), o)
 	if err != nil {
@@ -148,7 +148,7 @@ func (h *Hub) prepareX509(who auth.Identity, opts *X509Options) (Device, proofRu
 		rule = proofRule{kind: authSelfSigned, thumbprints: [2]string{made.Thumbprint}}
 	}
 	return Device{
-		Identity: who, ConnectionString: certString(who), Credential: made.Credential(),
+		Identity: who, ConnectionString: stringFor(who, ""), Credential: made.Credential(),
 		CertificatePEM: made.CertificatePEM, KeyPEM: made.KeyPEM,
 	}, rule, nil
 }
@@ -170,9 +170,6 @@ func (h *Hub) makeClientCertificate(name string, o X509Options) (Issued, error) 
 	}
 	return SelfSigned(name, &shape)
 }
-
-// certString is the connection string of an X.509 identity: no secret.
-func certString(who auth.Identity) string { return stringFor(who) + ";x509=true" }
 
 func thumbprintRule(primary, secondary string) (proofRule, error) {
 	rule := proofRule{kind: authSelfSigned}

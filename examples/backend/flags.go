@@ -47,7 +47,8 @@ The hub:
   -info FILE      take all of this from the file that examples/hub -info writes, and the
                   device, where it is the only one there
   -proxy URL      go through this proxy, http:// or socks5://, in place of the one
-                  that HTTPS_PROXY and NO_PROXY name; "none" for none
+                  that HTTPS_PROXY and NO_PROXY name; "none" for none. Others on
+                  this machine can see a password in it: prefer HTTPS_PROXY
   -timeout TIME   how long each step at the hub may take; 30s by default
   -v              log each request to stderr
 
@@ -170,7 +171,7 @@ func parseDesired(text string) (twin.Patch, error) {
 func (j *job) check(coldest, hottest float64) error {
 	switch {
 	case auth.Identity{Host: "any", DeviceID: j.device}.Validate() != nil || strings.Contains(strings.ToLower(j.device), "sharedaccesskey="):
-		return desk.Usagef("-device %s: want an id of up to 128 letters, digits and - : . + %% _ # * ? ! ( ) , = @ ; $ '; a connection string goes behind -c", desk.Quote(j.device))
+		return desk.Usagef("-device %s: want an id of up to 128 letters, digits and - : . + %% _ # * ? ! ( ) , = @ ; $ ', other than . and ..; a connection string goes behind -c", desk.Quote(j.device))
 	case !finite(coldest):
 		return desk.Usagef("-min %v: want a number", coldest)
 	case !finite(hottest):

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
+	"github.com/devicetwin/devicetwin-go/examples/internal/files"
 )
 
 // maxDevices bounds what one process holds: at a dozen goroutines for each, and
@@ -36,8 +38,16 @@ func (e entry) name() string {
 	return e.id.DeviceID
 }
 
-// key is the same for the same device at the same hub.
-func (e entry) key() string { return e.id.Audience() }
+// key is the same for the same device at the same hub, whose name has no case.
+func (e entry) key() string {
+	id := e.id
+	id.Host = strings.ToLower(id.Host)
+	return id.Audience()
+}
+
+// storeName is the name of the device's file below -store: one for each device of
+// each hub.
+func (e entry) storeName() string { return files.Unique(e.name(), e.key()) + ".store" }
 
 // read reads the list as it is now. What is wrong in it costs no other device,
 // and is told without a part of any secret.
@@ -69,6 +79,7 @@ type reading struct {
 // takeLines takes a connection string a line.
 func (r *reading) takeLines(text []byte) {
 	n := 0
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // which Windows puts there
 	for line := range bytes.Lines(text) {
 		n++
 		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
-	"net/url"
 	"path/filepath"
 	"strconv"
 	"sync/atomic"
@@ -78,7 +77,7 @@ func (u *unit) run(ctx context.Context) {
 	log := u.gateway.log.With("device", u.name())
 	opts := &device.Options{Logger: log, OnState: func(device.State) { u.gateway.poke() }}
 	if u.gateway.store != "" {
-		path := filepath.Join(u.gateway.store, url.QueryEscape(u.name())+".store")
+		path := filepath.Join(u.gateway.store, u.storeName())
 		if s, err := store.Open(path, u.id, &store.Options{Logger: log}); err != nil {
 			u.say("it goes on without a store", err)
 		} else {

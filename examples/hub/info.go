@@ -8,13 +8,13 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
 	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
+	"github.com/devicetwin/devicetwin-go/examples/internal/files"
 )
 
 // info is what a user needs to know of a running hub: printed for people, and
@@ -39,12 +39,11 @@ func (i *info) addDevice(spec deviceSpec, made hubtest.Device, folder string) er
 		ConnectionString: made.ConnectionString, PrimaryKey: made.PrimaryKey,
 	}
 	if spec.Auth != authSAS {
-		// Ids hold signs that not every file system takes.
-		name := filepath.Join(folder, url.QueryEscape(spec.ID))
+		name := filepath.Join(folder, files.Name(spec.ID))
 		d.Cert, d.Key = name+"-cert.pem", name+"-key.pem"
 		err := errors.Join(
-			os.WriteFile(d.Cert, made.CertificatePEM, 0o644),
-			os.WriteFile(d.Key, made.KeyPEM, 0o600),
+			files.Write(d.Cert, made.CertificatePEM, 0o644),
+			files.Write(d.Key, made.KeyPEM, 0o600),
 		)
 		if err != nil {
 			return err
@@ -62,18 +61,7 @@ func (i *info) save(name string) ([]byte, error) {
 		return nil, err
 	}
 	text = append(text, '\n')
-	f, err := os.CreateTemp(filepath.Dir(name), ".info-*") // with mode 0600
-	if err != nil {
-		return nil, err
-	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		return nil, errors.Join(err, os.Remove(f.Name()))
-	}
-	return text, nil
+	return text, files.Write(name, text, 0o600)
 }
 
 // removeOwn removes the file if it is still what was saved: a hub that began

@@ -13,8 +13,10 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
 	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
+	"github.com/devicetwin/devicetwin-go/examples/internal/files"
 )
 
 // serve runs the hub until ctx ends.
@@ -69,7 +71,7 @@ func serve(ctx context.Context, s *settings, log *slog.Logger, stdout io.Writer)
 func prepare(hub *hubtest.Hub, s *settings, folder string) (*info, error) {
 	told := &info{Info: desk.Info{Hostname: s.hostname, Bind: s.bind, Ports: map[string]int{}, Devices: map[string]desk.DeviceInfo{}}}
 	told.CA = filepath.Join(folder, "ca.pem")
-	if err := os.WriteFile(told.CA, hub.CAPEM(), 0o644); err != nil {
+	if err := files.Write(told.CA, hub.CAPEM(), 0o644); err != nil {
 		return nil, err
 	}
 	owner, _ := hub.Policy("iothubowner") // each hub has it
@@ -86,6 +88,10 @@ func prepare(hub *hubtest.Hub, s *settings, folder string) (*info, error) {
 	for _, d := range s.registry.Devices {
 		made, err := add(hub, d)
 		if err != nil {
+			return nil, fmt.Errorf("%s %q: %w", d.from, d.ID, err)
+		}
+		if made.ConnectionString == "" { // a client would have none to paste
+			_, err := auth.FormatConnectionString(made.Identity, made.PrimaryKey)
 			return nil, fmt.Errorf("%s %q: %w", d.from, d.ID, err)
 		}
 		if err := told.addDevice(d, made, folder); err != nil {

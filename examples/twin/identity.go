@@ -115,7 +115,7 @@ func (w *who) spelt() (auth.Identity, error) {
 	}
 	id.DeviceID, id.ModuleID, _ = strings.Cut(w.device, "/")
 	if id.Validate() != nil || strings.HasSuffix(w.device, "/") {
-		return id, desk.Usagef("-device %s: want device or device/module, each up to 128 letters, digits and - : . + %% _ # * ? ! ( ) , = @ ; $ '", desk.Quote(w.device))
+		return id, desk.Usagef("-device %s: want device or device/module, each up to 128 letters, digits and - : . + %% _ # * ? ! ( ) , = @ ; $ ', other than . and ..", desk.Quote(w.device))
 	}
 	return id, nil
 }

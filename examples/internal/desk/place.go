@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 
+	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -76,9 +77,9 @@ func roots(name string) (*x509.CertPool, error) {
 	if err != nil {
 		return nil, Usagef("-ca %s: %w", Quote(name), err)
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, Usagef("-ca %s: no certificate in PEM in the file", Quote(name))
+	pool, err := auth.ParseRoots(text)
+	if err != nil {
+		return nil, Usagef("-ca %s: %w", Quote(name), err)
 	}
 	return pool, nil
 }

@@ -86,7 +86,7 @@ func (t *task) checkIdentity() error {
 	case (auth.Identity{Host: t.id.Host, DeviceID: "any"}).Validate() != nil:
 		return desk.Usagef("-host %s: want a hub's full name, such as myhub.azure-devices.net", desk.Quote(t.id.Host))
 	case t.id.Validate() != nil:
-		return desk.Usagef("-device %s: want an id of up to 128 letters, digits and - : . + %% _ # * ? ! ( ) , = @ ; $ '", desk.Quote(t.id.DeviceID))
+		return desk.Usagef("-device %s: want an id of up to 128 letters, digits and - : . + %% _ # * ? ! ( ) , = @ ; $ ', other than . and ..", desk.Quote(t.id.DeviceID))
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ func Dial(url string, env func(string) string) (proxy.DialFunc, error) {
 		return dial, nil
 	}
 	if !strings.Contains(url, "://") {
-		return nil, desk.Usagef("-proxy %s: want a URL, such as http://proxy.example:3128 or socks5://proxy.example, or none", desk.Quote(url))
+		return nil, desk.Usagef("-proxy %s: want a URL, such as http://proxy.example:3128 or socks5://proxy.example, or none; one with a password belongs in HTTPS_PROXY, since others on this machine see the command line", desk.Quote(url))
 	}
 	dial, err := proxy.New(url, nil)
 	if err != nil {

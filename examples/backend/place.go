@@ -23,6 +23,9 @@ type place struct {
 func (p *place) fromInfo(j *job) error {
 	for _, other := range []struct{ flag, value string }{{"-c", p.connection}, {"-ca", p.hub.CA}, {"-endpoint", p.hub.Endpoint}} {
 		if other.value != "" {
+			if other.flag != "-c" {
+				other.flag += " " + desk.Quote(other.value)
+			}
 			return desk.Usagef("-info %s and %s: leave one; -info is in place of -c, -ca and -endpoint", desk.Quote(p.info), other.flag)
 		}
 	}

@@ -21,7 +21,7 @@ Holds many devices on one AMQP connection. Each is a sensor: it obeys the desire
 property interval, in seconds, and reports a temperature that often.
 
 The file is read again at SIGHUP, and only then (kill -HUP PID): new devices start,
-those that are gone end, and one whose key was replaced starts anew. Ctrl-C or
+those that are gone end, and one whose key was replaced starts again. Ctrl-C or
 SIGTERM ends all of them.
 Exit status: 0 ended by a signal, 1 some device did not end in time, 2 wrong usage.
 

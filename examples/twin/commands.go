@@ -10,6 +10,7 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
+	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
@@ -17,7 +18,7 @@ import (
 func (t *tool) run(ctx context.Context, stdout, stderr io.Writer) error {
 	opts := &device.Options{OnState: reporter(stderr)}
 	if t.verbose {
-		opts.OnState = nil // the logger tells it
+		opts.OnState = nil // the log has it
 		opts.Logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	dev := device.New(t.id, t.cred, t.dialer, opts)
@@ -40,14 +41,21 @@ func (t *tool) run(ctx context.Context, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// reporter tells a person why nothing happens. What ended a connection is told
-// when the next one is tried: what is not tried again is the command's error.
+// reporter prints for a person why nothing happens. What ended a connection is printed
+// when the next one is tried: what is not tried again is the command's error. A
+// connection that is lost again may be a device that takes its place back.
 func reporter(stderr io.Writer) func(device.State) {
-	down := false
+	down, lost := false, 0
 	return func(s device.State) {
 		switch {
 		case s.Phase == device.Connecting && s.Err != nil:
 			fmt.Fprintf(stderr, "twin: offline, trying again: %v\n", s.Err)
+			if !down && errors.Is(s.Err, transport.ErrLost) {
+				lost++
+			}
+			if !down && lost == 2 {
+				fmt.Fprintln(stderr, "twin: is the device itself running? A hub lets the newest connection win, so the two push each other off")
+			}
 			down = true
 		case s.Phase == device.Online && down:
 			fmt.Fprintln(stderr, "twin: online")
@@ -73,7 +81,7 @@ func (t *tool) once(ctx context.Context, dev *device.Client, out *json.Encoder) 
 	version, err := dev.UpdateReported(ctx, t.patch)
 	if errors.Is(err, device.ErrStillWanted) {
 		// Wanted it is, but this process ends now.
-		return fmt.Errorf("the hub did not confirm the patch; it may have it or not, which get tells: %w", context.Cause(ctx))
+		return fmt.Errorf("the hub did not confirm the patch; it may have it or not; check with get: %w", context.Cause(ctx))
 	}
 	if err != nil {
 		return err
@@ -126,7 +134,7 @@ func (t *tool) watch(ctx context.Context, dev *device.Client, out *json.Encoder)
 	if err != nil {
 		return desk.Usagef("%s: %w", desk.Quote(t.path), err)
 	}
-	// Connect tells what waiting will not mend; Run waits.
+	// Connect reports what waiting will not mend; Run waits.
 	if err := dev.Connect(run); err != nil && run.Err() == nil {
 		return err
 	}

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
+	"github.com/devicetwin/devicetwin-go/transport/mqtt"
 )
 
 func TestGet(t *testing.T) {
@@ -79,6 +82,32 @@ func TestWatchOnePath(t *testing.T) {
 		t.Errorf("the lost line was told as %q; want that it was lost, and that it is back", stderr)
 	}
 	d.wantGoodbye()
+}
+
+// TestWatchAndDevice: the tool says that it and the running device push each other
+// off their connections.
+func TestWatchAndDevice(t *testing.T) {
+	t.Parallel()
+	d := newRig(t)
+	p := d.start("watch", "n")
+	p.want("the start", `{"path":"n","version":1,"cause":"start","value":null,"removed":[]}`)
+	for n := 1; n <= 2; n++ {
+		dev := device.New(d.dev.Identity, d.dev.Credential, mqtt.Dialer{Stream: d.hub.Stream}, nil)
+		if err := dev.Connect(d.ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := dev.Close(); err != nil {
+			t.Fatal(err)
+		}
+		d.setDesired(fmt.Sprintf(`{"n":%d}`, n))
+		if want := fmt.Sprintf(`"value":%d,`, n); !p.lines.Scan() || !strings.Contains(p.lines.Text(), want) {
+			t.Fatalf("it is back: got the line %s, want one with %s", p.lines.Text(), want)
+		}
+	}
+	p.end()
+	if got := strings.Count(p.stderr.String(), "is the device itself running?"); got != 1 {
+		t.Errorf("got stderr %q; want one word of the device that runs", p.stderr.String())
+	}
 }
 
 // TestWatchAcknowledges: with -ack the tool is a device that obeys.

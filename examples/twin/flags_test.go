@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -175,9 +176,13 @@ func TestWrongCommandLines(t *testing.T) {
 	wrong("", words("-info", portless, "-transport", "amqp", "get"), "-info", "amqp")
 	wrong("", words("-info", rubbish, "-c", good, "get"), "-info", "-c")
 	wrong("", words("-info", rubbish, "-ca", rubbish, "get"), "-info", "-ca")
-	wrong("", words("-info", rubbish, "-hostname", "h", "get"), "-info", "-hostname")
+	wrong("", words("-info", rubbish, "-hostname", "h", "get"), "-info", "-hostname", `"h"`)
+	wrong("", words("-info", rubbish, "-endpoint", "h:1", "get"), "-info", "-endpoint", `"h:1"`)
+	wrong("", words("-info", rubbish, "-pass", "tiger", "get"), "-info", "-pass")
 
-	desktest.Check(t, "twin", func(args []string, c desk.Console) int { return run(t.Context(), args, c) }, all)
+	ctx, cancel := context.WithTimeout(t.Context(), patience) // if one is obeyed after all
+	defer cancel()
+	desktest.Check(t, "twin", func(args []string, c desk.Console) int { return run(ctx, args, c) }, all, "tiger")
 }
 
 func TestHelp(t *testing.T) {

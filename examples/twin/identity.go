@@ -40,6 +40,9 @@ func (w *who) fromInfo(file string, hub *desk.Place) error {
 		{"-pass", w.pass}, {"-ca", hub.CA}, {"-endpoint", hub.Endpoint},
 	} {
 		if other.value != "" {
+			if other.flag != "-c" && other.flag != "-pass" {
+				other.flag += " " + desk.Quote(other.value)
+			}
 			return desk.Usagef("-info %s and %s: leave one; -info is for the whole of identity and place", desk.Quote(file), other.flag)
 		}
 	}
@@ -112,7 +115,7 @@ func (w *who) spelt() (auth.Identity, error) {
 	}
 	id.DeviceID, id.ModuleID, _ = strings.Cut(w.device, "/")
 	if id.Validate() != nil || strings.HasSuffix(w.device, "/") {
-		return id, desk.Usagef("-device %s: want device or device/module, each up to 128 letters, digits and - : . + %% _ # * ? ! ( ) , = @ ; $ ', and not . or ..", desk.Quote(w.device))
+		return id, desk.Usagef("-device %s: want device or device/module, each up to 128 letters, digits and - : . + %% _ # * ? ! ( ) , = @ ; $ ', other than . and ..", desk.Quote(w.device))
 	}
 	return id, nil
 }

@@ -75,12 +75,9 @@ func keep(ctx context.Context, args []string, c desk.Console) error {
 	log := slog.New(slog.NewTextHandler(c.Stderr, nil))
 	dev := device.New(id, cred, mqtt.Dialer{Stream: stream}, &device.Options{Logger: log})
 	_, err = dev.OnDesired("fan.rpm", twin.Typed(func(ctx context.Context, rpm int, c twin.Change) error {
-		if !c.Value.Exists() {
-			return nil // not set by the back end, or removed
-		}
 		log.Info("fan.rpm is set", "rpm", rpm)
 		return dev.ReportLater(ctx, c.Ack(twin.AckOK, ""))
-	}, nil))
+	}), nil)
 	if err != nil {
 		return err
 	}

@@ -134,3 +134,24 @@ func TestExplain(t *testing.T) {
 		}
 	}
 }
+
+// TestReadFile holds that no file is read without a bound, and that errors do not
+// name it.
+func TestReadFile(t *testing.T) {
+	folder := t.TempDir()
+	name := filepath.Join(folder, "long")
+	if err := os.WriteFile(name, make([]byte, 4<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := desk.ReadFile(name); err != nil || len(text) != 4<<20 {
+		t.Errorf("the longest file: got %d bytes, %v", len(text), err)
+	}
+	if err := os.WriteFile(name, make([]byte, 4<<20+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{name, folder, filepath.Join(folder, "none")} {
+		if _, err := desk.ReadFile(name); err == nil || strings.Contains(err.Error(), folder) {
+			t.Errorf("%s: got %v, want an error without the name", name, err)
+		}
+	}
+}

@@ -75,6 +75,10 @@ var errNoCredential = errors.New("the credential gave no token or certificate")
 // errBadTwin says that a GET brought no usable twin.
 var errBadTwin = errors.New("the hub answered with something that is not a whole twin")
 
+// errUndecided says that the hub's answer to a report was lost, and no GET says
+// what became of it.
+var errUndecided = errors.New("the answer was lost, and no GET decides whether the hub has the report; get the twin")
+
 // errNoAnswer says that a request timed out.
 var errNoAnswer = fmt.Errorf("%w: a request was not answered in time", transport.ErrStalled)
 

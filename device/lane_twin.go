@@ -262,7 +262,8 @@ func (l *twinLane) failGet(p *request, err error, status *transport.StatusError)
 	c.log.Warn("get twin failed", "cause", err)
 	c.suffers(err)
 	if l.refused++; l.refused >= maxRefusedGets {
-		c.with(func() { c.reported.Presume() })
+		c.with(func() { c.reported.Presume(fmt.Errorf("%w: %w", errUndecided, err)) })
+		c.settle()
 	}
 	if !retryable(err) {
 		for _, call := range p.calls {
@@ -372,8 +373,11 @@ func (l *twinLane) failMissing(cause error) {
 	}
 	c.with(func() {
 		for ticket, ch := range c.reports {
-			c.reported.Forget(ticket)
-			ch <- catchup.Settlement{Ticket: ticket, Err: fmt.Errorf("%w: %w", ErrStillWanted, err)}
+			err := err
+			if c.reported.Forget(ticket) {
+				err = fmt.Errorf("%w: %w", ErrStillWanted, err)
+			}
+			ch <- catchup.Settlement{Ticket: ticket, Err: err}
 		}
 		clear(c.reports)
 	})

@@ -1,6 +1,7 @@
 package catchup
 
 import (
+	"slices"
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/internal/tree"
@@ -27,6 +28,9 @@ func (r *Reported) Acked(version int64) Outcome {
 		return Applied
 	}
 	r.guess = true
+	// A hub that rewrites what it gets is not sent it for ever.
+	r.budget.spend(costRefused, r.now)
+	r.pace = paceStrict
 	return Gap
 }
 
@@ -35,10 +39,14 @@ func (r *Reported) arrived(f *flight, version int64) {
 	r.flight = nil
 	if g := f.guard(); g != nil {
 		r.honor(g)
+		r.guarded = false
 	} else if f.apart() != nil {
 		f.apart().family.accepted++
 	} else {
-		r.strict = false
+		r.pace = r.pace.after(f)
+	}
+	if r.poor != nil && f.guard() == nil {
+		_, r.poor = tree.Split(r.poor, f.names)
 	}
 	for _, w := range f.wishes {
 		r.settle(w, version, nil)
@@ -106,9 +114,16 @@ func (r *Reported) giveBack(wishes []*wish) {
 
 // Presume says that no GET will decide the fate of a patch in flight: it is sent
 // again, and where the hub had it, the version after it shows that.
-func (r *Reported) Presume() {
+//
+// A guarded patch cannot be sent again so: its caller fails with err.
+func (r *Reported) Presume(err error) {
 	r.guess = false
-	if r.flight != nil && r.flight.guard() == nil {
+	switch f := r.flight; {
+	case f == nil:
+	case f.guard() != nil:
+		r.flight = nil
+		r.settle(f.guard(), 0, err)
+	default:
 		r.unsend()
 	}
 }
@@ -131,13 +146,15 @@ func (r *Reported) Refused(err error, now time.Duration) {
 	}
 	r.flight = nil
 	r.budget.spend(costRefused, now)
+	r.now = now
 	if g := f.guard(); g != nil {
+		r.guarded = true
 		r.settle(g, 0, err)
 		return
 	}
 	g := f.apart()
 	if g == nil {
-		r.strict = true
+		r.pace = r.pace.worse(f)
 		g = &group{family: &family{}}
 	}
 	parts := r.apart(f.wishes)
@@ -233,8 +250,7 @@ func divide(wishes []*wish, first, second *tree.Node) [][]*wish {
 	return parts
 }
 
-// expand names the members of an object that replaces another, the ones that it
-// deletes included. An acknowledgement is no use in parts, so it stays whole.
+// expand opens a single whole object, as far as it is one.
 func expand(names, acked, wanted *tree.Node) *tree.Node {
 	switch {
 	case names.Kind != tree.Object:
@@ -242,7 +258,21 @@ func expand(names, acked, wanted *tree.Node) *tree.Node {
 	case !names.Whole && len(names.Members) == 1:
 		m := names.Members[0]
 		return names.With(m.Key, expand(m.Value, acked.Get(m.Key), wanted.Get(m.Key)))
-	case !names.Whole || wanted == nil || wanted.Kind != tree.Object || wanted.Get("ac") != nil && wanted.Get("av") != nil:
+	case !names.Whole:
+		return names
+	}
+	opened := members(names, acked, wanted)
+	if len(opened.Members) == 1 && !opened.Whole {
+		m := opened.Members[0]
+		return opened.With(m.Key, expand(m.Value, acked.Get(m.Key), wanted.Get(m.Key)))
+	}
+	return opened
+}
+
+// members names each member of an object that replaces another, the ones that
+// it deletes included. An acknowledgement is no use in parts, so it stays whole.
+func members(names, acked, wanted *tree.Node) *tree.Node {
+	if wanted == nil || wanted.Kind != tree.Object || wanted.Get("ac") != nil && wanted.Get("av") != nil {
 		return names
 	}
 	var members []tree.Member
@@ -253,10 +283,6 @@ func expand(names, acked, wanted *tree.Node) *tree.Node {
 		}
 		members = append(members, tree.Member{Key: m.Key, Value: tree.AsWhole(v)})
 	}
-	if len(members) == 1 {
-		m := &members[0]
-		m.Value = expand(m.Value, acked.Get(m.Key), wanted.Get(m.Key))
-	}
 	if members == nil {
 		return names
 	}
@@ -266,22 +292,31 @@ func expand(names, acked, wanted *tree.Node) *tree.Node {
 // conclude gives up what was refused alone, once all that was in its company is
 // decided. Where some of that was accepted since, the hub is asked again.
 func (r *Reported) conclude() {
-	for again := true; again; {
-		again = false
-		for _, w := range r.wishes {
-			g := w.group
-			if g == nil || g.refused == nil || r.undecided(g.family) {
-				continue
-			}
-			if g.family.accepted > g.seen && g.retries < maxRetries {
-				g.refused, g.due = nil, 0
-				g.retries++
-				break
-			}
-			r.giveUp(w, g.refused)
-			again = true
-			break
+	var waiting []*wish // refused alone
+	undecided := map[*family]bool{}
+	for _, w := range r.underway() {
+		switch g := w.group; {
+		case g == nil:
+		case g.refused != nil:
+			waiting = append(waiting, w)
+		case !g.suspect:
+			undecided[g.family] = true
 		}
+	}
+	var refused []*wish
+	for _, w := range waiting {
+		switch g := w.group; {
+		case undecided[g.family] || g.refused == nil:
+		case g.family.accepted > g.seen && g.retries < maxRetries:
+			g.refused, g.due = nil, 0
+			g.retries++
+			undecided[g.family] = true
+		default:
+			refused = append(refused, w)
+		}
+	}
+	if refused != nil {
+		r.giveUp(refused)
 	}
 }
 
@@ -289,26 +324,27 @@ func (r *Reported) conclude() {
 // others of its patch were accepted.
 const maxRetries = 3
 
-// undecided reports whether a part of a refused patch is still to be sent.
-func (r *Reported) undecided(f *family) bool {
-	for _, w := range r.underway() {
-		if w.group != nil && w.group.family == f && w.group.refused == nil && !w.group.suspect {
-			return true
-		}
-	}
-	return false
-}
+// maxPoor bounds what is remembered as refused, in bytes of names.
+const maxPoor = 8 << 10
 
-// giveUp takes a refused property back to what the hub has, and fails all who
-// named it.
-func (r *Reported) giveUp(refused *wish, err error) {
-	r.remove(refused)
-	r.mend(r.wanted, revert(tree.OrEmpty(r.wanted), refused.names, tree.OrEmpty(rootOf(r.acked))))
-	r.settle(refused, 0, err)
+// giveUp takes refused properties back to what the hub has, and fails all who
+// named them.
+func (r *Reported) giveUp(refused []*wish) {
+	names := allNames(refused)
+	err := refused[0].group.refused
+	gone := map[*wish]bool{}
+	for _, w := range refused {
+		gone[w] = true
+	}
+	r.wishes = slices.DeleteFunc(r.wishes, func(w *wish) bool { return gone[w] })
+	r.mend(r.wanted, revert(tree.OrEmpty(r.wanted), names, tree.OrEmpty(rootOf(r.acked))))
+	for _, w := range refused {
+		r.settle(w, 0, w.group.refused)
+	}
 	var kept []*wish
 	for _, w := range r.wishes {
 		if w.guard == nil {
-			covered, rest := tree.Split(w.names, refused.names)
+			covered, rest := tree.Split(w.names, names)
 			if covered != nil && rest == nil {
 				r.settle(w, 0, err)
 				continue
@@ -325,6 +361,9 @@ func (r *Reported) giveUp(refused *wish, err error) {
 		kept = append(kept, w)
 	}
 	r.wishes = kept
+	if r.poor = compose(r.poor, tree.Merging(names)); r.poor.Wire > maxPoor {
+		r.poor = nil // so many are no sign of anything
+	}
 }
 
 // revert is doc with what names cover as it is in base.

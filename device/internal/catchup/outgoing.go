@@ -24,6 +24,7 @@ const (
 // returns false when there is nothing to send, or when something is in flight
 // or unknown. now is the driver's clock.
 func (r *Reported) Next(now time.Duration) (twin.Patch, bool) {
+	r.now = now
 	if !r.known || r.guess || r.flight != nil {
 		return twin.Patch{}, false
 	}
@@ -77,7 +78,7 @@ func (r *Reported) board(k kind, now time.Duration) {
 	case apartKind:
 		r.boardGroup(now)
 	default:
-		r.boardPlain()
+		r.boardPlain(now)
 	}
 }
 
@@ -129,20 +130,38 @@ func compose(a, b *tree.Node) *tree.Node {
 }
 
 // boardPlain takes all plain wishes, and what else differs, as far as one patch
-// may carry.
-func (r *Reported) boardPlain() {
-	var names *tree.Node
+// may carry. While plain patches fail, it takes first what the hub has taken
+// before.
+func (r *Reported) boardPlain(now time.Duration) {
 	var aboard []*wish
 	for _, w := range r.wishes {
 		if w.plain() {
-			names = compose(names, w.names)
 			aboard = append(aboard, w)
 		}
 	}
-	rest := r.unnamed(names)
+	names := allNames(aboard)
+	proven := r.pace == paceStrict && now < min(r.budget.free(now), r.plainAt+maxHeld)
+	if proven {
+		known, rest := tree.Partition(names, rootOf(r.acked), nil, isThere)
+		parts := divide(aboard, known, rest)
+		r.remove(aboard...)
+		r.wishes = append(r.wishes, parts[1]...)
+		names, aboard = known, parts[0]
+	} else {
+		r.plainAt = now
+	}
+	var rest *tree.Node
+	if !proven {
+		rest = r.unnamed(names)
+	}
 	if outgoing(names, rootOf(r.acked), r.wanted, true).Wire+tree.OrEmpty(rest).Wire > maxReport {
-		names, aboard = r.fitting(aboard)
-		rest = fit(r.unnamed(names), maxReport-outgoing(names, rootOf(r.acked), r.wanted, true).Wire)
+		var fits []*wish
+		names, fits = r.fitting(aboard)
+		if proven {
+			r.wishes = append(r.wishes, except(aboard, fits)...)
+		}
+		aboard = fits
+		rest = fit(rest, maxReport-outgoing(names, rootOf(r.acked), r.wanted, true).Wire)
 	}
 	r.remove(aboard...)
 	if !tree.IsEmpty(rest) {
@@ -151,7 +170,14 @@ func (r *Reported) boardPlain() {
 	}
 	if len(aboard) > 0 {
 		r.fly(names, r.wanted, aboard...)
+		r.flight.proven = proven
 	}
+}
+
+func isThere(_, acked, _ *tree.Node) bool { return acked != nil }
+
+func except(wishes, but []*wish) []*wish {
+	return slices.DeleteFunc(slices.Clone(wishes), func(w *wish) bool { return slices.Contains(but, w) })
 }
 
 // unnamed is what differs between the hub and what is wanted beside what names

@@ -2,6 +2,7 @@ package catchup
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/internal/tree"
@@ -52,9 +53,13 @@ type Reported struct {
 	last    Ticket
 	settled []Settlement
 
-	turn   kind // whose turn is next
-	budget budget
-	strict bool // the last plain patch failed, so the next ones wait for the budget
+	turn    kind // whose turn is next
+	budget  budget
+	pace    pace          // of plain wishes
+	plainAt time.Duration // when plain wishes were sent last
+	guarded bool          // the last guarded patch was refused
+	poor    *tree.Node    // what the hub refused lately, as names
+	now     time.Duration // of the last call that told it
 }
 
 // A flight is the patch on its way to the hub, or of unknown fate.
@@ -62,6 +67,7 @@ type flight struct {
 	names  *tree.Node // what the wishes name, together
 	patch  *tree.Node
 	wishes []*wish
+	proven bool // it names only what the hub has taken before
 }
 
 // guard is the wish with a precondition that the flight consists of, or nil.
@@ -124,13 +130,20 @@ func (r *Reported) Left() int {
 	if !r.Outstanding() {
 		return 0
 	}
-	n := int(r.taken - r.Covered())
-	for _, w := range r.wishes {
+	n := 0
+	for _, w := range r.underway() {
+		n += max(w.reports, 1)
+	}
+	return max(min(n, int(r.taken-r.Covered())+r.guards()), 1)
+}
+
+func (r *Reported) guards() (n int) {
+	for _, w := range r.underway() {
 		if w.guard != nil {
 			n++
 		}
 	}
-	return max(n, 1)
+	return n
 }
 
 // Dropped counts the deletions that were forgotten before the first GET since
@@ -211,7 +224,7 @@ func (r *Reported) check(p twin.Patch) error {
 // take counts a report, and wants what it says.
 func (r *Reported) take(p twin.Patch, t *ticket) {
 	r.taken++
-	w := &wish{names: tree.OrEmpty(rootOf(p)), first: r.taken}
+	w := &wish{names: tree.OrEmpty(rootOf(p)), first: r.taken, reports: 1}
 	if t != nil {
 		w.attach(t)
 	}
@@ -238,11 +251,18 @@ func (r *Reported) underway() []*wish {
 }
 
 // Forget says that a caller stopped waiting. What it reported stays wanted,
-// except with a precondition: that is dropped, if it is not in flight.
-func (r *Reported) Forget(id Ticket) {
+// except with a precondition: that is dropped, if it is not in flight. Forget
+// reports whether it stays wanted.
+func (r *Reported) Forget(id Ticket) (wanted bool) {
 	t := r.open[id]
 	if t == nil {
-		return
+		return false
+	}
+	wanted = true
+	for _, w := range r.underway() {
+		if w.guard != nil && slices.Contains(w.callers, t) {
+			wanted = false
+		}
 	}
 	delete(r.open, id)
 	for _, w := range r.underway() {
@@ -256,7 +276,9 @@ func (r *Reported) Forget(id Ticket) {
 	}
 	clear(r.wishes[len(kept):])
 	r.wishes = kept
+	r.coalesceGroups()
 	r.coalesce()
+	return wanted
 }
 
 // Settled returns what became known of waiting callers since the last call.

@@ -2,6 +2,8 @@ package catchup
 
 import (
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree"
 )
 
 // This file is what becomes of a patch at which the connection ends, or that
@@ -13,14 +15,15 @@ import (
 const maxVain = 3
 
 // The back-off of a suspect that cannot be taken apart further: from suspectBase
-// doubling to suspectMax, so that after its first hour it is sent twice an hour.
+// doubling to suspectMax, so that after its first hour it is sent once an
+// hour, and once more with a new value.
 const (
 	suspectBase = time.Minute
-	suspectMax  = 30 * time.Minute
+	suspectMax  = time.Hour
 )
 
 func suspectDelay(tries int) time.Duration {
-	if tries >= 5 {
+	if tries >= 6 {
 		return suspectMax
 	}
 	return suspectBase << tries
@@ -59,7 +62,11 @@ func (r *Reported) failed(now time.Duration) {
 	if suspects != nil {
 		suspects = r.suspect(suspects, &group{family: &family{}}, now)
 	}
-	r.strict = back != nil // what is left has not failed
+	if back == nil {
+		r.pace = min(r.pace, paceStrict) // what is left has not failed
+	} else if g == nil {
+		r.pace = r.pace.worse(f)
+	}
 	r.giveBack(append(suspects, back...))
 }
 
@@ -129,11 +136,60 @@ func (b *budget) free(now time.Duration) time.Duration {
 	return b.since + time.Duration(b.spent-budgetMax+1)*budgetStep
 }
 
+// A pace says which plain wishes go without regard to the budget.
+type pace int
+
+const (
+	paceFree   pace = iota // all
+	paceStrict             // what the hub has taken before
+	paceHeld               // none
+)
+
+// after is the pace after a plain flight that the hub took.
+func (p pace) after(f *flight) pace {
+	if f.proven {
+		return min(p, paceStrict)
+	}
+	return paceFree
+}
+
+// worse is the pace after a plain flight that failed.
+func (p pace) worse(f *flight) pace {
+	if f.proven {
+		return paceHeld
+	}
+	return max(p, paceStrict)
+}
+
 // allowed is from when on the budget lets a kind go. Plain wishes wait for it
-// only while they fail themselves.
+// only while they fail themselves, and then no longer than a minute and a half.
 func (r *Reported) allowed(k kind, now time.Duration) time.Duration {
-	if k == plainKind && !r.strict || k == guardKind {
+	switch {
+	case k == plainKind && (r.pace == paceFree || r.pace == paceStrict && r.proven() != nil):
+		return 0
+	case k == plainKind:
+		return min(r.budget.free(now), r.plainAt+maxHeld)
+	case k == guardKind && !r.guarded:
 		return 0
 	}
 	return r.budget.free(now)
+}
+
+// maxHeld bounds the wait of plain wishes for the budget, so that what the hub
+// would take is not held up for long by what it does not.
+const maxHeld = 90 * time.Second
+
+// proven is what plain wishes name that the hub has taken before.
+func (r *Reported) proven() *tree.Node {
+	var names *tree.Node
+	for _, w := range r.wishes {
+		if w.plain() {
+			names = compose(names, w.names)
+		}
+	}
+	if names == nil {
+		return nil
+	}
+	proven, _ := tree.Partition(names, rootOf(r.acked), nil, isThere)
+	return proven
 }

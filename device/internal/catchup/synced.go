@@ -53,7 +53,8 @@ func (r *Reported) Synced(p twin.Properties, now time.Duration) (readBack []stri
 		r.settle(g, 0, twin.ErrStale)
 		return nil
 	}
-	if !same && !unknown {
+	r.now = now
+	if !same && !unknown && p.Version() != before.Version()+1 {
 		r.unsend()
 		return nil
 	}

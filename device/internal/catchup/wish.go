@@ -16,6 +16,7 @@ type wish struct {
 	first   uint64 // the earliest report in it, 0 for one before a restart
 	guard   *guard
 	group   *group
+	reports int // how many reports it holds
 	vain    int // how often in a row the hub did not apply it and did not say why
 }
 
@@ -42,6 +43,7 @@ type group struct {
 	due     time.Duration // not before, on the driver's clock
 	suspect bool          // the hub hung up at it or was silent, and did not refuse it
 	tries   int           // of a suspect that cannot be taken apart further
+	early   time.Duration // a new value is not tried at once before
 	refused error         // the hub's word, where it is left for a last try
 	seen    int           // what family.accepted was then
 	retries int
@@ -76,7 +78,7 @@ func (w *wish) plain() bool { return w.guard == nil && w.group == nil }
 
 // part is a wish for a part of what w names, for the same callers.
 func (w *wish) part(names *tree.Node) *wish {
-	p := &wish{names: names, first: w.first, group: w.group, vain: w.vain}
+	p := &wish{names: names, first: w.first, reports: w.reports, group: w.group, vain: w.vain}
 	for _, t := range w.callers {
 		p.attach(t)
 	}
@@ -87,6 +89,7 @@ func (w *wish) part(names *tree.Node) *wish {
 func (w *wish) join(later *wish) {
 	w.names = tree.Compose(w.names, later.names)
 	w.first = min(w.first, later.first)
+	w.reports += later.reports
 	w.vain = max(w.vain, later.vain)
 	for _, t := range later.callers {
 		w.attach(t)
@@ -107,11 +110,12 @@ func (r *Reported) absorb(w *wish) {
 		if other.group == nil || w.names == nil {
 			continue
 		}
+		w.names = r.open1(w.names, other.names)
 		covered, rest := tree.Split(w.names, other.names)
 		if covered == nil {
 			continue
 		}
-		other.group.refused = nil // it was refused with another value
+		other.group.renew(r.now)
 		p := w.part(covered)
 		p.group = other.group
 		w.names = rest
@@ -121,12 +125,71 @@ func (r *Reported) absorb(w *wish) {
 		}
 		r.wishes = append(r.wishes, p)
 	}
+	if w.names != nil && r.poor != nil {
+		// What the hub refused lately does not hold up the rest.
+		w.names = r.open1(w.names, r.poor)
+		if covered, rest := tree.Split(w.names, r.poor); covered != nil {
+			p := w.part(covered)
+			p.group = &group{family: &family{}}
+			r.wishes = append(r.wishes, p)
+			w.names = rest
+		}
+	}
 	if w.names == nil {
 		w.detachAll()
 		return
 	}
 	r.wishes = append(r.wishes, w)
 	r.coalesce()
+}
+
+// renew is called when a property of the group gets another value, which may be
+// a better one. A suspect is tried at once then, but once an hour at most.
+func (g *group) renew(now time.Duration) {
+	g.refused = nil
+	if g.suspect && g.tries > 0 && now >= g.early {
+		g.due, g.early = now, now+time.Hour
+	}
+}
+
+// open1 names the members of a whole object where something below it travels
+// apart, so that the rest need not wait for that.
+func (r *Reported) open1(names, apart *tree.Node) *tree.Node {
+	return openFor(names, apart, tree.OrEmpty(rootOf(r.acked)), tree.OrEmpty(r.wanted))
+}
+
+func openFor(names, apart, acked, wanted *tree.Node) *tree.Node {
+	if names == nil || apart == nil || names.Kind != tree.Object || tree.IsLeaf(apart) {
+		return names
+	}
+	if names.Whole {
+		if names = members(names, acked, wanted); names.Whole {
+			return names
+		}
+	}
+	for _, m := range apart.Members {
+		v := names.Get(m.Key)
+		if o := openFor(v, m.Value, acked.Get(m.Key), wanted.Get(m.Key)); o != v {
+			names = names.With(m.Key, o)
+		}
+	}
+	return names
+}
+
+// coalesceGroups joins what nobody waits for within each group.
+func (r *Reported) coalesceGroups() {
+	first := map[*group]*wish{}
+	r.wishes = slices.DeleteFunc(r.wishes, func(w *wish) bool {
+		if w.group == nil || len(w.callers) > 0 {
+			return false
+		}
+		if f := first[w.group]; f != nil {
+			f.join(w)
+			return true
+		}
+		first[w.group] = w
+		return false
+	})
 }
 
 // maxEarly bounds what is named and waits for the first GET, in bytes of JSON.

@@ -1,0 +1,465 @@
+package device_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/device"
+	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/twin"
+)
+
+// Right: State tells what is missing, and no longer once the feature is back,
+// on a connection that stays (X.509, or a token that is renewed in place).
+func TestAttackMissingIsGoneOnceTheFeatureIsBack(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		key, err := auth.ParseKey(w.dev.PrimaryKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.dev.Credential = auth.SAS(key, &auth.SASOptions{Lifetime: 24 * time.Hour})
+		remove := w.hub.Intercept(hubtest.FromDevice("dev1", hubtest.Subscribe), hubtest.Fail(403004).Times(-1))
+		c := w.online(nil)
+		if c.State().Missing == nil {
+			t.Fatal("nothing is missing")
+		}
+		remove()
+		time.Sleep(2 * time.Hour)
+		if _, err := c.UpdateReported(t.Context(), twin.Set("n", 1)); err != nil {
+			t.Fatal(err)
+		}
+		if s := c.State(); s.Phase != device.Online || s.Missing != nil {
+			t.Errorf("the twin works, and the state is %+v", s)
+		}
+	})
+}
+
+// Right: a report with a precondition that a missing feature ends is given up,
+// and its caller isn't told that it is still wanted.
+func TestAttackGuardedAtAHubWithoutTwin(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		remove := w.hub.Intercept(hubtest.FromDevice("dev1", hubtest.Subscribe), hubtest.Fail(403004).Times(-1))
+		c := w.online(nil)
+		_, err := c.UpdateReportedIf(t.Context(), twin.Set("n", 1), 1)
+		remove()
+		time.Sleep(2 * time.Hour)
+		if errors.Is(err, device.ErrStillWanted) && w.reported() == `{}` {
+			t.Errorf("UpdateReportedIf: %v; it was dropped", err)
+		}
+	})
+}
+
+// Right: a hub that refuses every GET from the start gets reports.
+func TestAttackFirstGetRefused(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		w.broken = true
+		w.hub.Intercept(hubtest.FromDevice("dev1", hubtest.GetTwin), hubtest.Fail(404001).Times(-1))
+		c := w.client(nil)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_ = c.Connect(ctx)
+		if err := c.ReportLater(t.Context(), twin.Set("n", 1)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(24 * time.Hour)
+		w.wantReported("after a day", `{"n":1}`)
+	})
+}
+
+// Right: a guarded report of unknown fate does not hold up others for ever at a
+// hub that refuses GETs.
+func TestAttackGuardedOfUnknownFateAndRefusedGets(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		c := w.online(nil)
+		w.hub.Intercept(hubtest.FromDevice("dev1", hubtest.GetTwin), hubtest.Fail(404001).Times(-1))
+		w.hub.Intercept(hubtest.FromDevice("dev1", hubtest.PatchReported), hubtest.Cut())
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err := c.UpdateReportedIf(ctx, twin.Set("lease", 1), 1)
+		t.Logf("UpdateReportedIf: %v", err)
+		if err := c.ReportLater(t.Context(), twin.Set("n", 1)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(24 * time.Hour)
+		if !strings.Contains(w.reported(), `"n":1`) {
+			t.Errorf("after a day the hub has %s", w.reported())
+		}
+	})
+}
+
+// Right: the same for a plain report, where the line is cut every ten minutes.
+func TestAttackPlainOfUnknownFateRefusedGetsAndCuts(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		c := w.online(nil)
+		w.hub.Intercept(hubtest.FromDevice("dev1", hubtest.GetTwin), hubtest.Fail(404001).Times(-1))
+		w.hub.Intercept(hubtest.FromDevice("dev1", hubtest.PatchReported), hubtest.Cut())
+		if err := c.ReportLater(t.Context(), twin.Set("n", 1)); err != nil {
+			t.Fatal(err)
+		}
+		for range 24 * 6 {
+			time.Sleep(10 * time.Minute)
+			_ = w.hub.Cut("dev1")
+		}
+		if !strings.Contains(w.reported(), `"n":1`) {
+			t.Errorf("after a day the hub has %s", w.reported())
+		}
+	})
+}
+
+// Right: refusals of guarded reports are paced, like those of others.
+func TestAttackGuardedRefusalsHaveNoPace(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		c := w.online(nil)
+		w.hub.Intercept(hubtest.FromDevice("dev1", hubtest.PatchReported), hubtest.Answer(400, "").Times(-1))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		for ctx.Err() == nil {
+			_, _ = c.UpdateReportedIf(ctx, twin.Set("bad", 1), 1)
+			time.Sleep(time.Second)
+		}
+		bound(t, 0, "patches", w.hub.Stats("dev1").Patches, 120)
+	})
+}
+
+// Right: a hub that is silent at guarded reports costs at most 60 GETs an hour.
+func TestAttackSilentAtGuarded(t *testing.T) {
+	for name, act := range map[string]hubtest.Action{"silent": hubtest.Drop(), "hangs up": hubtest.Cut(), "500": hubtest.Fail(500001)} {
+		t.Run(name, func(t *testing.T) {
+			story(t, func(t *testing.T, w *world) {
+				c := w.online(nil)
+				w.hub.Intercept(func(m hubtest.Message) bool {
+					return hubtest.FromDevice("dev1", hubtest.PatchReported)(m) && strings.Contains(string(m.Body), "lease")
+				}, act.Times(-1))
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Hour)
+				defer cancel()
+				go func() {
+					for ctx.Err() == nil {
+						_, _ = c.UpdateReportedIf(ctx, twin.Set("lease", 1), 1)
+					}
+				}()
+				for hour := range 3 {
+					before := w.hub.Stats("dev1")
+					time.Sleep(time.Hour - time.Second)
+					after := w.hub.Stats("dev1")
+					bound(t, hour, "connects", after.Connects-before.Connects, 40)
+					bound(t, hour, "GETs", after.Gets-before.Gets, 60)
+					bound(t, hour, "patches", after.Patches-before.Patches, 120)
+				}
+				time.Sleep(10 * time.Second)
+			})
+		})
+	}
+}
+
+// Right: a call without a deadline of its own names why it waited, and a
+// poison reported as part of a whole object each minute costs what a suspect
+// may cost.
+func TestAttackPoisonInAWholeObject(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		c := w.online(nil)
+		w.hub.Intercept(func(m hubtest.Message) bool {
+			return hubtest.FromDevice("dev1", hubtest.PatchReported)(m) && strings.Contains(string(m.Body), "poison")
+		}, hubtest.Cut().Times(-1))
+		for hour := range 4 {
+			before := w.hub.Stats("dev1")
+			for i := range 60 {
+				if err := c.ReportLater(t.Context(), twin.Replace("o", map[string]any{"poison": 1, "n": i})); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Minute)
+			}
+			if hour > 0 {
+				bound(t, hour, "connects for suspects", w.hub.Stats("dev1").Connects-before.Connects, 2)
+			}
+		}
+	})
+}
+
+// Right: a client that closes at any moment of a bad line leaves nothing behind
+// and does not hang.
+func TestAttackCloseAtAnyMoment(t *testing.T) {
+	for i := range 400 {
+		story(t, func(t *testing.T, w *world) {
+			act := []hubtest.Action{hubtest.Drop(), hubtest.Delay(700 * time.Millisecond), hubtest.Cut(), hubtest.Fail(429001), hubtest.Fail(500001)}[i%5]
+			w.hub.Intercept(func(m hubtest.Message) bool { return true }, act.Times(1+i%7))
+			c := w.client(&device.Options{RequestTimeout: 3 * time.Second})
+			done := make(chan struct{}, 4)
+			go func() { _ = c.Connect(t.Context()); done <- struct{}{} }()
+			synctest.Wait()
+			go func() { _, _ = c.UpdateReported(t.Context(), twin.Set("n", i)); done <- struct{}{} }()
+			go func() { _, _ = c.UpdateReportedIf(t.Context(), twin.Set("m", i), 1); done <- struct{}{} }()
+			go func() { _, _ = c.GetTwin(t.Context()); done <- struct{}{} }()
+			time.Sleep(time.Duration(i) * 37 * time.Millisecond)
+			if i%3 == 0 {
+				_ = c.Renew()
+			}
+			start := time.Now()
+			_ = c.Close()
+			if d := time.Since(start); d > 6*time.Second {
+				t.Errorf("%d: Close took %v", i, d)
+			}
+			for range 4 {
+				<-done
+			}
+			if d := time.Since(start); d > 6*time.Second {
+				t.Errorf("%d: callers waited %v", i, d)
+			}
+		})
+	}
+}
+
+// Right: a key that the hub refuses, reported each second, holds up no other key
+// for more than a minute.
+func TestAttackRefusedKeyStarvesOthers(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		c := w.online(nil)
+		w.hub.Intercept(func(m hubtest.Message) bool {
+			return hubtest.FromDevice("dev1", hubtest.PatchReported)(m) && strings.Contains(string(m.Body), "bad")
+		}, hubtest.Answer(400, "").Times(-1))
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Hour)
+		defer cancel()
+		go func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				if err := c.ReportLater(ctx, twin.Set("bad", i)); err != nil {
+					return
+				}
+				time.Sleep(time.Second)
+			}
+		}()
+		time.Sleep(time.Hour)
+		start := time.Now()
+		short, stop := context.WithTimeout(t.Context(), time.Hour)
+		defer stop()
+		if _, err := c.UpdateReported(short, twin.Set("n", 1)); err != nil || time.Since(start) > time.Minute {
+			t.Errorf("another key: %v after %v", err, time.Since(start))
+		}
+		cancel()
+		time.Sleep(10 * time.Second)
+	})
+}
+
+// Right: the token ends with a request in flight at a hub that answers late:
+// no report is lost or sent twice, and the client stays online.
+func TestAttackRenewalWithSlowHub(t *testing.T) {
+	for _, delay := range []time.Duration{time.Second, 20 * time.Second, 29 * time.Second, 45 * time.Second} {
+		for _, life := range []time.Duration{2 * time.Minute, 10 * time.Minute} {
+			t.Run(fmt.Sprint(delay, life), func(t *testing.T) {
+				story(t, func(t *testing.T, w *world) {
+					key, err := auth.ParseKey(w.dev.PrimaryKey)
+					if err != nil {
+						t.Fatal(err)
+					}
+					w.dev.Credential = auth.SAS(key, &auth.SASOptions{Lifetime: life})
+					c := w.online(nil)
+					w.hub.Intercept(hubtest.FromHub("dev1", hubtest.PatchReported), hubtest.Delay(delay).Times(-1))
+					before := w.hub.Stats("dev1")
+					for i := range 120 {
+						if err := c.ReportLater(t.Context(), twin.Set("n", i)); err != nil {
+							t.Fatal(err)
+						}
+						time.Sleep(time.Minute)
+					}
+					after := w.hub.Stats("dev1")
+					time.Sleep(5 * time.Minute)
+					w.wantReported("at the end", `{"n":119}`)
+					t.Logf("%+v", after)
+					bound(t, 0, "connects in two hours", after.Connects-before.Connects, int(2*time.Hour/(life*3/4))+80)
+					bound(t, 0, "GETs in two hours", after.Gets-before.Gets, int(2*time.Hour/(life*3/4))+120)
+					bound(t, 0, "patches in two hours", after.Patches-before.Patches, 240)
+				})
+			})
+		}
+	}
+}
+
+// Right: a GET that a hub throttles with Retry-After holds up no report for
+// that long.
+func TestAttackThrottledGetHoldsUpReports(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		c := w.online(nil)
+		w.hub.Intercept(hubtest.FromDevice("dev1", hubtest.GetTwin), hubtest.Fail(429001).RetryAfter(time.Hour).Times(-1))
+		w.hub.Intercept(hubtest.FromDevice("dev1", hubtest.PatchReported), hubtest.Cut())
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
+		defer cancel()
+		_, err := c.UpdateReported(ctx, twin.Set("n", 1))
+		if err != nil || time.Since(start) > 30*time.Minute {
+			t.Errorf("%v after %v, with %d GETs", err, time.Since(start), w.hub.Stats("dev1").Gets)
+		}
+	})
+}
+
+// Right: the same for a key that is reported each 30 seconds, too.
+func TestAttackRefusedKeyStarvesAFrequentOne(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		c := w.online(nil)
+		w.hub.Intercept(func(m hubtest.Message) bool {
+			return hubtest.FromDevice("dev1", hubtest.PatchReported)(m) && strings.Contains(string(m.Body), "bad")
+		}, hubtest.Answer(400, "").Times(-1))
+		var late, worst int
+		for i := range 4 * 3600 {
+			p := twin.Set("bad", i)
+			if i%30 == 0 {
+				p = p.Set("n", i)
+			}
+			if err := c.ReportLater(t.Context(), p); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+			if i%30 == 29 {
+				var doc struct{ N int }
+				if err := json.Unmarshal([]byte(w.reported()), &doc); err != nil {
+					t.Fatal(err)
+				}
+				if age := i - doc.N; age > 90 {
+					late++
+					worst = max(worst, age)
+				}
+			}
+		}
+		if late > 0 {
+			t.Errorf("n was older than 90 s at the hub in %d of 480 looks, up to %v", late, time.Duration(worst)*time.Second)
+		}
+	})
+}
+
+// Right: State tells of a feature that the hub refuses on a connection that
+// resumes a session.
+func TestAttackMissingOnAResumedSession(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		c := w.online(nil)
+		w.hub.Intercept(func(m hubtest.Message) bool {
+			return hubtest.FromDevice("dev1", hubtest.Subscribe)(m) && strings.Contains(strings.Join(m.Topics, " "), "desired")
+		}, hubtest.Fail(403004).Times(-1))
+		_ = w.hub.Cut("dev1")
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if s := c.State(); s.Phase != device.Online || s.Missing == nil {
+			t.Errorf("desired changes are refused, and the state is %+v", s)
+		}
+	})
+}
+
+// Right: GetTwin is answered within eight turns while the hub hangs up at some
+// property, and while reports come each second.
+func TestAttackGetTwinAmongPoison(t *testing.T) {
+	for name, act := range map[string]hubtest.Action{"silent": hubtest.Drop(), "hangs up": hubtest.Cut(), "500": hubtest.Fail(500001), "429": hubtest.Fail(429001), "400": hubtest.Answer(400, "")} {
+		t.Run(name, func(t *testing.T) {
+			story(t, func(t *testing.T, w *world) {
+				c := w.online(nil)
+				w.hub.Intercept(func(m hubtest.Message) bool {
+					return hubtest.FromDevice("dev1", hubtest.PatchReported)(m) && strings.Contains(string(m.Body), "poison")
+				}, act.Times(-1))
+				var worstGet, worstReport time.Duration
+				before := w.hub.Stats("dev1")
+				for i := range 120 {
+					if err := c.ReportLater(t.Context(), twin.Set("poison", i)); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(30 * time.Second)
+					start := time.Now()
+					ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+					if _, err := c.GetTwin(ctx); err != nil {
+						t.Fatal(err)
+					}
+					if i > 10 {
+						worstGet = max(worstGet, time.Since(start))
+					}
+					start = time.Now()
+					if _, err := c.UpdateReported(ctx, twin.Set("n", i)); err != nil {
+						t.Fatalf("another key: %v", err)
+					}
+					cancel()
+					if i > 10 {
+						worstReport = max(worstReport, time.Since(start))
+					}
+				}
+				after := w.hub.Stats("dev1")
+				t.Logf("GetTwin %v, another key %v; %d connects, %d patches", worstGet, worstReport, after.Connects-before.Connects, after.Patches-before.Patches)
+				if worstGet > 2*time.Minute || worstReport > 3*time.Minute {
+					t.Errorf("GetTwin took up to %v, another key up to %v", worstGet, worstReport)
+				}
+			})
+		})
+	}
+}
+
+// Right: an older image of the store overwrites nothing that was reported since,
+// also where another property is suspected.
+func TestAttackOldStoreWithASuspect(t *testing.T) {
+	for _, name := range []string{"the last report", "an earlier report", "an earlier report with a suspect"} {
+		poison := strings.HasSuffix(name, "suspect")
+		t.Run(name, func(t *testing.T) {
+			story(t, func(t *testing.T, w *world) {
+				st := &memStore{}
+				c := w.online(&device.Options{Store: st})
+				w.hub.Intercept(func(m hubtest.Message) bool {
+					return hubtest.FromDevice("dev1", hubtest.PatchReported)(m) && strings.Contains(string(m.Body), "poison")
+				}, hubtest.Cut().Times(-1))
+				if poison {
+					if err := c.ReportLater(t.Context(), twin.Set("poison", 1)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(10 * time.Minute)
+				for i := range 5 {
+					if _, err := c.UpdateReported(t.Context(), twin.Set("serviceHours", i).Set(fmt.Sprint("k", i), 1)); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(time.Minute)
+				}
+				if name != "the last report" {
+					for i := range 3 {
+						if _, err := c.UpdateReported(t.Context(), twin.Set("other", i)); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				image := st.powerCut() // a minute or so after the last word
+				if _, err := c.UpdateReported(t.Context(), twin.Set("serviceHours", 1234)); err != nil {
+					t.Fatal(err)
+				}
+				_ = c.Close()
+				w.online(&device.Options{Store: image})
+				time.Sleep(10 * time.Minute)
+				if got := w.reported(); !strings.Contains(got, `"serviceHours":1234`) {
+					t.Errorf("the hub has %s", got)
+				}
+			})
+		})
+	}
+}
+
+// Right: a restart causes no storm: a suspect stays one.
+func TestAttackRestartsWithASuspect(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		st := &memStore{}
+		c := w.online(&device.Options{Store: st})
+		w.hub.Intercept(func(m hubtest.Message) bool {
+			return hubtest.FromDevice("dev1", hubtest.PatchReported)(m) && strings.Contains(string(m.Body), "poison")
+		}, hubtest.Cut().Times(-1))
+		if err := c.ReportLater(t.Context(), twin.Set("poison", 1)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Hour)
+		for i := range 20 {
+			if err := c.ReportLater(t.Context(), twin.Set("n", i)); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+			_ = c.Close()
+			c = w.online(&device.Options{Store: st})
+			time.Sleep(2 * time.Minute)
+			if !strings.Contains(w.reported(), fmt.Sprintf(`"n":%d`, i)) {
+				t.Errorf("restart %d: the hub has %s", i, w.reported())
+			}
+		}
+	})
+}

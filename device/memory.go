@@ -17,6 +17,10 @@ const (
 	maxIdleBytes = 64 << 10
 )
 
+// maxForgets bounds the names to forget before the store is claimed. The oldest
+// of more are not forgotten.
+const maxForgets = 256
+
 // maxDurableName bounds the name of a durable listener, in bytes.
 const maxDurableName = 128
 
@@ -24,7 +28,7 @@ const maxDurableName = 128
 type memories struct {
 	byName map[string]*memory
 	live   map[string]catchup.ListenerID // names that have a listener
-	forget map[string]bool               // asked for before the store was claimed
+	forget []string                      // asked for before the store was claimed
 	clock  uint64
 }
 
@@ -125,6 +129,16 @@ func (m *memories) spare() (names []string) {
 	return names
 }
 
+// forgetLater notes a name to forget once the store is claimed.
+func (m *memories) forgetLater(name string) {
+	if !slices.Contains(m.forget, name) {
+		m.forget = append(m.forget, name)
+	}
+	if n := len(m.forget) - maxForgets; n > 0 {
+		m.forget = slices.Delete(m.forget, 0, n)
+	}
+}
+
 // recallLocked tells the machine what a durable listener heard in an earlier
 // life of the program.
 func (c *Client) recallLocked(id catchup.ListenerID) {
@@ -166,7 +180,7 @@ func (c *Client) forgetLocked(name string) {
 // ForgetDurable forgets what the durable listener of that name heard, see
 // ListenOptions.Durable: after the next start it is called with the present
 // value, as if it were new. It returns at once; a store learns of it within
-// moments, or at the client's start.
+// moments, or at the client's start, before which the last 256 names count.
 //
 // What was heard under a name that no listener has any more is kept for 64
 // names, and 64 KB. Beyond, the ones used longest ago are forgotten.
@@ -176,10 +190,7 @@ func (c *Client) ForgetDurable(name string) {
 		case c.journal != nil:
 			c.forgetLocked(name)
 		case c.opts.Store != nil && !c.claim.made():
-			if c.memories.forget == nil {
-				c.memories.forget = map[string]bool{}
-			}
-			c.memories.forget[name] = true
+			c.memories.forgetLater(name)
 		}
 	})
 }

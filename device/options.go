@@ -51,7 +51,8 @@ type Options struct {
 	// never.
 	Resync time.Duration
 	// Logger is told of states, failures and listeners' errors, and never of a
-	// secret; nil means silence.
+	// secret; nil means silence. Of warnings and errors with the same message, 20
+	// a minute are logged, and the next one says how many were left out.
 	Logger *slog.Logger
 	// OnState, if not nil, is called with each new state, Closed included, in
 	// order, one at a time, on a goroutine of its own and with no lock held. It may

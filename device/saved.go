@@ -145,7 +145,7 @@ func (c *Client) restoreLocked(snapshot []byte, records [][]byte) {
 	for id := range c.listeners {
 		c.recallLocked(id)
 	}
-	for name := range c.memories.forget {
+	for _, name := range c.memories.forget {
 		c.forgetLocked(name)
 	}
 	c.memories.forget = nil

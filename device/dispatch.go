@@ -167,7 +167,7 @@ func (c *Client) callLocked(d catchup.Delivery) {
 				c.listenerFailed(d.Change, err)
 			}
 			if err := c.conclude(d, name, err); err != nil {
-				c.log.Warn("acknowledgement could not be reported", "path", d.Change.Path, "cause", err)
+				c.listenerFailed(d.Change, fmt.Errorf("the acknowledgement cannot be reported: %w", err))
 			}
 			c.with(call.endLocked)
 			poke(c.work)
@@ -196,10 +196,7 @@ func (c *Client) conclude(d catchup.Delivery, name string, result error) (err er
 			}
 			code, text := ackOf(result)
 			ack := d.Change.Ack(code, text)
-			if err = c.reported.WantLater(ack); err != nil {
-				return
-			}
-			if c.journal != nil {
+			if err = c.reported.WantLater(ack); err == nil && c.journal != nil {
 				c.noteReport(ack, nil)
 			}
 		}

@@ -73,15 +73,22 @@ func (m *memories) at(name, path string) *memory {
 // recall takes what a store holds of a name.
 func (m *memories) recall(s savedHeard, seen keptDoc) error {
 	h := m.at(s.Name, s.Path)
-	if s.Same && seen.number > 0 {
-		heard := catchup.Heard{Version: s.Version, Value: seen.doc.At(s.Path)}
-		h.kept = keptDoc{s.Number, heard.Doc()}
+	if s.Same && seen.number == 0 {
+		h.kept = keptDoc{}
 		return nil
+	}
+	if s.Same {
+		h.kept = keptDoc{s.Number - 1, heardIn(seen.doc, s.Path)}
 	}
 	if err := h.kept.from(s.savedDoc); err != nil {
 		return fmt.Errorf("what %q heard: %w", s.Name, err)
 	}
 	return nil
+}
+
+// heardIn is what a listener hears of a document.
+func heardIn(doc twin.Properties, path string) twin.Properties {
+	return catchup.Heard{Value: doc.At(path)}.Doc()
 }
 
 // byAge returns the names, those used longest ago first.
@@ -94,19 +101,19 @@ func (m *memories) byAge() []string {
 	return names
 }
 
-// saved is what a snapshot holds. What is in its desired half is not repeated.
+// saved is what a snapshot holds: the difference to its desired half, since most
+// often there is none.
 func (m *memories) saved(seen keptDoc) (all []savedHeard) {
 	for _, name := range m.byAge() {
 		h := m.byName[name]
 		if h.kept.number == 0 {
 			continue
 		}
-		s := savedHeard{Name: name, Path: h.path}
-		heard, now := catchup.HeardOf(h.kept.doc), seen.doc.At(h.path)
-		if seen.number > 0 && heard.Value.Exists() == now.Exists() && heard.Value.Equal(now) {
-			s.savedDoc = savedDoc{Number: h.kept.number, Version: heard.Version, Same: true}
-		} else {
-			s.savedDoc = h.kept.whole()
+		s := savedHeard{Name: name, Path: h.path, savedDoc: h.kept.whole()}
+		if seen.number > 0 {
+			base := keptDoc{h.kept.number - 1, heardIn(seen.doc, h.path)}
+			s.savedDoc = base.differing(h.kept.doc)
+			s.Same = s.Diff != nil
 		}
 		all = append(all, s)
 	}

@@ -60,8 +60,9 @@ type Options struct {
 	// slow, only the 32 most recent states are queued.
 	OnState func(State)
 	// OnListenerError, if not nil, is called with each error of a listener, and
-	// with each panic (*PanicError), before the listener's next call. It holds
-	// other listeners up as the listener itself does.
+	// with each panic (*PanicError), before the listener's next call, and where
+	// an acknowledgement cannot be made. It holds other listeners up as the
+	// listener itself does.
 	OnListenerError func(c twin.Change, err error)
 	// Store, if not nil, keeps what was reported, what durable listeners heard,
 	// and the desired properties over a restart and a power cut; see

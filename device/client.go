@@ -3,6 +3,7 @@ package device
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -96,7 +97,7 @@ func New(id auth.Identity, cred auth.Credential, dialer transport.Dialer, opts *
 		changed:   make(chan struct{}),
 		listeners: map[catchup.ListenerID]*listener{},
 	}
-	c.log = c.opts.Logger.With("device", id.String())
+	c.log = slog.New(newBoundLog(c.opts.Logger.Handler())).With("device", id.String())
 	c.life, c.end = context.WithCancel(context.Background())
 	c.state.Since = c.opts.Now()
 	if c.opts.OnState != nil {
@@ -161,7 +162,7 @@ func (c *Client) Connect(ctx context.Context) error {
 // identity or a wrong clock is not an error of Run: Options.Logger, OnState and
 // State report it. A listener must not call Run.
 func (c *Client) Run(ctx context.Context) error {
-	if err := c.start(context.WithoutCancel(ctx)); err != nil {
+	if err := c.start(ctx); err != nil && !(ctx.Err() != nil && errors.Is(err, ctx.Err())) {
 		return err
 	}
 	select {
@@ -257,6 +258,12 @@ const startWait = 10 * time.Second
 
 // awaitStart waits until the client has started, for startWait at most.
 func (c *Client) awaitStart(ctx context.Context) error {
+	c.mu.Lock()
+	err := c.usable()
+	c.mu.Unlock()
+	if err != ErrNotStarted {
+		return err
+	}
 	timer := time.NewTimer(startWait)
 	defer timer.Stop()
 	select {

@@ -229,6 +229,9 @@ func (c *Client) conclude(d catchup.Delivery, name string, result error) error {
 		}
 		refused = err
 	}
+	if err != nil {
+		c.with(func() { c.heardLocked(d, name, result) }) // its effect is there all the same
+	}
 	return err
 }
 

@@ -4,16 +4,17 @@
 //	id, cred, err := auth.ParseConnectionString(os.Getenv("IOTHUB_DEVICE_CONNECTION_STRING"))
 //	…
 //	dev := device.New(id, cred, mqtt.Dialer{}, nil)
-//	defer dev.Close()
-//	dev.OnDesired("fan.rpm", twin.Typed(setFan))
+//	dev.OnDesired("fan.rpm", twin.Typed(setFan), nil)
 //	err = dev.Connect(ctx)
 //	version, err := dev.UpdateReported(ctx, twin.Set("climate.temperature", 21.5))
+//	…
+//	err = dev.Shutdown(ctx)
 //
 // # Promises
 //
 // Connect starts the client; from then on it connects by itself whenever the
 // line allows, until Close. After each connect it subscribes, gets the whole
-// twin, and tells every listener what differs from what it heard last,
+// twin, and calls every listener with what differs from what it heard last,
 // removals included: nobody misses a change that still holds. A patch whose
 // version does not follow the last one starts a full GET.
 //
@@ -23,27 +24,57 @@
 // whose answer was lost is decided by the version of the next GET, and so is
 // neither lost nor applied twice. UpdateReportedIf demands a version.
 //
-// Without Options.Store, what is not confirmed when the process ends is lost
-// with it. With a store, what ReportLater returned nil for is safe from a power
-// cut, the whole reported state comes back even to a device that was created
-// anew, and a durable listener is told after a restart only what changed since
-// it last returned.
+// Without Options.Store, reports that are not confirmed when the process ends
+// are lost with it; Shutdown waits for them. With a store, each report is safe
+// from a power cut once ReportLater has returned nil. The whole reported state
+// comes back even to a device that was created anew, a durable listener is
+// called after a restart only with what changed since it last returned, and
+// Desired returns the properties as they were a second before the power went,
+// at most.
+//
+// # The start and the end
+//
+// New does no I/O. Connect and Run start the client, and so claim its store;
+// the first ReportLater claims it, too. A store that is in use or belongs to
+// another device is an error of that call, and nothing is written to it.
+// ReportLater may come before the start. Calls that wait for the hub wait up to
+// 10 s for it, and then fail with ErrNotStarted.
+//
+//	Shutdown  waits until the hub has what was reported, then closes
+//	Close     closes; waits for the store and the callbacks, up to 5 s each
+//	Stop      begins to close and returns at once; a listener may call it
+//	Run       starts, waits for its context, then calls Shutdown with 10 s
 //
 // # Contexts
 //
 // The context of Connect, GetTwin and UpdateReported ends the waiting, nothing
 // else: the client goes on connecting, and a report stays wanted. The context
-// of a listener ends when the client closes. Where the context of GetTwin or
-// of a report has no deadline, Options.CallTimeout is one.
+// of a listener ends when the client closes. Where the context of GetTwin, of a
+// report or of Shutdown has no deadline, Options.CallTimeout is one.
 //
 // # Goroutines
 //
-// A client has one goroutine that supervises and speaks, one that reads, one
-// that runs the listeners, and on Linux one that wakes from suspend; one each
-// for OnState and for a store, where these are set; the MQTT connection adds
-// one for its keep-alive. Close waits for all of them.
-// Listeners run one at a time, in version order, with no lock held, and may
-// call any method but Close and Run.
+// A client has one goroutine that owns the others, one that speaks, one that
+// reads, one that calls the listeners, and on Linux one that wakes from suspend;
+// one for OnState, where it is set, and one for each listener that runs. The
+// MQTT connection adds one for its keep-alive. Close waits for all of them.
+//
+// Listeners run one at a time, in the order of their registration, with no lock
+// held. They may call any method but Run; one that calls Close or Shutdown gets
+// ErrListenerRuns after 5 s, since these wait for it. See Client.OnDesired for
+// how turns are given away, and ListenOptions.Concurrent. No callback and no log
+// is called under a lock. A callback that panics, or ends its goroutine, harms
+// no other.
+//
+// # Bounds
+//
+//	states that wait for a slow OnState          32, the oldest go
+//	what waits for a slow listener               one difference, to the newest value
+//	lines of the log with the same message       20 a minute, from warnings on
+//	memories of durable names without a listener 64, and 64 KB; the oldest go
+//	writes of the desired half to the store      one a second
+//	attempts at a store that fails               1 s … 2 min apart
+//	what waits for a store that hangs            its own bound, then ErrNotStored
 //
 // # What is retried, and how fast
 //

@@ -296,3 +296,50 @@ func TestFlashWearOfADurableRoot(t *testing.T) {
 		})
 	}
 }
+
+// A snapshot holds what is desired once, and what listeners heard as the
+// difference to it.
+func TestSnapshotHoldsNoValueTwice(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		w.setDesired(encode(t, map[string]any{"big": strings.Repeat("x", 4000), "small": 1}))
+		st := &memStore{}
+		c := w.client(&device.Options{Store: st})
+		fails := false
+		for _, path := range []string{"", "big", "small", "none"} {
+			if _, err := c.OnDesired(path, func(context.Context, twin.Change) error {
+				if fails {
+					return errors.New("stuck")
+				}
+				return nil
+			}, &device.ListenOptions{Durable: "at " + path}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := c.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		fails = true
+		w.setDesired(`{"small":{"x":2},"none":3}`) // no listener has heard this
+		time.Sleep(time.Minute)
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		st.records = append(st.records, []byte("nonsense"))
+		c = w.online(&device.Options{Store: st})
+		if err := c.Close(); err != nil { // writes a snapshot
+			t.Fatal(err)
+		}
+		if n := len(st.snapshot); n > 5000 || len(st.records) > 0 {
+			t.Errorf("the snapshot has %d bytes, with %d records behind it", n, len(st.records))
+		}
+		for path, want := range map[string]int{"": 1, "big": 0, "small": 1, "none": 1} {
+			cut := st.powerCut()
+			heard, c := w.hear(cut, path, "at "+path)
+			if len(heard) != want {
+				t.Errorf("the listener for %q heard %q after a restart", path, heard)
+			}
+			_ = c.Close()
+		}
+	})
+}

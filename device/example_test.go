@@ -154,6 +154,25 @@ func ExampleClient_Stop() {
 	// Output: <nil>
 }
 
+func ExampleClient_Shutdown() {
+	hub, at, dialer := exampleHub()
+	defer hub.Close()
+	dev := device.New(at.Identity, at.Credential, dialer, nil)
+	if err := dev.Connect(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	_ = dev.ReportLater(context.Background(), twin.Set("state", "off"))
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	var left *device.LeftError
+	if err := dev.Shutdown(ctx); errors.As(err, &left) {
+		fmt.Println(left.Reports, "reports are lost")
+	}
+	tw, err := hub.Twin("pump-7")
+	fmt.Println(string(tw.Reported.JSON), err)
+	// Output: {"state":"off"} <nil>
+}
+
 func ExampleClient_GetTwin() {
 	hub, at, dialer := exampleHub()
 	defer hub.Close()

@@ -13,12 +13,12 @@ import (
 // passed over.
 func FuzzJournal(f *testing.F) {
 	for snapshot, record := range map[string]string{
-		`{"n":3,"based":true,"wanted":{"a":1},"unsent":[{"a":1}]}`:                                             `{"w":{"a":{"y":2}},"g":{"a":null},"c":4}`,
-		`{"n":2,"based":false,"unsent":[null,{"fan":{"rpm":7}}]}`:                                              `{"w":{"fan":{"rpm":7}},"g":null}`,
-		`{"unsent":[{"a":null},{"a":{"b":1}}]}`:                                                                `{"g":{"":null},"m":{"":{"x":1}}}`,
-		`{"heard":[{"n":"x","p":"a","i":1,"v":1,"j":{"v":[null]}}]}`:                                           `{"h":{"n":"x","p":"a","i":2,"v":1,"d":{"v":{"b":null}}}}`,
-		`{"heard":[{"n":"x","p":"a","i":4,"v":1,"s":true}],"desired":{"i":7,"v":3,"j":{"a":{"$b":1,"c":[]}}}}`: `{"d":{"i":8,"v":4,"d":{"a":null}}}`,
-		`{"desired":{"i":7,"v":3,"j":{"a":{"b":1}}}}`:                                                          `{"f":"x"}`,
+		`{"n":3,"based":true,"wanted":{"a":1},"unsent":[{"a":1}]}`:                                                    `{"w":{"a":{"y":2}},"g":{"a":null},"c":4}`,
+		`{"n":2,"based":false,"unsent":[null,{"fan":{"rpm":7}}]}`:                                                     `{"w":{"fan":{"rpm":7}},"g":null}`,
+		`{"unsent":[{"a":null},{"a":{"b":1}}]}`:                                                                       `{"g":{"":null},"m":{"":{"x":1}}}`,
+		`{"heard":[{"n":"x","p":"a","i":1,"v":1,"j":{"v":[null]}}]}`:                                                  `{"h":{"n":"x","p":"a","i":2,"v":1,"d":{"v":{"b":null}}}}`,
+		`{"heard":[{"n":"x","p":"a","i":4,"v":1,"s":true,"d":{}}],"desired":{"i":7,"v":3,"j":{"a":{"$b":1,"c":[]}}}}`: `{"d":{"i":8,"v":4,"d":{"a":null}}}`,
+		`{"desired":{"i":7,"v":3,"j":{"a":{"b":1}}}}`:                                                                 `{"f":"x"}`,
 		`{`:  `{"w":null,"g":7}`,
 		`{}`: `{"g":null}`,
 	} {

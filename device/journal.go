@@ -29,6 +29,7 @@ type journal struct {
 	failure    error       // of the last attempt
 	retry      *time.Timer // of the next attempt; nil while the store is well
 	last       bool        // the client closes: one more attempt, whatever the pace
+	logging    bool        // a failure is being logged
 	released   bool
 	kept       bool // at the release all was durable
 
@@ -147,8 +148,14 @@ func (c *Client) failedLocked(err error) {
 		return
 	}
 	j.pace.fail(time.Since(j.epoch), 0)
-	// Not on the store's own goroutine, which a log could hold up.
-	c.owned.Go(func() { c.log.Error("the store failed", "cause", err) })
+	if !j.logging {
+		// Not on the store's own goroutine, which a log could hold up.
+		j.logging = true
+		c.owned.Go(func() {
+			c.log.Error("the store failed", "cause", err)
+			c.with(func() { j.logging = false })
+		})
+	}
 	if j.retry == nil && !j.last {
 		c.owned.Add(1)
 		j.retry = time.AfterFunc(j.pace.notBefore-time.Since(j.epoch), func() {

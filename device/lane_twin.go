@@ -186,7 +186,8 @@ func (l *twinLane) tooLarge(err error) {
 	l.pending = nil
 	c := l.s.c
 	c.log.Warn("a report is too large for the connection", "cause", err)
-	c.with(func() { c.reported.Refused(err, l.s.now()) })
+	now := l.s.now()
+	c.with(func() { c.reported.Refused(err, now) })
 	c.settle()
 }
 
@@ -295,7 +296,7 @@ func (l *twinLane) getFailed(p *request, status *transport.StatusError) {
 
 // gotPatched takes the hub's word on the patch in flight.
 func (l *twinLane) gotPatched(f transport.Frame) {
-	c := l.s.c
+	c, now := l.s.c, l.s.now()
 	err := statusError(f)
 	switch {
 	case succeeded(f.Status):
@@ -310,7 +311,7 @@ func (l *twinLane) gotPatched(f transport.Frame) {
 		c.with(func() { c.reported.Stale(err) })
 	case errors.Is(err, transport.ErrRejected):
 		c.log.Warn("hub rejected a report", "cause", err)
-		c.with(func() { c.reported.Refused(err, l.s.now()) })
+		c.with(func() { c.reported.Refused(err, now) })
 	case err.Status >= 500:
 		// It may have been applied all the same: the GET tells.
 		c.log.Warn("report failed; getting the twin", "cause", err)

@@ -3,9 +3,6 @@ package device
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
@@ -78,22 +75,20 @@ func (c *Client) awaitCallbacks(over <-chan struct{}) bool {
 		return true
 	default:
 	}
-	c.log.Error("closed, but a callback runs on; let it end with its context", "running", c.callbacks())
+	paths := c.callbacks()
+	c.log.Error("closed, but a callback runs on; let it end with its context", "listeners", paths, "OnState", len(paths) == 0)
 	return false
 }
 
-// callbacks names the callbacks that run.
-func (c *Client) callbacks() string {
+// callbacks returns the paths of the listeners that run. Where there are none,
+// it is OnState that runs.
+func (c *Client) callbacks() (paths []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var names []string
 	for _, call := range c.calling {
-		names = append(names, fmt.Sprintf("the listener for %q", call.path))
+		paths = append(paths, call.path)
 	}
-	if len(names) == 0 {
-		return "OnState"
-	}
-	return strings.Join(slices.Compact(names), ", ")
+	return paths
 }
 
 // Stop begins to close the client and returns at once, so that a listener may

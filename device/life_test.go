@@ -338,7 +338,7 @@ func TestCloseDoesNotWaitForAListenerForEver(t *testing.T) {
 					if got := c.State().Phase; got != device.Closed {
 						t.Errorf("the client is %v", got)
 					}
-					if !strings.Contains(w.log.String(), `listener for \"valve\"`) && !inside {
+					if !strings.Contains(w.log.String(), "listeners=[valve] OnState=false") && !inside {
 						t.Errorf("the log does not name the listener")
 					}
 					// The store is free, though the listener runs on.

@@ -17,6 +17,10 @@ const (
 	maxIdleBytes = 64 << 10
 )
 
+// maxForgets bounds the names to forget before the store is claimed. The oldest
+// of more are not forgotten.
+const maxForgets = 256
+
 // maxDurableName bounds the name of a durable listener, in bytes.
 const maxDurableName = 128
 
@@ -24,7 +28,7 @@ const maxDurableName = 128
 type memories struct {
 	byName map[string]*memory
 	live   map[string]catchup.ListenerID // names that have a listener
-	forget map[string]bool               // asked for before the store was claimed
+	forget []string                      // asked for before the store was claimed
 	clock  uint64
 }
 
@@ -69,15 +73,22 @@ func (m *memories) at(name, path string) *memory {
 // recall takes what a store holds of a name.
 func (m *memories) recall(s savedHeard, seen keptDoc) error {
 	h := m.at(s.Name, s.Path)
-	if s.Same && seen.number > 0 {
-		heard := catchup.Heard{Version: s.Version, Value: seen.doc.At(s.Path)}
-		h.kept = keptDoc{s.Number, heard.Doc()}
+	if s.Same && seen.number == 0 {
+		h.kept = keptDoc{}
 		return nil
+	}
+	if s.Same {
+		h.kept = keptDoc{s.Number - 1, heardIn(seen.doc, s.Path)}
 	}
 	if err := h.kept.from(s.savedDoc); err != nil {
 		return fmt.Errorf("what %q heard: %w", s.Name, err)
 	}
 	return nil
+}
+
+// heardIn is what a listener hears of a document.
+func heardIn(doc twin.Properties, path string) twin.Properties {
+	return catchup.Heard{Value: doc.At(path)}.Doc()
 }
 
 // byAge returns the names, those used longest ago first.
@@ -90,19 +101,19 @@ func (m *memories) byAge() []string {
 	return names
 }
 
-// saved is what a snapshot holds. What is in its desired half is not repeated.
+// saved is what a snapshot holds: the difference to its desired half, since most
+// often there is none.
 func (m *memories) saved(seen keptDoc) (all []savedHeard) {
 	for _, name := range m.byAge() {
 		h := m.byName[name]
 		if h.kept.number == 0 {
 			continue
 		}
-		s := savedHeard{Name: name, Path: h.path}
-		heard, now := catchup.HeardOf(h.kept.doc), seen.doc.At(h.path)
-		if seen.number > 0 && heard.Value.Exists() == now.Exists() && heard.Value.Equal(now) {
-			s.savedDoc = savedDoc{Number: h.kept.number, Version: heard.Version, Same: true}
-		} else {
-			s.savedDoc = h.kept.whole()
+		s := savedHeard{Name: name, Path: h.path, savedDoc: h.kept.whole()}
+		if seen.number > 0 {
+			base := keptDoc{h.kept.number - 1, heardIn(seen.doc, h.path)}
+			s.savedDoc = base.differing(h.kept.doc)
+			s.Same = s.Diff != nil
 		}
 		all = append(all, s)
 	}
@@ -123,6 +134,16 @@ func (m *memories) spare() (names []string) {
 		}
 	}
 	return names
+}
+
+// forgetLater notes a name to forget once the store is claimed.
+func (m *memories) forgetLater(name string) {
+	if !slices.Contains(m.forget, name) {
+		m.forget = append(m.forget, name)
+	}
+	if n := len(m.forget) - maxForgets; n > 0 {
+		m.forget = slices.Delete(m.forget, 0, n)
+	}
 }
 
 // recallLocked tells the machine what a durable listener heard in an earlier
@@ -166,7 +187,7 @@ func (c *Client) forgetLocked(name string) {
 // ForgetDurable forgets what the durable listener of that name heard, see
 // ListenOptions.Durable: after the next start it is called with the present
 // value, as if it were new. It returns at once; a store learns of it within
-// moments, or at the client's start.
+// moments, or at the client's start, before which the last 256 names count.
 //
 // What was heard under a name that no listener has any more is kept for 64
 // names, and 64 KB. Beyond, the ones used longest ago are forgotten.
@@ -176,10 +197,7 @@ func (c *Client) ForgetDurable(name string) {
 		case c.journal != nil:
 			c.forgetLocked(name)
 		case c.opts.Store != nil && !c.claim.made():
-			if c.memories.forget == nil {
-				c.memories.forget = map[string]bool{}
-			}
-			c.memories.forget[name] = true
+			c.memories.forgetLater(name)
 		}
 	})
 }

@@ -53,7 +53,8 @@ type Options struct {
 	// tier): with a twin of up to 4 KB, the default is 4 billed reads a day.
 	Resync time.Duration
 	// Logger is told of states, failures and listeners' errors, and never of a
-	// secret; nil means silence.
+	// secret; nil means silence. Of warnings and errors with the same message, 20
+	// a minute are logged, and the next one says how many were left out.
 	Logger *slog.Logger
 	// OnState, if not nil, is called with each new state, Closed included, in
 	// order, one at a time, on a goroutine of its own and with no lock held. It may
@@ -61,8 +62,9 @@ type Options struct {
 	// slow, only the 32 most recent states are queued.
 	OnState func(State)
 	// OnListenerError, if not nil, is called with each error of a listener, and
-	// with each panic (*PanicError), before the listener's next call. It holds
-	// other listeners up as the listener itself does.
+	// with each panic (*PanicError), before the listener's next call, and where
+	// an acknowledgement cannot be made. It holds other listeners up as the
+	// listener itself does.
 	OnListenerError func(c twin.Change, err error)
 	// Store, if not nil, keeps what was reported, what durable listeners heard,
 	// and the desired properties over a restart and a power cut; see

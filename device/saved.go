@@ -49,7 +49,7 @@ type savedDoc struct {
 	Version int64           `json:"v,omitempty"`
 	Whole   json.RawMessage `json:"j,omitempty"`
 	Diff    json.RawMessage `json:"d,omitempty"`
-	Same    bool            `json:"s,omitempty"` // in a snapshot: as in its desired half
+	Same    bool            `json:"s,omitempty"` // in a snapshot: Diff is to its desired half
 }
 
 // A keptDoc is a document as the store has it. Number is 0 where it has none.
@@ -58,17 +58,23 @@ type keptDoc struct {
 	doc    twin.Properties
 }
 
-// to moves to another document, and says what is written of it: the difference,
-// unless the whole is shorter.
+// to moves to another document, and returns what is written of it.
 func (k *keptDoc) to(doc twin.Properties) savedDoc {
-	s := savedDoc{Number: k.number + 1, Version: doc.Version()}
-	if k.number > 0 {
-		s.Diff = twin.Diff(k.doc, doc).JSON()
-	}
-	if size := doc.Size().Bytes; k.number == 0 || len(s.Diff) > size {
+	s := k.differing(doc)
+	if k.number == 0 {
 		s.Diff, s.Whole = nil, doc.WithVersion(0).JSON()
 	}
 	*k = keptDoc{s.Number, doc}
+	return s
+}
+
+// differing is the difference to the next document, or the whole where that is
+// shorter.
+func (k *keptDoc) differing(doc twin.Properties) savedDoc {
+	s := savedDoc{Number: k.number + 1, Version: doc.Version(), Diff: twin.Diff(k.doc, doc).JSON()}
+	if len(s.Diff) > 2+doc.Size().Bytes {
+		s.Diff, s.Whole = nil, doc.WithVersion(0).JSON()
+	}
 	return s
 }
 
@@ -82,7 +88,7 @@ func (k *keptDoc) whole() savedDoc {
 func (k *keptDoc) from(s savedDoc) error {
 	base, text := twin.Properties{}, s.Whole
 	if s.Diff != nil {
-		if base, text = k.doc, s.Diff; k.number == 0 || s.Number != k.number+1 {
+		if base, text = k.doc, s.Diff; s.Number != k.number+1 || k.number == 0 && !s.Same {
 			*k = keptDoc{}
 			return nil
 		}
@@ -145,7 +151,7 @@ func (c *Client) restoreLocked(snapshot []byte, records [][]byte) {
 	for id := range c.listeners {
 		c.recallLocked(id)
 	}
-	for name := range c.memories.forget {
+	for _, name := range c.memories.forget {
 		c.forgetLocked(name)
 	}
 	c.memories.forget = nil

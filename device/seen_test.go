@@ -208,3 +208,39 @@ func TestUnsyncedIsShown(t *testing.T) {
 		}
 	})
 }
+
+// Wherever a power cut ends the log, the store knows a version that there was,
+// and a longer log knows no older one.
+func TestDesiredOfEachPrefixOfTheLog(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		st := &memStore{}
+		c := w.online(&device.Options{Store: st})
+		was := map[int64]string{}
+		for i := range 40 {
+			w.setDesired(fmt.Sprintf(`{"k%d":{"x":%d,"y":{"z":[%d]}},"k%d":{"x":null},"k%d":null}`, i%5, i, i, (i+1)%5, (i+2)%5))
+			synctest.Wait()
+			was[int64(i+2)] = c.Desired().String()
+			time.Sleep(1100 * time.Millisecond)
+		}
+		whole := st.powerCut()
+		if len(whole.records) < 20 {
+			t.Fatalf("the log has %d records", len(whole.records))
+		}
+		_ = c.Close()
+		w.hub.SetLine("dev1", false)
+		var last int64
+		for n := range len(whole.records) + 1 {
+			c := w.client(&device.Options{Store: &memStore{snapshot: whole.snapshot, records: whole.records[:n]}})
+			_ = c.Connect(soon(t, time.Millisecond))
+			got := c.Desired()
+			if v := got.Version(); got.Source != device.SourceStored || v < last || v > 1 && was[v] != got.String() {
+				t.Errorf("%d records make %v from %v; at that version it was %s", n, got.Properties, got.Source, was[v])
+			}
+			last = got.Version()
+			_ = c.Close()
+		}
+		if last != 41 {
+			t.Errorf("the whole log makes version %d", last)
+		}
+	})
+}

@@ -50,7 +50,9 @@ func TestNoLogUnderALock(t *testing.T) {
 				h := &nosyLog{hangs: hangs}
 				st := &memStore{snapshot: []byte(`{`), records: [][]byte{[]byte("nonsense")}}
 				c := w.client(&device.Options{Store: st, Logger: slog.New(h)})
+				h.mu.Lock()
 				h.client = c
+				h.mu.Unlock()
 				if _, err := c.OnDesired("a", func(context.Context, twin.Change) error { return errors.New("stuck") }, nil); err != nil {
 					t.Fatal(err)
 				}
@@ -68,9 +70,11 @@ func TestNoLogUnderALock(t *testing.T) {
 					t.Errorf("two reports took %v", took)
 				}
 				synctest.Wait()
+				h.mu.Lock()
 				if h.lines == 0 {
 					t.Error("nothing was logged")
 				}
+				h.mu.Unlock()
 				time.Sleep(10 * time.Minute)
 			})
 		})

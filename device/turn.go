@@ -114,7 +114,7 @@ const slowListener = 30 * time.Second
 func (c *Client) slowLocked() (paths []string, wait time.Duration) {
 	wait = never
 	for _, call := range c.calling {
-		if call.away > 0 || call.reported {
+		if call.away > 0 || call.back != nil || call.reported {
 			continue
 		}
 		left := slowListener - time.Since(call.since)

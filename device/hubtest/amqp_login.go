@@ -271,7 +271,7 @@ func (l *amqpLine) enter(req request) (old presence, err error) {
 		who.modelID = from.attaching.Properties[propModel]
 	}
 	if !req.mute && from.attaching == nil {
-		l.replyToken(req, statusOK, "OK")
+		l.replyToken(req, statusOK, "OK", 0)
 	}
 	_ = l.readBy(time.Now()) // so that the reading goroutine looks at the token's end
 	who.touch()
@@ -285,10 +285,12 @@ const (
 )
 
 // replyToken answers a put-token. hub.mu is held.
-func (l *amqpLine) replyToken(req request, status int, text string) {
+func (l *amqpLine) replyToken(req request, status int, text string, pause int) {
 	l.push(outgoing{
 		msg: Message{Device: l.id, Op: Connect, FromHub: true, Status: status},
 		by:  &amqpOutgoing{line: l, correlation: req.from.correlation, text: text},
+
+		pause: pause,
 	})
 }
 
@@ -310,7 +312,7 @@ func (l *amqpLine) refuseLogin(req request, why error, f *fault) {
 	h.mu.Lock()
 	h.count(l.id, func(s *Stats) { s.Refused++ })
 	if req.from.attaching == nil && !req.mute {
-		l.replyToken(req, f.status(), text)
+		l.replyToken(req, f.status(), text, f.pause)
 	}
 	h.mu.Unlock()
 	if ev := req.from.attaching; ev != nil {

@@ -30,6 +30,7 @@ type outgoing struct {
 	present  bool   // CONNACK: session present
 	final    bool   // the connection ends after it
 	asIs     bool   // Intercept has had it
+	pause    int    // seconds for which the device is asked to wait; 0 for none
 
 	by *amqpOutgoing // nil over MQTT
 }
@@ -214,6 +215,9 @@ func (o outgoing) topic() string {
 	t := hubproto.PrefixTwinResponse + strconv.Itoa(o.msg.Status) + "/?" + hubproto.ParamRequestID + "=" + o.msg.RequestID
 	if o.msg.Version != 0 {
 		t += "&" + version
+	}
+	if o.pause > 0 {
+		t += "&" + hubproto.RetryAfter + "=" + strconv.Itoa(o.pause)
 	}
 	return t
 }

@@ -235,8 +235,8 @@ func (h *Hub) writeIntercepted(w http.ResponseWriter, rt route, act Action, now 
 		w.Header().Set("iothub-errorcode", codeName(act.code))
 		a.body = h.restBody(f, now, rt.nested)
 	}
-	if act.after > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int((act.after+time.Second-1)/time.Second)))
+	if s := act.pause(); s > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(s))
 	}
 	a.write(w)
 }

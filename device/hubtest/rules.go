@@ -34,6 +34,8 @@ type fault struct {
 	code int
 	text string
 	info string // JSON, empty for none; REST tells it of direct methods
+
+	pause int // seconds for which a device is asked to wait; 0 for none
 }
 
 func (f *fault) status() int { return f.code / 1000 }

@@ -119,6 +119,7 @@ func (h *Hub) replace(item outgoing, act Action) outgoing {
 	if act.code != 0 {
 		body = h.errorBody(usual(act.code))
 	}
+	item.pause = act.pause()
 	op := item.msg.Op
 	if item.by != nil && (op == Subscribe || op == Unsubscribe) {
 		op = GetTwin // over AMQP they are requests like any other

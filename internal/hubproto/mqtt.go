@@ -39,6 +39,11 @@ const (
 	ParamVersion   = "$version"
 )
 
+// RetryAfter asks a client for a pause of whole seconds: a topic parameter over
+// MQTT, an application property over AMQP. Both are the words of the Device
+// Provisioning Service. No document promises them of a hub.
+const RetryAfter = "retry-after"
+
 // Parameters of the user name.
 const (
 	ParamAPIVersion = "api-version"

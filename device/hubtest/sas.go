@@ -30,8 +30,9 @@ type claim struct {
 // maxToken bounds what is taken apart.
 const maxToken = 8 << 10
 
-// parseToken reads a token strictly: each field once, none unknown, and the
-// signature percent-encoded as the documentation asks.
+// parseToken reads a token as Microsoft's own parser does: names have no case,
+// unknown fields are ignored, no field stands twice, and in the signature a raw
+// '/' passes where '+' would be read as a blank and '=' as the end.
 func parseToken(text string) (claim, error) {
 	fields, err := tokenFields(text)
 	if err != nil {
@@ -44,7 +45,7 @@ func parseToken(text string) (claim, error) {
 	if c.policy, err = url.PathUnescape(fields["skn"]); err != nil {
 		return claim{}, errors.New("token: skn is not percent-encoded")
 	}
-	if strings.ContainsAny(fields["sig"], "+/=") {
+	if strings.ContainsAny(fields["sig"], "+=") {
 		return claim{}, errors.New("token: sig is not percent-encoded")
 	}
 	sig, err := url.PathUnescape(fields["sig"])
@@ -67,12 +68,16 @@ func tokenFields(text string) (map[string]string, error) {
 	}
 	fields := map[string]string{}
 	for part := range strings.SplitSeq(rest, "&") {
-		name, value, _ := strings.Cut(part, "=")
-		if !slices.Contains([]string{"sr", "sig", "se", "skn"}, name) {
-			return nil, errors.New("token: an unknown field")
+		if part == "" {
+			continue
 		}
+		name, value, ok := strings.Cut(part, "=")
+		if !ok {
+			return nil, errors.New("token: a field without a value")
+		}
+		name = strings.ToLower(name)
 		if _, twice := fields[name]; twice {
-			return nil, fmt.Errorf("token: %s stands twice", name)
+			return nil, fmt.Errorf("token: a field %.20q stands twice", name)
 		}
 		fields[name] = value
 	}
@@ -106,11 +111,25 @@ func (c claim) signedBy(keys keyPair) bool {
 	return good
 }
 
-// scope takes the resource apart: the host, then the segments below it.
+// maxEncodings is how often a resource may be percent-encoded as a whole.
+const maxEncodings = 3
+
+// scope takes the resource apart: the host, then the segments below it. One that
+// is encoded more than once is decoded until it has segments.
 func (c claim) scope() (host string, path []string, err error) {
-	plain, err := url.PathUnescape(c.resource)
-	if err != nil {
-		return "", nil, errors.New("token: sr is not percent-encoded")
+	plain := c.resource
+	for range maxEncodings {
+		if strings.Contains(plain, "/") {
+			break
+		}
+		if plain, err = url.PathUnescape(plain); err != nil {
+			return "", nil, errors.New("token: sr is not percent-encoded")
+		}
+	}
+	if plain == c.resource { // raw slashes: its segments may be encoded
+		if plain, err = url.PathUnescape(plain); err != nil {
+			return "", nil, errors.New("token: sr is not percent-encoded")
+		}
 	}
 	segments := strings.Split(plain, "/")
 	return segments[0], segments[1:], nil
@@ -157,8 +176,8 @@ func (h *Hub) policyKeys(name string) (keyPair, error) {
 	return completeKeys(p.PrimaryKey, p.SecondaryKey)
 }
 
-// covers checks the token's scope, segment by segment: an identity's own key
-// speaks for exactly that identity, a policy's for all below its scope.
+// covers checks that the token's scope is the identity or above it, segment by
+// segment, for a key of its own as for a policy's.
 func (c claim) covers(hub string, who *identity) error {
 	host, path, err := c.scope()
 	if err != nil {
@@ -171,11 +190,19 @@ func (c claim) covers(hub string, who *identity) error {
 	if who.module != "" {
 		want = append(want, "modules", who.module)
 	}
-	if c.policy != "" && len(path) < len(want) {
-		want = want[:len(path)]
-	}
-	if !slices.Equal(path, want) {
-		return fmt.Errorf("token: its scope %q is not this identity", strings.Join(path, "/"))
+	if len(path) > len(want) || !slices.EqualFunc(path, want[:len(path)], sameSegment) {
+		return fmt.Errorf("token: its scope %q does not reach this identity", strings.Join(path, "/"))
 	}
 	return nil
+}
+
+// sameSegment compares without regard to case, as the documentation writes
+// scopes in lower case. Microsoft's .NET SDK encodes ids before it encodes the
+// whole, so a segment may be encoded still.
+func sameSegment(got, want string) bool {
+	if strings.EqualFold(got, want) {
+		return true
+	}
+	plain, err := url.PathUnescape(got)
+	return err == nil && strings.EqualFold(plain, want)
 }

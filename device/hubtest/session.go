@@ -53,7 +53,9 @@ func (id *identity) maySubscribe(filter string) bool {
 	if id.module == "" {
 		known = append(known, "devices/"+id.device+"/messages/devicebound/#", "devices/+/messages/devicebound/#")
 	} else {
-		known = append(known, "devices/"+id.device+"/modules/"+id.module+"/inputs/#")
+		// The C and .NET SDKs ask for all of it, Java for the messages.
+		own := "devices/" + id.device + "/modules/" + id.module
+		known = append(known, own+"/inputs/#", own+"/messages/devicebound/#", own+"/#")
 	}
 	if slices.Contains(known, filter) {
 		return true

@@ -263,6 +263,7 @@ func (l *amqpLine) enter(req request) (old presence, err error) {
 			h.count(who.id, func(s *Stats) { s.Takeovers++ })
 			old.leave()
 		}
+		who.came(now)
 		l.who, who.conn, l.desired, l.left = who, l, false, make(chan struct{})
 		h.count(who.id, func(s *Stats) { s.Connects++ })
 		h.log.Info("connected", "device", who.id, "over", l.over(AMQP))

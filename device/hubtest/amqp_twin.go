@@ -92,6 +92,7 @@ func (l *amqpLine) perform(req request) error {
 		return nil
 	}
 	h := l.hub
+	now := h.opts.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !l.live() {
@@ -103,6 +104,7 @@ func (l *amqpLine) perform(req request) error {
 		l.leave()
 		return nil
 	case Telemetry:
+		l.who.record.active = now
 		return nil
 	case MethodAnswer:
 		h.answered(l, req.msg)

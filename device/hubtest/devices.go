@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
 )
@@ -49,6 +50,9 @@ func (id *identity) touch() {
 	close(id.changed)
 	id.changed = make(chan struct{})
 }
+
+// came notes a login. hub.mu is held.
+func (id *identity) came(now time.Time) { id.record.stateAt, id.record.active = now, now }
 
 // AddDevice registers a device with new random keys and an empty twin. The id
 // keeps the hub's rules: 1 to 128 of ASCII letters, digits and some signs.
@@ -95,11 +99,16 @@ func (h *Hub) register(who auth.Identity, proves func(*identity)) error {
 	}
 	id := &identity{
 		id: joinID(who.DeviceID, who.ModuleID), device: who.DeviceID, module: who.ModuleID,
-		twin: newTwin(), record: newRecord(), changed: make(chan struct{}),
+		twin: newTwin(), changed: make(chan struct{}),
 	}
-	proves(id)
+	now := h.opts.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	id.record = h.newRecord(now)
+	if id.module == "" { // a module's halves were never written
+		id.twin.desired.meta, id.twin.reported.meta = &stamp{at: now}, &stamp{at: now}
+	}
+	proves(id)
 	switch {
 	case h.closed:
 		return ErrClosed

@@ -20,7 +20,8 @@ func (h *Hub) restQuery(req restRequest) (restAnswer, *fault) {
 	if err != nil {
 		return restAnswer{}, refuse(codeFormat, "Cannot deserialize the body as a query: %v.", err)
 	}
-	text, ok := doc["query"].(string)
+	v, _ := doc.fold("query")
+	text, ok := v.(string)
 	if !ok {
 		return restAnswer{}, refuse(codeNull, "BadRequest")
 	}
@@ -46,7 +47,7 @@ func (h *Hub) restQuery(req restRequest) (restAnswer, *fault) {
 		start++
 	}
 	for _, e := range all[start:] {
-		row := e.document()
+		row := e.row(req.version)
 		if !q.keeps(row) {
 			continue
 		}

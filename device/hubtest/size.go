@@ -18,8 +18,8 @@ const (
 func size(v any) int {
 	n := 0
 	switch v := v.(type) {
-	case map[string]any:
-		for k, e := range v {
+	case *members:
+		for k, e := range v.all() {
 			if !strings.HasPrefix(k, "$") {
 				n += textSize(k) + size(e)
 			}

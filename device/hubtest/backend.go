@@ -25,8 +25,8 @@ type Twin struct {
 	Enabled bool
 	// ModelID is what the device announced at its last login.
 	ModelID string
-	// Tags are the back end's own, as JSON; no device sees them. Members stand in
-	// the order in which they were first written, here and in each Section.
+	// Tags are the back end's own, as JSON with its keys sorted, for tests to
+	// compare. No device sees them.
 	Tags []byte
 
 	Desired, Reported Section
@@ -37,7 +37,8 @@ type Section struct {
 	// Version starts at 1.
 	Version int64
 	// JSON is the document without the hub's own members ($version,
-	// $metadata).
+	// $metadata), its keys sorted, for tests to compare: devices and services get
+	// members in the order in which they were written.
 	JSON []byte
 	// Metadata is the $metadata: when each member was written last.
 	Metadata []byte
@@ -141,7 +142,7 @@ func (h *Hub) view(id string) (Twin, <-chan struct{}, error) {
 		Connected: who.conn != nil, Enabled: !who.disabled, ModelID: who.modelID,
 	}
 	h.mu.Unlock()
-	out.Tags = appendJSON(nil, t.tags)
+	out.Tags = appendJSON(nil, sorted(t.tags))
 	out.Desired = t.desired.view(true)
 	out.Reported = t.reported.view(false)
 	return out, changed, nil
@@ -165,8 +166,9 @@ func (h *Hub) SetTags(id, patchJSON string) (int64, error) {
 	return t.twin.version, nil
 }
 
+// view is the half as the hub's own API shows it.
 func (s section) view(versions bool) Section {
-	return Section{Version: s.version, JSON: appendJSON(nil, s.doc), Metadata: appendJSON(nil, s.meta.tree(s.doc, versions))}
+	return Section{Version: s.version, JSON: appendJSON(nil, sorted(s.doc)), Metadata: appendJSON(nil, sorted(s.meta.tree(s.doc, versions)))}
 }
 
 // Wait waits, without polling, until cond holds for the twin, and returns it

@@ -100,6 +100,29 @@ func (m *members) without(keys ...string) *members {
 	return out
 }
 
+// sorted is a value with the members of every object in it in the order of their
+// names.
+func sorted(v any) any {
+	switch v := v.(type) {
+	case *members:
+		out := &members{}
+		if v == nil {
+			return out
+		}
+		for _, k := range sortedKeys(v.values) {
+			out.set(k, sorted(v.values[k]))
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = sorted(e)
+		}
+		return out
+	}
+	return v
+}
+
 var errNotObject = errors.New("not a JSON object")
 
 // parseObject reads one JSON object: numbers keep their text, members their

@@ -75,6 +75,20 @@ func (l *amqpLine) close(reason string) {
 		l.conn.close(reason)
 		return
 	}
+	l.endLinks(reason)
+}
+
+// withdraw implements presence: it ends the links, and leaves the connection to
+// the client.
+func (l *amqpLine) withdraw(reason string) {
+	l.hub.mu.Lock()
+	l.leave()
+	l.hub.mu.Unlock()
+	l.endLinks(reason)
+}
+
+// endLinks ends the line's links by force. No lock is held.
+func (l *amqpLine) endLinks(reason string) {
 	l.hub.log.Info("links ended", "device", l.id, "reason", reason)
 	l.detach(&amqpwire.Error{Condition: condForced, Description: reason})
 	l.nudge()
@@ -84,11 +98,15 @@ func (l *amqpLine) close(reason string) {
 func (l *amqpLine) detach(err *amqpwire.Error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	end := (*amqpwire.Link).Detach
+	if l.hub.opts.SuspendLinks {
+		end = (*amqpwire.Link).Suspend
+	}
 	for _, h := range l.links {
-		h.link.Detach(err)
+		end(h.link, err)
 	}
 	for _, link := range l.others {
-		link.Detach(err)
+		end(link, err)
 	}
 	l.links, l.others = nil, nil
 }

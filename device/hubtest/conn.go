@@ -94,6 +94,9 @@ func (c *conn) close(reason string) {
 	c.hub.log.Info("connection ended", attrs...)
 }
 
+// withdraw implements presence: MQTT has no word for it.
+func (c *conn) withdraw(reason string) { c.close(reason) }
+
 // over says what a device is connected over, for the log. The stream is the one
 // that the protocol is spoken on.
 func (c *conn) over(p Protocol) string {

@@ -167,7 +167,7 @@ func (h *Hub) withdraw(id, reason string, f func(*identity)) error {
 	}
 	cut := h.part(top, f)
 	h.mu.Unlock()
-	closeAll(cut, reason)
+	withdrawAll(cut, reason)
 	return nil
 }
 
@@ -186,9 +186,9 @@ func (h *Hub) part(top *identity, f func(*identity)) (cut []presence) {
 	return cut
 }
 
-func closeAll(conns []presence, reason string) {
+func withdrawAll(conns []presence, reason string) {
 	for _, c := range conns {
-		c.close(reason)
+		c.withdraw(reason)
 	}
 }
 

@@ -39,6 +39,9 @@ type Options struct {
 	// OmitNextIncomingID leaves a field that AMQP asks for out of every FLOW
 	// frame, as some gateways of IoT Hub do.
 	OmitNextIncomingID bool
+	// SuspendLinks ends AMQP links with a DETACH that does not close them, as
+	// newer gateways of IoT Hub do. Otherwise closed is true.
+	SuspendLinks bool
 	// ConnectionTokens is how many devices one AMQP connection carries; 0 means
 	// 999, as with IoT Hub. One more is refused with code 403005.
 	ConnectionTokens int

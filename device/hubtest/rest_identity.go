@@ -91,7 +91,7 @@ func (h *Hub) restDeleteIdentity(req restRequest) (restAnswer, *fault) {
 		who.touch()
 	})
 	h.mu.Unlock()
-	closeAll(cut, "identity removed")
+	withdrawAll(cut, "identity removed")
 	return restAnswer{status: 204}, nil
 }
 
@@ -173,7 +173,7 @@ func (h *Hub) updateIdentity(req restRequest, w identityWrite) (restAnswer, *fau
 	who.touch()
 	e := who.entry()
 	h.mu.Unlock()
-	closeAll(cut, "identity disabled")
+	withdrawAll(cut, "identity disabled")
 	return identityAnswer(e, false), nil
 }
 

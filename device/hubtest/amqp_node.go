@@ -26,9 +26,6 @@ const (
 	condLimit        = "amqp:resource-limit-exceeded"
 )
 
-// maxAddress bounds what is taken apart.
-const maxAddress = 2 << 10
-
 // address is where a link leads, its ids as they were received.
 type address struct {
 	node           node

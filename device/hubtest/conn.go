@@ -22,17 +22,6 @@ import (
 )
 
 // Limits of one connection.
-const (
-	// firstPacket is how long a client has until its CONNECT, TLS included.
-	firstPacket = 30 * time.Second
-	// maxSilence is the longest silence that a hub bears.
-	maxSilence = 1767 * time.Second
-	// writeLimit is how long a client may leave one packet unread.
-	writeLimit = 30 * time.Second
-	// linger is how long a client has to close a socket that the hub has ended.
-	linger = 5 * time.Second
-)
-
 // Why a connection ended, for the log.
 var (
 	errPolite   = errors.New("device said goodbye")

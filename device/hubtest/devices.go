@@ -137,6 +137,7 @@ func (h *Hub) RemoveDevice(id string) error {
 // SetEnabled lets an identity log in, or refuses it. Disabling cuts the
 // connection; a disabled device's modules are refused with it.
 func (h *Hub) SetEnabled(id string, on bool) error {
+	now := h.opts.Now()
 	if on {
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -144,16 +145,23 @@ func (h *Hub) SetEnabled(id string, on bool) error {
 		if who == nil {
 			return fmt.Errorf("%w: %s", ErrUnknown, id)
 		}
-		who.disabled = false
+		who.setDisabled(false, now)
 		who.record.etag++
 		return nil
 	}
 	return h.withdraw(id, "identity disabled", func(who *identity) {
 		if who.id == id {
-			who.disabled = true
+			who.setDisabled(true, now)
 			who.record.etag++
 		}
 	})
+}
+
+// setDisabled writes the status, and when it changed. hub.mu is held.
+func (id *identity) setDisabled(disabled bool, now time.Time) {
+	if disabled != id.disabled {
+		id.disabled, id.record.statusAt = disabled, now
+	}
 }
 
 // withdraw applies f to an identity and those below it, and cuts their

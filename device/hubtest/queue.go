@@ -13,10 +13,6 @@ import (
 	"github.com/devicetwin/devicetwin-go/internal/mqttwire"
 )
 
-// maxQueue bounds what waits for a client that does not read; one that lets it
-// fill is cut.
-const maxQueue = 4 << 20
-
 // itemCost is what an item costs beside its body.
 const itemCost = 256
 

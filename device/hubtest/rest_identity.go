@@ -9,14 +9,6 @@ import (
 	"github.com/devicetwin/devicetwin-go/auth"
 )
 
-// Limits of the registry.
-const (
-	maxListed       = 1000 // of GET /devices
-	maxStatusReason = 128  // characters, as .NET counts them: UTF-16
-	minKeyBytes     = 16
-	maxKeyBytes     = 64
-)
-
 func (h *Hub) restGetIdentity(req restRequest) (restAnswer, *fault) {
 	e, f := h.entryOf(req.id)
 	if f != nil {
@@ -180,8 +172,8 @@ func (h *Hub) updateIdentity(req restRequest, w identityWrite) (restAnswer, *fau
 // apply writes all but the keys, to an identity that is created or to one that
 // was. hub.mu is held.
 func (w identityWrite) apply(who *identity, now time.Time, created bool) {
-	if disabled := w.status == "disabled"; w.status != "" && disabled != who.disabled {
-		who.disabled, who.record.statusAt = disabled, now
+	if w.status != "" {
+		who.setDisabled(w.status == "disabled", now)
 	}
 	if w.proof != nil {
 		who.proof = *w.proof

@@ -31,7 +31,7 @@ func parseIdentity(req restRequest) (identityWrite, *fault) {
 		if v != nil {
 			w.reason, _ = v.(string)
 		}
-		if len(utf16.Encode([]rune(w.reason))) > maxStatusReason {
+		if utf16Len(w.reason) > maxStatusReason {
 			return w, refuse(codeInvalid, "statusReason has more than %d characters.", maxStatusReason)
 		}
 	}
@@ -42,6 +42,14 @@ func parseIdentity(req restRequest) (identityWrite, *fault) {
 	w.iotEdge, w.hasEdge = v.(bool)
 	v, _ = doc.fold("authentication")
 	return w, w.parseAuthentication(v)
+}
+
+// utf16Len is the length of a text in .NET's characters.
+func utf16Len(s string) (n int) {
+	for _, r := range s {
+		n += max(1, utf16.RuneLen(r))
+	}
+	return n
 }
 
 // textOf is the member of that name, in any case, as a text; empty where it is

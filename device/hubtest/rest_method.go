@@ -7,13 +7,6 @@ import (
 	"time"
 )
 
-// Time-outs of direct methods. The documentation's limit was 3600 s, and is
-// 300 s in newer pages.
-const (
-	defaultResponseTimeout = 30 * time.Second
-	maxMethodTimeout       = time.Hour
-)
-
 // restMethod calls a direct method, as its body says.
 func (h *Hub) restMethod(req restRequest) (restAnswer, *fault) {
 	if _, f := h.entryOf(req.id); f != nil {

@@ -7,12 +7,6 @@ import (
 	"strings"
 )
 
-// Limits of a query's answer.
-const (
-	defaultPage = 100
-	maxPage     = 1000
-)
-
 // restQuery answers a page of a query. The continuation is opaque to clients:
 // it names the last row, so it stays good when the data change.
 func (h *Hub) restQuery(req restRequest) (restAnswer, *fault) {

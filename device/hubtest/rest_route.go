@@ -13,10 +13,6 @@ import (
 	"time"
 )
 
-// maxBody bounds a request's body: both halves of a twin, escaped at their
-// worst, stay below.
-const maxBody = 512 << 10
-
 // restRequest is a request of a service, understood.
 type restRequest struct {
 	*http.Request
@@ -112,14 +108,13 @@ func (h *Hub) serveREST(w http.ResponseWriter, r *http.Request, all []route) {
 	req := restRequest{Request: r, now: h.opts.Now(), requestID: newGUID()}
 	req.headers(w.Header())
 	rt, f := req.route(all)
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		f = refuse(codeTooLarge, "The body has more than %d bytes.", maxBody)
-	case err != nil:
+	body, tooLarge, err := c.body(w, r)
+	if err != nil {
 		c.close("request body: " + err.Error())
 		return
+	}
+	if tooLarge != nil {
+		f = tooLarge
 	}
 	req.body = body
 	msg := Message{Device: req.id, Op: Rest, Request: r.Method + " /" + strings.Join(req.path, "/"), Body: body}
@@ -171,6 +166,23 @@ func (h *Hub) serveREST(w http.ResponseWriter, r *http.Request, all []route) {
 		a = restAnswer{status: f.status(), body: h.restBody(f, req, rt.nested)}
 	}
 	a.write(w)
+}
+
+// body reads a request's body, all of which has to be there in time, however
+// steadily it comes and whether or not the client may do anything here.
+func (c *conn) body(w http.ResponseWriter, r *http.Request) ([]byte, *fault, error) {
+	if err := c.readBy(time.Now().Add(requestBody)); err != nil {
+		return nil, nil, err
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) { // the deadline stays, for the rest of the body
+		return body, refuse(codeTooLarge, "The body has more than %d bytes.", maxBody), nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return body, nil, c.readBy(time.Time{}) // what the request asks for may take longer
 }
 
 // headers are those that every recorded answer has.

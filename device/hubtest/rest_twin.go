@@ -5,9 +5,6 @@ import (
 	"time"
 )
 
-// maxTags is the limit of the tags.
-const maxTags = 8 << 10
-
 func (h *Hub) restGetTwin(req restRequest) (restAnswer, *fault) {
 	e, f := h.entryOf(req.id)
 	if f != nil {

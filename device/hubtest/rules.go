@@ -10,16 +10,6 @@ import (
 	"unicode"
 )
 
-// The limits of a twin's values; the section's own is in size.go.
-const (
-	maxDepth = 10
-	maxKey   = 1 << 10
-	maxText  = 4 << 10
-
-	minInt int64 = -1 << 52
-	maxInt int64 = 1<<52 - 1
-)
-
 // Error codes that the hub answers with. The status is the code / 1000.
 const (
 	codeInvalid      = 400004 // ArgumentInvalid

@@ -13,10 +13,6 @@ import (
 	"time"
 )
 
-// clockSkew is how far a device's clock may be behind or ahead: a token is
-// good for as long after its end.
-const clockSkew = 5 * time.Minute
-
 // claim is a shared access signature taken apart. The texts that were signed
 // stay as they were received, for the signature holds over them as they are.
 type claim struct {
@@ -26,9 +22,6 @@ type claim struct {
 	policy   string // skn, empty for none
 	mac      []byte
 }
-
-// maxToken bounds what is taken apart.
-const maxToken = 8 << 10
 
 // parseToken reads a token as Microsoft's own parser does: names have no case,
 // unknown fields are ignored, no field stands twice, and in the signature a raw
@@ -110,9 +103,6 @@ func (c claim) signedBy(keys keyPair) bool {
 	}
 	return good
 }
-
-// maxEncodings is how often a resource may be percent-encoded as a whole.
-const maxEncodings = 3
 
 // scope takes the resource apart: the host, then the segments below it. One that
 // is encoded more than once is decoded until it has segments.

@@ -9,9 +9,6 @@ import (
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 )
 
-// maxSubscriptions is how many topic filters a device may have at a time.
-const maxSubscriptions = 5
-
 // session is what outlives a connection: the subscriptions. hub.mu guards it.
 type session struct {
 	clean bool            // it ends with its connection

@@ -2,9 +2,6 @@ package hubtest
 
 import "strings"
 
-// maxSection is the limit of the desired and of the reported section.
-const maxSection = 32 << 10
-
 // What the documentation counts for a value that is no text.
 const (
 	sizeNumber = 8

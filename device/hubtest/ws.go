@@ -20,12 +20,6 @@ const (
 	webPath = "/$iothub/websocket"
 	// noClientCert, in the query, asks the hub not to ask for a certificate.
 	noClientCert = "iothub-no-client-cert"
-	// maxMessage bounds one inbound message. It is passed on as it comes, so
-	// nothing as large is ever held.
-	maxMessage = 1 << 20
-	// maxPiece is the most that one outbound message holds: a larger packet
-	// spans several, as a client must be ready for.
-	maxPiece = 4 << 10
 )
 
 // Why a WebSocket ended, for the log.

@@ -95,6 +95,7 @@ func testAMQPWithdrawn(t *testing.T) {
 				continue
 			}
 			wantCondition(t, desc, gone, amqp.ErrCondDetachForced)
+			synctest.Wait() // until go-amqp has answered both
 			if status, _ := c.putToken(audience(d), tokenOf(t, d, time.Now(), time.Hour), "p"); status != 401 {
 				t.Errorf("%s: put-token got %d, want 401", desc, status)
 			}

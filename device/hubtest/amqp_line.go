@@ -15,6 +15,7 @@ type amqpLine struct {
 
 	// hub.mu guards what follows.
 	who      *identity     // from its login on
+	named    string        // as its last put-token spelt it
 	knocking bool          // a login waits to be judged
 	token    string        // of its last login, if it proved itself by one
 	tokenEnd time.Time     // by the wall clock, grace included; zero for none

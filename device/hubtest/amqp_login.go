@@ -42,8 +42,9 @@ func (a *amqpConn) attaching(ev *amqpwire.Attaching) error {
 		a.attachCBS(link)
 		return nil
 	}
+	now := a.hub.opts.Now()
 	a.hub.mu.Lock()
-	id := a.hub.resolve(at.device, at.module)
+	id := a.resolveLink(at.device, at.module, now)
 	l, full := a.show(id)
 	live := full == nil && l.live()
 	if live && ev.Properties[propModel] != "" {
@@ -165,11 +166,15 @@ func (a *amqpConn) putToken(payload []byte) error {
 		err = errors.New("there is no token in the body")
 	}
 	from.host, from.refused = host, err
+	now := a.hub.opts.Now()
 	a.hub.mu.Lock()
-	id := a.hub.resolve(device, module)
+	id := a.resolveLogin(device, module, from.token, now)
 	var l *amqpLine
 	if device != "" {
 		l, from.full = a.show(id)
+	}
+	if l != nil {
+		l.named = joinID(device, module)
 	}
 	if l == nil {
 		l = &amqpLine{amqpConn: a} // somebody who is nobody

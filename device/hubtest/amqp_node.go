@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // node is what an address of AMQP leads to.
@@ -99,16 +100,48 @@ func parseAudience(text string) (host, device, module string, err error) {
 	return host, device, module, nil
 }
 
-// resolve finds which identity ids mean that some SDKs encode and others do
-// not: the one that they name as they are, or else decoded. h.mu is held.
-func (h *Hub) resolve(device, module string) string {
-	if id := joinID(device, module); h.identities[id] != nil {
-		return id
-	}
+// resolve finds which identity ids mean that some SDKs encode and others do not:
+// the one that they name as they are, or else decoded. Where both are there, it
+// is the first that fits. h.mu is held.
+func (h *Hub) resolve(device, module string, fits ...func(*identity) bool) string {
+	plain := h.identities[joinID(device, module)]
 	d, err1 := url.PathUnescape(device)
 	m, err2 := url.PathUnescape(module)
 	if err1 != nil || err2 != nil {
 		return joinID(device, module)
 	}
-	return joinID(d, m)
+	decoded := h.identities[joinID(d, m)]
+	switch {
+	case plain == nil:
+		return joinID(d, m)
+	case decoded == nil || decoded == plain:
+		return plain.id
+	}
+	for _, fit := range fits {
+		for _, who := range []*identity{plain, decoded} {
+			if fit(who) {
+				return who.id
+			}
+		}
+	}
+	return plain.id
+}
+
+// resolveLogin is resolve for a put-token: the token tells whose it is.
+func (a *amqpConn) resolveLogin(device, module, token string, now time.Time) string {
+	return a.hub.resolve(device, module, func(who *identity) bool {
+		_, err := a.hub.judge(who, proof{token: token, peer: a.peer}, now)
+		return err == nil
+	})
+}
+
+// resolveLink is resolve for a link: it belongs to who was named so on this
+// connection, to who is on it, or to whose certificate it has.
+func (a *amqpConn) resolveLink(device, module string, now time.Time) string {
+	named := joinID(device, module)
+	return a.hub.resolve(device, module,
+		func(who *identity) bool { l := a.lines[who.id]; return l != nil && l.named == named },
+		func(who *identity) bool { l := a.lines[who.id]; return l != nil && l.live() },
+		func(who *identity) bool { _, err := a.hub.judge(who, proof{peer: a.peer}, now); return err == nil },
+	)
 }

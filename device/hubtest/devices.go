@@ -15,6 +15,9 @@ import (
 type Device struct {
 	// Identity names the device or module, and this hub.
 	Identity auth.Identity
+	// Auth is the registry's word for how it proves itself: "sas", "selfSigned"
+	// or "certificateAuthority".
+	Auth string
 	// Credential signs tokens with the primary key, or presents the certificate;
 	// nil for an X.509 identity whose certificate was made elsewhere.
 	Credential auth.Credential
@@ -225,7 +228,7 @@ func describe(who auth.Identity, keys keyPair) (Device, error) {
 		return Device{}, fmt.Errorf("hubtest: %w", err)
 	}
 	return Device{
-		Identity: who, Credential: auth.SAS(key, nil),
+		Identity: who, Auth: authSAS.String(), Credential: auth.SAS(key, nil),
 		ConnectionString: stringFor(who) + ";SharedAccessKey=" + keys.text[0],
 		PrimaryKey:       keys.text[0], SecondaryKey: keys.text[1],
 	}, nil
@@ -322,6 +325,18 @@ func defaultPolicies() []Policy {
 // error: else it would open nothing, and say nothing. [Hub.Policy] names those
 // that a new hub has.
 func (h *Hub) AddPolicy(p Policy) (Policy, error) {
+	p, err := h.complete(p)
+	if err != nil {
+		return Policy{}, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.policies[p.Name] = p
+	return p, nil
+}
+
+// complete checks a policy, and fills in what the hub makes up.
+func (h *Hub) complete(p Policy) (Policy, error) {
 	if p.Name == "" {
 		return Policy{}, fmt.Errorf("hubtest: the policy has no name")
 	}
@@ -340,9 +355,6 @@ func (h *Hub) AddPolicy(p Policy) (Policy, error) {
 	p.PrimaryKey, p.SecondaryKey = keys.text[0], keys.text[1]
 	p.ConnectionString = "HostName=" + h.opts.Host + ";SharedAccessKeyName=" + p.Name + ";SharedAccessKey=" + p.PrimaryKey
 	p.Permissions = slices.Clone(p.Permissions)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.policies[p.Name] = p
 	return p, nil
 }
 

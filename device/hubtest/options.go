@@ -20,6 +20,11 @@ type Options struct {
 	// and metadata is stamped with it. Nil means time.Now. Silences on the
 	// line are measured by time.Now's elapsed time, whatever this says.
 	Now func() time.Time
+	// CA signs the hub's certificate, and is what clients trust; nil means one
+	// that is made when first needed. With LoadCA it outlives the process.
+	CA *CA
+	// DeviceCA is the root of Hub.DeviceCA, likewise.
+	DeviceCA *CA
 	// TokenGrace is how long after its token's end a connection is cut; 0 cuts
 	// at the end. Real hubs have been seen to wait up to ten minutes.
 	TokenGrace time.Duration

@@ -60,7 +60,7 @@ type entry struct {
 func (id *identity) entry() entry {
 	return entry{
 		id: id.id, device: id.device, module: id.module, keys: id.keys, proof: id.proof, disabled: id.disabled,
-		connected: id.conn != nil, modelID: id.modelID, twin: id.twin, record: id.record,
+		connected: id.conn != nil, modelID: strings.ToValidUTF8(id.modelID, "\uFFFD"), twin: id.twin, record: id.record,
 	}
 }
 
@@ -91,6 +91,11 @@ func (h *Hub) find(id string) (*identity, *fault) {
 func (h *Hub) entries(pass func(*identity) bool) []entry {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return h.entriesLocked(pass)
+}
+
+// entriesLocked is entries with h.mu held.
+func (h *Hub) entriesLocked(pass func(*identity) bool) []entry {
 	var all []entry
 	for _, who := range h.identities {
 		if pass(who) {

@@ -8,9 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
@@ -46,6 +44,9 @@ type deviceInfo struct {
 	Key              string `json:"key,omitempty"`
 }
 
+// policies are the names of those that the user added.
+func (i *info) policies() []string { return slices.Sorted(maps.Keys(i.Service.Policies)) }
+
 func (i *info) addPolicy(name, connectionString string) {
 	if i.Service.Policies == nil {
 		i.Service.Policies = map[string]string{}
@@ -53,26 +54,13 @@ func (i *info) addPolicy(name, connectionString string) {
 	i.Service.Policies[name] = connectionString
 }
 
-// addDevice tells of a device, and writes its certificate and key.
-func (i *info) addDevice(spec deviceSpec, made hubtest.Device, folder string) error {
-	d := deviceInfo{
-		DeviceID: made.Identity.DeviceID, ModuleID: made.Identity.ModuleID, Auth: spec.Auth,
-		ConnectionString: made.ConnectionString, PrimaryKey: made.PrimaryKey,
+// addDevice tells of a device, and of its files, if it has some.
+func (i *info) addDevice(id string, made hubtest.Device, cert, key string) {
+	i.Devices[id] = deviceInfo{
+		DeviceID: made.Identity.DeviceID, ModuleID: made.Identity.ModuleID, Auth: made.Auth,
+		ConnectionString: made.ConnectionString, PrimaryKey: made.PrimaryKey, Cert: cert, Key: key,
 	}
-	if spec.Auth != authSAS {
-		// Ids hold signs that not every file system takes.
-		name := filepath.Join(folder, url.QueryEscape(spec.ID))
-		d.Cert, d.Key = name+"-cert.pem", name+"-key.pem"
-		err := errors.Join(
-			os.WriteFile(d.Cert, made.CertificatePEM, 0o644),
-			os.WriteFile(d.Key, made.KeyPEM, 0o600),
-		)
-		if err != nil {
-			return err
-		}
-	}
-	i.Devices[spec.ID] = d
-	return nil
+	i.order = append(i.order, id)
 }
 
 // save writes the file as a whole or not at all: whoever finds it can read it
@@ -83,18 +71,7 @@ func (i *info) save(name string) ([]byte, error) {
 		return nil, err
 	}
 	text = append(text, '\n')
-	f, err := os.CreateTemp(filepath.Dir(name), ".info-*") // with mode 0600
-	if err != nil {
-		return nil, err
-	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		return nil, errors.Join(err, os.Remove(f.Name()))
-	}
-	return text, nil
+	return text, writeFile(name, text, 0o600)
 }
 
 // removeOwn removes the file if it is still what was saved: a hub that began
@@ -122,7 +99,7 @@ func (i *info) print(w io.Writer) error {
 	}
 	fmt.Fprintf(&b, "\n\nits CA, for clients to trust\n  %s\n", i.CA)
 	fmt.Fprintf(&b, "back end (iothubowner)\n  %s\n", i.Service.ConnectionString)
-	for _, name := range slices.Sorted(maps.Keys(i.Service.Policies)) {
+	for _, name := range i.policies() {
 		fmt.Fprintf(&b, "back end (%s)\n  %s\n", name, i.Service.Policies[name])
 	}
 	for _, id := range i.order {
@@ -131,6 +108,9 @@ func (i *info) print(w io.Writer) error {
 		if d.Cert != "" {
 			fmt.Fprintf(&b, "  %s\n  %s\n", d.Cert, d.Key)
 		}
+	}
+	if len(i.order) == 0 {
+		b.WriteString("no device yet: start the hub with -device ID, or have the back end create one\n")
 	}
 	b.WriteString("\nCtrl-C ends it.\n")
 	_, err := w.Write(b.Bytes())

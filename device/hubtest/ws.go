@@ -25,7 +25,7 @@ const (
 // Why a WebSocket ended, for the log.
 var (
 	errText       = errors.New("a WebSocket message of text")
-	errNoProtocol = errors.New("WebSocket without a sub-protocol that this hub speaks: mqtt")
+	errNoProtocol = errors.New("no sub-protocol that this hub speaks in the handshake; offer mqtt or AMQPWSB10")
 )
 
 // subprotocols are what is spoken inside a WebSocket, by their names in lower

@@ -2,8 +2,10 @@ package hubtest
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -138,6 +140,10 @@ func TestClientsThatReadNothing(t *testing.T) {
 		}()
 		time.Sleep(2*writeLimit + linger)
 		h.wantNobody(t, t.Name())
+		_ = c.SetReadDeadline(time.Now().Add(time.Second))
+		if n, err := c.Read(make([]byte, 1<<16)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("it got %d bytes after all, %v; want the end", n, err)
+		}
 		_ = c.Close()
 		<-sent
 		if took := time.Since(began); took > 3*writeLimit {

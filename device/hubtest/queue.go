@@ -55,6 +55,7 @@ func (c *conn) push(item outgoing) {
 	if q.bytes += item.cost(); q.bytes > maxQueue {
 		q.full = true
 		// The writer may be stuck, and closing is nothing to do under a lock.
+		c.unread.Store(true)
 		c.hub.wg.Go(func() { c.close(errQueueFull.Error()) })
 		return
 	}
@@ -166,7 +167,7 @@ func (c *conn) write(item outgoing) error {
 		return err
 	}
 	_, err = c.stream.Write(b)
-	return err
+	return c.wrote(err)
 }
 
 // packet is the message as MQTT says it. Everything that is published is sent

@@ -139,7 +139,7 @@ func (hc *httpConn) Write(b []byte) (n int, err error) {
 		done, err = hc.Conn.Write(b[n:min(n+maxRESTPiece, len(b))])
 		n += done
 	}
-	return n, err
+	return n, hc.conn.wrote(err)
 }
 
 // Close ends the connection, with TLS's own goodbye where there is TLS.

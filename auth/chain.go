@@ -7,7 +7,9 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -22,19 +24,62 @@ const (
 	keySuffix = "PRIVATE KEY"
 )
 
-// blocks are the PEM blocks of a text.
+// blocks are the PEM blocks of a small text.
 func blocks(what string, text []byte) ([]*pem.Block, error) {
 	if len(text) > maxPEM {
 		return nil, fmt.Errorf("%w: the %s has %d bytes; at most %d are read", ErrInvalid, what, len(text), maxPEM)
 	}
-	var all []*pem.Block
-	for {
-		var b *pem.Block
-		if b, text = pem.Decode(text); b == nil {
-			return all, nil
+	return ParsePEM(text)
+}
+
+// certificateIn returns the DER of the certificate in a block; nil for a block of
+// another kind. One in which certificates stand that would be passed over is an
+// error.
+func certificateIn(b *pem.Block) ([]byte, error) {
+	switch b.Type {
+	case typeCert, "X509 CERTIFICATE": // the second is an old name
+		return b.Bytes, nil
+	case "TRUSTED CERTIFICATE": // OpenSSL's: the certificate, then what it is trusted for
+		var first asn1.RawValue
+		if _, err := asn1.Unmarshal(b.Bytes, &first); err != nil {
+			return nil, err
 		}
-		all = append(all, b)
+		return first.FullBytes, nil
+	case "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST":
+		return nil, nil
 	}
+	if strings.Contains(b.Type, typeCert) || strings.HasPrefix(b.Type, "PKCS") || b.Type == "CMS" {
+		return nil, errors.New("certificates in this form are not read; openssl pkcs7 -print_certs -in FILE writes them one by one")
+	}
+	return nil, nil
+}
+
+// parseCertificates reads every certificate of blocks by a parser of DER. Where
+// there are none, the error begins with that.
+func parseCertificates(all []*pem.Block, none string, parse func([]byte) (*x509.Certificate, error)) ([]*x509.Certificate, error) {
+	var certs []*x509.Certificate
+	request := ""
+	for i, b := range all {
+		der, err := certificateIn(b)
+		if err != nil {
+			return nil, fmt.Errorf("%w: PEM block %d (%s) cannot be read: %w", ErrInvalid, i+1, b.Type, err)
+		}
+		if der == nil {
+			if strings.HasSuffix(b.Type, "REQUEST") {
+				request = "; a certificate request is, and the certificate that was issued for it is wanted"
+			}
+			continue
+		}
+		c, err := parse(der)
+		if err != nil {
+			return nil, fmt.Errorf("%w: certificate %d in the file cannot be read (PEM block %d): %w", ErrInvalid, len(certs)+1, i+1, err)
+		}
+		certs = append(certs, c)
+	}
+	if len(certs) == 0 {
+		return nil, fmt.Errorf("%w: %s: there is no %q block in it%s; a PFX is read by package auth/pfx, and DER is turned into PEM by openssl x509 -inform DER", ErrInvalid, none, typeCert, request)
+	}
+	return certs, nil
 }
 
 // parseChain reads every certificate of a PEM text.
@@ -43,23 +88,31 @@ func parseChain(text []byte) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	var chain []*x509.Certificate
-	for _, b := range all {
-		if b.Type != typeCert {
-			continue
-		}
-		c, err := x509.ParseCertificate(b.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("%w: certificate %d in the file cannot be read: %w", ErrInvalid, len(chain)+1, err)
-		}
-		if chain = append(chain, c); len(chain) > maxChain {
-			return nil, fmt.Errorf("%w: the file holds more than %d certificates; give the device's own and its intermediates", ErrInvalid, maxChain)
-		}
+	chain, err := parseCertificates(all, "the certificate is not in PEM", parseCertificate)
+	if len(chain) > maxChain {
+		return nil, fmt.Errorf("%w: the file holds more than %d certificates; give the device's own and its intermediates", ErrInvalid, maxChain)
 	}
-	if len(chain) == 0 {
-		return nil, fmt.Errorf("%w: the certificate is not in PEM: there is no %q block in it; a PFX is read by package auth/pfx, and DER is turned into PEM by openssl x509 -inform DER", ErrInvalid, typeCert)
+	return chain, err
+}
+
+// ParseRoots reads every certificate of a PEM text into a pool, for the RootCAs of
+// a tls.Config. In contrast to CertPool.AppendCertsFromPEM none vanishes: one that
+// cannot be read is an error that names it by number, as with [ParsePEM], and so is
+// a text without one. Errors match ErrInvalid.
+func ParseRoots(text []byte) (*x509.CertPool, error) {
+	all, err := ParsePEM(text)
+	if err != nil {
+		return nil, err
 	}
-	return chain, nil
+	certs, err := parseCertificates(all, "the text holds no certificate in PEM", x509.ParseCertificate)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	for _, c := range certs {
+		pool.AddCert(c)
+	}
+	return pool, nil
 }
 
 // parseKeyPEM reads the one private key of a PEM text.
@@ -181,6 +234,11 @@ func gap(top *x509.Certificate, rest []*x509.Certificate) error {
 // leadsTo says whether a chain ends at, or below, one of the roots. Times are
 // not looked at here.
 func leadsTo(chain []*x509.Certificate, roots *x509.CertPool) error {
+	for _, c := range chain {
+		if isLoose(c) {
+			return fmt.Errorf("%w: the certificate of %s breaks a rule of DER, so that whether it leads to the given roots cannot be checked here; leave Roots out, or %s", ErrInvalid, name(c), reissue)
+		}
+	}
 	between := x509.NewCertPool()
 	for _, c := range chain[1:] {
 		between.AddCert(c)
@@ -202,7 +260,9 @@ func leadsTo(chain []*x509.Certificate, roots *x509.CertPool) error {
 
 func issuerOf(c *x509.Certificate, among []*x509.Certificate) *x509.Certificate {
 	for _, i := range among {
-		if bytes.Equal(i.RawSubject, c.RawIssuer) && i.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil {
+		// A signature of an algorithm that is not known here the hub checks.
+		if bytes.Equal(i.RawSubject, c.RawIssuer) &&
+			(c.SignatureAlgorithm == x509.UnknownSignatureAlgorithm || i.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil) {
 			return i
 		}
 	}

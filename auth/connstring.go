@@ -4,23 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
-)
 
-// maxConnectionString bounds a connection string; real ones have some 150 to
-// 700 bytes, and one with a token has at most maxToken more.
-const maxConnectionString = 16 << 10
-
-// The keys of a connection string that mean something here, as they are
-// written in errors.
-const (
-	keyHost      = "HostName"
-	keyDevice    = "DeviceId"
-	keyModule    = "ModuleId"
-	keyGateway   = "GatewayHostName"
-	keySecret    = "SharedAccessKey"
-	keyPolicy    = "SharedAccessKeyName"
-	keySignature = "SharedAccessSignature"
-	keyX509      = "x509"
+	"github.com/devicetwin/devicetwin-go/internal/connstring"
 )
 
 // ParseConnectionString reads a device's or module's connection string, as the
@@ -31,7 +16,8 @@ const (
 // Parts are joined by ';', one more at the end is allowed; in each part the
 // first '=' ends the key. Keys are compared without regard to case. Values are
 // taken as they are: nothing in them is trimmed, unquoted or URL-decoded. White
-// space around the whole string, as files have it, is skipped.
+// space and other invisible characters around the whole string, as files have
+// them, are skipped.
 //
 //	HostName, DeviceId     required
 //	ModuleId               the module, for a module's identity
@@ -47,89 +33,76 @@ const (
 // required; x509=false counts as absent. A SharedAccessSignature must cover
 // the identity, as at GivenToken; one that has ended is accepted, for no clock
 // is at hand. Unknown keys are ignored; a key that stands twice, a part without
-// '=' and an empty value of a known key are errors. A device id with ';' in it
-// cannot be written this way: make the Identity yourself.
+// '=', an empty value of a known key and an invisible character in one are
+// errors. A device id with ';' in it cannot be written this way: make the
+// Identity yourself.
 //
 // Errors match ErrInvalid, name the field and what to do, and never hold a key,
 // a signature, or text that might be one: such parts are told by their number.
 func ParseConnectionString(s string) (Identity, Credential, error) {
-	f, err := splitConnectionString(trimSpace(s))
+	fields, err := connstring.Parse(s)
 	if err != nil {
-		return Identity{}, nil, fmt.Errorf("connection string: %w", err)
+		return Identity{}, nil, fmt.Errorf("connection string: %w: %w", ErrInvalid, err)
 	}
-	id, cred, err := f.read()
+	id, cred, err := connFields(fields).read()
 	if err != nil {
 		return Identity{}, nil, fmt.Errorf("connection string: %w", err)
 	}
 	return id, cred, nil
 }
 
-// connFields are the known fields of a connection string by their names as in
-// errors; no value is empty.
-type connFields map[string]string
-
-// splitConnectionString takes the string apart. Nothing that it has not
-// recognised may be quoted: a key broken by a line or by a ';' looks like a
-// part without '=', and its end, with the padding, like an unknown key.
-func splitConnectionString(s string) (connFields, error) {
-	if s == "" {
-		return nil, fmt.Errorf("%w: it is empty; is the variable or file that holds it set?", ErrInvalid)
+// FormatConnectionString returns the connection string of an identity and its
+// own key in base64, as [ParseConnectionString] reads it: a secret. Without a key
+// it says x509=true. What the string says is always this identity: one whose id
+// holds a ';' cannot be written, nor can one that Validate refuses. The error
+// matches ErrInvalid, names the field, and holds no key.
+func FormatConnectionString(id Identity, base64Key string) (string, error) {
+	s, err := formatConnectionString(id, base64Key)
+	if err != nil {
+		return "", fmt.Errorf("connection string: %w", err)
 	}
-	if len(s) > maxConnectionString {
-		return nil, fmt.Errorf("%w: it has %d bytes; at most %d are read", ErrInvalid, len(s), maxConnectionString)
-	}
-	parts := strings.Split(strings.TrimSuffix(s, ";"), ";")
-	fields := connFields{}
-	unknown := map[string]bool{}
-	for i, part := range parts {
-		bad := func(what string) error {
-			return fmt.Errorf("%w: part %d of %d %s", ErrInvalid, i+1, len(parts), what)
-		}
-		key, value, ok := strings.Cut(part, "=")
-		if !ok {
-			return nil, bad("has no '='; was the string cut or broken, or does a value hold a ';'?")
-		}
-		if key == "" {
-			return nil, bad("has nothing before its '='")
-		}
-		name := knownKey(key)
-		if name == "" {
-			if near := knownKey(strings.TrimFunc(key, notAlnum)); near != "" {
-				return nil, bad("has white space, a quote or the like beside the name " + near + "; take it off")
-			}
-			if unknown[strings.ToLower(key)] {
-				return nil, bad("has the same (unknown) key as an earlier one")
-			}
-			unknown[strings.ToLower(key)] = true
-			continue
-		}
-		if _, dup := fields[name]; dup {
-			return nil, bad("gives " + name + " a second time")
-		}
-		if value == "" {
-			return nil, bad("gives " + name + " no value; fill it in or leave the part out")
-		}
-		fields[name] = value
-	}
-	return fields, nil
+	return s, nil
 }
 
-// knownKey is the name of a known key, "" for any other.
-func knownKey(key string) string {
-	if strings.EqualFold(key, "X509Cert") {
-		return keyX509
+func formatConnectionString(id Identity, key string) (string, error) {
+	if err := id.Validate(); err != nil {
+		return "", err
 	}
-	for _, name := range [...]string{
-		keyHost, keyDevice, keyModule, keyGateway, keySecret, keyPolicy, keySignature, keyX509,
-	} {
-		if strings.EqualFold(key, name) {
-			return name
+	certificate := "true"
+	if key != "" {
+		certificate = ""
+		if _, err := ParseKey(key); err != nil {
+			return "", err
 		}
 	}
-	return ""
+	s, err := connstring.Format(
+		connstring.Field{Name: keyHost, Value: id.Host},
+		connstring.Field{Name: keyDevice, Value: id.DeviceID},
+		connstring.Field{Name: keyModule, Value: id.ModuleID},
+		connstring.Field{Name: keyGateway, Value: id.Gateway},
+		connstring.Field{Name: keySecret, Value: key},
+		connstring.Field{Name: keyX509, Value: certificate},
+	)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return s, nil
 }
 
-func notAlnum(r rune) bool { return !isAlnum(r) }
+// The fields of a device's connection string.
+const (
+	keyHost      = connstring.HostName
+	keyDevice    = connstring.DeviceID
+	keyModule    = connstring.ModuleID
+	keyGateway   = connstring.GatewayHostName
+	keySecret    = connstring.SharedAccessKey
+	keyPolicy    = connstring.SharedAccessKeyName
+	keySignature = connstring.SharedAccessSignature
+	keyX509      = connstring.X509
+)
+
+// connFields are the fields of a device's connection string.
+type connFields connstring.Fields
 
 // read makes the identity and its credential, nil with x509.
 func (f connFields) read() (Identity, Credential, error) {

@@ -11,6 +11,10 @@
 //
 //	id, cred, err := auth.ParseConnectionString(os.Getenv("IOTHUB_DEVICE_CONNECTION_STRING"))
 //
+// [FormatConnectionString] writes one. What nobody sees around a connection
+// string, a key or a token is skipped, and an error says where such a character is
+// inside.
+//
 // # Piece by piece
 //
 // An [Identity] says who and where: hub, device, perhaps module and gateway.
@@ -32,7 +36,9 @@
 // [NewCertificate] joins certificates and a key that live apart, and
 // [X509Reload] reads files of any other form. The chain is put in order and
 // presented whole; a gap in it, a key that does not fit, and a certificate
-// that is out of its time are told by name, before anything is sent.
+// that is out of its time are told by name, before anything is sent. Nothing in a
+// PEM file vanishes: [ParsePEM] and [ParseRoots], which reads the CAs to trust,
+// name the block that cannot be read.
 //
 // Encrypted keys are opened by package auth/pkcs8, PFX files by auth/pfx, and a
 // module in Azure IoT Edge finds its identity by auth/edge: each is linked only

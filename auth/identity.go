@@ -14,7 +14,8 @@ var ErrInvalid = errors.New("invalid configuration")
 type Identity struct {
 	// Host is the hub's full name, such as myhub.azure-devices.net.
 	Host string
-	// DeviceID is the device's id, 1 to 128 characters, case-sensitive.
+	// DeviceID is the device's id, 1 to 128 characters, case-sensitive. The ids
+	// "." and ".." are refused: in the path of a URL they mean another identity.
 	DeviceID string
 	// ModuleID is the module's id, empty for the device itself.
 	ModuleID string
@@ -71,6 +72,12 @@ func checkID(field, s string) error {
 	}
 	if len(s) > maxID {
 		return fmt.Errorf("%w: %s has %d bytes; at most %d are allowed", ErrInvalid, field, len(s), maxID)
+	}
+	if s == "." || s == ".." {
+		// The hub's own front, and every proxy before it, takes such a segment of a
+		// path away with its neighbour: to delete module victim/.. is to delete
+		// device victim.
+		return fmt.Errorf("%w: %s is %q, which in a URL means another identity; give it another id", ErrInvalid, field, s)
 	}
 	for i, c := range s {
 		if !isAlnum(c) && !strings.ContainsRune("-:.+%_#*?!(),=@;$'", c) {

@@ -37,6 +37,13 @@ func TestIdentityValidate(t *testing.T) {
 		{"with gateway", auth.Identity{Host: hub, DeviceID: "d", ModuleID: "m", Gateway: "127.0.0.1"}, ""},
 		{"host of one label", auth.Identity{Host: "edge_1-a", DeviceID: "d"}, ""},
 
+		{"dots in an id", auth.Identity{Host: hub, DeviceID: "...", ModuleID: ".a"}, ""},
+		{"encoded dots, which are plain characters of an id", auth.Identity{Host: hub, DeviceID: "%2e%2e"}, ""},
+
+		{"the device .", auth.Identity{Host: hub, DeviceID: "."}, `DeviceId is "."`},
+		{"the device ..", auth.Identity{Host: hub, DeviceID: ".."}, `DeviceId is ".."`},
+		{"the module .", auth.Identity{Host: hub, DeviceID: "d", ModuleID: "."}, `ModuleId is "."`},
+		{"the module ..", auth.Identity{Host: hub, DeviceID: "d", ModuleID: ".."}, `ModuleId is ".."`},
 		{"zero", auth.Identity{}, "HostName is empty"},
 		{"no device", auth.Identity{Host: hub}, "DeviceId is empty"},
 		{"space in the id", auth.Identity{Host: hub, DeviceID: "dev 1"}, "DeviceId holds ' ' at offset 3"},

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/devicetwin/devicetwin-go/internal/visible"
 )
 
 // maxToken bounds a given token; real ones have some 200 to 500 bytes.
@@ -16,14 +18,15 @@ const maxToken = 8 << 10
 // and se, perhaps skn (which may be empty), in any order and in any of the
 // encodings that SDKs use. It checks the form and reads the end; whether the
 // signature is right only the hub can tell, and whether it has ended is asked
-// of [GivenToken]. White space around it, as files have it, is skipped.
+// of [GivenToken]. White space and other invisible characters around it, as files
+// have them, are skipped.
 //
 // The token stays as it was given, byte for byte, with one exception: a
 // signature that was not percent-encoded, which a hub may misread, is encoded.
 // It is not itself signed, so that changes nothing.
 //
 // The error matches ErrInvalid, names the field, and quotes nothing.
-func ParseToken(text string) (Token, error) { return parseToken(trimSpace(text)) }
+func ParseToken(text string) (Token, error) { return parseToken(visible.Trim(text)) }
 
 func parseToken(text string) (Token, error) {
 	bad := func(format string, args ...any) (Token, error) {
@@ -31,6 +34,9 @@ func parseToken(text string) (Token, error) {
 	}
 	if len(text) > maxToken {
 		return bad("%d bytes long; at most %d are read", len(text), maxToken)
+	}
+	if err := visible.Check(text, ""); err != nil {
+		return bad("%v", err)
 	}
 	fields, ok := strings.CutPrefix(text, tokenPrefix)
 	if !ok {

@@ -101,18 +101,27 @@ func (t Token) Reveal() string {
 // outside, and may have the length of a token.
 const maxScopeShown = 256
 
-// checkCovers tells when the token is certainly not for the audience. The hub
+// maxEncoded is how often a resource is decoded: SDKs encode the ids, then the
+// whole, and some of them the whole once more.
+const maxEncoded = 3
+
+// checkCovers reports when the token is certainly not for the audience. The hub
 // compares segment by segment, so a token for host/devices is good for
-// host/devices/dev1, and one for host/devices/dev is not. Two readings of sr
-// stand open, since SDKs exist that do not encode it; and so does letter case,
-// since the documentation asks for lower-case resources while ids keep theirs.
+// host/devices/dev1, and one for host/devices/dev is not. Every reading of sr is
+// open, from not encoded at all to encoded three times, since SDKs exist that do
+// so. Letter case is open too: the documentation asks for lower-case resources
+// while ids keep theirs.
 func (t Token) checkCovers(audience string) error {
-	scope, err := url.PathUnescape(t.sr)
-	if err != nil {
-		scope = t.sr
-	}
-	if within(audience, t.sr) || within(audience, scope) {
-		return nil
+	scope := t.sr
+	for range maxEncoded + 1 {
+		if within(audience, scope) {
+			return nil
+		}
+		plain, err := url.PathUnescape(scope)
+		if err != nil || plain == scope {
+			break
+		}
+		scope = plain
 	}
 	return fmt.Errorf("%w: the given token is for %.*q, which does not cover %q: check its sr field",
 		ErrInvalid, maxScopeShown, scope, audience)

@@ -8,7 +8,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strings"
+
+	"github.com/devicetwin/devicetwin-go/internal/visible"
 )
 
 // A Signer holds a symmetric key, wherever that lives: in memory ([ParseKey]),
@@ -29,11 +30,15 @@ type Key struct {
 }
 
 // ParseKey reads a key as the hub hands it out: standard base64, padded. White
-// space around it, as files have it, and line breaks in it are skipped. The
-// error matches ErrInvalid and quotes nothing of the text.
-func ParseKey(base64Text string) (Key, error) { return parseKey(trimSpace(base64Text)) }
+// space and other invisible characters around it, as files have them, and line
+// breaks in it are skipped. The error matches ErrInvalid and quotes nothing of
+// the text.
+func ParseKey(base64Text string) (Key, error) { return parseKey(visible.Trim(base64Text)) }
 
 func parseKey(text string) (Key, error) {
+	if err := visible.Check(text, "\r\n"); err != nil {
+		return Key{}, fmt.Errorf("%w: the key: %w", ErrInvalid, err)
+	}
 	// Not Strict: a key that a person made up may end in bits that no byte
 	// needs. Hub and SDKs drop them, so they must not matter here.
 	secret, err := base64.StdEncoding.DecodeString(text)
@@ -47,10 +52,6 @@ func parseKey(text string) (Key, error) {
 	}
 	return Key{secret: func() []byte { return secret }}, nil
 }
-
-// trimSpace takes off what files and shells leave around a line of text. No
-// name, key or token begins or ends in it.
-func trimSpace(s string) string { return strings.Trim(s, " \t\r\n") }
 
 // Sign implements Signer.
 func (k Key) Sign(ctx context.Context, data []byte) ([]byte, error) {

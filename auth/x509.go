@@ -31,7 +31,7 @@ var (
 func X509(cert tls.Certificate) Credential {
 	if cert.Leaf == nil && len(cert.Certificate) > 0 {
 		// One that cannot be read is told by Certificate.
-		cert.Leaf, _ = x509.ParseCertificate(cert.Certificate[0])
+		cert.Leaf, _ = parseCertificate(cert.Certificate[0])
 	}
 	return &certificate{load: func(context.Context) (*tls.Certificate, error) {
 		if err := checkPair(&cert); err != nil {
@@ -93,7 +93,10 @@ type X509Options struct {
 // may stand there or not. keyPEM holds one private key: PKCS#8, PKCS#1 (RSA) or
 // SEC 1 (EC), and with opts.Decrypt an encrypted one; nil means that the key
 // stands beside the certificates. Keys are RSA, ECDSA or Ed25519. Other blocks,
-// such as EC PARAMETERS, and text between blocks are skipped.
+// such as EC PARAMETERS, and text between blocks are skipped. A block that cannot
+// be read is an error that names it, as with [ParsePEM]: no certificate vanishes.
+// One that breaks a rule of DER which hubs do not look at, such as a negative
+// serial number, is presented as it is.
 //
 // Errors match ErrInvalid, name what is wrong and what to do, and hold no part
 // of a key or passphrase.
@@ -155,7 +158,7 @@ func CheckCertificate(cert *tls.Certificate, now time.Time) error {
 		c := cert.Leaf
 		if i > 0 || c == nil {
 			var err error
-			if c, err = x509.ParseCertificate(der); err != nil {
+			if c, err = parseCertificate(der); err != nil {
 				return fmt.Errorf("%w: certificate %d of %d of the chain cannot be read: %w", ErrInvalid, i+1, len(cert.Certificate), err)
 			}
 		}
@@ -185,7 +188,7 @@ func checkPair(cert *tls.Certificate) error {
 	leaf := cert.Leaf
 	if leaf == nil {
 		var err error
-		if leaf, err = x509.ParseCertificate(cert.Certificate[0]); err != nil {
+		if leaf, err = parseCertificate(cert.Certificate[0]); err != nil {
 			return fmt.Errorf("%w: the client certificate cannot be read: %w", ErrInvalid, err)
 		}
 	}

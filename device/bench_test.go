@@ -67,7 +67,7 @@ func BenchmarkReportLater(b *testing.B) {
 func BenchmarkDesired(b *testing.B) {
 	hub, c := benchClient(b, 30000)
 	heard := make(chan int)
-	if _, err := c.OnDesired("n", twin.Typed(func(_ context.Context, n int, _ twin.Change) error {
+	if _, err := c.OnDesired("n", twin.TypedOr(0, func(_ context.Context, n int, _ twin.Change) error {
 		heard <- n
 		return nil
 	})); err != nil {

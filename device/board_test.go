@@ -193,7 +193,7 @@ func (l *lastHeard) mayShrink() {
 
 func (l *lastHeard) listener(_ context.Context, c twin.Change) error {
 	time.Sleep(l.slow)
-	if c.Old.String() != l.value && c.Cause != twin.CauseStart {
+	if c.Old.String() != l.value && c.Cause != twin.CauseStart && !(l.durable && c.Cause == twin.CauseNewTwin) {
 		l.wrong = fmt.Sprintf("listener on %q: old is %v, heard before was %q", c.Path, c.Old, l.value)
 	}
 	l.mu.Lock()

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
-	"github.com/devicetwin/devicetwin-go/internal/boottime"
+	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
 	"github.com/devicetwin/devicetwin-go/transport"
-	"github.com/devicetwin/devicetwin-go/twin"
 )
 
 // A Client keeps one device's twin in step with its hub, for as long as it
@@ -40,15 +40,20 @@ type Client struct {
 	tokenAt   time.Time              // when the credential first gave it; wall clock alone
 	sessions  tls.ClientSessionCache // of its credential
 	leaf      []byte                 // the certificate that these belong to
-	alarm     *boottime.Timer        // beside each Go timer: it counts in suspend
-	getPace   pacer                  // what the hub wished outlives a connection
+	loggedIn  bool                   // the hub accepted a login
+	tidied    bool                   // a connection has sent its first GET
+	sleeper   *sleeper
+	features  [2]featureMemory
+	getPace   pacer // what the hub wished outlives a connection
 	patchPace pacer
+
+	trouble atomic.Pointer[trouble] // what a session that is up suffers from
 
 	mu       sync.Mutex // held for moments, never across I/O or a callback
 	started  bool
-	desired  twin.Desired
-	reported twin.Reported
-	reports  map[twin.Ticket]chan twin.Settlement
+	desired  catchup.Desired
+	reported catchup.Reported
+	reports  map[catchup.Ticket]chan catchup.Settlement
 	gets     []*getCall
 	state    State
 	journal  *journal      // nil without a store
@@ -69,7 +74,7 @@ func New(id auth.Identity, cred auth.Credential, dialer transport.Dialer, opts *
 		turn:    make(chan struct{}, 1),
 		news:    make(chan struct{}, 1),
 		renew:   make(chan struct{}, 1),
-		reports: map[twin.Ticket]chan twin.Settlement{},
+		reports: map[catchup.Ticket]chan catchup.Settlement{},
 		changed: make(chan struct{}),
 	}
 	c.log = c.opts.Logger.With("device", id.String())
@@ -241,7 +246,7 @@ func (c *Client) failAll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for ticket, ch := range c.reports {
-		ch <- twin.Settlement{Ticket: ticket, Err: ErrClosed}
+		ch <- catchup.Settlement{Ticket: ticket, Err: ErrClosed}
 	}
 	clear(c.reports)
 	for _, g := range c.gets {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
@@ -18,7 +19,8 @@ type ListenOptions struct {
 	// other error or panic, with the error's text as ad. It replaces what is
 	// reported at the listener's path, which must not be the whole twin. A
 	// removal is not acknowledged: the last acknowledgement stays until you
-	// delete it.
+	// delete it. Where another listener acknowledges the same path, or one above
+	// or below it, registration fails: they would overwrite each other's answers.
 	Acknowledge bool
 	// Durable says that what the listener does outlives the program, such as a
 	// setting that it stores. With Options.Store, it is told at a start only
@@ -52,13 +54,13 @@ func (c *Client) Listen(path string, listener twin.Listener, opts *ListenOptions
 	if o.Acknowledge && path == "" {
 		return nil, fmt.Errorf("%w: a listener for the whole twin cannot acknowledge; listen on the property", twin.ErrInvalid)
 	}
-	var id twin.ListenerID
+	var id catchup.ListenerID
 	c.with(func() {
 		if c.life.Err() != nil {
 			err = ErrClosed
 			return
 		}
-		id, err = c.desired.Listen(path, listener, twin.ListenerOptions(o))
+		id, err = c.desired.Listen(path, listener, catchup.ListenerOptions(o))
 		if err == nil && o.Durable && c.journal != nil {
 			if h, ok := c.journal.heard[path]; ok {
 				c.desired.Recall(id, h)
@@ -81,7 +83,7 @@ func (c *Client) dispatch() {
 			return
 		}
 		for c.life.Err() == nil {
-			var d twin.Delivery
+			var d catchup.Delivery
 			var ok bool
 			c.with(func() { d, ok = c.desired.Next() })
 			if !ok {
@@ -93,7 +95,7 @@ func (c *Client) dispatch() {
 }
 
 // deliver makes one call of one listener, and acknowledges it where asked to.
-func (c *Client) deliver(d twin.Delivery) {
+func (c *Client) deliver(d catchup.Delivery) {
 	err := c.guard(func() error { return d.Listener(c.life, d.Change) })
 	if err != nil {
 		c.log.Warn("listener failed", "path", d.Change.Path, "version", d.Change.Version, "cause", err)
@@ -112,7 +114,7 @@ func (c *Client) deliver(d twin.Delivery) {
 // conclude acknowledges what a listener heard, and remembers that it did: in
 // one step, and in this order, so that after a power cut between the two the
 // listener runs again rather than stay silent.
-func (c *Client) conclude(d twin.Delivery, result error) error {
+func (c *Client) conclude(d catchup.Delivery, result error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if d.Acknowledge && d.Change.Value.Exists() {

@@ -63,7 +63,7 @@ const (
 	paceNormal pace = iota // 1 s doubling to 2 min
 	paceSlow               // 15 s doubling to 2 min
 	paceClock              // every 5 s, no traffic
-	paceEnd                // never: wrong local configuration
+	paceEnd                // never before the first login: wrong local configuration
 )
 
 // paceOf decides on a failure to connect or to stay so.

@@ -40,7 +40,7 @@ func Example() {
 	dev := device.New(at.Identity, at.Credential, dialer, nil)
 	defer dev.Close()
 	changed := make(chan string)
-	_, err := dev.OnDesired("fan.rpm", twin.Typed(func(ctx context.Context, rpm int, c twin.Change) error {
+	_, err := dev.OnDesired("fan.rpm", twin.TypedOr(0, func(ctx context.Context, rpm int, c twin.Change) error {
 		if c.Value.Exists() {
 			changed <- fmt.Sprintf("%v: fan.rpm is to be %d", c.Cause, rpm)
 		} else {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
@@ -45,7 +46,7 @@ type journal struct {
 	failure error  // of the last attempt
 	before  uint64 // reports counted before this start
 	covered uint64 // of all reports, how many the hub is known to have
-	heard   map[string]twin.Heard
+	heard   map[string]catchup.Heard
 }
 
 type entry struct {
@@ -60,6 +61,7 @@ type savedRecord struct {
 	Want    json.RawMessage `json:"w,omitempty"` // a report
 	Gone    json.RawMessage `json:"g,omitempty"` // with it, or with Mend: what is deleted before, as null
 	Covered uint64          `json:"c,omitempty"` // with it: reports that need no second naming
+	Version int64           `json:"v,omitempty"` // with it, or with Mend: the hub's version of the reported half
 	Mend    json.RawMessage `json:"m,omitempty"` // what a refusal made of what is wanted
 	Heard   *savedHeard     `json:"h,omitempty"` // what a durable listener heard
 }
@@ -74,6 +76,7 @@ type savedHeard struct {
 type savedState struct {
 	Reports uint64            `json:"n"` // counted so far
 	Based   bool              `json:"based"`
+	Version int64             `json:"v,omitempty"` // the hub's of the reported half
 	Wanted  json.RawMessage   `json:"wanted,omitempty"`
 	Unsent  []json.RawMessage `json:"unsent,omitempty"` // in order; what a patch deletes before it merges stands before it
 	Heard   []savedHeard      `json:"heard,omitempty"`
@@ -82,7 +85,7 @@ type savedState struct {
 // openJournal restores the machines from a store. What cannot be read is told
 // and passed over: a device that runs without its memory is better than none.
 func (c *Client) openJournal(store Store) {
-	j := &journal{store: store, ready: make(chan struct{}, 1), last: make(chan struct{}), heard: map[string]twin.Heard{}}
+	j := &journal{store: store, ready: make(chan struct{}, 1), last: make(chan struct{}), heard: map[string]catchup.Heard{}}
 	c.journal = j
 	snapshot, records := store.Load()
 	if err := c.restore(j, snapshot, records); err != nil {
@@ -110,7 +113,7 @@ func (c *Client) restore(j *journal, snapshot []byte, records [][]byte) error {
 	}
 	machine, err := state.machine(j.covered)
 	if err != nil {
-		machine = twin.Snapshot{} // likewise
+		machine = catchup.Snapshot{} // likewise
 	}
 	err = errors.Join(unread, err)
 	c.reported.Restore(machine)
@@ -125,7 +128,8 @@ func (c *Client) restore(j *journal, snapshot []byte, records [][]byte) error {
 }
 
 // machine is the snapshot in the machine's words.
-func (s savedState) machine(covered uint64) (m twin.Snapshot, err error) {
+func (s savedState) machine(covered uint64) (m catchup.Snapshot, err error) {
+	m.Version = s.Version
 	if m.Based = s.Based; m.Based {
 		p, err := twin.ParsePatch(s.Wanted)
 		if err != nil {
@@ -153,27 +157,27 @@ func (c *Client) redo(j *journal, r savedRecord) error {
 		return j.recall(*r.Heard)
 	case r.Want != nil:
 		j.before++
-		return c.redoPatch(r.Gone, r.Want, j.before <= j.covered)
+		return c.redoPatch(r, r.Want, j.before <= j.covered)
 	case r.Mend != nil:
-		return c.redoPatch(r.Gone, r.Mend, true)
+		return c.redoPatch(r, r.Mend, true)
 	}
 	return nil
 }
 
 // redoPatch takes a patch that was kept, after what it deleted before it merged.
-func (c *Client) redoPatch(gone, text json.RawMessage, covered bool) error {
+func (c *Client) redoPatch(r savedRecord, text json.RawMessage, covered bool) error {
 	p, err := twin.ParsePatch(text)
 	if err != nil {
 		return err
 	}
-	if gone != nil {
-		first, err := readDeletion(gone)
+	if r.Gone != nil {
+		first, err := readDeletion(r.Gone)
 		if err != nil {
 			return err
 		}
-		c.reported.Redo(first, covered)
+		c.reported.Redo(first, covered, r.Version)
 	}
-	c.reported.Redo(p, covered)
+	c.reported.Redo(p, covered, r.Version)
 	return nil
 }
 
@@ -186,7 +190,7 @@ func readDeletion(b []byte) (twin.Patch, error) {
 }
 
 func (j *journal) recall(h savedHeard) error {
-	heard := twin.Heard{Version: h.Version}
+	heard := catchup.Heard{Version: h.Version}
 	if h.Value != nil {
 		p, err := twin.ParsePatch([]byte(`{"v":` + string(h.Value) + `}`))
 		if err != nil {
@@ -227,7 +231,7 @@ func (c *Client) noteReport(p twin.Patch, wait bool) (done chan error) {
 	}
 	// The report itself is never covered yet.
 	covered := min(j.covered, j.before+c.reported.Taken()-1)
-	j.add(savedRecord{Want: p.JSON(), Gone: p.Replaced().JSON(), Covered: covered}, done)
+	j.add(savedRecord{Want: p.JSON(), Gone: p.Replaced().JSON(), Covered: covered, Version: c.reported.Version()}, done)
 	return done
 }
 
@@ -235,7 +239,7 @@ func (c *Client) noteReport(p twin.Patch, wait bool) (done chan error) {
 func (c *Client) noteMended() {
 	for _, p := range c.reported.Mended() {
 		if c.journal != nil {
-			c.journal.add(savedRecord{Mend: p.JSON(), Gone: p.Replaced().JSON()}, nil)
+			c.journal.add(savedRecord{Mend: p.JSON(), Gone: p.Replaced().JSON(), Version: c.reported.Version()}, nil)
 		}
 	}
 }
@@ -244,7 +248,7 @@ func (c *Client) noteMended() {
 // caller holds the mutex.
 func (c *Client) noteHeard(ch twin.Change) {
 	if j := c.journal; j != nil {
-		j.heard[ch.Path] = twin.Heard{Version: ch.Version, Value: ch.Value}
+		j.heard[ch.Path] = catchup.Heard{Version: ch.Version, Value: ch.Value}
 		j.add(savedRecord{Heard: &savedHeard{ch.Path, ch.Version, ch.Value.JSON()}}, nil)
 	}
 }
@@ -349,7 +353,7 @@ func (c *Client) snapshot() []byte {
 	j := c.journal
 	c.reported.Mended() // the snapshot holds them
 	m := c.reported.Snapshot()
-	s := savedState{Reports: j.before + c.reported.Taken(), Based: m.Based}
+	s := savedState{Reports: j.before + c.reported.Taken(), Based: m.Based, Version: m.Version}
 	if m.Based {
 		s.Wanted = m.Wanted.JSON()
 	}

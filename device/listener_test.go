@@ -138,7 +138,7 @@ func TestTypedListenerStaysAlive(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
 		c := w.online(nil)
 		var got []string
-		if _, err := c.OnDesired("fan.rpm", twin.Typed(func(_ context.Context, rpm int, ch twin.Change) error {
+		if _, err := c.OnDesired("fan.rpm", twin.TypedOr(0, func(_ context.Context, rpm int, ch twin.Change) error {
 			got = append(got, fmt.Sprintf("%d %t", rpm, ch.Value.Exists()))
 			return nil
 		})); err != nil {

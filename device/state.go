@@ -56,6 +56,9 @@ type State struct {
 	// RetryAt is when the next attempt is due, by the wall clock; zero except
 	// in Waiting.
 	RetryAt time.Time
+	// Missing says which features the hub refuses, and why: the client does
+	// without them, and tries them again. Nil for none.
+	Missing error
 	// Attempt counts the failures in a row that led here; 0 when Online.
 	Attempt int
 }
@@ -63,8 +66,30 @@ type State struct {
 // State says where the client stands. It may be called at any time.
 func (c *Client) State() State {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.state
+	s := c.state
+	c.mu.Unlock()
+	if t := c.trouble.Load(); t != nil && (s.Phase == Connecting || s.Phase == Renewing) {
+		s.Err = t.err
+	}
+	return s
+}
+
+// trouble is the last failure of a connection that is up.
+type trouble struct{ err error }
+
+// suffers notes a failure that leaves the connection up.
+func (c *Client) suffers(err error) { c.trouble.Store(&trouble{err}) }
+
+// reason is what keeps calls waiting, as far as is known. A planned renewal is
+// no failure.
+func (c *Client) reason() error {
+	if t := c.trouble.Load(); t != nil {
+		return t.err
+	}
+	if err := c.State().Err; err != errRenew {
+		return err
+	}
+	return nil
 }
 
 // enter moves to a new state, tells it to the log, to whoever waits in

@@ -1,10 +1,5 @@
 package device
 
-import (
-	"math/rand/v2"
-	"time"
-)
-
 // Stats count what a client did since New. It is a value.
 type Stats struct {
 	Connects   int64 // logins that the hub accepted
@@ -47,13 +42,4 @@ func (c *Client) demands() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.reported.Demand() != 0
-}
-
-// nextResync is when a GET is due that nothing else asks for.
-func (c *Client) nextResync(now time.Duration) time.Duration {
-	d := c.opts.Resync
-	if d <= 0 {
-		return never
-	}
-	return now + d - d/4 + rand.N(d/2+1)
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
-	"github.com/devicetwin/devicetwin-go/internal/boottime"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -21,8 +20,8 @@ const connectTimeout = time.Minute
 // supervise is the one place that decides when to connect. It returns when the
 // client closes (nil), or on wrong local configuration.
 func (c *Client) supervise() error {
-	c.alarm = boottime.NewTimer()
-	defer c.alarm.Close()
+	c.sleeper = newSleeper()
+	defer c.sleeper.close()
 	var pace backoff
 	next := State{Phase: Connecting}
 	for c.life.Err() == nil {
@@ -38,7 +37,7 @@ func (c *Client) supervise() error {
 		case err == errRenew:
 			next = State{Phase: Renewing, Err: err}
 			continue
-		case paceOf(err) == paceEnd:
+		case paceOf(err) == paceEnd && !c.loggedIn:
 			return err
 		}
 		delay := pace.delay(err)
@@ -49,33 +48,19 @@ func (c *Client) supervise() error {
 	return nil
 }
 
-// pause waits, or returns when the client closes.
+// pause waits, or returns when the client closes or Renew is called.
 func (c *Client) pause(d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	c.alarm.Reset(d)
-	select {
-	case <-timer.C:
-	case <-c.alarm.C:
-	case <-c.renew:
-	case <-c.life.Done():
+	until := c.opts.Elapsed() + d
+	for left := d; left > 0; left = until - c.opts.Elapsed() {
+		c.sleeper.set(left)
+		select {
+		case <-c.sleeper.C:
+		case <-c.renew:
+			return
+		case <-c.life.Done():
+			return
+		}
 	}
-}
-
-// Renew asks the credential for a token or certificate at once, and connects
-// anew with what it gives: after a key or a certificate was replaced, and
-// sooner than at the next connection, which asks anyway. A client that waits
-// for its next attempt makes it now. Calls under way are held, not failed. Renew
-// does not wait: it returns ErrNotStarted or ErrClosed where it can have no
-// effect. Each call costs a connection: make it when something has changed.
-func (c *Client) Renew() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.usable(); err != nil {
-		return err
-	}
-	poke(c.renew)
-	return nil
 }
 
 // live is the life of one connection, from dialling to its end. It returns how
@@ -85,7 +70,7 @@ func (c *Client) live() (time.Duration, error) {
 	case <-c.renew: // this is it
 	default:
 	}
-	login, renewAt, err := c.login()
+	login, times, err := c.login(c.life)
 	if err != nil {
 		return 0, err
 	}
@@ -96,7 +81,8 @@ func (c *Client) live() (time.Duration, error) {
 		return 0, fmt.Errorf("connect as %s: %w%s", c.id, err, presented(err, login))
 	}
 	c.count(func(n *Stats) { n.Connects++ })
-	s := newSession(c, conn, renewAt)
+	c.loggedIn = true
+	s := newSession(c, conn, times)
 	err = s.run(c.life)
 	if s.onlineAt < 0 {
 		return 0, err
@@ -109,45 +95,52 @@ const never = time.Duration(1<<63 - 1)
 
 // login collects what one session needs: the client owns the token, and knows
 // when it is to be replaced.
-func (c *Client) login() (transport.Login, time.Duration, error) {
-	ctx, cancel := context.WithTimeout(c.life, connectTimeout)
+func (c *Client) login(ctx context.Context) (transport.Login, renewalTimes, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	login := transport.Login{
 		Identity: c.id, ModelID: c.opts.ModelID, Product: c.opts.Product,
-		KeepAlive: c.opts.KeepAlive, Now: c.opts.Now,
+		KeepAlive: c.opts.KeepAlive, Now: c.opts.Now, Tidy: !c.tidied,
 	}
 	now := c.opts.Now()
 	if err := auth.CheckClock(now); err != nil {
-		return login, 0, err
+		return login, renewalTimes{}, err
 	}
 	var err error
 	if login.Certificate, err = c.cred.Certificate(ctx); err != nil {
-		return login, 0, fmt.Errorf("%w: %w", errNoCredential, err)
+		return login, renewalTimes{}, fmt.Errorf("%w: %w", errNoCredential, err)
 	}
 	if login.Certificate != nil {
 		if err := auth.CheckCertificate(login.Certificate, now); err != nil {
-			return login, 0, err
+			return login, renewalTimes{}, err
 		}
 	}
 	login.Sessions = c.resumable(login.Certificate)
 	if login.Token, err = c.cred.Token(ctx, c.id.Audience(), now); err != nil {
-		return login, 0, fmt.Errorf("%w: %w", errNoCredential, err)
+		return login, renewalTimes{}, fmt.Errorf("%w: %w", errNoCredential, err)
 	}
 	switch {
 	case login.Token.IsZero() && login.Certificate == nil:
-		return login, 0, fmt.Errorf("%w: the credential gave neither a token nor a certificate", auth.ErrInvalid)
+		return login, renewalTimes{}, fmt.Errorf("%w: the credential gave neither a token nor a certificate", auth.ErrInvalid)
 	case login.Token.IsZero():
-		return login, never, nil
+		return login, renewalTimes{never, never}, nil
 	}
 	left := login.Token.Expires().Sub(now)
 	if login.Token.Reveal() != c.token.Reveal() {
 		c.token, c.tokenAt = login.Token, now.Round(0)
 	} else if now.Sub(c.tokenAt).Abs() >= tokenGrain {
 		// A given token: there is no other to renew it with before its end.
-		return login, c.opts.Elapsed() + min(max(left, renewMin), never/2), nil
+		at := c.opts.Elapsed() + min(max(left, renewMin), never/2)
+		return login, renewalTimes{at, at}, nil
 	}
-	return login, c.opts.Elapsed() + renewAfter(left), nil
+	at := renewAfter(left)
+	by := max(at, left-renewLast, time.Duration(0.95*float64(left)))
+	return login, renewalTimes{c.opts.Elapsed() + at, c.opts.Elapsed() + by}, nil
 }
+
+// renewLast is how long before the token's end a planned reconnect waits for
+// nothing any more.
+const renewLast = time.Minute
 
 // tokenGrain is what tokens count their end in. Two that are signed within it
 // are the same, and no sign of a token that was given: that shows when another

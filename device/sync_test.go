@@ -219,8 +219,8 @@ func TestLostNotificationIsFoundByTheNext(t *testing.T) {
 
 func TestBrokenAnswersTakeNothingAway(t *testing.T) {
 	for _, body := range []string{
-		``, `{}`, `null`, `[]`, `{"desired":{}}`, `{"desired":{"$version":1},"reported":{}}`,
-		`{"desired":{},"reported":{"$version":1}}`, `{"desired":{"$version":"1"},"reported":{"$version":1}}`,
+		``, `{}`, `null`, `[]`, `{"desired":{}}`, `{"desired":{"$version":1},"reported":[]}`,
+		`{"desired":{},"reported":{"$version":0}}`, `{"desired":{"$version":"1"},"reported":{"$version":1}}`,
 		`{"desired":{"$version":1},"reported":{"$version":1}`, `{"desired":{"$version":1},"reported":{"$version":1}}}`,
 		"\xff\xfe", `{"desired":{"$version":1,"a":` + strings.Repeat("[", 5000) + `},"reported":{"$version":1}}`,
 	} {
@@ -233,7 +233,7 @@ func TestBrokenAnswersTakeNothingAway(t *testing.T) {
 					t.Fatal(err)
 				}
 				wantLines(t, "at the start", a.take(), "start 1")
-				w.hub.Intercept(hubtest.FromDevice("dev1", hubtest.GetTwin), hubtest.Answer(200, body).Times(2))
+				w.hub.Intercept(hubtest.FromDevice("dev1", hubtest.GetTwin), hubtest.Answer(200, body))
 				if _, err := c.GetTwin(t.Context()); err == nil {
 					t.Error("GetTwin took it for a twin")
 				}
@@ -313,7 +313,7 @@ func TestDeviceCreatedAnew(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
-		wantLines(t, "the value of before is gone", a.take(), "reconnect -")
+		wantLines(t, "the value of before is gone", a.take(), "another twin -")
 		w.setDesired(`{"a":3}`)
 		wantLines(t, "version 2 counts again", a.take(), "patch 3")
 		w.wantReported("reported again", `{"n":1}`)

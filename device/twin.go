@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
@@ -86,7 +87,7 @@ func (c *Client) why(call *getCall) error {
 // deadline, the error matches ErrStillWanted and the context's: the waiting
 // ended, the report will still be sent.
 func (c *Client) UpdateReported(ctx context.Context, p twin.Patch) (version int64, err error) {
-	version, err = c.report(ctx, func() (twin.Ticket, error) {
+	version, err = c.report(ctx, func() (catchup.Ticket, error) {
 		t, err := c.reported.Want(p)
 		if err == nil {
 			c.noteReport(p, false)
@@ -109,7 +110,7 @@ func (c *Client) UpdateReported(ctx context.Context, p twin.Patch) (version int6
 // not, which GetTwin tells. One that replaces (twin.Replace) is sent only where
 // the client knows what the hub has at that version.
 func (c *Client) UpdateReportedIf(ctx context.Context, p twin.Patch, version int64) (int64, error) {
-	now, err := c.report(ctx, func() (twin.Ticket, error) { return c.reported.WantIf(p, version) })
+	now, err := c.report(ctx, func() (catchup.Ticket, error) { return c.reported.WantIf(p, version) })
 	if errors.Is(err, twin.ErrStale) {
 		err = fmt.Errorf("%w: %w", transport.ErrPrecondition, err)
 	}
@@ -127,14 +128,14 @@ func waitingEnded(err error) bool {
 }
 
 // report hands a report to the machine, and waits for what becomes of it.
-func (c *Client) report(ctx context.Context, want func() (twin.Ticket, error)) (version int64, err error) {
+func (c *Client) report(ctx context.Context, want func() (catchup.Ticket, error)) (version int64, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
 	ctx, cancel := c.bound(ctx)
 	defer cancel()
-	settled := make(chan twin.Settlement, 1)
-	var ticket twin.Ticket
+	settled := make(chan catchup.Settlement, 1)
+	var ticket catchup.Ticket
 	c.with(func() {
 		if err = c.usable(); err != nil {
 			return
@@ -222,7 +223,7 @@ func (c *Client) with(f func()) {
 // demands. Reports that it finds to be too late are told to their callers.
 func (c *Client) nextPatch() (patch twin.Patch, demand int64, ok bool) {
 	c.with(func() {
-		patch, ok = c.reported.Next()
+		patch, ok = c.reported.Next(c.opts.Elapsed())
 		demand = c.reported.Demand()
 	})
 	c.settle()
@@ -252,25 +253,21 @@ func (c *Client) settle() {
 }
 
 // synced takes a whole twin into both machines.
-func (c *Client) synced(s *session, doc twin.Document, cause twin.Cause) {
-	var outcome twin.Outcome
+func (c *Client) synced(doc twin.Document, cause twin.Cause) (outcome catchup.Outcome) {
 	var readBack []string
 	c.with(func() {
 		outcome = c.desired.Fetched(doc.Desired, cause)
-		first := !c.reported.Based()
-		readBack = c.reported.Synced(doc.Reported)
-		if first && c.journal != nil {
+		readBack = c.reported.Synced(doc.Reported, c.opts.Elapsed())
+		if c.reported.Rebased() && c.journal != nil {
 			c.journal.rebase = true // from now on there is a base to stand on
 			poke(c.journal.ready)
 		}
 	})
-	if outcome == twin.Gap {
-		s.oweGet(twin.CauseGap)
-	}
 	if len(readBack) > 0 {
 		c.log.Warn("hub reads back reported values different from what it acknowledged", "keys", readBack)
 	}
 	c.settle()
+	return outcome
 }
 
 // takeGets hands over the GetTwin calls that wait; ok when a GET is to be made

@@ -49,6 +49,13 @@ var (
 	ErrRejected = errors.New("hub rejected the request for good")
 	// ErrUnsupported says that this transport cannot speak what was asked.
 	ErrUnsupported = errors.New("not possible over this transport")
+	// ErrBusy reports that a feature has no room for the frame now: its window or
+	// its queue is full. Nothing of the frame was sent. A frame of kind Ready
+	// follows when there is room.
+	ErrBusy = errors.New("no room for the frame; send it again after ready")
+	// ErrTooLarge reports that a frame is larger than the transport carries. The
+	// error names the limit.
+	ErrTooLarge = errors.New("frame too large for this transport; split it")
 )
 
 // A StatusError is the hub's own word on a request.
@@ -61,7 +68,8 @@ type StatusError struct {
 	Message string
 	// TrackingID is what Microsoft's support asks for; empty when not given.
 	TrackingID string
-	// RetryAfter is the hub's wish; 0 when not given.
+	// RetryAfter is the pause that the hub asks for; 0 when not given. It does
+	// not come in the body: see Frame.RetryAfter.
 	RetryAfter time.Duration
 }
 

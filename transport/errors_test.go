@@ -17,7 +17,7 @@ func sentinels() map[string]error {
 		"ErrUnavailable": transport.ErrUnavailable, "ErrThrottled": transport.ErrThrottled,
 		"ErrQuota": transport.ErrQuota, "ErrNotFound": transport.ErrNotFound,
 		"ErrPrecondition": transport.ErrPrecondition, "ErrRejected": transport.ErrRejected,
-		"ErrUnsupported": transport.ErrUnsupported,
+		"ErrUnsupported": transport.ErrUnsupported, "ErrBusy": transport.ErrBusy, "ErrTooLarge": transport.ErrTooLarge,
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"slices"
+
+	"github.com/devicetwin/devicetwin-go/internal/visible"
 )
 
 // A Pin is the SHA-256 hash of a public key, as RFC 7469 defines it: over the
@@ -21,7 +23,13 @@ func PinOf(cert *x509.Certificate) Pin { return sha256.Sum256(cert.RawSubjectPub
 //
 //	openssl x509 -in ca.pem -noout -pubkey | openssl pkey -pubin -outform DER |
 //	  openssl dgst -sha256 -binary | base64
+//
+// White space and other invisible characters around it are skipped.
 func ParsePin(text string) (Pin, error) {
+	text = visible.Trim(text)
+	if err := visible.Check(text, ""); err != nil {
+		return Pin{}, fmt.Errorf("a pin: %w", err)
+	}
 	b, err := base64.StdEncoding.DecodeString(text)
 	if err != nil || len(b) != sha256.Size {
 		return Pin{}, fmt.Errorf("a pin is the base64 of %d bytes, the SHA-256 hash of a public key", sha256.Size)

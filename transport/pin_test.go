@@ -70,6 +70,12 @@ func TestParsePin(t *testing.T) {
 	if got, err := transport.ParsePin(pin.String()); got != pin || err != nil {
 		t.Errorf("got %v, %v; want %v", got, err, pin)
 	}
+	if got, err := transport.ParsePin("\ufeff" + pin.String() + "\u00a0\r\n"); got != pin || err != nil {
+		t.Errorf("with what nobody sees around it: got %v, %v; want %v", got, err, pin)
+	}
+	if _, err := transport.ParsePin(pin.String()[:9] + "\u200b" + pin.String()[9:]); err == nil || !strings.Contains(err.Error(), "zero-width space, U+200B) stands at byte 9") {
+		t.Errorf("with a zero-width space inside: got %v", err)
+	}
 	for _, text := range []string{"", "AAAA", pin.String() + "=", "not base64"} {
 		if _, err := transport.ParsePin(text); err == nil {
 			t.Errorf("%q is taken for a pin", text)

@@ -55,25 +55,57 @@ type Login struct {
 	// not outlive the certificate: on a resumed session the hub sees the
 	// certificate of the first.
 	Sessions tls.ClientSessionCache
+	// Forget begins a clean session: the hub drops the features and messages
+	// that it kept for this identity. AMQP has no such session and ignores it.
+	Forget bool
+	// Tidy removes what an earlier program of this identity subscribed to and no
+	// feature of this library takes, such as cloud-to-device messages over MQTT,
+	// if the hub restored it. The request for that leaves together with the first
+	// GetTwin and its answer is not waited for. AMQP has no such session and
+	// ignores it.
+	Tidy bool
 }
 
 // A Conn is one live session with a hub.
 //
 // Every rule below is a case of internal/transporttest, which each transport
-// passes.
+// passes. Where the far end of those cases cannot do what a rule is about, the
+// tests of the transport hold it.
 type Conn interface {
-	// Send hands one frame to the byte stream and returns: nil says that the
-	// bytes left for the hub, not that the hub has them. Send may be called
-	// concurrently; frames never interleave. ctx bounds the wait for this
-	// frame's turn; a frame whose first byte is written is finished within the
-	// transport's own write limit, since half a frame would end the
-	// connection. After a failed write the Conn is dead. The body is not kept.
+	// Send hands one frame to the connection and returns. Nil says that the
+	// frame is on its way, not that the hub has it. Send may be called
+	// concurrently, and frames never interleave. The body is not kept.
+	//
+	// Send never waits for credit, for a window or for a full queue: without
+	// room for the frame it returns ErrBusy at once, and a frame of kind Ready
+	// comes from Receive when there is room. ctx bounds the wait for this
+	// frame's turn to be written. A frame whose first byte is written is finished
+	// within the transport's own write limit, since half a frame would end the
+	// connection.
+	//
+	// A frame that the transport cannot say returns ErrUnsupported, and one that
+	// is larger than it carries returns ErrTooLarge. Nothing of them is sent. A
+	// body of up to MaxBody bytes is carried. After a failed write the Conn is
+	// dead.
+	//
+	// A Conn acknowledges nothing by itself: a frame with a Delivery is the
+	// hub's until a Settle says what became of it. A Settle never waits for the
+	// line: it is queued, and the queue is bounded by the number of deliveries
+	// that a Conn gives out before they are settled. Hubs expect the Settles of one
+	// feature in the order of arrival. A Settle of a delivery that is unknown or
+	// settled already returns ErrUnsupported.
 	Send(ctx context.Context, f Frame) error
-	// Receive returns the next frame from the hub, in the order of arrival:
-	// everything that the hub answers comes this way, carrying the ID of the
-	// frame that it answers. One goroutine calls it. The frame's body belongs
-	// to the receiver. When Receive fails, and be it by ctx, the Conn is dead,
-	// its error says why, and it never comes back by itself.
+	// Receive returns the next frame from the hub, in the order of arrival.
+	// Everything that the hub answers comes this way, with the ID of the frame
+	// that it answers. One goroutine calls Receive. The frame's body belongs to
+	// the receiver. Reading never waits for writing: Receive returns frames also
+	// while the line takes nothing.
+	//
+	// A message from the hub that belongs to no feature in use is no frame, and
+	// is not acknowledged: it stays at the hub, for a program that takes it.
+	//
+	// When Receive fails, also because ctx ended, the Conn is dead, its error
+	// says why, and it never comes back by itself.
 	Receive(ctx context.Context) (Frame, error)
 	// Close ends the session, politely if the line allows it, and waits for
 	// every goroutine of the Conn. It may be called at any time, from any

@@ -1,5 +1,7 @@
 package twin
 
+import "github.com/devicetwin/devicetwin-go/internal/tree"
+
 // Apply merges a patch into a half of a twin, by RFC 7396: a member that is
 // null is removed, an object is merged member by member, anything else
 // replaces what was there; arrays are replaced whole, and so is what
@@ -14,35 +16,5 @@ package twin
 // turn {"a":{"c":2}} into {"a":{"b":1}}, which among single patches only
 // Replace does.
 func Apply(p Properties, patch Patch) Properties {
-	return propertiesOf(applyNode(p.root, patch.root), p.version)
-}
-
-// applyNode merges patch into doc and returns doc itself when nothing
-// changes, not even the text of a number. Either may be nil: no patch changes
-// nothing, and null leaves nil.
-func applyNode(doc, patch *node) *node {
-	switch {
-	case patch == nil:
-		return doc
-	case patch.kind == Null:
-		return nil
-	case patch.kind != Object:
-		if identical(doc, patch) {
-			return doc
-		}
-		return patch
-	case patch.whole:
-		if v := settled(patch); !identical(doc, v) {
-			return v
-		}
-		return doc
-	case doc == nil || doc.kind != Object:
-		return settled(patch)
-	}
-	e := editor{from: doc}
-	for i, m := range patch.members {
-		old := doc.get(m.key)
-		e.set(m.key, applyNode(old, m.value), len(patch.members)-i)
-	}
-	return e.done()
+	return propertiesOf(tree.Apply(p.root, patch.root), p.version)
 }

@@ -1,6 +1,10 @@
 package twin
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree/treetest"
+)
 
 // TestApplyCases holds the cases M1 to M18 of the protocol reference, 6.4, as
 // far as they are merges; the refusals among them (M12 to M14) are in
@@ -37,7 +41,7 @@ func TestApplyCases(t *testing.T) {
 			if got.Version() != 1 {
 				t.Errorf("got version %d, want 1 as before", got.Version())
 			}
-			sound(t, got.root)
+			treetest.Sound(t, got.root)
 		})
 	}
 }
@@ -48,7 +52,7 @@ func TestApplyShares(t *testing.T) {
 		t.Errorf("no change: got another tree")
 	}
 	got := Apply(doc, change(t, `{"a":{"x":2}}`))
-	if got.root.get("b") != doc.root.get("b") {
+	if got.root.Get("b") != doc.root.Get("b") {
 		t.Errorf("a change of a: got another b")
 	}
 }
@@ -81,7 +85,7 @@ func TestPatchesDoNotCompose(t *testing.T) {
 func TestApplyDropsSpareRoom(t *testing.T) {
 	doc := half(t, `{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8}`)
 	got := Apply(doc, change(t, `{"a":2,"b":null,"c":null,"d":null,"e":null,"f":null,"g":null}`))
-	if spare := cap(got.root.members) - len(got.root.members); spare > 1 {
+	if spare := cap(got.root.Members) - len(got.root.Members); spare > 1 {
 		t.Errorf("after deletions: got room for %d more members, want 1 at most", spare)
 	}
 }

@@ -1,12 +1,16 @@
 package twin
 
-import "iter"
+import (
+	"iter"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree"
+)
 
 // componentMarker is the member that makes an object of a twin a Plug and Play
 // component, and componentType what it says. Every patch that enters the
 // component must carry it.
 const (
-	componentMarker = "__t"
+	componentMarker = tree.ComponentMarker
 	componentType   = "c"
 )
 
@@ -17,13 +21,16 @@ const (
 // A device needs it for its first report of a component only: from then on the
 // client adds the marker to each patch that enters one.
 func (p Patch) Component(path string) Patch {
+	if _, err := splitPath(path); err != nil && p.err == nil {
+		return Patch{err: err}
+	}
 	return p.Set(below(path, componentMarker), componentType)
 }
 
 // IsComponent reports whether the value is a Plug and Play component.
 func (v Value) IsComponent() bool {
-	marker := v.n.get(componentMarker)
-	return marker != nil && marker.kind == String && marker.text == componentType
+	marker := v.n.Get(componentMarker)
+	return marker != nil && marker.Kind == tree.String && marker.Text == componentType
 }
 
 // Components walks the Plug and Play components of this half, in the order of

@@ -7,7 +7,7 @@ import (
 )
 
 func TestComponents(t *testing.T) {
-	p := props(t, 2, `{"a":{"__t":"c","x":1},"b":{"x":1},"c":{"__t":7},"d":{"__t":"other"},"e":"c","f":{"__t":"c"}}`)
+	p := half(t, `{"a":{"__t":"c","x":1},"b":{"x":1},"c":{"__t":7},"d":{"__t":"other"},"e":"c","f":{"__t":"c"}}`)
 	var names []string
 	for name, v := range p.Components() {
 		names = append(names, name+v.String())

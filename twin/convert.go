@@ -7,21 +7,23 @@ import (
 	"slices"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree"
 )
 
 func errDeep() error {
-	return fmt.Errorf("more than %d levels of objects and arrays; does the value hold itself?", maxDepth)
+	return fmt.Errorf("more than %d levels of objects and arrays; does the value hold itself?", tree.MaxDepth)
 }
 
 func errLarge() error {
-	return fmt.Errorf("more than %d bytes of JSON; a hub takes 32 KB", maxText)
+	return fmt.Errorf("more than %d bytes of JSON; a hub takes 32 KB", tree.MaxText)
 }
 
 // nodeOf makes a tree of a Go value by the rules of encoding/json, which does
 // the work for everything but the plain types; no digit is lost. Unlike there,
 // a string that isn't UTF-8 is refused and not silently changed.
-func nodeOf(v any) (*node, error) {
-	c := converter{left: maxText}
+func nodeOf(v any) (*tree.Node, error) {
+	c := converter{left: tree.MaxText}
 	return c.node(v, 1)
 }
 
@@ -30,7 +32,7 @@ func nodeOf(v any) (*node, error) {
 type converter struct{ left int }
 
 // node converts v, which is at the given level if it has one.
-func (c *converter) node(v any, level int) (*node, error) {
+func (c *converter) node(v any, level int) (*tree.Node, error) {
 	switch v := v.(type) {
 	case map[string]any:
 		if v != nil {
@@ -45,7 +47,7 @@ func (c *converter) node(v any, level int) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return n, c.spend(n.wire)
+	return n, c.spend(n.Wire)
 }
 
 func (c *converter) spend(bytes int) error {
@@ -57,17 +59,17 @@ func (c *converter) spend(bytes int) error {
 
 // open accounts for an object or an array at the given level.
 func (c *converter) open(level int) error {
-	if level > maxDepth {
+	if level > tree.MaxDepth {
 		return errDeep()
 	}
 	return c.spend(2)
 }
 
-func (c *converter) object(v map[string]any, level int) (*node, error) {
+func (c *converter) object(v map[string]any, level int) (*tree.Node, error) {
 	if err := c.open(level); err != nil {
 		return nil, err
 	}
-	members := make([]member, 0, len(v))
+	members := make([]tree.Member, 0, len(v))
 	for _, key := range slices.Sorted(maps.Keys(v)) {
 		if !utf8.ValidString(key) {
 			return nil, fmt.Errorf("key %q is not UTF-8", clip(key))
@@ -79,51 +81,51 @@ func (c *converter) object(v map[string]any, level int) (*node, error) {
 		if err != nil {
 			return nil, err
 		}
-		members = append(members, member{key, n})
+		members = append(members, tree.Member{Key: key, Value: n})
 	}
-	return objectOf(members...), nil
+	return tree.NewObject(members...), nil
 }
 
-func (c *converter) array(v []any, level int) (*node, error) {
+func (c *converter) array(v []any, level int) (*tree.Node, error) {
 	if err := c.open(level); err != nil {
 		return nil, err
 	}
-	items := make([]*node, len(v))
+	items := make([]*tree.Node, len(v))
 	for i := range v {
 		n, err := c.node(v[i], level+1)
 		if err != nil {
 			return nil, err
 		}
-		items[i] = merging(n) // what is in an array replaces nothing
+		items[i] = tree.Merging(n) // what is in an array replaces nothing
 	}
-	return newArray(items), nil
+	return tree.NewArray(items), nil
 }
 
 // leafOf converts what isn't a plain map or slice.
-func leafOf(v any) (*node, error) {
+func leafOf(v any) (*tree.Node, error) {
 	switch v := v.(type) {
 	case nil:
-		return nullNode(), nil
+		return tree.NewNull(), nil
 	case bool:
-		return newBool(v), nil
+		return tree.NewBool(v), nil
 	case string:
 		if !utf8.ValidString(v) {
 			return nil, fmt.Errorf("string %q is not UTF-8", clip(v))
 		}
-		return newString(v), nil
+		return tree.NewString(v), nil
 	case int:
-		return newNumber(strconv.Itoa(v)), nil
+		return tree.NewNumber(strconv.Itoa(v)), nil
 	case int64:
-		return newNumber(strconv.FormatInt(v, 10)), nil
+		return tree.NewNumber(strconv.FormatInt(v, 10)), nil
 	case json.RawMessage:
 		if v != nil {
 			return parseFromCaller(v)
 		}
 	case Value:
 		if v.n == nil {
-			return nil, fmt.Errorf("%w at %q; to delete, say so", ErrMissing, clip(v.path))
+			return nil, fmt.Errorf("%w at %q; to delete, say so", v.absence(), clip(v.path))
 		}
-		return merging(v.n), nil
+		return tree.Merging(v.n), nil
 	case Properties:
 		return v.tree(), nil
 	case Patch:
@@ -133,10 +135,10 @@ func leafOf(v any) (*node, error) {
 }
 
 // marshalled converts by way of encoding/json.
-func marshalled(v any) (*node, error) {
+func marshalled(v any) (*tree.Node, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return nil, err
 	}
-	return parseMarshalled(b)
+	return parseMarshaled(b)
 }

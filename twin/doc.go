@@ -26,7 +26,9 @@
 //
 // A path is the keys from the root, with dots between: "fan.rpm". "" is the
 // root. Keys cannot hold dots, by the hub's rule, and no other character in a
-// path is special; arrays are single values, and no path leads into them.
+// path is special. Arrays are single values: no path leads into them, and one
+// that tries is an error where that can be seen. A path with an empty key, such
+// as "fan..rpm" or "fan.", is refused by everything that writes or listens.
 //
 // # Patches, and what null does
 //
@@ -54,16 +56,16 @@
 // # Versions and gaps
 //
 // The hub counts the writes to each half, from 1 on. A desired patch carries
-// the version after it. If that is the known version plus one, the patch is
-// applied; if it is no more than the known one, it is a duplicate; if it is
-// more, a patch in between was lost. That is a gap, and one GET of the whole
-// twin closes it. The hub keeps no patches for a device that is away, so a GET
-// follows each connect as well. What a GET says is believed whatever its
-// version: versions that went back mean a device that was created anew.
+// the version after it. The known version plus one is applied, and the known
+// one is a duplicate. Any other is a gap: a patch in between was lost, or one
+// came late, or the device was created again. One GET of the whole twin closes
+// the gap. The hub keeps no patches for a device that is away, so a GET follows
+// each connect as well. An answer that is late takes nothing back. One that is
+// older than the document was when the GET left is believed when the next GET
+// shows it again, and listeners hear [CauseNewTwin].
 //
-// [Desired] is the machine that decides this for the desired half. [Reported]
-// is its counterpart: it knows what the hub has and what the device wants it
-// to have, and sends the difference, one patch at a time.
+// IoT Edge may send halves and patches without versions. The version is then
+// 0, not known, and patches are applied as they come, until one names a version.
 //
 // # What a listener hears
 //
@@ -72,7 +74,12 @@
 // hears everything. Each [Change] tells the value as it is now and as the
 // listener heard it last. A listener that is slow builds no queue: what waits
 // for it is one difference, so it may skip values in between, but never the
-// last. [Typed] makes a listener of a function that wants a Go type.
+// last.
+//
+// [Typed] makes a listener of a function that wants a Go type, and calls it
+// where a value is desired. Where nothing is, [TypedOr] calls with a default.
+// [Removed] hears of deletions alone. A listener that acknowledges names code
+// and text in an [AckError].
 //
 // A back end may name a value again without changing it, and an
 // acknowledgement ([Ack]) of its version is then due; so what a patch names is
@@ -90,7 +97,8 @@
 // # Bytes from others
 //
 // Whatever bytes the parsers are given, they return a value or an error, in
-// time linear in the input (sorting its keys apart), from at most 512 KB and 64
+// time linear in the input (sorting its keys apart), from at most 512 KB (1 MB of a whole twin) and 64
 // levels. They take valid JSON in valid UTF-8 and nothing else; of a key that
-// stands twice in an object, the last wins.
+// stands twice in an object, the last wins. json.Unmarshal reads the types of
+// this package by the same rules.
 package twin

@@ -1,6 +1,10 @@
 package twin
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree"
+)
 
 // A Document is a whole twin as a device sees it: both halves, each at its own
 // version. Tags are the back end's alone and never reach a device.
@@ -12,9 +16,9 @@ type Document struct {
 }
 
 // ParseDocument reads a full twin as the hub answers it:
-// {"desired":{…,"$version":8},"reported":{…,"$version":12}}. Both sections with
-// both versions must be there, as [ParseProperties] wants them; other keys are
-// ignored.
+// {"desired":{…,"$version":8},"reported":{…,"$version":12}}. Both sections must
+// be there, in the form that [ParseProperties] reads: a version may be missing.
+// Other keys are ignored.
 //
 // The error is a *SyntaxError, or matches ErrIncomplete; either way nothing is
 // known of the twin, and the caller asks again.
@@ -23,22 +27,22 @@ func ParseDocument(b []byte) (Document, error) {
 	if err != nil {
 		return Document{}, err
 	}
-	if n.kind != Object {
-		return Document{}, fmt.Errorf("%w: it is of kind %v, not an object", ErrIncomplete, n.kind)
+	if n.Kind != tree.Object {
+		return Document{}, fmt.Errorf("%w: it is of kind %v, not an object", ErrIncomplete, n.Kind)
 	}
-	desired, err := sectionOf(n.get("desired"), "section desired")
+	desired, err := sectionOf(n.Get("desired"), "section desired")
 	if err != nil {
 		return Document{}, err
 	}
-	reported, err := sectionOf(n.get("reported"), "section reported")
+	reported, err := sectionOf(n.Get("reported"), "section reported")
 	if err != nil {
 		return Document{}, err
 	}
 	return Document{Desired: desired, Reported: reported}, nil
 }
 
-// JSON is the twin as compact JSON, which [ParseDocument] reads back when both
-// versions are known. The bytes are the caller's.
+// JSON is the twin as compact JSON, which [ParseDocument] reads back. The bytes
+// are the caller's.
 func (d Document) JSON() []byte {
 	b := append([]byte(nil), `{"desired":`...)
 	b = append(d.Desired.appendJSON(b), `,"reported":`...)

@@ -37,8 +37,7 @@ func TestParseDocumentErrors(t *testing.T) {
 		`{"reported":{"$version":1}}`: "section desired is missing",
 		`{"desired":null,"reported":{"$version":1}}`:                          "section desired is missing",
 		`{"desired":{"$version":1},"reported":[]}`:                            "section reported is of kind array",
-		`{"desired":{},"reported":{"$version":1}}`:                            "section desired has no $version",
-		`{"desired":{"$version":1},"reported":{}}`:                            "section reported has no $version",
+		`{"desired":{"$version":"1"},"reported":{}}`:                          "section desired has a $version of kind string",
 		`{"desired":{"$version":0},"reported":{"$version":1}}`:                "section desired has a $version of 0",
 		`{"Desired":{"$version":1},"reported":{"$version":1}}`:                "section desired is missing",
 		`{"properties":{"desired":{"$version":1},"reported":{"$version":1}}}`: "section desired is missing",
@@ -47,6 +46,24 @@ func TestParseDocumentErrors(t *testing.T) {
 		_, err := ParseDocument([]byte(text))
 		if !errors.Is(err, ErrIncomplete) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want ErrIncomplete with %q", text, err, want)
+		}
+	}
+}
+
+func TestParseDocumentWithoutVersions(t *testing.T) {
+	for text, versions := range map[string][2]int64{
+		`{"desired":{},"reported":{}}`:                           {0, 0},
+		`{"desired":{"a":1,"$version":3},"reported":{}}`:         {3, 0},
+		`{"desired":{"a":1},"reported":{"b":2,"$version":4}}`:    {0, 4},
+		`{"desired":{"a":1,"$metadata":{}},"reported":{"b":{}}}`: {0, 0},
+	} {
+		d, err := ParseDocument([]byte(text))
+		if got := [2]int64{d.Desired.Version(), d.Reported.Version()}; err != nil || got != versions {
+			t.Errorf("%s: got versions %v, %v; want %v", text, got, err, versions)
+		}
+		again, err := ParseDocument(d.JSON())
+		if err != nil || again.String() != d.String() {
+			t.Errorf("%s: read back: got %v, %v", text, again, err)
 		}
 	}
 }

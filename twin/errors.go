@@ -14,8 +14,8 @@ var (
 	// ErrSyntax says that bytes are not the JSON that they should be; the
 	// error is a *SyntaxError.
 	ErrSyntax = errors.New("not valid JSON")
-	// ErrIncomplete says that a twin from the hub lacks a section or a
-	// version, and so proves nothing: ask again.
+	// ErrIncomplete says that a twin from the hub lacks a section, or has a
+	// version that is no version, and so proves nothing: ask again.
 	ErrIncomplete = errors.New("incomplete twin")
 	// ErrStale says that the reported properties are not at the version that a
 	// report demands: get the twin to see what they hold.
@@ -42,13 +42,18 @@ func (e *SyntaxError) Error() string {
 func (e *SyntaxError) Is(target error) bool { return target == ErrSyntax }
 
 // A DecodeError says that a value does not fit the Go type it was to be
-// decoded into. It unwraps to its cause: ErrMissing, or an error of
-// encoding/json.
+// decoded into. It unwraps to its cause: ErrMissing, an error that matches
+// ErrInvalid where the path leads into an array, or one of encoding/json.
 type DecodeError struct {
 	// Path is where the value stands, "" for the root.
 	Path string
 	// Err is the cause.
 	Err error
+}
+
+// errInArray is the error of a path that leads into the array at another.
+func errInArray(array string) error {
+	return fmt.Errorf("%w: %q is an array, and arrays are whole values; read or set all of it", ErrInvalid, clip(array))
 }
 
 // Error tells path and cause.
@@ -68,6 +73,7 @@ const (
 	limitDepth        = "depth"
 	limitNull         = "null in an array"
 	limitSection      = "section size"
+	limitLength       = "length as JSON"
 )
 
 // A LimitError says which limit of the hub a patch breaks, where, and what to
@@ -77,7 +83,8 @@ type LimitError struct {
 	// key. "" is the whole section.
 	Path string
 	// Limit is one of "key length", "key character", "string length",
-	// "integer range", "depth", "null in an array" and "section size".
+	// "integer range", "depth", "null in an array", "section size" and "length
+	// as JSON".
 	Limit string
 	// Got is what was found: a length, a depth, a number or a character.
 	Got string

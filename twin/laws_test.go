@@ -1,6 +1,11 @@
 package twin
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree"
+	"github.com/devicetwin/devicetwin-go/internal/tree/treetest"
+)
 
 // cases is how many random cases the two great laws stand; others a part of it.
 const cases = 20_000
@@ -11,18 +16,18 @@ func TestLawApplyIsRFC7396(t *testing.T) {
 		docText, patchText := d.object(3, false), d.object(3, true)
 		doc, patch := half(t, docText), change(t, patchText)
 		got := Apply(doc, patch)
-		want := plainMerge(plainOf(t, docText), plainOf(t, patchText))
-		if plainText(plainOf(t, got.At("").String())) != plainText(want) {
+		want := treetest.PlainMerge(treetest.PlainOf(t, docText), treetest.PlainOf(t, patchText))
+		if treetest.PlainText(treetest.PlainOf(t, got.At("").String())) != treetest.PlainText(want) {
 			t.Fatalf("apply %s to %s: got %v, want %v", patchText, docText, got, want)
 		}
-		if got.root.acts {
+		if got.root.Acts {
 			t.Fatalf("apply %s to %s: got %v, want no null members", patchText, docText, got)
 		}
 		if again := Apply(got, patch); again.root != got.root {
 			t.Fatalf("apply %s twice: got %v, then %v, want the same tree", patchText, got, again)
 		}
 		if i%16 == 0 {
-			sound(t, got.root)
+			treetest.Sound(t, got.root)
 		}
 		if doc.String() != half(t, docText).String() || patch.String() != change(t, patchText).String() {
 			t.Fatalf("apply %s to %s changed an argument", patchText, docText)
@@ -42,7 +47,7 @@ func TestLawDiffThenApply(t *testing.T) {
 		if got := Apply(a, patch); !got.Equal(b) {
 			t.Fatalf("from %v to %v by %v: got %v", a, b, patch, got)
 		}
-		equal := plainText(plainOf(t, a.At("").String())) == plainText(plainOf(t, b.At("").String()))
+		equal := treetest.PlainText(treetest.PlainOf(t, a.At("").String())) == treetest.PlainText(treetest.PlainOf(t, b.At("").String()))
 		if got := a.Equal(b); got != equal {
 			t.Fatalf("%v equals %v: got %v, want %v", a, b, got, equal)
 		}
@@ -53,10 +58,10 @@ func TestLawDiffThenApply(t *testing.T) {
 			t.Fatalf("diff of %v and itself: got %v", a, got)
 		}
 		if i%16 == 0 {
-			sound(t, patch.root)
+			treetest.Sound(t, patch.root)
 		}
 		minimal(t, a, b, patch)
-		deletesOnlyWhatIs(t, a.tree(), patch.tree())
+		treetest.DeletesOnlyWhatIs(t, a.tree(), patch.tree())
 	}
 }
 
@@ -65,38 +70,24 @@ func minimal(t *testing.T, a, b Properties, patch Patch) {
 	t.Helper()
 	for _, less := range without(patch.root) {
 		if Apply(a, patchOf(less)).Equal(b) {
-			t.Fatalf("from %v to %v: got %v, but %s does", a, b, patch, appendJSON(nil, less))
+			t.Fatalf("from %v to %v: got %v, but %s does", a, b, patch, tree.AppendJSON(nil, less))
 		}
 	}
 }
 
 // without lists the trees that n is with one member less, at any level.
-func without(n *node) []*node {
+func without(n *tree.Node) []*tree.Node {
 	if n == nil {
 		return nil
 	}
-	var all []*node
-	for _, m := range n.members {
-		all = append(all, n.withMember(m.key, nil))
-		for _, less := range without(m.value) {
-			all = append(all, n.withMember(m.key, less))
+	var all []*tree.Node
+	for _, m := range n.Members {
+		all = append(all, n.With(m.Key, nil))
+		for _, less := range without(m.Value) {
+			all = append(all, n.With(m.Key, less))
 		}
 	}
 	return all
-}
-
-// deletesOnlyWhatIs checks that a diff holds null only for what stands there:
-// hubs disagree on what other nulls do.
-func deletesOnlyWhatIs(t *testing.T, doc, patch *node) {
-	t.Helper()
-	for _, m := range patch.members {
-		switch v := doc.get(m.key); {
-		case m.value.kind == Null && v == nil:
-			t.Fatalf("diff %s deletes %q of %s", appendJSON(nil, patch), m.key, appendJSON(nil, doc))
-		case m.value.kind == Object:
-			deletesOnlyWhatIs(t, v, m.value)
-		}
-	}
 }
 
 func TestLawTextComesBack(t *testing.T) {
@@ -108,10 +99,10 @@ func TestLawTextComesBack(t *testing.T) {
 		if got, want := again.String(), patch.String(); got != want {
 			t.Fatalf("%s: got %s, want %s", text, got, want)
 		}
-		if !identical(again.root, patch.root) {
+		if !tree.Identical(again.root, patch.root) {
 			t.Fatalf("%s: got another tree after its own text", text)
 		}
-		if plainText(plainOf(t, text)) != plainText(plainOf(t, patch.String())) {
+		if treetest.PlainText(treetest.PlainOf(t, text)) != treetest.PlainText(treetest.PlainOf(t, patch.String())) {
 			t.Fatalf("%s: got %s", text, patch)
 		}
 	}
@@ -121,28 +112,28 @@ func TestLawWithMember(t *testing.T) {
 	d := newDice(t)
 	for range cases / 4 {
 		n := change(t, d.object(2, true)).tree()
-		before := string(appendJSON(nil, n))
+		before := string(tree.AppendJSON(nil, n))
 		key := d.pick([]string{"a", "b", "", "zz"})
 		v := change(t, d.object(2, true)).root
 		if d.IntN(2) == 0 {
 			v = nil
 		}
-		got := n.withMember(key, v)
-		sound(t, got)
-		if got.get(key) != v {
-			t.Fatalf("%s with %q: got %s", before, key, appendJSON(nil, got))
+		got := n.With(key, v)
+		treetest.Sound(t, got)
+		if got.Get(key) != v {
+			t.Fatalf("%s with %q: got %s", before, key, tree.AppendJSON(nil, got))
 		}
-		for _, m := range n.members {
-			if m.key != key && got.get(m.key) != m.value {
-				t.Fatalf("%s with %q lost %q: %s", before, key, m.key, appendJSON(nil, got))
+		for _, m := range n.Members {
+			if m.Key != key && got.Get(m.Key) != m.Value {
+				t.Fatalf("%s with %q lost %q: %s", before, key, m.Key, tree.AppendJSON(nil, got))
 			}
 		}
-		if after := string(appendJSON(nil, n)); after != before {
+		if after := string(tree.AppendJSON(nil, n)); after != before {
 			t.Fatalf("withMember changed its receiver from %s to %s", before, after)
 		}
-		if back := got.withMember(key, n.get(key)); !identical(back, n) {
-			t.Fatalf("%s with and without %q: got %s", before, key, appendJSON(nil, back))
+		if back := got.With(key, n.Get(key)); !tree.Identical(back, n) {
+			t.Fatalf("%s with and without %q: got %s", before, key, tree.AppendJSON(nil, back))
 		}
-		sound(t, settled(n))
+		treetest.Sound(t, tree.Settled(n))
 	}
 }

@@ -2,10 +2,11 @@ package twin
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree"
 )
 
 // Cause says why a listener hears of a change.
@@ -23,6 +24,9 @@ const (
 	// CauseGap: it changed while connected, but the hub's word was lost; a
 	// full GET found it.
 	CauseGap
+	// CauseNewTwin: the device was created again at the hub, so this is another
+	// twin, and its versions count from 1 again.
+	CauseNewTwin
 )
 
 // String names the cause.
@@ -36,6 +40,8 @@ func (c Cause) String() string {
 		return "reconnect"
 	case CauseGap:
 		return "gap"
+	case CauseNewTwin:
+		return "another twin"
 	}
 	return "cause " + strconv.Itoa(int(c))
 }
@@ -60,9 +66,10 @@ type Change struct {
 	Value Value
 	// Old is what this listener heard last; missing at the start.
 	Old Value
-	// Version is the one of the desired properties that Value was read from.
-	// A slow listener may skip versions, but never goes back, except when the
-	// device was created anew at the hub, which starts at 1 again.
+	// Version is the one of the desired properties that Value was read from; 0
+	// where the hub names none, as IoT Edge may. A slow listener may skip
+	// versions. The version never goes back, except where Cause is
+	// CauseNewTwin.
 	Version int64
 	// Cause is why it is told now.
 	Cause Cause
@@ -70,7 +77,7 @@ type Change struct {
 	Desired Properties
 
 	path  []string
-	named *node // what patches named below path since the last delivery
+	named *tree.Node // what patches named below path since the last delivery
 }
 
 // keys is Path taken apart, also of a Change that was made by hand, as a test
@@ -86,14 +93,14 @@ func (c Change) keys() []string {
 // and Value, with null for what was removed, and what the back end named
 // again with the value it had.
 func (c Change) Patch() Patch {
-	diff := diffNode(c.Old.n, c.Value.n)
+	diff := tree.Diff(c.Old.n, c.Value.n)
 	if c.Value.n == nil {
 		if c.Old.n == nil || len(c.keys()) == 0 {
 			return Patch{}
 		}
-		diff = nullNode()
+		diff = tree.NewNull()
 	}
-	return patchOf(wrap(c.keys(), overlay(diff, c.named)))
+	return patchOf(tree.Wrap(c.keys(), tree.Overlay(diff, c.named)))
 }
 
 // Removed lists what was removed, as full paths, in order: where a whole
@@ -103,82 +110,6 @@ func (c Change) Removed() []string {
 		return []string{c.Path}
 	}
 	var paths []string
-	collectNulls(diffNode(c.Old.n, c.Value.n), slices.Clone(c.keys()), &paths)
+	tree.Nulls(tree.Diff(c.Old.n, c.Value.n), slices.Clone(c.keys()), &paths)
 	return paths
-}
-
-// Ack is the Plug and Play acknowledgement of this change, to be reported at
-// the same path: the value as heard, the code and the text given, and the
-// version that it answers. It replaces what is reported there, as
-// [Patch.Replace] does, so nothing of an acknowledgement before it stays.
-//
-// There is nothing to acknowledge where Value is missing, and the whole twin
-// (path "") cannot be: that patch is an error.
-func (c Change) Ack(code int, description string) Patch {
-	switch {
-	case len(c.keys()) == 0:
-		return Patch{err: fmt.Errorf("%w: the whole twin cannot be acknowledged; acknowledge a property", ErrInvalid)}
-	case !c.Value.Exists():
-		return Patch{err: fmt.Errorf("%w: %q is not there, so there is nothing to acknowledge; check Value.Exists", ErrInvalid, clip(c.Path))}
-	}
-	return Replace(c.Path, Ack{Value: c.Value, Code: code, Version: c.Version, Description: description})
-}
-
-// Typed makes a Listener of a function that wants the value as a T, decoded by
-// the rules of encoding/json. Where nothing stands at the path, v is T's zero
-// value and c.Value.Exists() is false: check it where that matters.
-//
-// A value that does not decode is told as a *DecodeError, like any other
-// listener's error; fn isn't called, and hears the next change.
-func Typed[T any](fn func(ctx context.Context, v T, c Change) error) Listener {
-	return func(ctx context.Context, c Change) error {
-		var v T
-		if c.Value.Exists() {
-			if err := c.Value.Decode(&v); err != nil {
-				return err
-			}
-		}
-		return fn(ctx, v, c)
-	}
-}
-
-// wrap puts n below a path of objects; nil stays nil.
-func wrap(path []string, n *node) *node {
-	if n == nil {
-		return nil
-	}
-	for _, key := range slices.Backward(path) {
-		n = objectOf(member{key, n})
-	}
-	return n
-}
-
-// collectNulls gathers the paths of the nulls in a patch.
-func collectNulls(patch *node, path []string, into *[]string) {
-	if patch == nil {
-		return
-	}
-	switch patch.kind {
-	case Null:
-		*into = append(*into, joinPath(path))
-	case Object:
-		for _, m := range patch.members {
-			collectNulls(m.value, append(path, m.key), into)
-		}
-	}
-}
-
-// overlay lays patch b over patch a: where both are objects, member by member;
-// else b wins. It is how names are gathered, and not a composition of merges.
-func overlay(a, b *node) *node {
-	switch {
-	case b == nil:
-		return a
-	case a == nil || a.kind != Object || b.kind != Object:
-		return b
-	}
-	for _, m := range b.members {
-		a = a.withMember(m.key, overlay(a.get(m.key), m.value))
-	}
-	return a
 }

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree"
+	"github.com/devicetwin/devicetwin-go/internal/tree/treetest"
 )
 
 func TestParseTexts(t *testing.T) {
@@ -20,7 +23,7 @@ func TestParseTexts(t *testing.T) {
 		{"a late null wins", `{"a":1,"a":null}`, `{"a":null}`},
 		{"a late value wins", `{"a":null,"a":1}`, `{"a":1}`},
 		{"numbers keep their text", `[0,-0,1.10,1E+21,1e999999999,-0.0e-0]`, `[0,-0,1.10,1E+21,1e999999999,-0.0e-0]`},
-		{"escapes", `"\"\\\/\b\f\n\r\t\u0000\u001f\u007f\u00e9"`, `"\"\\/\u0008\u000c\n\r\t\u0000\u001f` + "\x7fé\""},
+		{"escapes", `"\"\\\/\b\f\n\r\t\u0000\u001f\u007f\u00e9"`, `"\"\\/\b\f\n\r\t\u0000\u001f` + "\x7fé\""},
 		{"surrogate pair", `"\ud83d\ude00\uD83D\uDE00"`, `"😀😀"`},
 		{"replacement character", `"\ufffd�"`, `"��"`},
 		{"html is text", `"<&>` + "\u2028" + `"`, `"<&>` + "\u2028" + `"`},
@@ -36,10 +39,10 @@ func TestParseTexts(t *testing.T) {
 			if err != nil {
 				t.Fatalf("got %v", err)
 			}
-			if got := string(appendJSON(nil, n)); got != tt.want {
+			if got := string(tree.AppendJSON(nil, n)); got != tt.want {
 				t.Errorf("got %s, want %s", got, tt.want)
 			}
-			sound(t, n)
+			treetest.Sound(t, n)
 		})
 	}
 }
@@ -137,8 +140,8 @@ func TestParseLoneSurrogates(t *testing.T) {
 		if err := json.Unmarshal([]byte(text), &want); err != nil {
 			t.Fatal(err)
 		}
-		if n.text != want {
-			t.Errorf("%s: got %q, want %q", text, n.text, want)
+		if n.Text != want {
+			t.Errorf("%s: got %q, want %q", text, n.Text, want)
 		}
 	}
 }
@@ -175,7 +178,7 @@ func TestEveryByteWrong(t *testing.T) {
 				t.Errorf("byte %d as %q: got %v, want it taken: %v", i, c, err, want)
 			}
 			if i%8 == 0 {
-				sound(t, n)
+				treetest.Sound(t, n)
 			}
 		}
 	}
@@ -193,16 +196,16 @@ func TestParseBounds(t *testing.T) {
 		{"65 objects", nest(`{"a":`, "}", 64)[:5*64] + "{}" + strings.Repeat("}", 64), false},
 		{"65 mixed", strings.Repeat(`[{"a":`, 32) + "[]" + strings.Repeat("}]", 32), false},
 		{"64 mixed", strings.Repeat(`[{"a":`, 32) + "1" + strings.Repeat("}]", 32), true},
-		{"512 KB", `"` + strings.Repeat("x", maxText-2) + `"`, true},
-		{"512 KB and one", `"` + strings.Repeat("x", maxText-1) + `"`, false},
-		{"512 KB of white space", strings.Repeat(" ", maxText), false},
-		{"half a megabyte of brackets", strings.Repeat("[", maxText), false},
-		{"half a megabyte of braces", strings.Repeat(`{"":`, maxText/4), false},
-		{"one key of 512 KB", `{"` + strings.Repeat("k", maxText-6) + `":1}`, true},
-		{"one number of 512 KB", strings.Repeat("9", maxText), true},
+		{"512 KB", `"` + strings.Repeat("x", tree.MaxText-2) + `"`, true},
+		{"512 KB and one", `"` + strings.Repeat("x", tree.MaxText-1) + `"`, false},
+		{"512 KB of white space", strings.Repeat(" ", tree.MaxText), false},
+		{"half a megabyte of brackets", strings.Repeat("[", tree.MaxText), false},
+		{"half a megabyte of braces", strings.Repeat(`{"":`, tree.MaxText/4), false},
+		{"one key of 512 KB", `{"` + strings.Repeat("k", tree.MaxText-6) + `":1}`, true},
+		{"one number of 512 KB", strings.Repeat("9", tree.MaxText), true},
 		{"one key, very often", "{" + strings.Repeat(`"k":1,`, 80_000) + `"k":2}`, true},
 		{"many empty arrays", "[" + strings.Repeat("[],", 170_000) + "0]", true},
-		{"escapes only", `"` + strings.Repeat(`\ud83d\ude00`, maxText/12-1) + `"`, true},
+		{"escapes only", `"` + strings.Repeat(`\ud83d\ude00`, tree.MaxText/12-1) + `"`, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -213,7 +216,7 @@ func TestParseBounds(t *testing.T) {
 			if err != nil && len(err.Error()) > 200 {
 				t.Errorf("got an error of %d bytes", len(err.Error()))
 			}
-			if n != nil && string(appendJSON(nil, n)) == "" {
+			if n != nil && string(tree.AppendJSON(nil, n)) == "" {
 				t.Errorf("got no text")
 			}
 		})
@@ -232,11 +235,11 @@ func TestParseManyKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := len(n.members), len(keys); got != want {
+	if got, want := len(n.Members), len(keys); got != want {
 		t.Errorf("got %d members, want %d", got, want)
 	}
 	for _, key := range keys {
-		if n.get(key) == nil {
+		if n.Get(key) == nil {
 			t.Fatalf("key %q is missing", key)
 		}
 	}
@@ -249,11 +252,11 @@ func TestParseKeepsNothingOfTheInput(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := string(appendJSON(nil, n))
+	want := string(tree.AppendJSON(nil, n))
 	for i := range b {
 		b[i] = '!'
 	}
-	if got := string(appendJSON(nil, n)); got != want {
+	if got := string(tree.AppendJSON(nil, n)); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
@@ -261,12 +264,12 @@ func TestParseKeepsNothingOfTheInput(t *testing.T) {
 func TestQuotedLikeEncodingJSON(t *testing.T) {
 	for r := rune(0); r < 0x300; r++ {
 		s := string(r) + "x"
-		text := appendQuoted(nil, s)
+		text := tree.AppendQuoted(nil, s)
 		var got string
 		if err := json.Unmarshal(text, &got); err != nil || got != s {
 			t.Errorf("%U: wrote %s, read %q, %v", r, text, got, err)
 		}
-		if got, want := quotedLen(s), len(text); got != want {
+		if got, want := tree.QuotedLen(s), len(text); got != want {
 			t.Errorf("%U: got length %d, want %d", r, got, want)
 		}
 	}

@@ -4,20 +4,23 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree"
 )
 
 // A Patch is a change of one half of a twin, as JSON Merge Patch (RFC 7396):
 // what it names is set, what it names as null is deleted, and what it does not
 // name stays; and, what JSON cannot say, an object may replace another whole
 // ([Replace]). It is built from a path ([Set], [Delete], [Replace]), from Go
-// values ([From]) or from JSON ([ParsePatch]). The zero Patch is empty.
+// values ([From]) or from JSON ([ParsePatch], json.Unmarshal). The zero Patch
+// is empty.
 //
 // A Patch never changes: Set and its like return another one. Copy it, keep it,
 // read it from any goroutine. What goes wrong while building is kept and told
 // by [Patch.Err], and by everything that would send the patch; a failed patch
 // changes nothing.
 type Patch struct {
-	root *node // an object without "$" keys; nil when empty
+	root *tree.Node // an object without "$" keys; nil when empty
 	err  error
 }
 
@@ -58,25 +61,23 @@ func ParseNotification(b []byte) (Patch, int64, error) {
 	if err != nil {
 		return Patch{}, 0, err
 	}
-	if n.kind != Object {
-		return Patch{}, 0, fmt.Errorf("%w: the notification is of kind %v, not an object", ErrIncomplete, n.kind)
+	if n.Kind != tree.Object {
+		return Patch{}, 0, fmt.Errorf("%w: the notification is of kind %v, not an object", ErrIncomplete, n.Kind)
 	}
-	var version int64
-	if v := n.get(keyVersion); v != nil {
-		if version, err = versionOf(v); err != nil {
-			return Patch{}, 0, fmt.Errorf("%w: the notification %w", ErrIncomplete, err)
-		}
+	version, err := versionOf(n.Get(keyVersion))
+	if err != nil {
+		return Patch{}, 0, fmt.Errorf("%w: the notification %w", ErrIncomplete, err)
 	}
 	return patchOf(dropSystem(n)), version, nil
 }
 
 // patchOf takes an object without "$" keys, or nil.
-func patchOf(root *node) Patch { return Patch{root: root} }
+func patchOf(root *tree.Node) Patch { return Patch{root: root} }
 
 // tree is the root, never nil.
-func (p Patch) tree() *node {
+func (p Patch) tree() *tree.Node {
 	if p.root == nil {
-		return objectOf()
+		return tree.NewObject()
 	}
 	return p.root
 }
@@ -89,7 +90,9 @@ func (p Patch) tree() *node {
 // An object merges with the one that the hub has: to be rid of members that
 // are not named, delete them by name, or use [Patch.Replace]. A path below one that this patch already
 // sets to something else than an object, or deletes, is an error, since no
-// single merge patch can say that.
+// single merge patch can say that. An array is one value: no path leads into
+// it. A path with an empty key, such as "fan..rpm" or "fan.", is an error too.
+// Where a key has to be empty, set the object that holds it.
 func (p Patch) Set(path string, v any) Patch {
 	if p.err != nil {
 		return p
@@ -107,16 +110,16 @@ func (p Patch) Delete(path string) Patch {
 	if p.err != nil {
 		return p
 	}
-	return p.put(path, nullNode())
+	return p.put(path, tree.NewNull())
 }
 
 // put is the patch with n at path.
-func (p Patch) put(path string, n *node) Patch {
+func (p Patch) put(path string, n *tree.Node) Patch {
 	keys, err := splitPath(path)
 	if err != nil {
 		return Patch{err: err}
 	}
-	root, err := putNode(p.root, keys, n)
+	root, err := putNode(p.root, keys, 0, n)
 	if err == nil {
 		err = checkRoot(root)
 	}
@@ -137,34 +140,37 @@ func refusal(path string, err error) error {
 	return fmt.Errorf("%w: patch at %q: %w", ErrInvalid, clip(path), err)
 }
 
-// putNode is the tree with v at the end of the keys.
-func putNode(n *node, keys []string, v *node) (*node, error) {
-	if len(keys) == 0 {
+// putNode is the tree with v at the end of the keys, of which the first at led
+// to n.
+func putNode(n *tree.Node, keys []string, at int, v *tree.Node) (*tree.Node, error) {
+	switch {
+	case at == len(keys):
 		return v, nil
+	case n != nil && n.Kind == tree.Array:
+		return nil, errInArray(joinPath(keys[:at]))
+	case n != nil && n.Kind != tree.Object:
+		return nil, fmt.Errorf("%v stands above it in this patch; one merge patch cannot set both", n.Kind)
 	}
-	if n != nil && n.kind != Object {
-		return nil, fmt.Errorf("%v stands above it in this patch; one merge patch cannot set both", n.kind)
-	}
-	child, err := putNode(n.get(keys[0]), keys[1:], v)
+	child, err := putNode(n.Get(keys[at]), keys, at+1, v)
 	if err != nil {
 		return nil, err
 	}
-	return n.withMember(keys[0], child), nil
+	return n.With(keys[at], child), nil
 }
 
 // checkRoot holds what every patch holds; limits of the hub that may change
 // are Validate's.
-func checkRoot(root *node) error {
-	if root.kind != Object {
-		return fmt.Errorf("want an object, got %v", root.kind)
+func checkRoot(root *tree.Node) error {
+	if root.Kind != tree.Object {
+		return fmt.Errorf("want an object, got %v", root.Kind)
 	}
 	if from, to := system(root); from < to {
-		return fmt.Errorf("key %q belongs to the hub; keys with '$' never travel in a patch", clip(root.members[from].key))
+		return fmt.Errorf("key %q belongs to the hub; keys with '$' never travel in a patch", clip(root.Members[from].Key))
 	}
-	if root.depth > maxDepth {
+	if root.Depth > tree.MaxDepth {
 		return errDeep()
 	}
-	if root.wire > maxText {
+	if root.Wire > tree.MaxText {
 		return errLarge()
 	}
 	return nil
@@ -177,7 +183,7 @@ func (p Patch) Err() error { return p.err }
 // IsEmpty reports whether the patch changes nothing, whatever it is applied to.
 // A failed patch isn't empty, nor is one that replaces a half by nothing.
 func (p Patch) IsEmpty() bool {
-	return p.err == nil && (p.root == nil || len(p.root.members) == 0 && !p.root.whole)
+	return p.err == nil && (p.root == nil || len(p.root.Members) == 0 && !p.root.Whole)
 }
 
 // At is what the patch says of a path: Null deletes, Missing says nothing. See
@@ -199,12 +205,12 @@ func (p Patch) Paths() iter.Seq2[string, Value] {
 	}
 }
 
-func leaves(path string, n *node, yield func(string, Value) bool) bool {
-	if n.kind != Object || len(n.members) == 0 {
-		return yield(path, Value{n, path})
+func leaves(path string, n *tree.Node, yield func(string, Value) bool) bool {
+	if n.Kind != tree.Object || len(n.Members) == 0 {
+		return yield(path, Value{n: n, path: path})
 	}
-	for _, m := range n.members {
-		if !leaves(path+"."+m.key, m.value, yield) {
+	for _, m := range n.Members {
+		if !leaves(path+"."+m.Key, m.Value, yield) {
 			return false
 		}
 	}
@@ -225,7 +231,7 @@ func (p Patch) MarshalJSON() ([]byte, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	if gone := replaced(p.root); gone != nil {
+	if gone := tree.Replaced(p.root); gone != nil {
 		return nil, errReplaces(gone)
 	}
 	return p.JSON(), nil

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree/treetest"
 )
 
 func TestPatchBuilding(t *testing.T) {
@@ -33,8 +35,9 @@ func TestPatchBuilding(t *testing.T) {
 		{"above forgets below", Set("a.b", 1).Set("a", map[string]any{"c": 2}), `{"a":{"c":2}}`},
 		{"below an object", Set("a", map[string]any{"c": 2}).Set("a.b", 1), `{"a":{"b":1,"c":2}}`},
 		{"empty object", Set("a", map[string]any{}), `{"a":{}}`},
-		{"odd keys", Set("@this", 1).Set("x*.e|f", 2).Set(`a\.b`, 3).Set("c.", 4).Set(".d", 5),
-			`{"":{"d":5},"@this":1,"a\\":{"b":3},"c":{"":4},"x*":{"e|f":2}}`},
+		{"odd keys", Set("@this", 1).Set("x*.e|f", 2).Set(`a\.b`, 3),
+			`{"@this":1,"a\\":{"b":3},"x*":{"e|f":2}}`},
+		{"empty keys within a value", Set("c", map[string]any{"": 4, "d": map[string]any{"": nil}}), `{"c":{"":4,"d":{"":null}}}`},
 		{"from a map", From(map[string]any{"b": []any{1, nil, "x"}, "a": nil}), `{"a":null,"b":[1,null,"x"]}`},
 		{"from a struct", From(struct {
 			A int      `json:"a"`
@@ -74,7 +77,7 @@ func TestPatchBuilding(t *testing.T) {
 			if got, want := tt.p.IsEmpty(), tt.want == "{}"; got != want {
 				t.Errorf("empty: got %v, want %v", got, want)
 			}
-			sound(t, tt.p.root)
+			treetest.Sound(t, tt.p.root)
 		})
 	}
 }
@@ -149,7 +152,11 @@ func TestPatchErrors(t *testing.T) {
 		{"the first error stays", Set("a", math.NaN()).Set("b", 1).Delete("c"), `at "a"`},
 		{"below a scalar", Set("a", 5).Set("a.b", 1), "number stands above it"},
 		{"below a deletion", Delete("a").Set("a.b", 1), "null stands above it"},
-		{"deletion below an array", Set("a", []int{1}).Delete("a.b.c"), "array stands above it"},
+		{"deletion below an array", Set("a", []int{1}).Delete("a.b.c"), `"a" is an array, and arrays are whole values; read or set all of it`},
+		{"an element of an array", Set("a.list", []int{1}).Set("a.list.0", 2), `"a.list" is an array`},
+		{"replacing an element", Set("list", []int{1}).Replace("list.0", struct{}{}), `"list" is an array`},
+		{"a component in an array", Set("list", []int{1}).Component("list"), `"list" is an array`},
+		{"a value out of an array", Set("x", Set("list", []int{1}).At("list.0")), `"list" is an array`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -2,14 +2,16 @@ package twin
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree"
 )
 
-// splitPath takes a path apart into the keys to walk: "" is the root, and
-// otherwise each part between dots is a key, empty ones included. It fails,
-// matching ErrInvalid, on what no twin can hold: keys that are not UTF-8, and
-// more than maxDepth of them.
+// splitPath takes a path apart into its keys. "" is the root. It fails,
+// matching ErrInvalid, on empty keys, on keys that are not UTF-8, and on more
+// than tree.MaxDepth of them.
 func splitPath(path string) ([]string, error) {
 	if path == "" {
 		return nil, nil
@@ -17,11 +19,16 @@ func splitPath(path string) ([]string, error) {
 	if !utf8.ValidString(path) {
 		return nil, fmt.Errorf("%w: path %q is not UTF-8", ErrInvalid, clip(path))
 	}
-	if n := strings.Count(path, ".") + 1; n > maxDepth {
+	if n := strings.Count(path, ".") + 1; n > tree.MaxDepth {
 		return nil, fmt.Errorf("%w: path %q has %d keys; at most %d are walked",
-			ErrInvalid, clip(path), n, maxDepth)
+			ErrInvalid, clip(path), n, tree.MaxDepth)
 	}
-	return strings.Split(path, "."), nil
+	keys := strings.Split(path, ".")
+	if slices.Contains(keys, "") {
+		return nil, fmt.Errorf("%w: path %q has an empty key; put one dot between two keys, and none at either end",
+			ErrInvalid, clip(path))
+	}
+	return keys, nil
 }
 
 // joinPath is the path of the keys.
@@ -33,28 +40,4 @@ func below(path, key string) string {
 		return key
 	}
 	return path + "." + key
-}
-
-// find walks from n along the keys; nil when the way ends.
-func find(n *node, keys []string) *node {
-	for _, key := range keys {
-		if n = n.get(key); n == nil {
-			return nil
-		}
-	}
-	return n
-}
-
-// findPath is find for a path that need not be taken apart: it allocates
-// nothing.
-func findPath(n *node, path string) *node {
-	if path == "" {
-		return n
-	}
-	for more := true; more && n != nil; {
-		var key string
-		key, path, more = strings.Cut(path, ".")
-		n = n.get(key)
-	}
-	return n
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree"
 )
 
 // Properties is one half of a twin, desired or reported, as it stood at one
@@ -13,7 +15,7 @@ import (
 // untouched. Copy it, keep it, read it from any goroutine. The zero
 // Properties is an empty half of no version.
 type Properties struct {
-	root    *node // an object without "$" keys and null members; nil when empty
+	root    *tree.Node // an object without "$" keys and null members; nil when empty
 	version int64
 }
 
@@ -21,9 +23,10 @@ type Properties struct {
 const keyVersion = "$version"
 
 // ParseProperties reads one half of a twin as the hub writes it:
-// {"a":1,"$version":8}. "$version" must be there, an integer from 1 on, which
-// is where a hub starts; the hub's other keys at the root that begin with "$",
-// such as "$metadata", are dropped, and so are members that are null.
+// {"a":1,"$version":8}. "$version" is an integer from 1 on, which is where a
+// hub starts. Where it is missing, as IoT Edge sends it, the version is not
+// known: [Properties.Version] is 0. The hub's other keys at the root that begin
+// with "$", such as "$metadata", are dropped, and so are members that are null.
 //
 // The error is a *SyntaxError, or matches ErrIncomplete.
 func ParseProperties(b []byte) (Properties, error) {
@@ -35,62 +38,62 @@ func ParseProperties(b []byte) (Properties, error) {
 }
 
 // sectionOf makes a parsed section; name is for the error.
-func sectionOf(n *node, name string) (Properties, error) {
+func sectionOf(n *tree.Node, name string) (Properties, error) {
 	if n == nil {
 		return Properties{}, fmt.Errorf("%w: %s is missing", ErrIncomplete, name)
 	}
-	if n.kind != Object {
-		return Properties{}, fmt.Errorf("%w: %s is of kind %v, not an object", ErrIncomplete, name, n.kind)
+	if n.Kind != tree.Object {
+		return Properties{}, fmt.Errorf("%w: %s is of kind %v, not an object", ErrIncomplete, name, n.Kind)
 	}
-	version, err := versionOf(n.get(keyVersion))
+	version, err := versionOf(n.Get(keyVersion))
 	if err != nil {
 		return Properties{}, fmt.Errorf("%w: %s %w", ErrIncomplete, name, err)
 	}
 	return propertiesOf(dropSystem(n), version), nil
 }
 
-// versionOf reads what stands at "$version".
-func versionOf(n *node) (int64, error) {
+// versionOf reads the value of "$version"; 0 where there is none.
+func versionOf(n *tree.Node) (int64, error) {
 	if n == nil {
-		return 0, fmt.Errorf("has no %s", keyVersion)
+		return 0, nil
 	}
-	if n.kind != Number {
-		return 0, fmt.Errorf("has a %s of kind %v, not a number", keyVersion, n.kind)
+	if n.Kind != tree.Number {
+		return 0, fmt.Errorf("has a %s of kind %v, not a number", keyVersion, n.Kind)
 	}
-	v, err := strconv.ParseInt(n.text, 10, 64)
+	v, err := strconv.ParseInt(n.Text, 10, 64)
 	if err != nil || v < 1 {
-		return 0, fmt.Errorf("has a %s of %s, not an integer from 1 on", keyVersion, clip(n.text))
+		return 0, fmt.Errorf("has a %s of %s, not an integer from 1 on", keyVersion, clip(n.Text))
 	}
 	return v, nil
 }
 
 // system is the range of an object's members that are the hub's own: "$" is
 // the first character of their keys.
-func system(n *node) (from, to int) {
-	from, _ = seek(n.members, "$")
+func system(n *tree.Node) (from, to int) {
+	from, _ = tree.Seek(n.Members, "$")
 	to = from
-	for to < len(n.members) && strings.HasPrefix(n.members[to].key, "$") {
+	for to < len(n.Members) && strings.HasPrefix(n.Members[to].Key, "$") {
 		to++
 	}
 	return from, to
 }
 
 // dropSystem is an object without the hub's own keys.
-func dropSystem(n *node) *node {
+func dropSystem(n *tree.Node) *tree.Node {
 	from, to := system(n)
 	if from == to {
 		return n
 	}
-	return objectOf(slices.Concat(n.members[:from], n.members[to:])...)
+	return tree.NewObject(slices.Concat(n.Members[:from], n.Members[to:])...)
 }
 
 // propertiesOf takes an object without "$" keys and null members, or nil.
-func propertiesOf(root *node, version int64) Properties { return Properties{root, version} }
+func propertiesOf(root *tree.Node, version int64) Properties { return Properties{root, version} }
 
 // tree is the root, never nil.
-func (p Properties) tree() *node {
+func (p Properties) tree() *tree.Node {
 	if p.root == nil {
-		return objectOf()
+		return tree.NewObject()
 	}
 	return p.root
 }
@@ -112,30 +115,29 @@ func (p Properties) All() iter.Seq2[string, Value] { return p.At("").All() }
 
 // Equal reports whether two halves hold the same, whatever their versions; see
 // [Value.Equal].
-func (p Properties) Equal(q Properties) bool { return equalNodes(p.tree(), q.tree()) }
+func (p Properties) Equal(q Properties) bool { return tree.Equal(p.tree(), q.tree()) }
 
 // Size is how much of the hub's 32 KB the half uses. It is kept while the half
 // is built and costs nothing to ask.
-func (p Properties) Size() Size { return p.tree().size }
+func (p Properties) Size() Size { return Size(p.tree().Size) }
 
 // JSON is the half as compact JSON: keys in bytewise order, then "$version"
-// if it is known, so that [ParseProperties] reads it back. The bytes are the
-// caller's.
+// if it is known. [ParseProperties] reads it back. The bytes are the caller's.
 func (p Properties) JSON() []byte {
 	root := p.tree()
-	return p.appendJSON(make([]byte, 0, root.wire+len(keyVersion)+24))
+	return p.appendJSON(make([]byte, 0, root.Wire+len(keyVersion)+24))
 }
 
 func (p Properties) appendJSON(b []byte) []byte {
-	b = appendJSON(b, p.tree())
+	b = tree.AppendJSON(b, p.tree())
 	if p.version == 0 {
 		return b
 	}
 	b = b[:len(b)-1]
-	if p.root != nil && len(p.root.members) > 0 {
+	if p.root != nil && len(p.root.Members) > 0 {
 		b = append(b, ',')
 	}
-	b = append(appendQuoted(b, keyVersion), ':')
+	b = append(tree.AppendQuoted(b, keyVersion), ':')
 	return append(strconv.AppendInt(b, p.version, 10), '}')
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree/treetest"
 )
 
 func TestParseProperties(t *testing.T) {
@@ -19,13 +21,11 @@ func TestParseProperties(t *testing.T) {
 	if got, want := p.String(), `{"a":1.50,"b":{"d":[null,{"e":null}]},"x":{"$y":1},"$version":12}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	sound(t, p.root)
+	treetest.Sound(t, p.root)
 }
 
 func TestParsePropertiesErrors(t *testing.T) {
 	for text, want := range map[string]string{
-		`{}`:                                "the section has no $version",
-		`{"$version":null}`:                 "has no $version",
 		`{"$version":"1"}`:                  "of kind string",
 		`{"$version":{}}`:                   "of kind object",
 		`{"$version":0}`:                    "of 0, not an integer from 1 on",
@@ -34,7 +34,6 @@ func TestParsePropertiesErrors(t *testing.T) {
 		`{"$version":1e3}`:                  "of 1e3",
 		`{"$version":9223372036854775808}`:  "of 9223372036854775808",
 		`{"$version":2,"$version":0}`:       "of 0",
-		`{"a":{"$version":1}}`:              "has no $version",
 		`[]`:                                "of kind array, not an object",
 		`null`:                              "of kind null",
 		`3`:                                 "of kind number",
@@ -50,6 +49,17 @@ func TestParsePropertiesErrors(t *testing.T) {
 	}
 	if p, err := ParseProperties([]byte(`{"$version":9223372036854775807}`)); err != nil || p.Version() != 1<<63-1 {
 		t.Errorf("the last version: got %d, %v", p.Version(), err)
+	}
+}
+
+func TestParsePropertiesWithoutVersion(t *testing.T) {
+	for text, want := range map[string]string{
+		`{}`: `{}`, `{"$version":null}`: `{}`, `{"a":{"$version":1}}`: `{"a":{"$version":1}}`, `{"b":2,"$metadata":{},"a":1}`: `{"a":1,"b":2}`,
+	} {
+		p, err := ParseProperties([]byte(text))
+		if err != nil || p.Version() != 0 || p.String() != want {
+			t.Errorf("%s: got %v at version %d, %v; want %s", text, p, p.Version(), err, want)
+		}
 	}
 }
 

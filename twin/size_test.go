@@ -3,6 +3,9 @@ package twin
 import (
 	"strings"
 	"testing"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree"
+	"github.com/devicetwin/devicetwin-go/internal/tree/treetest"
 )
 
 // TestSizeVectors holds the vectors SZ-1 to SZ-8 of the protocol reference,
@@ -26,7 +29,7 @@ func TestSizeVectors(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			// A patch keeps its nulls, so the null of SZ-5 is counted too.
-			if got := change(t, tt.text).root.size; got != tt.want {
+			if got := Size(change(t, tt.text).root.Size); got != tt.want {
 				t.Errorf("as a patch: got %v, want %v", got, tt.want)
 			}
 		})
@@ -47,16 +50,16 @@ func TestSizeIsKept(t *testing.T) {
 	for range 500 {
 		patch := change(t, d.object(4, true))
 		p = Apply(p, patch)
-		if got, want := p.Size(), plainSize(plainOf(t, p.String())); got != want {
+		if got, want := p.Size(), Size(treetest.PlainSize(treetest.PlainOf(t, p.String()))); got != want {
 			t.Fatalf("after %v: got %v, want %v", patch, got, want)
 		}
 	}
-	sound(t, p.root)
+	treetest.Sound(t, p.root)
 }
 
 func TestTextSize(t *testing.T) {
 	long := strings.Repeat("x", 5000)
-	if got, want := textSize(long+"€"), (Size{5003, 5001, 5001}); got != want {
+	if got, want := Size(tree.TextSize(long+"€")), (Size{5003, 5001, 5001}); got != want {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree"
 )
 
 // The hub's limits, from "Understand and use device twins in IoT Hub" and the
@@ -58,13 +60,13 @@ func (v *validator) refuse(limit, got, allowed, advice string) error {
 	return &LimitError{Path: joinPath(v.keys), Limit: limit, Got: got, Max: allowed, advice: advice}
 }
 
-func (v *validator) object(n *node) error {
-	for _, m := range n.members {
-		v.keys = append(v.keys, m.key)
-		if err := v.key(m.key); err != nil {
+func (v *validator) object(n *tree.Node) error {
+	for _, m := range n.Members {
+		v.keys = append(v.keys, m.Key)
+		if err := v.key(m.Key); err != nil {
 			return err
 		}
-		if err := v.value(m.value); err != nil {
+		if err := v.value(m.Value); err != nil {
 			return err
 		}
 		v.keys = v.keys[:len(v.keys)-1]
@@ -72,9 +74,9 @@ func (v *validator) object(n *node) error {
 	return nil
 }
 
-func (v *validator) array(n *node) error {
+func (v *validator) array(n *tree.Node) error {
 	v.arrays++
-	for _, item := range n.items {
+	for _, item := range n.Items {
 		if err := v.value(item); err != nil {
 			return err
 		}
@@ -95,7 +97,7 @@ func (v *validator) key(key string) error {
 		case r == '.':
 			return v.refuse(limitKeyCharacter, "'.'", "none of . $ # space, or control characters",
 				"nest objects, or use Set, which takes a path")
-		case r == '#', r == ' ', isControl(r):
+		case r == '#', r == ' ', tree.IsControl(r):
 			// The documentation does not name '#'; the hub's own error does.
 			return v.refuse(limitKeyCharacter, strconv.QuoteRune(r), "none of . $ # space, or control characters",
 				"rename the key")
@@ -104,35 +106,35 @@ func (v *validator) key(key string) error {
 	return nil
 }
 
-func (v *validator) value(n *node) error {
-	switch n.kind {
-	case Null:
+func (v *validator) value(n *tree.Node) error {
+	switch n.Kind {
+	case tree.Null:
 		if v.arrays > 0 {
 			return v.refuse(limitNull, "null", "any other value", "leave the element or member out")
 		}
-	case Number:
-		if !inRange(n.text) {
-			return v.refuse(limitInteger, clip(n.text), minInteger+" to "+maxInteger,
+	case tree.Number:
+		if !tree.InRange(n.Text) {
+			return v.refuse(limitInteger, clip(n.Text), tree.MinInteger+" to "+tree.MaxInteger,
 				"send it as a string")
 		}
-	case String:
-		if len(n.text) > maxString {
-			return v.refuse(limitString, bytesLong(n.text), bytesOf(maxString),
+	case tree.String:
+		if len(n.Text) > maxString {
+			return v.refuse(limitString, bytesLong(n.Text), bytesOf(maxString),
 				"shorten it; long texts belong into messages or files")
 		}
-	case Object, Array:
+	case tree.Object, tree.Array:
 		return v.nested(n)
 	}
 	return nil
 }
 
-func (v *validator) nested(n *node) error {
+func (v *validator) nested(n *tree.Node) error {
 	if v.depth++; v.depth > maxTwinDeep {
 		return v.refuse(limitDepth, fmt.Sprintf("level %d", v.depth), fmt.Sprintf("%d levels below the root", maxTwinDeep),
 			"flatten objects and arrays")
 	}
 	walk := v.object
-	if n.kind == Array {
+	if n.Kind == tree.Array {
 		walk = v.array
 	}
 	if err := walk(n); err != nil {

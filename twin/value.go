@@ -3,14 +3,19 @@ package twin
 import (
 	"encoding/json"
 	"iter"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree"
 )
 
 // A Value is one JSON value of a twin, or nothing: the zero Value is missing.
 // It never changes; copy it, keep it, read it from any goroutine. Compare
 // values with [Value.Equal]; == compares something else.
 type Value struct {
-	n    *node
+	n    *tree.Node
 	path string // from the root that it was found from, for errors
+	// array is 0, or 1 plus the length of the part of path that leads to an
+	// array, and beyond which therefore nothing is.
+	array int
 }
 
 // Kind says what the value is; Missing when there is none.
@@ -18,7 +23,7 @@ func (v Value) Kind() Kind {
 	if v.n == nil {
 		return Missing
 	}
-	return v.n.kind
+	return Kind(v.n.Kind)
 }
 
 // Exists reports whether there is a value. A null exists: it stands in
@@ -30,13 +35,32 @@ func (v Value) Exists() bool { return v.n != nil }
 // keys; use Decode for them.
 //
 // A path walks one key for each part between dots, whatever its characters:
-// none is special. The empty key is an empty part, so it can be reached below
-// other keys ("a."), and at a root by [Properties.All] only.
+// none is special. A hub may hold an empty key, so At reads one, as an empty
+// part: "a.". At a root only [Properties.All] finds it. Paths that are written
+// or listened to have no empty part; see [Patch.Set].
 func (v Value) At(path string) Value {
 	if path == "" {
 		return v
 	}
-	return Value{findPath(v.n, path), below(v.path, path)}
+	n, array := tree.FindPath(v.n, path)
+	found := Value{n: n, path: below(v.path, path)}
+	switch {
+	case v.array > 0:
+		found.array = v.array
+	case array > 0:
+		found.array = len(found.path) - len(path) + array + 1
+	case array == 0:
+		found.array = len(v.path) + 1
+	}
+	return found
+}
+
+// absence is why there is no value.
+func (v Value) absence() error {
+	if v.array > 0 {
+		return errInArray(v.path[:v.array-1])
+	}
+	return ErrMissing
 }
 
 // Decode stores the value in what into points to, by the rules of
@@ -44,11 +68,16 @@ func (v Value) At(path string) Value {
 // a number in an any becomes a float64; decode into a json.Number or an int64
 // where every digit counts.
 //
-// The error is a *DecodeError with the path at which the value was found; it
-// matches ErrMissing when there is no value, and then nothing is stored.
+// The error is a *DecodeError with the path at which the value was found. It
+// matches ErrMissing when there is no value, and then nothing is stored. If the
+// path leads into an array, it says so, and matches ErrInvalid instead.
 func (v Value) Decode(into any) error {
 	if v.n == nil {
-		return &DecodeError{v.path, ErrMissing}
+		return &DecodeError{v.path, v.absence()}
+	}
+	if to, ok := into.(*Value); ok && to != nil {
+		*to = v
+		return nil
 	}
 	if err := json.Unmarshal(v.JSON(), into); err != nil {
 		return &DecodeError{v.path, err}
@@ -62,13 +91,13 @@ func (v Value) JSON() []byte {
 	if v.n == nil {
 		return nil
 	}
-	return appendJSON(make([]byte, 0, v.n.wire), v.n)
+	return tree.AppendJSON(make([]byte, 0, v.n.Wire), v.n)
 }
 
 // String is the same text as JSON; "" when missing.
 func (v Value) String() string { return string(v.JSON()) }
 
-// MarshalJSON implements json.Marshaler; a missing value is null.
+// MarshalJSON implements json.Marshaler. A missing value becomes null.
 func (v Value) MarshalJSON() ([]byte, error) {
 	if v.n == nil {
 		return []byte("null"), nil
@@ -79,7 +108,7 @@ func (v Value) MarshalJSON() ([]byte, error) {
 // Equal reports whether two values are the same: numbers by their exact
 // decimal value (1.10 equals 1.1 and 11e-1, and 0 equals -0), members in any
 // order, elements in theirs. Missing equals missing only.
-func (v Value) Equal(w Value) bool { return equalNodes(v.n, w.n) }
+func (v Value) Equal(w Value) bool { return tree.Equal(v.n, w.n) }
 
 // All walks the members of an object in the order of their keys; anything else
 // has none.
@@ -88,8 +117,8 @@ func (v Value) All() iter.Seq2[string, Value] {
 		if v.Kind() != Object {
 			return
 		}
-		for _, m := range v.n.members {
-			if !yield(m.key, Value{m.value, below(v.path, m.key)}) {
+		for _, m := range v.n.Members {
+			if !yield(m.Key, Value{n: m.Value, path: below(v.path, m.Key)}) {
 				return
 			}
 		}

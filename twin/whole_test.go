@@ -7,6 +7,8 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree/treetest"
 )
 
 func TestReplaceBuilding(t *testing.T) {
@@ -70,7 +72,7 @@ func TestReplaceBuilding(t *testing.T) {
 			if got, want := errors.Is(err, ErrInvalid), tt.replaced != ""; got != want {
 				t.Errorf("marshalled: got %v, want an error: %v", err, want)
 			}
-			sound(t, tt.p.root)
+			treetest.Sound(t, tt.p.root)
 		})
 	}
 }
@@ -131,8 +133,8 @@ func TestApplyReplaces(t *testing.T) {
 		if got.At("").String() != tt.want {
 			t.Errorf("%s: got %v, want %s", tt.name, got, tt.want)
 		}
-		sound(t, got.root)
-		if got.root.acts {
+		treetest.Sound(t, got.root)
+		if got.root.Acts {
 			t.Errorf("%s: the half holds what only a patch may", tt.name)
 		}
 		if again := Apply(got, tt.p); again.root != got.root {
@@ -152,46 +154,5 @@ func TestApplyReplaces(t *testing.T) {
 	}
 	if err := Validate(full, Replace("", more)); err != nil {
 		t.Errorf("a full half replaced by a small one: %v", err)
-	}
-}
-
-// TestLawWhole holds all that is said of whole objects on random documents: what
-// applying one makes, that the merge patch which it is resolved to makes the
-// same and deletes by name only what is there, that what a store keeps of it
-// does, and that two patches in a row compose.
-func TestLawWhole(t *testing.T) {
-	d := newDice(t)
-	for range cases / 2 {
-		s := newSaying(d.Rand)
-		judge := newModelHub(mergeRFC7396)
-		judge.merge(collidingPatch(d.Rand, 3))
-		doc := judge.properties()
-		s.tell(judge)
-		want := judge.text()
-		if got := Apply(doc, s.patch).At("").String(); got != want {
-			t.Fatalf("apply %v, replacing %v, to %v: got %s, want %s", s.patch, s.patch.Replaced(), doc, got, want)
-		}
-		merge := patchOf(resolve(orEmpty(s.patch.root), doc.root))
-		sound(t, merge.root)
-		if got := Apply(doc, merge).At("").String(); got != want || merge.Replaced().Exists() {
-			t.Fatalf("%v, replacing %v, resolved for %v to %v: got %s, want %s", s.patch, s.patch.Replaced(), doc, merge, got, want)
-		}
-		if s.patch.Replaced().Exists() && len(s.merges) == 0 { // a merge may delete what it likes
-			deletesOnlyWhatIs(t, doc.tree(), orEmpty(merge.root))
-		}
-		steps := doc
-		for _, p := range written([]Patch{s.patch}) {
-			steps = Apply(steps, p)
-		}
-		if got := steps.At("").String(); got != want {
-			t.Fatalf("%v, and %v deleted before, on %v: got %s, want %s", s.patch, s.patch.Replaced(), doc, got, want)
-		}
-		next := newSaying(d.Rand)
-		one := patchOf(compose(orEmpty(s.patch.root), orEmpty(next.patch.root)))
-		sound(t, one.root)
-		next.tell(judge)
-		if got, want := Apply(doc, one).At("").String(), judge.text(); got != want {
-			t.Fatalf("on %v, %v and then %v, as one: got %s, want %s", doc, s.patch, next.patch, got, want)
-		}
 	}
 }

@@ -122,15 +122,11 @@ func parseBundle(answer []byte) (*x509.CertPool, error) {
 	if b.Certificate == "" {
 		return nil, fmt.Errorf("%w: the trust bundle of IoT Edge's daemon is empty; does trust_bundle_cert in the device's /etc/aziot/config.toml name a good file?", transport.ErrUntrusted)
 	}
-	return parseRoots("the trust bundle of IoT Edge's daemon", []byte(b.Certificate))
-}
-
-// parseRoots reads PEM. A certificate that cannot be read is left out, as the
-// daemon does itself: that trusts less, not more. One at least must be left.
-func parseRoots(what string, text []byte) (*x509.CertPool, error) {
+	// A certificate that cannot be read is left out, as the daemon does itself:
+	// that trusts less, not more. One at least must be left.
 	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%w: %s holds no certificate in PEM", transport.ErrUntrusted, what)
+	if !pool.AppendCertsFromPEM([]byte(b.Certificate)) {
+		return nil, fmt.Errorf("%w: the trust bundle of IoT Edge's daemon holds no certificate in PEM", transport.ErrUntrusted)
 	}
 	return pool, nil
 }

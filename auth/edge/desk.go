@@ -39,7 +39,11 @@ func rootsFromFile(name string) (*x509.CertPool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: no roots for the gateway: %w; does %s name the right file?", transport.ErrUntrusted, err, varCAFile)
 	}
-	return parseRoots(name+", which "+varCAFile+" names,", text)
+	roots, err := auth.ParseRoots(text)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s, which %s names: %v", transport.ErrUntrusted, name, varCAFile, err)
+	}
+	return roots, nil
 }
 
 func readFile(name string) ([]byte, error) {

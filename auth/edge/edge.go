@@ -155,6 +155,9 @@ func checkWord(s string) error {
 	if len(s) > maxWord {
 		return invalid("it has %d bytes; at most %d are taken", len(s), maxWord)
 	}
+	if s == "." || s == ".." {
+		return invalid("it is %q, which in a URL means another place", s)
+	}
 	for i, c := range s {
 		alnum := '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
 		if !alnum && !strings.ContainsRune("-._~", c) {

@@ -68,6 +68,10 @@ func TestWrongEnvironment(t *testing.T) {
 		want string
 	}{
 		{"nothing at all", map[string]string{"IOTEDGE_WORKLOADURI": unset}, "neither IOTEDGE_WORKLOADURI nor EdgeHubConnectionString is set"},
+		{"a generation that means another place", map[string]string{"IOTEDGE_MODULEGENERATIONID": ".."}, `IOTEDGE_MODULEGENERATIONID: invalid configuration: it is ".."`},
+		{"a module that means another place", map[string]string{"IOTEDGE_MODULEID": ".."}, `IOTEDGE_MODULEID: invalid configuration: ModuleId is ".."`},
+		{"a device that means another place", map[string]string{"IOTEDGE_DEVICEID": "."}, `IOTEDGE_DEVICEID: invalid configuration: DeviceId is "."`},
+		{"a version that means another place", map[string]string{"IOTEDGE_APIVERSION": "."}, `IOTEDGE_APIVERSION: invalid configuration: it is "."`},
 		{"no hub", map[string]string{"IOTEDGE_IOTHUBHOSTNAME": unset}, "IOTEDGE_IOTHUBHOSTNAME is not set"},
 		{"no gateway", map[string]string{"IOTEDGE_GATEWAYHOSTNAME": unset}, "IOTEDGE_GATEWAYHOSTNAME is not set"},
 		{"no device", map[string]string{"IOTEDGE_DEVICEID": unset}, "IOTEDGE_DEVICEID is not set"},
@@ -155,7 +159,7 @@ func TestFileAtDesk(t *testing.T) {
 	}
 	for _, tt := range []struct{ desc, text, want string }{
 		{"no file", "", "no roots for the gateway"},
-		{"an empty file", " ", "ca.pem, which EdgeModuleCACertificateFile names, holds no certificate in PEM"},
+		{"an empty file", " ", "ca.pem, which EdgeModuleCACertificateFile names: invalid configuration: the text holds no certificate in PEM"},
 		{"not PEM", "certificate", "holds no certificate in PEM"},
 		{"too much", strings.Repeat("x", 1<<20+1), "more than 1048576 bytes"},
 		{"good", string(newCA(t)), ""},

@@ -101,8 +101,9 @@ func parseAudience(text string) (host, device, module string, err error) {
 }
 
 // resolve finds which identity ids mean that some SDKs encode and others do not:
-// the one that they name as they are, or else decoded. Where both are there, it
-// is the first that fits. h.mu is held.
+// the one that they name decoded, or else as they are. Where both are there, it
+// is the first that fits, and else the decoded one, for the documentation asks
+// to encode. h.mu is held.
 func (h *Hub) resolve(device, module string, fits ...func(*identity) bool) string {
 	plain := h.identities[joinID(device, module)]
 	d, err1 := url.PathUnescape(device)
@@ -112,27 +113,32 @@ func (h *Hub) resolve(device, module string, fits ...func(*identity) bool) strin
 	}
 	decoded := h.identities[joinID(d, m)]
 	switch {
-	case plain == nil:
+	case plain == nil || decoded == plain:
 		return joinID(d, m)
-	case decoded == nil || decoded == plain:
+	case decoded == nil:
 		return plain.id
 	}
 	for _, fit := range fits {
-		for _, who := range []*identity{plain, decoded} {
+		for _, who := range []*identity{decoded, plain} {
 			if fit(who) {
 				return who.id
 			}
 		}
 	}
-	return plain.id
+	return decoded.id
 }
 
-// resolveLogin is resolve for a put-token: the token tells whose it is.
+// resolveLogin is resolve for a put-token: the token tells whose it is, by its
+// scope's very words before any other reading of them.
 func (a *amqpConn) resolveLogin(device, module, token string, now time.Time) string {
-	return a.hub.resolve(device, module, func(who *identity) bool {
+	good := func(who *identity) bool {
 		_, err := a.hub.judge(who, proof{token: token, peer: a.peer}, now)
 		return err == nil
-	})
+	}
+	return a.hub.resolve(device, module, func(who *identity) bool {
+		c, err := parseToken(token)
+		return err == nil && c.names(who) && good(who)
+	}, good)
 }
 
 // resolveLink is resolve for a link: it belongs to who was named so on this

@@ -2,10 +2,11 @@ package hubtest
 
 import (
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"sync"
+
+	"github.com/devicetwin/devicetwin-go/auth"
 )
 
 // maxCAs is how many CA certificates a hub knows at most, as the documentation
@@ -43,7 +44,7 @@ type deviceAuthority struct {
 
 // AddCA makes a CA known, under a name of the caller's, or replaces the one of
 // that name: with it devices of certificateAuthority prove themselves. The PEM
-// holds the CA's certificate, one and nothing else; it may be a root or an
+// holds the CA's certificate, one and nothing else, as auth.ParsePEM reads it; it may be a root or an
 // intermediate. It counts as verified. A hub has at most 25, then
 // ErrTooManyCAs; its DeviceCA is one of them once it was asked for.
 func (h *Hub) AddCA(name string, certPEM []byte) error {
@@ -135,19 +136,22 @@ func parseCA(text []byte) (*x509.Certificate, error) {
 	if len(text) > maxCAText {
 		return nil, fmt.Errorf("it has %d bytes; at most %d are read", len(text), maxCAText)
 	}
-	block, rest := pem.Decode(text)
-	if block == nil {
+	blocks, err := auth.ParsePEM(text)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(blocks) == 0:
 		return nil, errors.New("there is no PEM in it")
-	}
-	if next, _ := pem.Decode(rest); next != nil {
+	case len(blocks) > 1:
 		return nil, errors.New("there is more than one PEM block in it; add one certificate at a time")
 	}
+	block := blocks[0]
 	if block.Type != "CERTIFICATE" {
 		return nil, fmt.Errorf("it is a %.40q and no certificate", block.Type)
 	}
 	cert, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("it cannot be read: %w", err)
+		return nil, fmt.Errorf("it cannot be read: %w; copy it whole, or have it issued anew, with names in UTF8String and a serial number above zero", err)
 	}
 	if !cert.BasicConstraintsValid || !cert.IsCA {
 		return nil, errors.New("it is no CA by its basic constraints (CA:TRUE)")

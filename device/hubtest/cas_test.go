@@ -106,6 +106,10 @@ func TestAddCARefusals(t *testing.T) {
 		{"nothing", "a", nil, "no PEM"},
 		{"DER", "a", ca.cert.Raw, "no PEM"},
 		{"two", "a", append(ca.PEM(), ca.PEM()...), "more than one"},
+		{"two, joined without a line break", "a", append(bytes.TrimSpace(ca.PEM()), ca.PEM()...), "more than one"},
+		{"another beside it, without END", "a", append(ca.PEM(), ca.PEM()[:200]...), "PEM block 2 (CERTIFICATE) has no END line"},
+		{"another before it, with long dashes", "a", append(bytes.ReplaceAll(ca.PEM(), []byte("-----"), []byte("—–—")), ca.PEM()...), "PEM block 1 cannot be read"},
+		{"a stray character", "a", bytes.Replace(ca.PEM(), []byte("\nMI"), []byte("\n*MI"), 1), "PEM block 1 (CERTIFICATE) holds a character that is not base64"},
 		{"a key", "a", leaf.KeyPEM, `"PRIVATE KEY" and no certificate`},
 		{"junk", "a", block("CERTIFICATE", []byte("junk")), "cannot be read"},
 		{"a leaf", "a", leaf.CertificatePEM, "no CA by its basic constraints"},
@@ -114,6 +118,14 @@ func TestAddCARefusals(t *testing.T) {
 	} {
 		if err := h.AddCA(tt.name, tt.text); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got %v, want an error with %q", tt.desc, err, tt.want)
+		}
+	}
+	for desc, text := range map[string]string{
+		"a byte-order mark": "\ufeff" + string(ca.PEM()), "indented": strings.ReplaceAll("\n"+string(ca.PEM()), "\n", "\n  "),
+		"line breaks written out": strings.ReplaceAll(string(ca.PEM()), "\n", `\n`), "text before": "The plant's CA:\n" + string(ca.PEM()),
+	} {
+		if err := h.AddCA("a", []byte(text)); err != nil {
+			t.Errorf("%s: %v", desc, err)
 		}
 	}
 	if err := h.Close(); err != nil {

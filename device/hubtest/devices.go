@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/connstring"
 )
 
 // A Device is what an identity's owner gets when it is registered: all that a
@@ -22,7 +23,9 @@ type Device struct {
 	// nil for an X.509 identity whose certificate was made elsewhere.
 	Credential auth.Credential
 	// ConnectionString holds the same in one line: a secret. That of an X.509
-	// identity says x509=true, and holds none.
+	// identity says x509=true, and holds none. It is empty for an id that no
+	// connection string can hold: one with a ';'. auth.FormatConnectionString
+	// says so.
 	ConnectionString string
 	// PrimaryKey and SecondaryKey are in base64: secrets. An X.509 identity has
 	// none.
@@ -45,6 +48,8 @@ type identity struct {
 	record         record   // what only services see of it
 	session        *session // nil when there is none to resume
 	conn           presence // the live one, nil when offline
+	inbox          []*devicebound
+	lastID         uint16 // the packet id used last
 	changed        chan struct{}
 }
 
@@ -229,16 +234,17 @@ func describe(who auth.Identity, keys keyPair) (Device, error) {
 	}
 	return Device{
 		Identity: who, Auth: authSAS.String(), Credential: auth.SAS(key, nil),
-		ConnectionString: stringFor(who) + ";SharedAccessKey=" + keys.text[0],
+		ConnectionString: stringFor(who, keys.text[0]),
 		PrimaryKey:       keys.text[0], SecondaryKey: keys.text[1],
 	}, nil
 }
 
-// stringFor is a connection string as far as it says who.
-func stringFor(who auth.Identity) string {
-	s := "HostName=" + who.Host + ";DeviceId=" + who.DeviceID
-	if who.ModuleID != "" {
-		s += ";ModuleId=" + who.ModuleID
+// stringFor is a connection string; empty where there can be none, for one that
+// says something else is worse.
+func stringFor(who auth.Identity, key string) string {
+	s, err := auth.FormatConnectionString(who, key)
+	if err != nil {
+		return ""
 	}
 	return s
 }
@@ -353,7 +359,14 @@ func (h *Hub) complete(p Policy) (Policy, error) {
 		return Policy{}, err
 	}
 	p.PrimaryKey, p.SecondaryKey = keys.text[0], keys.text[1]
-	p.ConnectionString = "HostName=" + h.opts.Host + ";SharedAccessKeyName=" + p.Name + ";SharedAccessKey=" + p.PrimaryKey
+	p.ConnectionString, err = connstring.Format(
+		connstring.Field{Name: connstring.HostName, Value: h.opts.Host},
+		connstring.Field{Name: connstring.SharedAccessKeyName, Value: p.Name},
+		connstring.Field{Name: connstring.SharedAccessKey, Value: p.PrimaryKey},
+	)
+	if err != nil {
+		return Policy{}, fmt.Errorf("hubtest: the policy's name and key make no connection string: %w", err)
+	}
 	p.Permissions = slices.Clone(p.Permissions)
 	return p, nil
 }

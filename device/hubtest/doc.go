@@ -34,7 +34,8 @@
 // and [Hub.WaitReported] wait for it without polling. Everywhere an id is
 // "device" or "device/module". What the hub's rules refuse is a
 // *transport.StatusError, for a service as for a device, and changes nothing.
-// [Hub.SetTags] writes tags, and [Hub.Call] calls a direct method.
+// [Hub.SetTags] writes tags, [Hub.Call] calls a direct method, and
+// [Hub.SendMessage] queues a message from cloud to device.
 //
 // A back end that is to be tested itself speaks HTTPS: twins, identities,
 // queries and direct methods, with tokens of a shared access policy

@@ -39,12 +39,14 @@ const (
 	Method
 	// Rest is a request of a service over REST, in. Its answers are not shown.
 	Rest
+	// Devicebound is a message from the cloud, out.
+	Devicebound
 )
 
 // String names the op.
 func (o Op) String() string {
 	names := []string{"Connect", "Disconnect", "Subscribe", "Unsubscribe", "GetTwin",
-		"PatchReported", "Desired", "Ping", "Telemetry", "MethodAnswer", "Ack", "Method", "Rest"}
+		"PatchReported", "Desired", "Ping", "Telemetry", "MethodAnswer", "Ack", "Method", "Rest", "Devicebound"}
 	if o == 0 || int(o) > len(names) {
 		return "Op(" + strconv.Itoa(int(o)) + ")"
 	}
@@ -70,7 +72,7 @@ type Message struct {
 	// to PatchReported, 0 for none; expected in PatchReported, 0 for any.
 	Version int64
 	// Topics are the filters of Subscribe and Unsubscribe, and the topic of
-	// Telemetry.
+	// Telemetry and Devicebound.
 	Topics []string
 	// Method is the name of a direct method.
 	Method string

@@ -121,6 +121,9 @@ func (c *conn) enter(p *packets.ConnectPacket, user userName, mute bool) (old pr
 	if !present {
 		who.session = newSession(p.CleanSession)
 	}
+	if p.CleanSession {
+		who.inbox = nil
+	}
 	c.who, c.session = who, who.session
 	c.silence = silence(p.Keepalive)
 	c.tokenEnd = tokenEnd(expires, now, h.opts.TokenGrace)
@@ -130,6 +133,7 @@ func (c *conn) enter(p *packets.ConnectPacket, user userName, mute bool) (old pr
 	if !mute {
 		// Pushed before hub.mu is given up, so that nothing overtakes it.
 		c.push(outgoing{msg: Message{Device: who.id, Op: Connect, FromHub: true}, present: present})
+		c.deliverInbox()
 	}
 	who.touch()
 	return old, nil

@@ -6,12 +6,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 )
 
 // Topics of direct methods.
 const (
 	prefixMethod       = "$iothub/methods/POST/"
-	filterMethods      = prefixMethod + "#"
+	filterMethods      = hubproto.FilterMethods
 	prefixMethodAnswer = "$iothub/methods/res/"
 )
 

@@ -41,7 +41,7 @@ func (c *conn) parse(p packets.ControlPacket) (request, error) {
 	case *packets.PingreqPacket:
 		req.msg.Op = Ping
 	case *packets.PubackPacket:
-		req.msg.Op = Ack
+		req.msg.Op, req.packetID = Ack, p.MessageID
 	case *packets.DisconnectPacket:
 		req.msg.Op = Disconnect
 	default: // a second CONNECT [MQTT-3.1.0-2], QoS 2, or what only servers say
@@ -70,11 +70,7 @@ func (id *identity) parsePublish(req *request, p *packets.PublishPacket) error {
 		req.msg.Op, req.msg.Status = MethodAnswer, n
 		return req.parameters(p.TopicName, "?"+params)
 	}
-	own := "devices/" + id.device
-	if id.module != "" {
-		own += "/modules/" + id.module
-	}
-	rest, ok := strings.CutPrefix(p.TopicName, own+"/messages/events")
+	rest, ok := strings.CutPrefix(p.TopicName, id.ownTopics()+"messages/events")
 	if ok && (rest == "" || rest[0] == '/') {
 		req.msg.Op, req.msg.Topics = Telemetry, []string{p.TopicName}
 		return nil

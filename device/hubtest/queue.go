@@ -21,7 +21,9 @@ var errQueueFull = errors.New("client does not read what it is sent")
 // outgoing is one message on its way to the device.
 type outgoing struct {
 	msg      Message
-	packetID uint16 // of the packet that is answered
+	packetID uint16 // of the packet that is answered, or of the Devicebound
+	qos      byte   // Devicebound
+	again    bool   // Devicebound: DUP
 	codes    []byte // SUBACK
 	present  bool   // CONNACK: session present
 	final    bool   // the connection ends after it
@@ -171,7 +173,8 @@ func (c *conn) write(item outgoing) error {
 }
 
 // packet is the message as MQTT says it. Everything that is published is sent
-// with QoS 0, whatever was granted, as real hubs do.
+// with QoS 0, whatever was granted, as real hubs do, except for messages from the
+// cloud.
 func (o outgoing) packet() (packets.ControlPacket, error) {
 	switch o.msg.Op {
 	case Connect:
@@ -192,9 +195,10 @@ func (o outgoing) packet() (packets.ControlPacket, error) {
 		return p, nil
 	case Ping:
 		return packets.NewControlPacket(packets.Pingresp), nil
-	case GetTwin, PatchReported, Desired, Method:
+	case GetTwin, PatchReported, Desired, Method, Devicebound:
 		p := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
 		p.TopicName, p.Payload = o.topic(), o.msg.Body
+		p.Qos, p.Dup, p.MessageID = o.qos, o.again, o.packetID
 		return p, nil
 	}
 	return nil, fmt.Errorf("no packet for %v", o.msg.Op)
@@ -202,7 +206,10 @@ func (o outgoing) packet() (packets.ControlPacket, error) {
 
 // topic is where a message is published.
 func (o outgoing) topic() string {
-	if o.msg.Op == Method {
+	switch o.msg.Op {
+	case Devicebound:
+		return o.msg.Topics[0]
+	case Method:
 		return prefixMethod + o.msg.Method + "/?" + hubproto.ParamRequestID + "=" + o.msg.RequestID
 	}
 	version := hubproto.ParamVersion + "=" + strconv.FormatInt(o.msg.Version, 10)

@@ -123,6 +123,8 @@ func packetBytes(t testing.TB, line string) []byte {
 	t.Helper()
 	kind, rest, _ := strings.Cut(line, " ")
 	switch kind {
+	case "PUBACK":
+		return frame(0x40, number(t, rest))
 	case "PINGREQ":
 		return []byte{0xc0, 0}
 	case "DISCONNECT":
@@ -211,7 +213,16 @@ func line(first byte, body []byte) string {
 		return fmt.Sprintf("CONNACK sp=%d rc=%d", body[0], body[1])
 	case 3:
 		n := 2 + int(binary.BigEndian.Uint16(body))
-		return strings.TrimSuffix(fmt.Sprintf("PUBLISH Q%d %s %s", first>>1&3, body[2:n], body[n:]), " ")
+		qos, head := first>>1&3, ""
+		topic, body := body[2:n], body[n:]
+		if first&8 != 0 {
+			head = " dup"
+		}
+		if qos > 0 {
+			head += fmt.Sprint(" ", binary.BigEndian.Uint16(body))
+			body = body[2:]
+		}
+		return strings.TrimSuffix(fmt.Sprintf("PUBLISH Q%d%s %s %s", qos, head, topic, body), " ")
 	case 4:
 		return fmt.Sprintf("PUBACK %d", binary.BigEndian.Uint16(body))
 	case 9:

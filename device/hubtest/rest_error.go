@@ -17,6 +17,7 @@ const (
 	codeUnauthorized   = 401002 // IotHubUnauthorizedAccess
 	codeNoRoute        = 404000
 	codeNoModule       = 404010 // ModuleNotFound
+	codeQueueDepth     = 403004 // DeviceMaximumQueueDepthExceeded
 	codeNotOnline      = 404103 // DeviceNotOnline
 	codeClosedRemotely = 404104 // DeviceConnectionClosedRemotely
 	codeNotAllowed     = 405000

@@ -238,15 +238,22 @@ func (req *restRequest) route(all []route) (route, *fault) {
 }
 
 // segments takes a path apart, and decodes each part once: ids hold '%' and
-// other signs.
+// other signs. The dot segments "." and ".." are resolved before, encoded or not,
+// as the front of a real hub and every proxy on the way does (RFC 3986, 5.2.4):
+// devices/victim/modules/.. is devices/victim.
 func segments(u *url.URL) ([]string, error) {
-	parts := strings.Split(strings.Trim(u.EscapedPath(), "/"), "/")
-	for i, p := range parts {
+	var parts []string
+	for p := range strings.SplitSeq(strings.Trim(u.EscapedPath(), "/"), "/") {
 		plain, err := url.PathUnescape(p)
-		if err != nil || strings.Contains(plain, "/") { // no id holds one
+		switch {
+		case err != nil || strings.Contains(plain, "/"): // no id holds one
 			return nil, errors.New("not percent-encoded")
+		case plain == ".":
+		case plain == "..":
+			parts = parts[:max(0, len(parts)-1)]
+		default:
+			parts = append(parts, plain)
 		}
-		parts[i] = plain
 	}
 	return parts, nil
 }

@@ -176,14 +176,25 @@ func (c claim) covers(hub string, who *identity) error {
 	if !strings.EqualFold(host, hub) {
 		return fmt.Errorf("token: it is for the hub %q", host)
 	}
-	want := []string{"devices", who.device}
-	if who.module != "" {
-		want = append(want, "modules", who.module)
-	}
+	want := who.path()
 	if len(path) > len(want) || !slices.EqualFunc(path, want[:len(path)], sameSegment) {
 		return fmt.Errorf("token: its scope %q does not reach this identity", strings.Join(path, "/"))
 	}
 	return nil
+}
+
+// names reports whether the scope is the identity, in as many words.
+func (c claim) names(who *identity) bool {
+	_, path, err := c.scope()
+	return err == nil && slices.EqualFunc(path, who.path(), strings.EqualFold)
+}
+
+// path is where the identity is below the hub's name.
+func (id *identity) path() []string {
+	if id.module == "" {
+		return []string{"devices", id.device}
+	}
+	return []string{"devices", id.device, "modules", id.module}
 }
 
 // sameSegment compares without regard to case, as the documentation writes

@@ -47,12 +47,13 @@ func (s *session) subscribe(who *identity, filters []string, qos []byte) ([]byte
 // for any other.
 func (id *identity) maySubscribe(filter string) bool {
 	known := []string{hubproto.FilterTwinResponses, hubproto.FilterDesired, filterMethods}
+	own := id.ownTopics()
+	known = append(known, own+hubproto.FilterDevicebound)
 	if id.module == "" {
-		known = append(known, "devices/"+id.device+"/messages/devicebound/#", "devices/+/messages/devicebound/#")
+		known = append(known, filterAnyDevicebound)
 	} else {
-		// The C and .NET SDKs ask for all of it, Java for the messages.
-		own := "devices/" + id.device + "/modules/" + id.module
-		known = append(known, own+"/inputs/#", own+"/messages/devicebound/#", own+"/#")
+		// The C and .NET SDKs ask for all of it.
+		known = append(known, own+hubproto.FilterInputs, own+"#")
 	}
 	if slices.Contains(known, filter) {
 		return true

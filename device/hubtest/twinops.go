@@ -32,11 +32,14 @@ func (c *conn) perform(req request) error {
 		}
 		c.reply(req, outgoing{msg: Message{Op: Subscribe}, codes: granted})
 		c.who.touch() // a method may wait for its listener
+		c.deliverInbox()
 	case Unsubscribe:
 		c.session.unsubscribe(req.msg.Topics)
 		c.reply(req, outgoing{msg: Message{Op: Unsubscribe}})
 	case Telemetry:
 		c.who.record.active = now
+	case Ack:
+		c.who.complete(req.packetID)
 	case Ping:
 		c.reply(req, outgoing{msg: Message{Op: Ping}})
 	case MethodAnswer:

@@ -156,7 +156,7 @@ func (h *Hub) prepareX509(who auth.Identity, opts *X509Options) (Device, proofRu
 // certDevice is a device that proves itself by a certificate of which the hub
 // has nothing.
 func certDevice(who auth.Identity, rule proofRule) Device {
-	return Device{Identity: who, Auth: rule.kind.String(), ConnectionString: certString(who)}
+	return Device{Identity: who, Auth: rule.kind.String(), ConnectionString: stringFor(who, "")}
 }
 
 func (h *Hub) makeClientCertificate(name string, o X509Options) (Issued, error) {
@@ -176,9 +176,6 @@ func (h *Hub) makeClientCertificate(name string, o X509Options) (Issued, error) 
 	}
 	return SelfSigned(name, &shape)
 }
-
-// certString is the connection string of an X.509 identity: no secret.
-func certString(who auth.Identity) string { return stringFor(who) + ";x509=true" }
 
 func thumbprintRule(primary, secondary string) (proofRule, error) {
 	rule := proofRule{kind: authSelfSigned}

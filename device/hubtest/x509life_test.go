@@ -191,7 +191,7 @@ func testIdentityChangesItsProof(t *testing.T) {
 	line := login(t, h, keyed)
 	d := must[Device](t, "SetX509")(h.SetX509("dev1", nil))
 	line.play(ping)
-	if d.PrimaryKey != "" || d.ConnectionString != certString(keyed.Identity) {
+	if d.PrimaryKey != "" || d.ConnectionString != stringFor(keyed.Identity, "") {
 		t.Errorf("got %q and %q, want no key and x509=true", d.PrimaryKey, d.ConnectionString)
 	}
 	if got, _ := (client{}).login(t, h, "dev1", hello(t, h, keyed).password); got != refused {

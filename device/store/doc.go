@@ -28,9 +28,25 @@
 // was before: a full disk matches [ErrFull] and costs nothing else. After a
 // failed fsync nobody knows what is on flash, and trying again would tell a
 // lie, so the store is broken, [ErrBroken], until a Compact has written a new
-// file. Its user has in memory what the snapshot needs, and the store keeps no
-// second copy. So any failed Append may be answered by a Compact whose snapshot
-// covers the record; where that fails too, wait a while before the next.
+// file. Its user has in memory what the snapshot needs. The store keeps no
+// second copy, but of the 64 KiB at most that [Options].SyncEvery acknowledged
+// before their fsync: with these and the old file it mends itself. So any
+// failed Append may be answered by a Compact whose snapshot covers the record;
+// where that fails too, wait a while before the next.
+//
+// # Users
+//
+// A store has one user at a time, who holds its claim, and belongs to one
+// device or module. package device claims it when a client starts and releases
+// it in Close. The next user loads what all before have kept, without a new
+// Open:
+//
+//	release, err := s.Claim(ctx, id)         // ErrInUse, ErrForeign
+//	snapshot, records := s.Load()
+//	...
+//	err = release(ctx)                       // nil: all that was begun is durable
+//
+// A program that is the only user of its store can do without a claim.
 //
 // # What Open does
 //
@@ -45,6 +61,9 @@
 //	damage, and good records behind it        what is before it is used; the file is
 //	                                          copied to path+".corrupt"; told by Damage
 //	a damaged header or snapshot              the same, and a new store
+//
+// Open with the zero Identity takes any device's file, and makes none where
+// there is nothing or only a damaged header: the first [Store.Claim] does.
 //
 // In the end Open syncs the file and its folder: a process that was killed may
 // have left both in the kernel's memory only.

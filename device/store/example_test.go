@@ -126,6 +126,62 @@ func ExampleStore_Load() {
 	// Output: 2 [+1]
 }
 
+// A store is of one client at a time. One that was opened before the device
+// was provisioned gets its device from the first claim.
+func ExampleStore_Claim() {
+	ctx := context.Background()
+	path, remove := tempFile()
+	defer remove()
+	s, err := store.Open(path, auth.Identity{}, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer s.Close()
+	release, err := s.Claim(ctx, device1())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = s.Claim(ctx, device1())
+	fmt.Println("in use:", errors.Is(err, store.ErrInUse))
+	_ = s.Append(ctx, []byte("battery 87"))
+	fmt.Println("all durable:", release(ctx) == nil)
+
+	_, err = s.Claim(ctx, auth.Identity{DeviceID: "dev2"})
+	fmt.Println("foreign:", errors.Is(err, store.ErrForeign))
+	if release, err = s.Claim(ctx, device1()); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer release(ctx)
+	_, records := s.Load()
+	fmt.Printf("%s\n", records)
+	// Output:
+	// in use: true
+	// all durable: true
+	// foreign: true
+	// [battery 87]
+}
+
+// A program without a goroutine of its own for the store is called when a
+// record is durable.
+func ExampleStore_AppendFunc() {
+	path, remove := tempFile()
+	defer remove()
+	s, err := store.Open(path, device1(), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	err = s.AppendFunc(func(err error) { fmt.Println("durable:", err == nil) }, []byte("battery 87"))
+	if err != nil {
+		fmt.Println(err) // refused: the store is closed, or its disk hangs
+	}
+	_ = s.Close() // finishes what was begun
+	// Output: durable: true
+}
+
 // A record gets its place under the lock that orders the changes, and is
 // waited for without it. So a snapshot taken under the lock covers exactly
 // the records begun before it, and it also mends what an Append failed at.

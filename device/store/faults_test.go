@@ -149,8 +149,8 @@ func TestBrokenClose(t *testing.T) {
 	wantErr(t, "close again", s.Close(), ErrBroken, syscall.EIO)
 }
 
-// TestSyncEveryFails: an fsync that nobody waits for fails; the next Append
-// tells, and what Compact then writes holds all.
+// TestSyncEveryFails: after an fsync that nobody waits for failed, Append
+// fails, and Compact succeeds once the disk does. See TestMendsItself.
 func TestSyncEveryFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDisk(nil)

@@ -44,29 +44,48 @@ func appendHeader(b []byte, id auth.Identity, salt uint64) ([]byte, tag) {
 // errDamagedHeader says that a file's first bytes were ours once.
 var errDamagedHeader = errors.New("the header is damaged")
 
-// consumeHeader returns a file's tag and the length of its header. Its errors
-// match ErrForeign, ErrNewer or errDamagedHeader.
-func consumeHeader(b []byte, id auth.Identity) (tag, int, error) {
+// headerSize is the length of a header.
+func headerSize(id auth.Identity) int64 {
+	return headerLen + int64(len(id.DeviceID)+len(id.ModuleID))
+}
+
+// checkOwner compares the device and module of a store with those of a user;
+// the hosts may differ. Its error matches ErrForeign.
+func checkOwner(owner, id auth.Identity) error {
+	if owner.DeviceID == id.DeviceID && owner.ModuleID == id.ModuleID {
+		return nil
+	}
+	return fmt.Errorf("%w: it is of device %q, module %q, and this is device %q, module %q",
+		ErrForeign, owner.DeviceID, owner.ModuleID, id.DeviceID, id.ModuleID)
+}
+
+// consumeHeader returns a file's tag, the ids in its header and the header's
+// length. The zero Identity accepts every device's. Its errors match
+// ErrForeign, ErrNewer or errDamagedHeader.
+func consumeHeader(b []byte, id auth.Identity) (t tag, owner auth.Identity, header int, err error) {
 	if err := checkPreamble(b); err != nil {
-		return 0, 0, err
+		return 0, owner, 0, err
 	}
 	rest := b[preambleLen:]
 	if len(rest) < headerLen-preambleLen {
-		return 0, 0, fmt.Errorf("%w: it is cut off", errDamagedHeader)
+		return 0, owner, 0, fmt.Errorf("%w: it is cut off", errDamagedHeader)
 	}
 	device, module := int(rest[8]), int(rest[9])
 	n := headerLen - 4 - preambleLen + device + module
 	if len(rest) < n+4 {
-		return 0, 0, fmt.Errorf("%w: it is cut off", errDamagedHeader)
+		return 0, owner, 0, fmt.Errorf("%w: it is cut off", errDamagedHeader)
 	}
 	if binary.LittleEndian.Uint32(rest[n:]) != checksum(rest[:n]) {
-		return 0, 0, fmt.Errorf("%w: its checksum is wrong", errDamagedHeader)
+		return 0, owner, 0, fmt.Errorf("%w: its checksum is wrong", errDamagedHeader)
 	}
-	if d, m := string(rest[10:10+device]), string(rest[10+device:n]); d != id.DeviceID || m != id.ModuleID {
-		return 0, 0, fmt.Errorf("%w: it is of device %q, module %q, and this is device %q, module %q",
-			ErrForeign, d, m, id.DeviceID, id.ModuleID)
+	owner = auth.Identity{DeviceID: string(rest[10 : 10+device]), ModuleID: string(rest[10+device : n])}
+	switch {
+	case id.DeviceID != "":
+		err = checkOwner(owner, id)
+	case owner.DeviceID == "": // nobody writes such a file
+		err = fmt.Errorf("%w: it names no device", ErrForeign)
 	}
-	return tag(checksum(rest[:8])), preambleLen + n + 4, nil
+	return tag(checksum(rest[:8])), owner, preambleLen + n + 4, err
 }
 
 // checkPreamble looks at what every version of the format begins with.
@@ -137,25 +156,26 @@ func consumeFrame(b []byte, t tag) (payload []byte, seq uint32, n int, err error
 // contents is what a file holds, up to the first damage.
 type contents struct {
 	tag      tag
-	header   int64    // length of the header
-	snapshot []byte   // record 0
-	records  [][]byte // the others
-	good     int64    // where they end; 0 if not even the snapshot is whole
-	damage   error    // what is wrong at good; nil if the file ends there
-	torn     bool     // nothing good comes after the damage
+	owner    auth.Identity // ids in the header
+	header   int64         // length of the header
+	snapshot []byte        // record 0
+	records  [][]byte      // the others
+	good     int64         // where they end; 0 if not even the snapshot is whole
+	damage   error         // what is wrong at good; nil if the file ends there
+	torn     bool          // nothing good comes after the damage
 }
 
 // parse reads a file that isn't empty. Its error matches ErrForeign or
 // ErrNewer; damage is no error. What it returns aliases b.
 func parse(b []byte, id auth.Identity) (contents, error) {
-	t, n, err := consumeHeader(b, id)
+	t, owner, n, err := consumeHeader(b, id)
 	if errors.Is(err, errDamagedHeader) {
 		return contents{damage: err}, nil
 	}
 	if err != nil {
 		return contents{}, err
 	}
-	c := contents{tag: t, header: int64(n)}
+	c := contents{tag: t, owner: owner, header: int64(n)}
 	off, due, stray := n, uint32(0), false
 	for ; off < len(b); due++ {
 		payload, seq, n, err := consumeFrame(b[off:], t)

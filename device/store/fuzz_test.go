@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 	"testing"
+
+	"github.com/devicetwin/devicetwin-go/auth"
 )
 
 // FuzzOpen opens a file of any bytes: it is refused and left alone, or gives
@@ -23,7 +25,9 @@ func FuzzOpen(f *testing.F) {
 	f.Add(versioned(good, 0))
 	f.Add([]byte("SQLite format 3\x00"))
 	f.Add(slices.Concat(good, []byte{0xff, 0xff, 0xff, 0xff, 4, 0, 0, 0, 1, 2, 3, 4, 5}))
+	f.Add(image(auth.Identity{}, salt, "of no device"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		fuzzUnclaimed(t, data)
 		d := diskWith(data)
 		s, err := openOn(d, &Options{MaxSize: minMaxSize})
 		if err != nil {
@@ -69,6 +73,43 @@ func FuzzOpen(f *testing.F) {
 			t.Errorf("the next time: got %q, want %q", got, records)
 		}
 	})
+}
+
+// fuzzUnclaimed opens the file for whatever device it is of: what it finds is
+// what that device finds, and a file of no device takes nothing before a claim.
+func fuzzUnclaimed(t *testing.T, data []byte) {
+	d := diskWith(data)
+	s, err := openFor(d, auth.Identity{}, &Options{MaxSize: minMaxSize})
+	if err != nil {
+		if len(d.ops) != 0 {
+			t.Errorf("refused (%v), but changed: %v", err, d.ops)
+		}
+		return
+	}
+	owner := s.owner
+	if owner.DeviceID == "" {
+		wantErr(t, "append", s.Append(t.Context(), nil), ErrUnclaimed)
+		if !bytes.Equal(d.data("twin"), data) {
+			t.Error("a file without an owner was changed before the first claim")
+		}
+		owner = dev1()
+	}
+	if _, err := s.Claim(t.Context(), owner); err != nil {
+		t.Fatalf("claim for %+v: %v", owner, err)
+	}
+	snapshot, records := s.Load()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := openFor(d, owner, &Options{MaxSize: minMaxSize})
+	if err != nil {
+		t.Fatalf("the next time, for its own device: %v", err)
+	}
+	defer again.Close()
+	snapshot2, records2 := again.Load()
+	if !bytes.Equal(snapshot, snapshot2) || !slices.EqualFunc(records, records2, bytes.Equal) || again.Damage() != nil {
+		t.Errorf("got %q and %q, and the next time %q and %q, damage: %v", snapshot, records, snapshot2, records2, again.Damage())
+	}
 }
 
 // FuzzFrame: a frame is what appendFrame makes of its record, or no frame.

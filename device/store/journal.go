@@ -1,9 +1,8 @@
 package store
 
 import (
-	"errors"
 	"fmt"
-	"math/rand/v2"
+	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
 )
@@ -13,8 +12,9 @@ import (
 type journal struct {
 	disk disk
 	path string
-	id   auth.Identity
+	id   auth.Identity // DeviceID is empty until the first claim
 	max  int64
+	lazy bool // records are acknowledged before their fsync: Options.SyncEvery
 
 	file   file // nil only in a broken journal
 	tag    tag
@@ -22,8 +22,15 @@ type journal struct {
 	base   int64  // where the header and the snapshot end
 	end    int64  // where the log ends: all of it written whole
 	synced int64  // up to where an fsync has succeeded
-	broken error  // matches ErrBroken; only compact mends it
+	broken error  // matches ErrBroken; only a new file mends it
 	stats  Stats
+
+	// Of a lazy journal: tail is what is in the log behind synced, so that a
+	// failed fsync costs none of it. since and waiting are those of Stats.
+	tail    []byte
+	since   time.Time
+	waiting int64
+	took    time.Duration // by the last fsync
 
 	buf     []byte // frames of the batch that is being gathered
 	batched uint32 // how many they are
@@ -32,10 +39,21 @@ type journal struct {
 // keepBuf is how much of buf outlives a batch.
 const keepBuf = 16 << 10
 
+// maxTail bounds the bytes that are acknowledged before their fsync.
+const maxTail = 64 << 10
+
+// usable returns nil if the log can be appended to.
+func (j *journal) usable() error {
+	if j.id.DeviceID == "" {
+		return ErrUnclaimed
+	}
+	return j.broken
+}
+
 // add gathers records for the next write, all or none.
 func (j *journal) add(records [][]byte) error {
-	if j.broken != nil {
-		return j.broken
+	if err := j.usable(); err != nil {
+		return err
 	}
 	if size := framed(records); j.end+int64(len(j.buf))+size > j.max {
 		return fmt.Errorf("%w: %d bytes more would pass Options.MaxSize, %d; Compact first", ErrFull, size, j.max)
@@ -56,9 +74,10 @@ func framed(records [][]byte) (size int64) {
 	return size
 }
 
-// write hands what was gathered to the kernel, all of it or none.
+// write hands the gathered records to the kernel, all or none, and syncs them
+// unless the journal is lazy and has room in its tail.
 func (j *journal) write() error {
-	buf, n := j.buf, j.batched
+	buf, n, begun := j.buf, j.batched, time.Now()
 	if j.buf, j.batched = buf[:0], 0; cap(buf) > keepBuf {
 		j.buf = nil
 	}
@@ -67,18 +86,25 @@ func (j *journal) write() error {
 	}
 	done, err := j.file.WriteAt(buf, j.end)
 	j.stats.Bytes += int64(done)
-	if err == nil {
-		j.end += int64(len(buf))
-		j.next += n
-		j.stats.Records += int64(n)
-		return nil
+	if err != nil {
+		err = whyNot("append", err)
+		if cut := j.file.Truncate(j.end); cut != nil {
+			j.broken = fmt.Errorf("%w: a partial record could not be cut off: %w", ErrBroken, cut)
+			return fmt.Errorf("%w; then: %w", err, j.broken)
+		}
+		return err
 	}
-	err = whyNot("append", err)
-	if cut := j.file.Truncate(j.end); cut != nil {
-		j.broken = fmt.Errorf("%w: a partial record could not be cut off: %w", ErrBroken, cut)
-		return fmt.Errorf("%w; then: %w", err, j.broken)
+	j.end += int64(len(buf))
+	j.next += n
+	j.stats.Records += int64(n)
+	if !j.lazy || len(j.tail)+len(buf) > maxTail {
+		return j.sync() // an error leaves tail as it is, without buf
 	}
-	return err
+	if j.tail = append(j.tail, buf...); j.since.IsZero() {
+		j.since = begun
+	}
+	j.waiting += int64(len(buf))
+	return nil
 }
 
 // sync makes everything written durable. After a failed fsync the kernel may
@@ -89,10 +115,13 @@ func (j *journal) sync() error {
 	if j.broken != nil || j.synced == j.end {
 		return j.broken
 	}
+	begun := time.Now()
 	err := j.file.Sync()
 	j.stats.Syncs++
+	j.took = time.Since(begun)
 	if err == nil {
 		j.synced = j.end
+		j.allDurable()
 		return nil
 	}
 	j.broken = fmt.Errorf("%w: fsync: %w", ErrBroken, err)
@@ -104,95 +133,40 @@ func (j *journal) sync() error {
 	return j.broken
 }
 
-// compact replaces the file by one that holds the snapshot alone.
-func (j *journal) compact(snapshot []byte) error {
-	head, t := appendHeader(nil, j.id, rand.Uint64())
-	head = appendFrame(head, t, 0, snapshot)
-	size := int64(len(head) + len(snapshot))
-	if size > j.max {
-		return fmt.Errorf("%w: a snapshot of %d bytes would pass Options.MaxSize, %d", ErrFull, len(snapshot), j.max)
+// allDurable notes that no acknowledged record waits for an fsync.
+func (j *journal) allDurable() {
+	j.since, j.waiting = time.Time{}, 0
+	if j.tail = j.tail[:0]; cap(j.tail) > keepBuf {
+		j.tail = nil
 	}
-	if err := j.replace(j.path, head, snapshot); err != nil {
-		return err
-	}
-	j.tag, j.next = t, 1
-	j.base, j.end, j.synced = size, size, size
-	j.stats.Compactions++
-	return j.reopen()
 }
 
-// reopen gets hold of the file that now has the name, whose end is known.
-// Without it the journal is broken.
-func (j *journal) reopen() (err error) {
-	j.broken = nil
-	if j.file, err = j.disk.open(j.path, false); err != nil {
-		j.broken = fmt.Errorf("%w: %w", ErrBroken, err)
+// syncBy returns when a lazy journal is to be synced, or, where it is broken,
+// that it is to be mended; ok is false if there is nothing to do. The time
+// that an fsync takes is taken off.
+func (j *journal) syncBy(every time.Duration) (at time.Time, ok bool) {
+	switch {
+	case !j.lazy:
+		return at, false
+	case j.broken != nil:
+		return at, true
 	}
-	return j.broken
+	return j.since.Add(every - min(j.took, every/2)), !j.since.IsZero()
 }
 
-// replace writes a new file and gives it a name, atomically: whatever has that
-// name before stays whole until the new file is whole and on flash. The
-// journal's own file is closed for it, as Windows renames over no open file.
-func (j *journal) replace(name string, parts ...[]byte) error {
-	tmp := j.path + newSuffix
-	err := j.writeFile(tmp, parts)
-	if err != nil {
-		_ = j.disk.remove(tmp) // else Open does
-		return whyNot("write "+tmp, err)
-	}
-	own := name == j.path && j.file != nil
-	if own {
-		_ = j.file.Close() // what of it is not synced, the new file covers
-		j.file = nil
-	}
-	if err = j.disk.rename(tmp, name); err != nil {
-		_ = j.disk.remove(tmp) // else Open does
-		err = whyNot("rename "+tmp, err)
-		if own && j.broken == nil {
-			return errors.Join(err, j.reopen())
-		}
-		return err
-	}
-	err = j.disk.syncDir(name)
-	j.stats.Syncs++
-	if err == nil {
-		return nil
-	}
-	// After a power cut either file may have the name. Both are good, but
-	// nothing that is appended to the new one is safe.
-	err = whyNot("fsync of the folder", err)
-	if name == j.path {
-		err = fmt.Errorf("%w: %w", ErrBroken, err)
-		j.broken = err
+// flush makes everything durable, by a new file if the old one is broken and
+// holds acknowledged records.
+func (j *journal) flush() error {
+	err := j.sync()
+	if err != nil && j.lazy {
+		err = j.mend()
 	}
 	return err
 }
 
-// writeFile writes a file and syncs it.
-func (j *journal) writeFile(name string, parts [][]byte) error {
-	f, err := j.disk.open(name, true)
-	if err != nil {
-		return err
-	}
-	off := int64(0)
-	for _, b := range parts {
-		if err == nil {
-			_, err = f.WriteAt(b, off)
-			off += int64(len(b))
-		}
-	}
-	if err == nil {
-		j.stats.Bytes += off
-		j.stats.Syncs++
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
-}
-
 // close ends the journal, synced if that can be.
 func (j *journal) close() error {
-	err := j.sync()
+	err := j.flush()
 	if j.file != nil {
 		if e := j.file.Close(); err == nil && e != nil {
 			err = fmt.Errorf("close: %w", e)
@@ -207,12 +181,4 @@ func (j *journal) needsCompaction() bool {
 	const little = 64 << 10 // not worth the wear of a new file
 	used, room := j.end-j.base, j.max-j.base
 	return j.broken != nil || j.end > max(little, 4*j.base) || used > room/4*3
-}
-
-// whyNot wraps an error of the file system, and says whether the disk is full.
-func whyNot(what string, err error) error {
-	if isFull(err) {
-		return fmt.Errorf("%w: %s: %w", ErrFull, what, err)
-	}
-	return fmt.Errorf("%s: %w", what, err)
 }

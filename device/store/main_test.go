@@ -48,12 +48,14 @@ func mustOpen(t testing.TB, d *fakeDisk, opts *Options) *Store {
 	return s
 }
 
-func openOn(d disk, opts *Options) (*Store, error) {
+func openOn(d disk, opts *Options) (*Store, error) { return openFor(d, dev1(), opts) }
+
+func openFor(d disk, id auth.Identity, opts *Options) (*Store, error) {
 	o, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	return open(d, "twin", dev1(), o)
+	return open(d, "twin", id, o)
 }
 
 // tempStore is a store in a real file.

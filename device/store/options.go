@@ -20,13 +20,19 @@ const (
 
 // Options shape a store; nil means all defaults. Open copies them.
 type Options struct {
-	// SyncEvery is how long a record may stay in the kernel's memory. 0, the
-	// default, means not at all: Append returns when fsync has, and Appends
-	// that wait at the same time share one fsync. Above 0, Append returns when
-	// the record was handed to the kernel, and an fsync starts within
-	// SyncEvery: fewer writes to the flash, but a power cut loses what was
-	// appended since the last fsync, SyncEvery plus the time of one fsync at
-	// most. The end of the process alone, kill -9 included, loses nothing.
+	// SyncEvery is how long an acknowledged record may stay in the kernel's
+	// memory. 0, the default, means not at all: Append returns when fsync has,
+	// and Appends that wait at the same time share one fsync. Above 0, Append
+	// returns when the kernel has the record, and an fsync follows within
+	// SyncEvery, or once 64 KiB wait for it: fewer writes to the flash, but a
+	// power cut loses what was appended since the last fsync. Stats reports
+	// since when something is not on flash, and how much. The end of the
+	// process alone, kill -9 included, loses nothing while the disk is well.
+	//
+	// If an fsync fails, the store keeps what it has acknowledged in memory and
+	// fails further Appends with ErrBroken. It has everything on flash within
+	// SyncEvery of the disk's recovery, by itself, or when Compact succeeds. On
+	// a slow disk each of these times is longer by what its operations take.
 	SyncEvery time.Duration
 	// MaxSize bounds the file, in bytes. What would pass it is refused with
 	// ErrFull until Compact makes room; NeedsCompaction asks for that in good

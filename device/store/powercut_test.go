@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -276,6 +277,32 @@ func TestPowerCutSyncEvery(t *testing.T) {
 		mustClose(t, st.store)
 		st.check()
 	})
+}
+
+// TestPowerCutWhileMending: the same where the store writes a new file, after
+// an fsync that failed, of what it holds in memory and in the old one.
+func TestPowerCutWhileMending(t *testing.T) {
+	for _, more := range []opKind{opSync, opTruncate} {
+		synctest.Test(t, func(t *testing.T) {
+			st := newStory(t, &Options{SyncEvery: time.Second})
+			st.compact()
+			st.append(3)
+			st.disk.setFault(func(o op) (int, error) {
+				if o.name == "twin" && (o.kind == opSync || o.kind == more) {
+					return 0, syscall.EIO
+				}
+				return 0, nil
+			})
+			time.Sleep(2 * time.Second)
+			if st.store.Stats().Unsynced != 0 {
+				t.Error("the store is not mended")
+			}
+			st.disk.setFault(nil)
+			st.append(2)
+			mustClose(t, st.store)
+			st.check()
+		})
+	}
 }
 
 // TestPowerCutAfterKill: a process that was killed between rename and the

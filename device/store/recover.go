@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"syscall"
 
 	"github.com/devicetwin/devicetwin-go/auth"
@@ -18,7 +19,8 @@ const (
 
 // openJournal opens the file, or makes it, and deals with what the end of the
 // last process or a power cut left behind. A power cut in the midst of that
-// leaves no other work to the next.
+// leaves no other work to the next. With the zero Identity the file's own ids
+// count, and where there are none no file is made.
 func openJournal(d disk, path string, id auth.Identity, limit int64) (*journal, contents, *DamageError, error) {
 	j := &journal{disk: d, path: path, id: id, max: limit}
 	b, err := readFile(d, path, 4*limit)
@@ -26,9 +28,7 @@ func openJournal(d disk, path string, id auth.Identity, limit int64) (*journal, 
 		return nil, contents{}, nil, err
 	}
 	if len(b) == 0 { // new, or power failed before our time
-		err := j.compact(nil)
-		j.stats.Compactions = 0
-		return j, contents{}, nil, err
+		return j, contents{}, nil, j.create()
 	}
 	c, err := parse(b, id)
 	if err != nil {
@@ -37,13 +37,22 @@ func openJournal(d disk, path string, id auth.Identity, limit int64) (*journal, 
 	if err := d.remove(path + newSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, contents{}, nil, err
 	}
+	if id.DeviceID == "" {
+		j.id = c.owner
+	}
 	damage := j.setAside(c, b)
 	if c.good == 0 {
-		err := j.compact(nil)
-		j.stats.Compactions = 0
-		return j, contents{}, damage, err
+		return j, contents{}, damage, j.create()
 	}
 	return j, c, damage, j.resume(c)
+}
+
+// create makes an empty store, or leaves that to the first claim.
+func (j *journal) create() error {
+	if j.id.DeviceID == "" {
+		return nil
+	}
+	return j.rewrite(nil, nil)
 }
 
 // setAside tells of damage, if there is any, and keeps a copy of a file in
@@ -57,7 +66,7 @@ func (j *journal) setAside(c contents, b []byte) *DamageError {
 	if c.torn {
 		return damage
 	}
-	if err := j.replace(j.path+corruptSuffix, b); err != nil {
+	if _, err := j.replace(j.path+corruptSuffix, slices.Values([][]byte{b})); err != nil {
 		damage.Err = fmt.Errorf("%w (and no copy could be kept: %w)", c.damage, err)
 		return damage
 	}

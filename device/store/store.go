@@ -16,7 +16,7 @@ import (
 
 // A Store is a log of records on flash, and the snapshot that it begins with.
 // All methods may be called concurrently. A Store has one goroutine, from
-// Open to Close.
+// Open to Close. The methods of a nil *Store return ErrNoStore, or zero.
 type Store struct {
 	path    string
 	every   time.Duration
@@ -28,12 +28,14 @@ type Store struct {
 	wake    chan struct{} // capacity 1: the queue has something, or Close was called
 	done    chan struct{} // closed when the writer has ended
 
-	mu       sync.Mutex // held for moments, never across I/O
-	snapshot []byte     // for Load
-	records  [][]byte   // for Load
-	queue    []*Pending // in the order of the log
-	queued   int64      // bytes in queue and in the writer's hands
-	compacts int        // compactions among them
+	mu       sync.Mutex    // held for moments, never across I/O
+	found    *contents     // for Load; nil once Load was called, or something was written
+	unread   error         // of a Load that failed: what is there must not be overwritten
+	owner    auth.Identity // as in the file; DeviceID is empty before the first claim
+	claim    *claim        // nil if nobody holds one
+	queue    []*Pending    // in the order of the log
+	queued   int64         // bytes in queue and in the writer's hands
+	compacts int           // compactions among them
 	closing  bool
 	state    view
 	closeErr error // set before done is closed
@@ -59,12 +61,22 @@ type Stats struct {
 	Syncs int64
 	// Compactions is the number of successful Compacts.
 	Compactions int64
+	// UnsyncedSince is when the oldest of the acknowledged records was written
+	// that are not durable yet, and Unsynced counts the bytes of all of them.
+	// Both are zero where Options.SyncEvery is. Where UnsyncedSince is longer
+	// ago than SyncEvery the disk is slow or failing.
+	UnsyncedSince time.Time
+	Unsynced      int64
 }
 
 // Open opens the store at a path, or makes it, with mode 0600; the folder must
 // exist and be writable. Beside path it uses path+".lock", ".new" and
 // ".corrupt". The store is the identity's device's and module's own; the host
 // may change. Options may be nil.
+//
+// The zero Identity is for a device that is yet to be provisioned: the store
+// has the ids that its file holds, or those of the first Claim, before which
+// it makes no file and takes no records.
 //
 // Open returns when all that it found is durable, cut to what is whole: see
 // Damage and Load. Its errors match ErrLocked, ErrForeign or ErrNewer, or say
@@ -107,10 +119,18 @@ func wholePath(path string) (string, error) {
 	return filepath.Abs(path)
 }
 
+// checkID checks the lengths of the ids. Its error matches auth.ErrInvalid.
+func checkID(id auth.Identity) error {
+	if id.DeviceID == "" || len(id.DeviceID) > maxID || len(id.ModuleID) > maxID {
+		return fmt.Errorf("%w: a device id has 1 to %d bytes, a module id %d at most", auth.ErrInvalid, maxID, maxID)
+	}
+	return nil
+}
+
 // open is Open on any disk, without a lock. o has its defaults.
 func open(d disk, path string, id auth.Identity, o Options) (*Store, error) {
-	if id.DeviceID == "" || len(id.DeviceID) > maxID || len(id.ModuleID) > maxID {
-		return nil, openError(path, fmt.Errorf("%w: a device id has 1 to %d bytes, a module id %d at most", auth.ErrInvalid, maxID, maxID))
+	if err := checkID(id); err != nil && id != (auth.Identity{}) {
+		return nil, openError(path, err)
 	}
 	j, found, damage, err := openJournal(d, path, id, o.MaxSize)
 	if err != nil {
@@ -122,11 +142,9 @@ func open(d disk, path string, id auth.Identity, o Options) (*Store, error) {
 	s := &Store{
 		path: path, every: o.SyncEvery, max: o.MaxSize, log: o.Logger.With("store", path),
 		journal: j, wake: make(chan struct{}, 1), done: make(chan struct{}),
-		records: found.records,
+		found: &found, owner: j.id,
 	}
-	if len(found.snapshot) > 0 {
-		s.snapshot = found.snapshot
-	}
+	j.lazy = o.SyncEvery > 0
 	if damage != nil {
 		s.damage = damage
 		s.log.Warn("the store was damaged; what was whole is in use", "torn", damage.Torn, "offset", damage.Offset,
@@ -137,20 +155,13 @@ func open(d disk, path string, id auth.Identity, o Options) (*Store, error) {
 	return s, nil
 }
 
-// Load returns what Open found: the snapshot, nil for none or an empty one,
-// and the records appended to it since, in order. The caller owns them; they
-// are parts of one buffer as large as the file, so what is to be kept for long
-// is better copied. The store keeps none of it: later calls return nil.
-func (s *Store) Load() (snapshot []byte, records [][]byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	snapshot, records = s.snapshot, s.records
-	s.snapshot, s.records = nil, nil
-	return snapshot, records
-}
-
 // Damage is what Open found wrong with the file, a *DamageError, or nil.
-func (s *Store) Damage() error { return s.damage }
+func (s *Store) Damage() error {
+	if s == nil {
+		return nil
+	}
+	return s.damage
+}
 
 // Append appends records, in order, with one write, and returns nil when they
 // are durable: when fsync has returned, or as Options.SyncEvery says. A power
@@ -183,6 +194,9 @@ func (s *Store) Size() int64 { return s.view().size }
 // Options.MaxSize leaves beside the snapshot are taken, or the store is broken.
 // While a Compact is under way no other is due.
 func (s *Store) NeedsCompaction() bool {
+	if s == nil {
+		return false
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state.needs && s.compacts == 0
@@ -192,6 +206,9 @@ func (s *Store) NeedsCompaction() bool {
 func (s *Store) Stats() Stats { return s.view().stats }
 
 func (s *Store) view() view {
+	if s == nil {
+		return view{}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state
@@ -200,8 +217,12 @@ func (s *Store) view() view {
 // Close finishes what was begun, syncs, unlocks, and waits for the store's
 // goroutine; what is begun later fails with ErrClosed. It takes as long as the
 // flash does. Its error says that the last fsync failed, or that the store was
-// broken; every call of Close returns the same.
+// broken; every call of Close returns the same. Close the clients that use the
+// store first. A nil *Store is closed already.
 func (s *Store) Close() error {
+	if s == nil {
+		return nil
+	}
 	s.mu.Lock()
 	s.closing = true
 	s.mu.Unlock()

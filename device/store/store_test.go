@@ -22,7 +22,7 @@ func TestLoadIsWhatWasAppended(t *testing.T) {
 
 	s = mustOpen(t, d, nil)
 	wantLoad(t, s, "|one||three")
-	wantLoad(t, s, "") // once
+	wantLoad(t, s, "|one||three") // from the file
 	mustCompact(t, s, "all three")
 	mustAppend(t, s, "four")
 	mustClose(t, s)

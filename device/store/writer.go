@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -11,8 +12,11 @@ import (
 // A Pending is an append or a compaction that has its place in the log, and
 // isn't durable yet.
 type Pending struct {
-	data    [][]byte // our own copy of the records, or the snapshot; dropped when done
+	data    [][]byte     // our own copy of the records, or the snapshot; dropped when done
+	do      func() error // what the writer does for it; nil for an append
 	compact bool
+	size    int64 // what it counts in Store.queued
+	then    func(error)
 	done    chan struct{}
 	err     error // set before done is closed
 }
@@ -20,19 +24,44 @@ type Pending struct {
 // BeginAppend appends records without waiting: their place in the log, among
 // all records and snapshots, is decided when BeginAppend returns, so it may be
 // called under the lock that orders what the records mean. They are copied,
-// and follow each other. Wait tells what became of them, with errors that
-// match ErrFull, ErrBroken, ErrClosed, or the file system's.
+// and follow each other. Wait returns what became of them, with errors that
+// match ErrFull, ErrBroken, ErrClosed, ErrUnclaimed, or the file system's.
 //
 // Where Wait fails none of them is in the log, but the first few, or all, may
 // turn up after a power cut. Where the snapshot of a following Compact covers
 // them, they need not be appended again.
-func (s *Store) BeginAppend(records ...[]byte) *Pending { return s.begin(records, false) }
+func (s *Store) BeginAppend(records ...[]byte) *Pending {
+	p := &Pending{}
+	p.refuse(s.begin(p, records))
+	return p
+}
 
 // BeginCompact is Compact without waiting: the snapshot, which is copied,
 // replaces all that was begun before BeginCompact was called, and is followed
 // by what is begun after it returned. Wait's errors are those of BeginAppend;
 // where they don't match ErrBroken, the log is as it was before.
-func (s *Store) BeginCompact(snapshot []byte) *Pending { return s.begin([][]byte{snapshot}, true) }
+func (s *Store) BeginCompact(snapshot []byte) *Pending {
+	p := &Pending{compact: true}
+	p.refuse(s.begin(p, [][]byte{snapshot}))
+	return p
+}
+
+// AppendFunc is BeginAppend with a call in place of Wait: the store calls done
+// once, with what Wait would return, and calls follow the order of the log. If
+// AppendFunc returns an error, nothing was begun and done is not called.
+//
+// The store's goroutine calls done and holds no lock. done must return soon.
+// It may call the store's methods, but those that wait for the disk: Append,
+// Compact, Claim, a release, Load and Close.
+func (s *Store) AppendFunc(done func(error), records ...[]byte) error {
+	return refused(s.begin(&Pending{then: done}, records))
+}
+
+// CompactFunc is BeginCompact with a call in place of Wait, as AppendFunc is
+// BeginAppend.
+func (s *Store) CompactFunc(done func(error), snapshot []byte) error {
+	return refused(s.begin(&Pending{then: done, compact: true}, [][]byte{snapshot}))
+}
 
 // Wait waits until the record or the snapshot is durable. ctx bounds the
 // waiting alone: what was begun goes on, may or may not succeed, and may be
@@ -56,44 +85,65 @@ func (p *Pending) Wait(ctx context.Context) error {
 	}
 }
 
-// finish ends a Pending; the writer, or whoever refuses it, calls it once.
-func (p *Pending) finish(err error) {
-	if err != nil {
-		err = fmt.Errorf("store: %w", err)
+// refused wraps an error of begin.
+func refused(err error) error {
+	if err == nil {
+		return nil
 	}
-	p.data, p.err = nil, err
-	close(p.done)
+	return fmt.Errorf("store: %w", err)
 }
 
-// begin gives data its place in the queue.
-func (s *Store) begin(data [][]byte, compact bool) *Pending {
-	p := &Pending{compact: compact, done: make(chan struct{})}
-	size := framed(data)
-	s.mu.Lock()
-	var err error
-	switch {
-	case s.closing:
-		err = ErrClosed
-	case s.queued+size > 2*s.max: // flash that hangs must not fill the memory
-		err = fmt.Errorf("%w: %d bytes wait to be written", ErrFull, s.queued)
-	default:
-		p.data = make([][]byte, len(data))
-		for i, b := range data {
-			p.data[i] = slices.Clone(b)
-		}
-		s.queue = append(s.queue, p)
-		s.queued += size
-		if compact {
-			s.compacts++
-		}
-	}
-	s.mu.Unlock()
+// refuse ends a Pending that begin refused.
+func (p *Pending) refuse(err error) {
 	if err != nil {
 		p.finish(err)
-		return p
+	}
+}
+
+// finish ends a Pending. It is called once, by the writer or by refuse.
+func (p *Pending) finish(err error) {
+	p.data, p.err = nil, refused(err)
+	close(p.done)
+	if p.then != nil {
+		p.then(p.err)
+	}
+}
+
+// begin gives p its place in the queue, with a copy of its data.
+func (s *Store) begin(p *Pending, data [][]byte) error {
+	p.done = make(chan struct{})
+	if s == nil {
+		return ErrNoStore
+	}
+	p.size = max(framed(data), frameLen)
+	if p.compact {
+		p.do = func() error { return s.journal.compact(p.data[0]) }
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	writes := p.compact || p.do == nil
+	switch {
+	case s.closing:
+		return ErrClosed
+	case writes && s.unread != nil:
+		return s.unread
+	case s.queued+p.size > 2*s.max: // flash that hangs must not fill the memory
+		return fmt.Errorf("%w: %d bytes wait to be written", ErrFull, s.queued)
+	}
+	p.data = make([][]byte, len(data))
+	for i, b := range data {
+		p.data[i] = slices.Clone(b)
+	}
+	s.queue = append(s.queue, p)
+	s.queued += p.size
+	if p.compact {
+		s.compacts++
+	}
+	if writes {
+		s.found = nil // Load reads the file then
 	}
 	s.poke()
-	return p
+	return nil
 }
 
 // poke wakes the writer.
@@ -107,33 +157,82 @@ func (s *Store) poke() {
 // run is the writer: it alone touches the journal. What is begun while it
 // waits for one fsync shares the next.
 func (s *Store) run() {
-	var due <-chan time.Time // of the fsync that SyncEvery puts off
+	alarm := time.NewTimer(0)
+	defer alarm.Stop()
+	var retry time.Time // no attempt to mend the journal before it
 	for {
-		select {
-		case <-s.wake:
-		case <-due:
-			s.told(s.journal.sync)
-			s.publish()
+		retry = s.keepSynced(retry)
+		if s.step() {
+			continue
 		}
-		s.serve(s.take()) // what comes after it has woken us again
 		if s.end() {
 			return
 		}
-		switch unsynced := s.journal.synced != s.journal.end && s.journal.broken == nil; {
-		case !unsynced:
-			due = nil
-		case due == nil:
-			due = time.After(s.every)
+		alarm.Stop()
+		if at, ok := s.journal.syncBy(s.every); ok {
+			if s.journal.broken != nil {
+				at = retry
+			}
+			alarm.Reset(time.Until(at))
+		}
+		select {
+		case <-s.wake:
+		case <-alarm.C:
 		}
 	}
 }
 
-// take takes the queue.
+// keepSynced does what Options.SyncEvery promises: it syncs what has been
+// acknowledged for so long, and tries to mend a broken journal, at least twice
+// in each SyncEvery. It returns the time of the next attempt at that. It is called
+// between any two things that the writer does, so that a long queue puts off
+// nothing.
+func (s *Store) keepSynced(retry time.Time) time.Time {
+	at, ok := s.journal.syncBy(s.every)
+	if ok && s.journal.broken != nil {
+		at = retry
+	}
+	if !ok || time.Now().Before(at) {
+		return retry
+	}
+	if s.told(s.journal.sync) != nil && s.told(s.journal.mend) != nil {
+		// At random, so that the stores of a gateway don't retry all at once.
+		retry = time.Now().Add(max(s.every/4+rand.N(s.every/4+1), time.Millisecond))
+	}
+	s.publish()
+	return retry
+}
+
+// step does the next thing that was begun, or, of appends, all up to the next
+// thing that is none, with one write. It returns false if there is nothing.
+func (s *Store) step() bool {
+	batch := s.take()
+	switch {
+	case len(batch) == 0:
+		return false
+	case batch[0].do == nil:
+		s.append(batch)
+	default:
+		s.finish(batch, s.told(batch[0].do))
+	}
+	return true
+}
+
+// take takes what step does from the queue.
 func (s *Store) take() []*Pending {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	batch := s.queue
-	s.queue = nil
+	n := slices.IndexFunc(s.queue, func(p *Pending) bool { return p.do != nil })
+	switch n {
+	case -1:
+		n = len(s.queue)
+	case 0:
+		n = 1
+	}
+	batch := s.queue[:n:n]
+	if s.queue = s.queue[n:]; len(s.queue) == 0 {
+		s.queue = nil
+	}
 	return batch
 }
 
@@ -157,57 +256,31 @@ func (s *Store) end() bool {
 	return true
 }
 
-// serve does what was begun, in order: runs of appends as one write each, and
-// compactions between them.
-func (s *Store) serve(batch []*Pending) {
-	for len(batch) > 0 {
-		n := slices.IndexFunc(batch, func(p *Pending) bool { return p.compact })
-		if n < 0 {
-			n = len(batch)
-		}
-		if n == 0 {
-			p := batch[0]
-			n = 1
-			s.finish(batch[:n], s.told(func() error { return s.journal.compact(p.data[0]) }))
-		} else {
-			s.append(batch[:n])
-		}
-		batch = batch[n:]
-	}
-}
-
-// append writes records as one.
+// append writes records as one, without those that don't fit.
 func (s *Store) append(batch []*Pending) {
-	fits := batch[:0:0]
 	for _, p := range batch {
-		if err := s.journal.add(p.data); err != nil {
-			s.finish([]*Pending{p}, err)
-			continue
-		}
-		fits = append(fits, p)
+		p.err = s.journal.add(p.data)
 	}
-	s.finish(fits, s.told(func() error {
-		err := s.journal.write()
-		if err == nil && s.every == 0 {
-			err = s.journal.sync()
-		}
-		return err
-	}))
+	s.finish(batch, s.told(s.journal.write))
 }
 
-// finish ends Pendings, after the store shows what they did.
+// finish ends Pendings in order, after the store shows what they did. err is
+// of those that have no error of their own.
 func (s *Store) finish(batch []*Pending, err error) {
 	s.publish()
 	s.mu.Lock()
 	for _, p := range batch {
-		s.queued -= framed(p.data)
+		s.queued -= p.size
 		if p.compact {
 			s.compacts--
 		}
 	}
 	s.mu.Unlock()
 	for _, p := range batch {
-		p.finish(err)
+		if p.err == nil {
+			p.err = err
+		}
+		p.finish(p.err)
 	}
 }
 
@@ -215,6 +288,7 @@ func (s *Store) finish(batch []*Pending, err error) {
 func (s *Store) publish() {
 	j := s.journal
 	v := view{size: j.end, needs: j.needsCompaction(), stats: j.stats}
+	v.stats.Unsynced, v.stats.UnsyncedSince = j.waiting, j.since
 	s.mu.Lock()
 	s.state = v
 	s.mu.Unlock()
@@ -227,7 +301,7 @@ func (s *Store) told(do func() error) error {
 	err := do()
 	switch is := s.journal.broken; {
 	case was == nil && is != nil:
-		s.log.Error("the store is broken until Compact succeeds", "err", is)
+		s.log.Error("the store is broken", "err", is, "unsynced", s.journal.waiting)
 	case was != nil && is == nil:
 		s.log.Info("the store is mended")
 	}

@@ -21,9 +21,6 @@ func main() {
 	exitOn(err)
 	dev := device.New(id, cred, amqp.Dialer{}, &device.Options{Logger: slog.Default()}) // no I/O yet
 	_, err = dev.OnDesired("fan.rpm", twin.Typed(func(ctx context.Context, rpm int, c twin.Change) error {
-		if !c.Value.Exists() {
-			return nil // not set by the back end, or removed
-		}
 		log.Printf("fan.rpm is to be %d (version %d, cause %v)", rpm, c.Version, c.Cause)
 		return dev.ReportLater(ctx, c.Ack(twin.AckOK, "")) // answered, with the version
 	}))

@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
@@ -133,9 +133,8 @@ func (j *job) lines(endpoint, ca string) error {
 		if err != nil {
 			return usagef("-ca: %w", err)
 		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(text) {
-			return usagef("-ca: the file holds no certificate in PEM")
+		if config.RootCAs, err = auth.ParseRoots(text); err != nil {
+			return usagef("-ca: %w", err)
 		}
 	}
 	j.stream = transport.TLS(&transport.TLSOptions{Config: config, Address: endpoint})

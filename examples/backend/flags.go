@@ -46,7 +46,8 @@ The hub:
   -info FILE      take all of this from the file that examples/hub -info writes, and the
                   device, where it is the only one there
   -proxy URL      go through this proxy, http:// or socks5://, in place of the one
-                  that HTTPS_PROXY and NO_PROXY name; "none" for none
+                  that HTTPS_PROXY and NO_PROXY name; "none" for none. A password in
+                  it others on this machine see there: better set HTTPS_PROXY
   -timeout TIME   how long each step at the hub may take; 30s unless given
   -v              log each request to stderr
 
@@ -180,7 +181,7 @@ func parseDesired(text string) (twin.Patch, error) {
 func (j *job) check(coldest, hottest float64) error {
 	switch {
 	case auth.Identity{Host: "any", DeviceID: j.device}.Validate() != nil:
-		return usagef("-device is an id of up to 128 letters, digits and - : . + %% _ # * ? ! ( ) , = @ ; $ '")
+		return usagef("-device is an id of up to 128 letters, digits and - : . + %% _ # * ? ! ( ) , = @ ; $ ', other than . and ..")
 	case strings.Contains(strings.ToLower(j.device), "sharedaccesskey="):
 		return usagef("-device looks like a connection string, which stands behind -c; it is an id")
 	case !(coldest <= hottest) || math.IsInf(coldest, 0) || math.IsInf(hottest, 0): // also for what is no number

@@ -41,7 +41,8 @@
 //	  -info FILE      take all of this from the file that examples/hub -info writes, and the
 //	                  device, where it is the only one there
 //	  -proxy URL      go through this proxy, http:// or socks5://, in place of the one
-//	                  that HTTPS_PROXY and NO_PROXY name; "none" for none
+//	                  that HTTPS_PROXY and NO_PROXY name; "none" for none. A password in
+//	                  it others on this machine see there: better set HTTPS_PROXY
 //	  -timeout TIME   how long each step at the hub may take; 30s unless given
 //	  -v              log each request to stderr
 //

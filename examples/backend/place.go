@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/transport/proxy"
 	"github.com/devicetwin/devicetwin-go/twin/registry"
@@ -122,9 +122,8 @@ func (p *place) stream(env func(string) string) (transport.StreamFunc, error) {
 		if err != nil {
 			return nil, usagef("-ca: the file cannot be read: %w", nameless(err))
 		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(text) {
-			return nil, usagef("-ca: the file holds no certificate in PEM")
+		if config.RootCAs, err = auth.ParseRoots(text); err != nil {
+			return nil, usagef("-ca: %w", err)
 		}
 	}
 	dial, err := through(p.proxy, env)
@@ -146,7 +145,7 @@ func through(url string, env func(string) string) (proxy.DialFunc, error) {
 		dial, err = proxy.FromEnvironment(env, nil)
 	default:
 		if !strings.Contains(url, "://") { // whatever stands there, it is not to be quoted
-			return nil, usagef("-proxy is a URL, such as http://proxy.example:3128 or socks5://user:password@proxy.example, or none")
+			return nil, usagef("-proxy is a URL, such as http://proxy.example:3128 or socks5://proxy.example, or none; one with a password belongs in HTTPS_PROXY, since others on this machine see the command line")
 		}
 		dial, err = proxy.New(url, nil)
 	}

@@ -127,7 +127,12 @@ func (s *story) known(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.tell("%s is registered. It logs in with\n  %s\n", s.device, i.ConnectionString().Reveal())
+	login := i.ConnectionString()
+	if login.IsEmpty() {
+		s.tell("%s is registered. No connection string can hold its id: give it id and key apart\n", s.device)
+		return nil
+	}
+	s.tell("%s is registered. It logs in with\n  %s\n", s.device, login.Reveal())
 	return nil
 }
 

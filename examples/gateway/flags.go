@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"os"
 	"strconv"
 
+	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/transport/amqp"
 	"github.com/devicetwin/devicetwin-go/transport/ws"
@@ -93,10 +93,11 @@ func (p place) dialer(protocol string) (amqp.Dialer, error) {
 		if err != nil {
 			return amqp.Dialer{}, fmt.Errorf("-ca: %w", err)
 		}
-		opts.Config = &tls.Config{RootCAs: x509.NewCertPool()}
-		if !opts.Config.RootCAs.AppendCertsFromPEM(text) {
-			return amqp.Dialer{}, fmt.Errorf("-ca: %s holds no certificate in PEM", p.ca)
+		roots, err := auth.ParseRoots(text)
+		if err != nil {
+			return amqp.Dialer{}, fmt.Errorf("-ca: %s: %w", p.ca, err)
 		}
+		opts.Config = &tls.Config{RootCAs: roots}
 	}
 	stream := transport.TLS(opts)
 	if protocol == "amqp-ws" {

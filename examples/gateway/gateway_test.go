@@ -220,7 +220,7 @@ func TestStore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	taken, err := store.Open(filepath.Join(folder, "dev1.store"), h.devices[1].Identity, nil)
+	taken, err := store.Open(filepath.Join(folder, entry{id: h.devices[1].Identity}.storeName()), h.devices[1].Identity, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

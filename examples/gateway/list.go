@@ -10,8 +10,10 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/examples/internal/files"
 )
 
 const (
@@ -42,8 +44,16 @@ func (e entry) name() string {
 	return e.id.DeviceID
 }
 
-// key is the same for the same device at the same hub.
-func (e entry) key() string { return e.id.Audience() }
+// key is the same for the same device at the same hub, whose name has no case.
+func (e entry) key() string {
+	id := e.id
+	id.Host = strings.ToLower(id.Host)
+	return id.Audience()
+}
+
+// storeName is the name of the device's file below -store: one for each device of
+// each hub.
+func (e entry) storeName() string { return files.Unique(e.name(), e.key()) + ".store" }
 
 // info is what a gateway needs of the file that examples/hub -info writes.
 type info struct {
@@ -110,6 +120,7 @@ type reading struct {
 // takeLines takes a connection string a line.
 func (r *reading) takeLines(text []byte) {
 	n := 0
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // which Windows puts there
 	for line := range bytes.Lines(text) {
 		n++
 		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/devicetwin/devicetwin-go/auth"
 )
 
 func TestList(t *testing.T) {
@@ -26,6 +28,8 @@ func TestList(t *testing.T) {
 		{"a device twice", a + "\n\n" + a, []string{"a"}, []string{"line 3 is skipped: a stands there already, at line 1"}},
 		{"a broken line between", a + "\nHostName=hub.example\n" + b, []string{"a", "b"}, []string{"line 2 is skipped: connection string: "}},
 		{"a certificate", "HostName=hub.example;DeviceId=c;x509=true", nil, []string{"line 1 is skipped: this device proves itself by a certificate"}},
+		{"a byte-order mark", "\ufeff# hall 3\n" + a, []string{"a"}, nil},
+		{"a hub's name in two cases", a + "\n" + strings.Replace(a, "hub.", "HUB.", 1), []string{"a"}, []string{"line 2 is skipped: a stands there already"}},
 		{"something else", "{\n}", nil, []string{"line 1 is skipped: ", "line 2 is skipped: "}},
 	}
 	for _, tt := range tests {
@@ -50,6 +54,27 @@ func TestList(t *testing.T) {
 		if !slices.Equal(names, tt.names) || !slices.EqualFunc(texts, tt.wrong, strings.HasPrefix) {
 			t.Errorf("%s: got %q and %q, want %q and %q", tt.desc, names, texts, tt.names, tt.wrong)
 		}
+	}
+}
+
+// Each device of each hub has a store of its own, whose name every file system
+// takes.
+func TestStoreNames(t *testing.T) {
+	long := strings.Repeat("#", 128)
+	seen := map[string]auth.Identity{}
+	for _, id := range []auth.Identity{
+		{Host: "hub.example", DeviceID: "dev1"}, {Host: "hub2.example", DeviceID: "dev1"}, {Host: "hub.example", DeviceID: "Dev1"},
+		{Host: "hub.example", DeviceID: "dev1", ModuleID: "m"}, {Host: "hub.example", DeviceID: "dev1_m"}, {Host: "hub.example", DeviceID: "dev1%2Fm"},
+		{Host: "hub.example", DeviceID: long}, {Host: "hub.example", DeviceID: long, ModuleID: long}, {Host: "hub.example", DeviceID: "..."},
+	} {
+		name := entry{id: id}.storeName()
+		if first, dup := seen[name]; dup || len(name) > 100 || name != filepath.Base(name) || name != strings.ToLower(name) {
+			t.Errorf("%v has the store %q, as %v", id, name, first)
+		}
+		seen[name] = id
+	}
+	if a, b := (entry{id: auth.Identity{Host: "hub.example", DeviceID: "d"}}), (entry{id: auth.Identity{Host: "HUB.example", DeviceID: "d"}}); a.storeName() != b.storeName() {
+		t.Error("a hub's name in another case is another store")
 	}
 }
 

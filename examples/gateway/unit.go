@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
-	"net/url"
 	"path/filepath"
 	"strconv"
 	"sync/atomic"
@@ -78,7 +77,7 @@ func (u *unit) run(ctx context.Context) {
 	log := u.gateway.log.With("device", u.name())
 	opts := &device.Options{Logger: log, OnState: func(device.State) { u.gateway.poke() }}
 	if u.gateway.store != "" {
-		path := filepath.Join(u.gateway.store, url.QueryEscape(u.name())+".store")
+		path := filepath.Join(u.gateway.store, u.storeName())
 		if s, err := store.Open(path, u.id, &store.Options{Logger: log}); err != nil {
 			u.say("it goes on without a store", err)
 		} else {
@@ -93,7 +92,7 @@ func (u *unit) run(ctx context.Context) {
 	dev := device.New(u.id, u.cred, u.gateway.dialer, opts)
 	defer dev.Close()
 	u.dev.Store(dev)
-	if _, err := dev.Listen("interval", twin.Typed(u.obey), &device.ListenOptions{Acknowledge: true}); err != nil {
+	if _, err := dev.Listen("interval", twin.TypedOr(interval(usual), u.obey), &device.ListenOptions{Acknowledge: true}); err != nil {
 		u.say("it cannot listen", err)
 		return
 	}
@@ -106,8 +105,8 @@ func (u *unit) run(ctx context.Context) {
 	u.measure(ctx, dev)
 }
 
-// obey takes the interval that is desired. It is acknowledged by itself, and with
-// 400 where it is none.
+// obey takes the interval that is desired, or the usual one. It is acknowledged
+// by itself, and with 400 where it is none.
 func (u *unit) obey(_ context.Context, every interval, _ twin.Change) error {
 	select {
 	case <-u.every: // nobody took it, and this one is newer
@@ -117,7 +116,7 @@ func (u *unit) obey(_ context.Context, every interval, _ twin.Change) error {
 	return nil
 }
 
-// An interval is in whole seconds at the hub; 0 means that none is desired.
+// An interval is in whole seconds at the hub.
 type interval time.Duration
 
 // maxInterval is a day, in seconds.
@@ -144,9 +143,6 @@ func (u *unit) measure(ctx context.Context, dev *device.Client) {
 		case <-ctx.Done():
 			return
 		case other := <-u.every:
-			if other == 0 {
-				other = usual
-			}
 			if other == every {
 				continue
 			}

@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/examples/internal/files"
 )
 
 // info is what a user needs to know of a running hub: printed for people, and
@@ -71,7 +72,7 @@ func (i *info) save(name string) ([]byte, error) {
 		return nil, err
 	}
 	text = append(text, '\n')
-	return text, writeFile(name, text, 0o600)
+	return text, files.Write(name, text, 0o600)
 }
 
 // removeOwn removes the file if it is still what was saved: a hub that began

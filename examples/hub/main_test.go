@@ -202,6 +202,55 @@ func TestInfoOfAnother(t *testing.T) {
 	}
 }
 
+// Keys are written to files that nobody else has, whatever stood there before,
+// and under names that every file system takes and tells apart.
+func TestKeyFiles(t *testing.T) {
+	dir := t.TempDir()
+	elsewhere := filepath.Join(dir, "elsewhere")
+	for _, name := range []string{"dev2-key.pem", "dev2-cert.pem", "ca.pem"} {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(file, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(elsewhere, filepath.Join(dir, "dev3-key.pem")); err != nil {
+		t.Fatal(err)
+	}
+	long := strings.Repeat("#", 128)
+	ids := []string{"dev2", "dev3", "Dev2", "dev2/m", long, long + "/" + long}
+	var flags []string
+	for _, id := range ids {
+		flags = append(flags, "-x509-device", id)
+	}
+	p := start(t, append(flags, "-dir", dir)...)
+	seen := map[string]string{}
+	for _, id := range ids {
+		d := p.info.Devices[id]
+		for file, mode := range map[string]fs.FileMode{d.Key: 0o600, d.Cert: 0o644} {
+			info, err := os.Lstat(file)
+			if err != nil || info.Mode() != mode {
+				t.Errorf("%q: %s has mode %v, %v; want %v", id, file, info.Mode(), err, mode)
+			}
+			if other := seen[strings.ToLower(file)]; other != "" {
+				t.Errorf("%q has the file %s of %q", id, file, other)
+			}
+			seen[strings.ToLower(file)] = id
+		}
+	}
+	if _, err := os.Lstat(elsewhere); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a link was followed: %v", err)
+	}
+	if d := p.info.Devices["dev2"]; filepath.Base(d.Key) != "dev2-key.pem" {
+		t.Errorf("the key of dev2 is in %s", d.Key)
+	}
+	if got := p.end(); got != 0 {
+		t.Errorf("got status %d, want 0; stderr: %s", got, &p.stderr)
+	}
+}
+
 func TestSecretsAreTheOwners(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no such modes")

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
 )
 
@@ -101,6 +102,10 @@ func prepare(hub *hubtest.Hub, s *settings, d *desk) (*info, error) {
 	for _, spec := range s.registry.Devices {
 		made, cert, key, err := d.add(hub, spec)
 		if err != nil {
+			return nil, fmt.Errorf("device %q: %w", spec.ID, err)
+		}
+		if made.ConnectionString == "" { // a client would have none to paste
+			_, err := auth.FormatConnectionString(made.Identity, made.PrimaryKey)
 			return nil, fmt.Errorf("device %q: %w", spec.ID, err)
 		}
 		told.addDevice(spec.ID, made, cert, key)

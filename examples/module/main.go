@@ -41,9 +41,6 @@ func run(ctx context.Context, getenv func(string) string, line *transport.TLSOpt
 	dev := device.New(module.Identity, module.Credential, dialer, &device.Options{Logger: slog.Default()})
 	defer dev.Close()
 	_, err = dev.Listen("sampling.seconds", twin.Typed(func(_ context.Context, seconds int, c twin.Change) error {
-		if !c.Value.Exists() {
-			return nil // not set by the back end, or removed
-		}
 		log.Printf("sampling every %d s from now on (version %d, cause %v)", seconds, c.Version, c.Cause)
 		return nil
 	}), &device.ListenOptions{Acknowledge: true})

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -74,9 +73,9 @@ func dialer(address, ca string) (transport.Dialer, error) {
 	if err != nil {
 		return nil, err
 	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate", ca)
+	roots, err := auth.ParseRoots(pem)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", ca, err)
 	}
 	return mqtt.Dialer{Stream: transport.TLS(&transport.TLSOptions{
 		Config:  &tls.Config{RootCAs: roots},

@@ -10,7 +10,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"flag"
 	"log"
 	"log/slog"
@@ -42,10 +41,8 @@ func main() {
 	if *ca != "" {
 		text, err := os.ReadFile(*ca)
 		exitOn(err)
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(text) {
-			log.Fatalf("%s holds no certificate in PEM", *ca)
-		}
+		config.RootCAs, err = auth.ParseRoots(text)
+		exitOn(err)
 	}
 	stream := transport.TLS(&transport.TLSOptions{Config: config, Address: *endpoint})
 

@@ -21,11 +21,13 @@ func main() {
 	exitOn(err)
 	dev := device.New(id, cred, mqtt.Dialer{}, &device.Options{Logger: slog.Default()}) // no I/O yet
 	_, err = dev.OnDesired("fan.rpm", twin.Typed(func(ctx context.Context, rpm int, c twin.Change) error {
-		if !c.Value.Exists() {
-			return nil // not set by the back end, or removed
-		}
 		log.Printf("fan.rpm is to be %d (version %d, cause %v)", rpm, c.Version, c.Cause)
 		return dev.ReportLater(ctx, c.Ack(twin.AckOK, "")) // answered, with the version
+	})) // not called where nothing is desired
+	exitOn(err)
+	_, err = dev.OnDesired("fan.rpm", twin.Removed(func(_ context.Context, c twin.Change) error {
+		log.Printf("fan.rpm is desired no longer: it was %v", c.Old)
+		return nil
 	}))
 	exitOn(err)
 	if err := dev.Connect(ctx); err != nil {

@@ -45,7 +45,8 @@ Flags, before the command:
                   WebSocket on 443 (mqtt-ws, amqp-ws), or auto: mqtt, and mqtt-ws
                   where that is blocked
   -proxy URL      go through this proxy, http:// or socks5://, in place of the one
-                  that HTTPS_PROXY and NO_PROXY name; "none" for none
+                  that HTTPS_PROXY and NO_PROXY name; "none" for none. A password in
+                  it others on this machine see there: better set HTTPS_PROXY
   -ack            watch acknowledges what it prints, as a device does that obeys;
                   it needs a PATH
   -timeout TIME   how long get and report may take; 30s unless given

@@ -62,7 +62,7 @@ func (w *who) named(env func(string) string) (auth.Identity, auth.Credential, er
 		id := auth.Identity{Host: w.hostname}
 		id.DeviceID, id.ModuleID, _ = strings.Cut(w.device, "/")
 		if id.Validate() != nil { // whose text would quote what stands in the wrong place
-			return id, nil, usagef("-hostname and -device go together: a hub's full name, such as myhub.azure-devices.net, and an id of up to 128 letters, digits and - : . + %% _ # * ? ! ( ) , = @ ; $ '")
+			return id, nil, usagef("-hostname and -device go together: a hub's full name, such as myhub.azure-devices.net, and an id of up to 128 letters, digits and - : . + %% _ # * ? ! ( ) , = @ ; $ ', other than . and ..")
 		}
 		return id, nil, nil
 	}
@@ -127,5 +127,5 @@ func (w *who) passphrase(env func(string) string) (string, error) {
 	if !line.Scan() {
 		return "", usagef("-pass: the file has no first line")
 	}
-	return line.Text(), nil
+	return strings.TrimPrefix(line.Text(), "\ufeff"), nil // which Windows puts at a file's beginning
 }

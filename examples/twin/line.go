@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io/fs"
 	"net"
@@ -10,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/transport/amqp"
 	"github.com/devicetwin/devicetwin-go/transport/mqtt"
@@ -47,7 +47,7 @@ func through(url string, env func(string) string) (proxy.DialFunc, error) {
 		dial, err = proxy.FromEnvironment(env, nil)
 	default:
 		if !strings.Contains(url, "://") { // whatever stands there, it is not to be quoted
-			return nil, usagef("-proxy is a URL, such as http://proxy.example:3128 or socks5://user:password@proxy.example, or none")
+			return nil, usagef("-proxy is a URL, such as http://proxy.example:3128 or socks5://proxy.example, or none; one with a password belongs in HTTPS_PROXY, since others on this machine see the command line")
 		}
 		dial, err = proxy.New(url, nil)
 	}
@@ -80,9 +80,8 @@ func (p place) lines(dial proxy.DialFunc) (func(port string) transport.StreamFun
 		if err != nil {
 			return nil, usagef("-ca: the file cannot be read: %w", nameless(err))
 		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(text) {
-			return nil, usagef("-ca: the file holds no certificate in PEM")
+		if config.RootCAs, err = auth.ParseRoots(text); err != nil {
+			return nil, usagef("-ca: %w", err)
 		}
 	}
 	return func(port string) transport.StreamFunc {

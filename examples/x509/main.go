@@ -47,9 +47,6 @@ func main() {
 
 	dev := device.New(id, cred, mqtt.Dialer{Stream: stream}, &device.Options{Logger: slog.Default()})
 	_, err = dev.OnDesired("fan.rpm", twin.Typed(func(ctx context.Context, rpm int, c twin.Change) error {
-		if !c.Value.Exists() {
-			return nil // not set by the back end, or removed
-		}
 		log.Printf("fan.rpm is to be %d", rpm)
 		return dev.ReportLater(ctx, c.Ack(twin.AckOK, ""))
 	}))
@@ -88,10 +85,8 @@ func roots(file string) *x509.CertPool {
 	}
 	text, err := os.ReadFile(file)
 	exitOn(err)
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		log.Fatalf("%s holds no certificate in PEM", file)
-	}
+	pool, err := auth.ParseRoots(text)
+	exitOn(err)
 	return pool
 }
 

@@ -25,11 +25,17 @@ func rooms() []room {
 	)
 	return []room{
 		// What a twin is: pure values, so no sockets, files, locks or logs.
-		{folder: "twin", barred: []string{"os/...", "net/...", "sync/...", "log/..."}},
+		{folder: "twin", own: []string{"internal/tree"}, barred: []string{"os/...", "net/...", "sync/...", "log/..."}},
+		// Its JSON, which the machines of device work on, too.
+		{folder: "internal/tree", barred: []string{"os/...", "net/...", "sync/...", "log/..."}},
+		{folder: "internal/tree/treetest", own: []string{"internal/tree"}},
 		// The back end's half. It runs on servers, so it may have net/http.
-		{folder: "twin/registry", own: []string{"twin", "auth", "transport", "internal/hubproto"}},
+		{folder: "twin/registry", own: []string{"twin", "auth", "transport", "internal/hubproto", "internal/connstring", "internal/visible"}},
 		// Who the device is; it has never heard of a network.
-		{folder: "auth", barred: []string{"net", "net/http/..."}},
+		{folder: "auth", own: []string{"internal/connstring", "internal/visible"}, barred: []string{"net", "net/http/..."}},
+		// What every room reads of texts that people and files bring: leaves.
+		{folder: "internal/connstring", own: []string{"internal/visible"}, barred: []string{"net/...", "os/..."}},
+		{folder: "internal/visible", barred: []string{"net/...", "os/..."}},
 		// What opens a passphrase's files, apart from auth: firmware that needs
 		// neither links neither of their libraries.
 		{folder: "auth/pkcs8", own: []string{"auth", "internal/pbe"}, others: []string{"golang.org/x/crypto/scrypt"}, barred: []string{"net/..."}},
@@ -37,16 +43,18 @@ func rooms() []room {
 		// The identity of a module in IoT Edge: the one room that brings net/http.
 		{folder: "auth/edge", own: []string{"auth", "transport"}},
 		// How one session is spoken.
-		{folder: "transport", own: []string{"auth"}},
+		{folder: "transport", own: []string{"auth", "internal/visible"}},
 		{folder: "transport/amqp", own: []string{"transport", "auth", "internal/..."}, others: []string{amqp}},
 		{folder: "transport/...", own: []string{"transport", "auth", "internal/..."}, others: []string{codec}},
 		// How streams get through a network; the packets are not their concern.
 		{folder: "transport/ws", own: []string{"transport", "internal/hubproto"}, others: []string{"github.com/gorilla/websocket"}},
 		// A program through a proxy stays small.
-		{folder: "transport/proxy", own: []string{"transport", "internal/hubproto"}, others: []string{"golang.org/x/net/proxy"}, barred: []string{"net/http/..."}},
+		{folder: "transport/proxy", own: []string{"transport", "internal/hubproto", "internal/visible"}, others: []string{"golang.org/x/net/proxy"}, barred: []string{"net/http/..."}},
 		// The life of a client; it names no protocol, so that a program links
 		// only the transport that it imports.
-		{folder: "device", own: []string{"transport", "twin", "auth", "internal/boottime"}},
+		{folder: "device", own: []string{"transport", "twin", "auth", "device/internal/...", "internal/boottime"}},
+		// What brings a twin back in step: pure, as twin is.
+		{folder: "device/internal/catchup", own: []string{"twin", "internal/tree"}, barred: []string{"os/...", "net/...", "sync/...", "log/..."}},
 		// State on flash; it keeps bytes, and knows nothing of what they mean.
 		{folder: "device/store", own: []string{"auth"}, barred: []string{"net/..."}},
 		// The hub in the box is used by device's own tests: never the reverse.
@@ -59,8 +67,10 @@ func rooms() []room {
 		// The programs with keys in hardware are modules of their own; here is what
 		// they share, and what their tests do.
 		{folder: "examples/hsm/internal/...", own: []string{"device/...", "transport/...", "auth", "twin", "examples/hsm/internal/..."}},
-		// What users read first shows only what users can import.
-		{folder: "examples/...", own: []string{"device/...", "transport/...", "auth/...", "twin/..."}},
+		// How two of the programs write files; it knows nothing of this module.
+		{folder: "examples/internal/files"},
+		// What users read first shows only what users can import, but for that.
+		{folder: "examples/...", own: []string{"device/...", "transport/...", "auth/...", "twin/...", "examples/internal/files"}},
 	}
 }
 

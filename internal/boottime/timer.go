@@ -21,8 +21,11 @@ type Timer struct {
 
 // NewTimer makes a Timer that is not armed. It needs a Close, unless it is
 // inert. In a test in virtual time, make it in the bubble that uses it.
-func NewTimer() *Timer {
-	c := make(chan struct{}, 1)
+func NewTimer() *Timer { return NewTimerOn(make(chan struct{}, 1)) }
+
+// NewTimerOn is NewTimer with a channel of the caller's, of capacity 1, so that
+// a Go timer can share it.
+func NewTimerOn(c chan struct{}) *Timer {
 	t := &Timer{C: c}
 	// A goroutine that reads a file would hold a bubble's time for ever.
 	if !virtual() {

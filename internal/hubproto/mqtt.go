@@ -22,7 +22,7 @@ const MaxKeepAlive = 1177 * time.Second
 
 // MaxPacket bounds an MQTT packet that either side reads. A hub's largest is
 // 256 KB; a twin's two halves of 32 KB, escaped at their worst, stay below.
-const MaxPacket = 512 << 10
+const MaxPacket = 1 << 20
 
 // Topics of the twin. A filter ends in '#', a prefix in '/'; requests and
 // answers carry their parameters behind '?', in any order.
@@ -49,4 +49,16 @@ const (
 	ParamAPIVersion = "api-version"
 	ParamClientType = "DeviceClientType"
 	ParamModelID    = "model-id"
+)
+
+// Topics of other features. FilterMethods is whole. The others follow
+// PrefixDevices, the device's id and a slash, for a module also InfixModules, its
+// id and a slash.
+const (
+	FilterMethods     = "$iothub/methods/POST/#"
+	FilterDevicebound = "messages/devicebound/#"
+	FilterInputs      = "inputs/#"
+
+	PrefixDevices = "devices/"
+	InfixModules  = "modules/"
 )

@@ -30,6 +30,10 @@ func dialCases() []Case {
 			Rule: "ctx is Dial's alone: that it ends later does nothing to the Conn"},
 		{Name: "DialManyAtOnce", Run: dialManyAtOnce,
 			Rule: "A Dialer may be used by many goroutines and for many identities at once"},
+		{Name: "Forget", Run: dialForget,
+			Rule: "Forget begins a clean session: the features of an earlier one are gone"},
+		{Name: "Tidy", Run: dialTidy,
+			Rule: "Tidy takes nothing away from the features of this library, and its outcome is no frame"},
 		{Name: "Resumed", Run: dialResumed,
 			Rule: "A Resumer tells that the hub kept the features opened in an earlier session, and only then"},
 	}
@@ -164,5 +168,35 @@ func dialResumed(t TB, p Peer) {
 	second := dial(t, p)
 	if second.(transport.Resumer).Resumed() {
 		wantAlive(t, second) // without an Open
+	}
+}
+
+func dialForget(t TB, p Peer) {
+	want(t, "Close", dialOpen(t, p).Close(), nil)
+	l := login(t, p, device)
+	l.Forget = true
+	c := dialWith(t, p.Dialer(nil), l)
+	if r, ok := c.(transport.Resumer); ok && r.Resumed() {
+		t.Fatalf("Resumed after a login with Forget: got true")
+	}
+	open(t, c, transport.TwinResponses, "1")
+	setDesired(t, p, `{"a":1}`)
+	wantAlive(t, c) // and nothing before it
+}
+
+func dialTidy(t TB, p Peer) {
+	for range 2 { // the second time the hub may know a session
+		l := login(t, p, device)
+		l.Tidy = true
+		c := dialWith(t, p.Dialer(nil), l)
+		open(t, c, transport.TwinResponses, "1")
+		open(t, c, transport.DesiredChanges, "2")
+		ask(t, c, getTwin("3"), 200)
+		ask(t, c, getTwin("4"), 200)
+		version := setDesired(t, p, `{"a":1}`)
+		if f := receive(t, c); f.Kind != transport.Desired || f.Version != version {
+			t.Fatalf("got %s; want the change to version %d", show(f), version)
+		}
+		want(t, "Close", c.Close(), nil)
 	}
 }

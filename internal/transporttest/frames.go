@@ -28,6 +28,8 @@ func frameCases() []Case {
 			Rule: "An ID of any of the characters 0-9, A-Z, a-z and '-' comes back as it was"},
 		{Name: "Desired", Run: desired,
 			Rule: "Desired brings a change with the section's version after it"},
+		{Name: "CloseFeature", Run: closeFeature,
+			Rule: "Close gives a feature back: it is answered by Accepted with its ID, and its frames end until the next Open"},
 		{Name: "DesiredOnlyAfterOpen", Run: desiredOnlyAfterOpen,
 			Rule: "DesiredChanges lets Desired frames reach this session; without it there are none"},
 	}
@@ -146,5 +148,26 @@ func desiredOnlyAfterOpen(t TB, p Peer) {
 	version := setDesired(t, p, `{"a":2}`)
 	if f := receive(t, c); f.Kind != transport.Desired || f.Version != version {
 		t.Fatalf("got %s; want the change to version %d, and no older one", show(f), version)
+	}
+}
+
+func closeFeature(t TB, p Peer) {
+	c := dialOpen(t, p)
+	closing := transport.Frame{Kind: transport.Close, Feature: transport.DesiredChanges, ID: "close-1"}
+	send(t, c, closing)
+	if f := receive(t, c); f.Kind != transport.Accepted || f.ID != closing.ID {
+		t.Fatalf("close: got %s; want accepted %s", show(f), closing.ID)
+	}
+	setDesired(t, p, `{"a":1}`)
+	wantAlive(t, c) // and nothing before it
+	open(t, c, transport.DesiredChanges, "open-again")
+	version := setDesired(t, p, `{"a":2}`)
+	if f := receive(t, c); f.Kind != transport.Desired || f.Version != version {
+		t.Fatalf("got %s; want the change to version %d, and no older one", show(f), version)
+	}
+	closing = transport.Frame{Kind: transport.Close, Feature: transport.TwinResponses, ID: "close-2"}
+	send(t, c, closing)
+	if f := receive(t, c); f.Kind != transport.Accepted || f.ID != closing.ID {
+		t.Fatalf("close: got %s; want accepted %s", show(f), closing.ID)
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net"
-	"sync/atomic"
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/transport"
@@ -160,6 +158,7 @@ func wantSentinel(t TB, what string, err error) {
 	for _, s := range []error{
 		transport.ErrClosed, transport.ErrLost, transport.ErrStalled, transport.ErrProtocol, transport.ErrUnauthorized,
 		transport.ErrUnavailable, transport.ErrThrottled, transport.ErrQuota, transport.ErrNotFound, transport.ErrUnsupported,
+		transport.ErrTooLarge,
 	} {
 		if errors.Is(err, s) {
 			return
@@ -215,48 +214,6 @@ func receiving(ctx context.Context, c transport.Conn) <-chan error {
 			}
 		}
 	})
-}
-
-// A tap counts the streams of a Dialer, and breaks their writes on demand.
-type tap struct {
-	opened, closed atomic.Int64
-	broken         atomic.Pointer[error]
-}
-
-func (a *tap) wrap(stream net.Conn) (net.Conn, error) {
-	a.opened.Add(1)
-	return &tapped{Conn: stream, tap: a}, nil
-}
-
-// breakWrites makes every later write fail.
-func (a *tap) breakWrites(err error) { a.broken.Store(&err) }
-
-// wantClosed wants all streams to be closed.
-func (a *tap) wantClosed(t TB, what string, opened int64) {
-	t.Helper()
-	if o, c := a.opened.Load(), a.closed.Load(); o != opened || c != opened {
-		t.Fatalf("%s: %d streams opened, %d of them closed; want %d and %d", what, o, c, opened, opened)
-	}
-}
-
-type tapped struct {
-	net.Conn
-	tap    *tap
-	closed atomic.Bool
-}
-
-func (s *tapped) Write(b []byte) (int, error) {
-	if err := s.tap.broken.Load(); err != nil {
-		return 0, *err
-	}
-	return s.Conn.Write(b)
-}
-
-func (s *tapped) Close() error {
-	if s.closed.CompareAndSwap(false, true) {
-		s.tap.closed.Add(1)
-	}
-	return s.Conn.Close()
 }
 
 // mustStall makes the device's line half-open.

@@ -22,6 +22,8 @@ func receiveCases() []Case {
 			Rule: "When Receive is called with a context that has ended, the Conn is dead"},
 		{Name: "ReceiveContextsOfTheirOwn", Run: receiveOwnContexts,
 			Rule: "A context that ends after its Receive has returned ends nothing"},
+		{Name: "ReceiveWhileWriting", Run: receiveWhileWriting,
+			Rule: "Reading never waits for writing: Receive returns frames while the line takes nothing"},
 		{Name: "Cut", Run: cut,
 			Rule: "When the line ends, Receive fails with ErrLost, and the Conn never comes back"},
 		{Name: "TakenOver", Run: takenOver,
@@ -124,4 +126,27 @@ func takenOver(t TB, p Peer) {
 	}
 	wantDead(t, first, transport.ErrLost)
 	wantAlive(t, second)
+}
+
+func receiveWhileWriting(t TB, p Peer) {
+	var streams tap
+	c := dialWith(t, p.Dialer(streams.wrap), login(t, p, device))
+	open(t, c, transport.TwinResponses, "1")
+	open(t, c, transport.DesiredChanges, "2")
+	release := streams.holdWrites()
+	defer release()
+	sent := background(func() error { return c.Send(t.Context(), getTwin("held")) })
+	<-streams.held
+	for i := range 3 {
+		version := setDesired(t, p, fmt.Sprintf(`{"n":%d}`, i))
+		f := within(t, "Receive while the line takes nothing", soon, background(func() transport.Frame { return receive(t, c) }))
+		if f.Kind != transport.Desired || f.Version != version {
+			t.Fatalf("got %s; want the change to version %d", show(f), version)
+		}
+	}
+	release()
+	want(t, "Send", <-sent, nil)
+	if f := receive(t, c); f.Kind != transport.Response || f.ID != "held" {
+		t.Fatalf("got %s; want the answer to what was held", show(f))
+	}
 }

@@ -21,6 +21,12 @@ func sendCases() []Case {
 			Rule: "ctx bounds the wait for this frame's turn"},
 		{Name: "SendUnsayable", Run: sendUnsayable,
 			Rule: "A frame that cannot be said is refused before its first byte, and harms nobody"},
+		{Name: "SendUnknownDelivery", Run: sendUnknownDelivery,
+			Rule: "A Settle of a delivery that is unknown returns ErrUnsupported, and harms nobody"},
+		{Name: "SendTooLarge", Run: sendTooLarge,
+			Rule: "A body of up to MaxBody bytes is carried; a larger one is refused with ErrTooLarge before its first byte, and harms nobody"},
+		{Name: "SendWithoutReceive", Run: sendWithoutReceive,
+			Rule: "Send never waits for room: it sends, or returns ErrBusy at once, and then Ready comes when there is room"},
 		{Name: "SendFails", Run: sendFails,
 			Rule: "After a failed write the Conn is dead, a Receive under way too"},
 	}
@@ -33,6 +39,7 @@ func sendConcurrently(t TB, p Peer) {
 	c := dialOpen(t, p)
 	const senders, each = 8, 10
 	var outcomes []<-chan error
+	room := newGate()
 	for s := range senders {
 		body := `{"s%d":{"n":%d}}`
 		if s == 0 { // one has frames beyond every buffer on the way
@@ -41,7 +48,7 @@ func sendConcurrently(t TB, p Peer) {
 		outcomes = append(outcomes, background(func() error {
 			for i := range each {
 				f := patchReported(fmt.Sprintf("%d-%d", s, i), fmt.Sprintf(body, s, i))
-				if err := c.Send(t.Context(), f); err != nil {
+				if err := room.send(t.Context(), c, f); err != nil {
 					return err
 				}
 			}
@@ -49,8 +56,12 @@ func sendConcurrently(t TB, p Peer) {
 		}))
 	}
 	seen := map[string]bool{}
-	for range senders * each {
+	for len(seen) < senders*each {
 		f := receive(t, c)
+		if f.Kind == transport.Ready {
+			room.open()
+			continue
+		}
 		if f.Kind != transport.Response || !is(f.Status, patched) || seen[f.ID] {
 			t.Fatalf("got %s, body %.300q; want each patch accepted once", show(f), f.Body)
 		}
@@ -109,14 +120,14 @@ func sendContextWaiting(t TB, p Peer) {
 	waited := 0
 	for range senders {
 		err := within(t, "Send after its context ended", noticed, outcomes)
-		if errors.Is(err, context.Canceled) {
+		if errors.Is(err, context.Canceled) || errors.Is(err, transport.ErrBusy) {
 			waited++
 		} else if err != nil && !errors.Is(err, transport.ErrStalled) {
-			t.Fatalf("Send: got %v; want nil, the context's end, or for the writer itself ErrStalled", err)
+			t.Fatalf("Send: got %v; want nil, the context's end, ErrBusy, or for the writer itself ErrStalled", err)
 		}
 	}
 	if waited == 0 {
-		t.Fatalf("of %d Sends none waited for its turn; is the line stalled?", senders)
+		t.Fatalf("of %d Sends none waited for its turn or was busy; is the line stalled?", senders)
 	}
 }
 
@@ -130,9 +141,68 @@ func sendUnsayable(t TB, p Peer) {
 		getTwin("é"),
 		{Kind: transport.Request, Op: 99, ID: "1"},
 		{Kind: transport.Open, Feature: 99, ID: "1"},
+		{Kind: transport.Close, Feature: 99, ID: "1"},
+		{Kind: transport.Close, Feature: transport.DesiredChanges, ID: "a b"},
+		{Kind: transport.Accepted, ID: "1"},
+		{Kind: transport.Response, ID: "1", Status: 200},
+		{Kind: transport.Telemetry, ID: "1", Body: []byte("{}")},
+		{Kind: transport.Method, ID: "1"},
+		{Kind: transport.Message, Delivery: 1},
+		{Kind: transport.Ready, Feature: transport.TwinResponses},
 		{Kind: transport.Desired, Version: 1},
 	} {
 		want(t, "Send "+show(f), c.Send(t.Context(), f), transport.ErrUnsupported)
+	}
+	wantAlive(t, c)
+}
+
+func sendUnknownDelivery(t TB, p Peer) {
+	c := dialOpen(t, p)
+	for _, d := range []uint64{0, 1, 1 << 40} {
+		for _, o := range []transport.Outcome{0, transport.Complete, transport.Release, transport.Reject, 99} {
+			f := transport.Frame{Kind: transport.Settle, Delivery: d, Outcome: o}
+			want(t, "Send "+show(f), c.Send(t.Context(), f), transport.ErrUnsupported)
+		}
+	}
+	wantAlive(t, c)
+}
+
+func sendTooLarge(t TB, p Peer) {
+	c := dialOpen(t, p)
+	body := func(size int) string {
+		const around = `{"k":""}`
+		return `{"k":"` + strings.Repeat("x", size-len(around)) + `"}`
+	}
+	want(t, "Send", c.Send(t.Context(), patchReported("1", body(transport.MaxBody+1))), transport.ErrTooLarge)
+	wantAlive(t, c)
+	send(t, c, patchReported("2", body(transport.MaxBody))) // which no hub takes
+	if f := receive(t, c); f.Kind != transport.Response || f.ID != "2" || f.Status < 400 {
+		t.Fatalf("got %s; want the hub's refusal", show(f))
+	}
+	wantAlive(t, c)
+}
+
+func sendWithoutReceive(t TB, p Peer) {
+	c := dialOpen(t, p)
+	const most = 200
+	busy, sent := false, 0
+	for ; sent < most && !busy; sent++ {
+		f := getTwin(fmt.Sprint(sent))
+		err := within(t, "Send", soon, background(func() error { return c.Send(t.Context(), f) }))
+		if busy = errors.Is(err, transport.ErrBusy); busy {
+			break
+		}
+		want(t, "Send", err, nil)
+	}
+	for answers := 0; answers < sent || busy; {
+		switch f := receive(t, c); {
+		case f.Kind == transport.Response && f.ID == fmt.Sprint(answers):
+			answers++
+		case f.Kind == transport.Ready && f.Feature == transport.TwinResponses && busy:
+			busy = false
+		default:
+			t.Fatalf("got %s after %d of %d answers; want them in order, and Ready once if Send was busy", show(f), answers, sent)
+		}
 	}
 	wantAlive(t, c)
 }

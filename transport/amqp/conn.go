@@ -1,11 +1,9 @@
 package amqp
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/Azure/go-amqp"
 
@@ -16,7 +14,7 @@ import (
 )
 
 // conn is one session with a hub: a device's part of a line. Its goroutine is
-// pump; reading and writing are go-amqp's.
+// pump. go-amqp reads and writes.
 type conn struct {
 	line     *line
 	session  *amqp.Session
@@ -25,20 +23,21 @@ type conn struct {
 	in       *amqp.Receiver // twin
 
 	leave   func(c *conn)    // ends this part of the line, and with the last part the line
-	renewed func(auth.Token) // is told of a token that the hub has taken
-	alone   bool             // nobody else uses the line
+	renewed func(auth.Token) // is called with a token that the hub has taken
+	alone   bool             // no other device uses the line
 
 	fate   *fate.Fate
 	life   context.Context // ends with it
 	end    context.CancelFunc
 	frames chan transport.Frame
-	wake   chan struct{} // capacity 1: something was accepted
+	wake   chan struct{} // capacity 1: something was said
 	pumped chan struct{} // closed when the pump has ended
 	closed chan struct{} // closed when Close is done
 
-	mu       sync.Mutex      // guards the rest; nothing waits while it is held
-	opened   map[string]bool // IDs of Open DesiredChanges without an answer
-	accepted []string        // IDs of Open TwinResponses
+	// Guarded by line.mu.
+	opened map[string]bool   // IDs of Open and Close DesiredChanges without an answer
+	said   []transport.Frame // that come from no hub: Accepted and Ready
+	queue  queue
 }
 
 func newConn(l *line, id auth.Identity) *conn {
@@ -70,134 +69,123 @@ func (c *conn) Send(ctx context.Context, f transport.Frame) error {
 		return fmt.Errorf("send: %w", end)
 	}
 	if m == nil {
-		c.accept(f.ID)
-		return nil
+		return c.accept(f.ID)
 	}
 	if err := c.fate.TakeTurn(ctx); err != nil { // go-amqp's own mutex behind it is never contended
 		return err
 	}
 	defer c.fate.PassTurn()
-	if f.Kind == transport.Open { // before it is sent, for the answer may be first
-		c.expect(f.ID)
+	now, err := c.admit(f, m)
+	if err != nil || !now {
+		return err
 	}
-	defer c.watch(ctx)()
-	// The end of the session ends the wait for credit, too.
-	either, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(c.life, cancel)()
-	if err := c.out.Send(waiting{either}, m, nil); err != nil {
-		return c.sendFailed(ctx, f, err)
+	return c.send(ctx, m)
+}
+
+// admit decides whether a message may leave now, and queues it otherwise. It
+// fails if the link never takes it, or the queue not now.
+func (c *conn) admit(f transport.Frame, m *amqp.Message) (now bool, err error) {
+	size := len(f.Body) + notBody
+	c.line.mu.Lock()
+	defer c.line.mu.Unlock()
+	if !c.queue.link.Takes(size) {
+		return false, fmt.Errorf("%w: the hub takes no message of %d bytes on this link", transport.ErrTooLarge, size)
+	}
+	feature := f.Kind != transport.Request
+	if feature && len(c.opened) >= maxOpened {
+		c.queue.busy = true
+		return false, fmt.Errorf("%w: %d features wait for the hub's answer", transport.ErrBusy, len(c.opened))
+	}
+	now = !c.queue.draining && c.queue.link.Room(c.line.guard.Parts(size))
+	if !now {
+		if !c.queue.add(m, size) {
+			return false, fmt.Errorf("%w: %d messages wait for the hub's credit", transport.ErrBusy, len(c.queue.waiting))
+		}
+		if len(m.Data) > 0 {
+			m.Data[0] = bytes.Clone(f.Body)
+		}
+		if !c.queue.draining {
+			c.queue.draining = c.line.startLocked(c.drain)
+		}
+	}
+	if feature { // before it is sent, for the answer may be first
+		c.opened[f.ID] = true
+	}
+	return now, nil
+}
+
+// notBody is more than a message holds beside its body.
+const notBody = 512
+
+// send sends a message for which there is room, and waits until it is written.
+// When ctx ends the message is on its way all the same.
+func (c *conn) send(ctx context.Context, m *amqp.Message) error {
+	err := c.out.Send(waiting{c.life}, m, nil)
+	if err == nil {
+		err = c.line.wire.flush(ctx.Done())
+	}
+	if err != nil {
+		c.fail(c.line.amqpError(err))
+		return c.err()
 	}
 	return nil
 }
 
-// sendLimit is how long a hub may take to let a message leave: it gives credit
-// for many, long before.
-const sendLimit = 30 * time.Second
+const (
+	// maxSaid bounds the answers that nobody has received yet.
+	maxSaid = 16
+	// maxOpened bounds the features that the hub has not answered.
+	maxOpened = 64
+)
 
-// watch ends a Send that waits in vain: go-amqp does not hear of a context's end
-// while it waits for the window of the session. The session is of no use then, and
-// a line on which the hub does not even agree to its end is dead.
-func (c *conn) watch(ctx context.Context) (done func()) {
-	stalled := func() error {
-		if end := ctx.Err(); end != nil {
-			return fmt.Errorf("%w: send: %w", transport.ErrStalled, end)
-		}
-		return fmt.Errorf("%w: it let no message leave for %v", transport.ErrStalled, sendLimit)
+// accept answers a frame for which there is nothing to do.
+func (c *conn) accept(id string) error {
+	c.line.mu.Lock()
+	defer c.line.mu.Unlock()
+	if len(c.said) >= maxSaid {
+		c.queue.busy = true
+		return fmt.Errorf("%w: %d answers wait for Receive", transport.ErrBusy, len(c.said))
 	}
-	var ended atomic.Bool
-	var timer *time.Timer
-	timer = time.AfterFunc(sendLimit, func() {
-		if ended.Swap(true) {
-			c.line.fail(stalled())
-			return
-		}
-		c.fail(stalled())
-		if !c.alone {
-			c.sayEnd()
-			timer.Reset(farewell)
-		}
-	})
-	hurried := make(chan struct{})
-	unhook := context.AfterFunc(ctx, func() {
-		defer close(hurried)
-		timer.Reset(farewell)
-	})
-	return func() {
-		if !unhook() {
-			<-hurried // or it would set the timer anew
-		}
-		timer.Stop()
-	}
+	c.sayLocked(transport.Frame{Kind: transport.Accepted, ID: id})
+	return nil
 }
 
-// sayEnd begins to end the session, and does not wait.
-func (c *conn) sayEnd() {
-	over, cancel := context.WithCancel(context.Background())
-	cancel()
-	_ = c.session.Close(over)
+// sayLocked gives Receive a frame that comes from no hub.
+func (c *conn) sayLocked(f transport.Frame) {
+	c.said = append(c.said, f)
+	poke(c.wake)
 }
 
-// notBody is more than a frame holds beside the body of a message.
-const notBody = 4 << 10
-
-// sendFailed says why a message did not leave. It ends the connection unless
-// ctx ended the wait for credit: then nothing of it has left.
-func (c *conn) sendFailed(ctx context.Context, f transport.Frame, err error) error {
-	end := ctx.Err()
-	oneFrame := len(f.Body)+notBody <= int(c.line.wire.guard.maxFrame.Load())
-	if end != nil && c.err() == nil && oneFrame {
-		c.answered(f.ID)
-		return fmt.Errorf("send: %w", end)
-	}
-	cause := c.line.amqpError(err)
-	if end != nil { // go-amqp tells of it in words of the hub's
-		cause = fmt.Errorf("%w: within a message: %w", transport.ErrClosed, end)
-	}
-	c.fail(cause)
-	return c.err()
-}
-
-// accept answers an Open for which there is nothing to do.
-func (c *conn) accept(id string) {
-	c.mu.Lock()
-	c.accepted = append(c.accepted, id)
-	c.mu.Unlock()
-	c.poke()
-}
-
-func (c *conn) poke() {
+// poke puts a token into a channel of capacity 1.
+func poke(wake chan struct{}) {
 	select {
-	case c.wake <- struct{}{}:
+	case wake <- struct{}{}:
 	default:
 	}
 }
 
-// nextAccepted takes the oldest such answer.
-func (c *conn) nextAccepted() (f transport.Frame, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.accepted) == 0 {
+// next takes the oldest such frame.
+func (c *conn) next() (f transport.Frame, ok bool) {
+	c.line.mu.Lock()
+	defer c.line.mu.Unlock()
+	if len(c.said) == 0 {
 		return f, false
 	}
-	f = transport.Frame{Kind: transport.Accepted, ID: c.accepted[0]}
-	c.accepted = c.accepted[1:]
+	f = c.said[0]
+	if c.said = c.said[1:]; len(c.said) == 0 {
+		c.said = nil
+	}
+	c.readyLocked()
 	return f, true
 }
 
-// expect notes that an answer is one to an Open.
-func (c *conn) expect(id string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.opened[id] = true
-}
-
-// answered reports whether an answer is one to an Open, once.
+// answered reports whether an answer is one to an Open or Close, once.
 func (c *conn) answered(id string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.line.mu.Lock()
+	defer c.line.mu.Unlock()
 	open := c.opened[id]
 	delete(c.opened, id)
+	c.readyLocked()
 	return open
 }
 
@@ -212,13 +200,15 @@ func (c *conn) Receive(ctx context.Context) (transport.Frame, error) {
 			c.fail(linefail.Receive(end))
 			return transport.Frame{}, c.err()
 		}
-		if f, ok := c.nextAccepted(); ok {
+		if f, ok := c.next(); ok {
 			return f, nil
 		}
 		select {
 		case f := <-c.frames:
 			return f, nil
 		case <-c.wake:
+		case <-c.queue.link.Ended: // go-amqp reports it to Send only
+			c.fail(detached(c.queue.link.Error))
 		case <-ctx.Done():
 		case <-c.fate.Closing():
 		case <-c.fate.Dead():
@@ -231,11 +221,10 @@ func (c *conn) pump() {
 	defer close(c.pumped)
 	for {
 		m, err := c.in.Receive(c.life, nil)
-		if err != nil {
-			c.fail(c.line.amqpError(err))
-			return
+		if err == nil { // a message of the twin's is taken when it is read
+			err = c.in.AcceptMessage(c.life, m)
 		}
-		if err := c.in.AcceptMessage(c.life, m); err != nil { // nothing to do for one that is settled
+		if err != nil {
 			c.fail(c.line.amqpError(err))
 			return
 		}
@@ -271,8 +260,8 @@ func (c *conn) Close() error {
 	return nil
 }
 
-// closeParts ends the session and the links of this device, those that there are,
-// and waits for go-amqp's goroutines. What it hears is that they have ended.
+// closeParts ends the session and the links of this device, as far as they were
+// opened, and waits for go-amqp's goroutines. The errors only report that end.
 func (c *conn) closeParts() {
 	ctx := context.Background()
 	if c.session != nil {
@@ -286,8 +275,8 @@ func (c *conn) closeParts() {
 	}
 }
 
-// fail ends the session, and a line that is nobody else's: the first cause
-// stands.
+// fail ends the session, and the line if no other device uses it. It keeps the
+// first cause.
 func (c *conn) fail(cause error) {
 	if died := c.line.err(); died != nil {
 		cause = died
@@ -301,5 +290,5 @@ func (c *conn) fail(cause error) {
 	}
 }
 
-// err says why the session is dead, or nil.
+// err returns why the session is dead, or nil.
 func (c *conn) err() error { return c.fate.Err() }

@@ -14,7 +14,7 @@ const port = 5671
 // on port 5671. It implements transport.Dialer, and its connections implement
 // transport.Renewer.
 type Dialer struct {
-	// Stream opens the byte streams; nil means transport.TLS(nil).
+	// Stream opens the byte streams. If nil, it is transport.TLS(nil).
 	Stream transport.StreamFunc
 }
 
@@ -22,7 +22,7 @@ type Dialer struct {
 // hub has accepted them.
 //
 // A token that the hub refuses matches transport.ErrUnauthorized, and holds a
-// *transport.StatusError; links that it refuses are a *[ConditionError]. An
+// *transport.StatusError. A link that it refuses is a *[ConditionError]. An
 // identity that is not well formed, and a keep-alive that is not positive, match
 // transport.ErrUnsupported. A stream that cannot be opened matches
 // transport.ErrUnavailable, unless its own error matches a sentinel already.

@@ -1,7 +1,7 @@
 // Package amqp speaks with an IoT Hub over AMQP 1.0: it implements the contract
 // of package transport. Give its [Dialer] to device.New, or one [Pool] to the
-// clients of many devices; a program needs nothing else of it, but may look for a
-// [*ConditionError].
+// clients of many devices. A program needs nothing else of it, except to look for
+// a [*ConditionError].
 //
 // MQTT is the smaller choice for a device. AMQP's merits are that many devices
 // share a connection, that a token is renewed without a new one
@@ -11,9 +11,9 @@
 // # What goes over the line
 //
 //	login                   put-token on $cbs, then a link pair to /devices/{id}[/modules/{id}]/twin
-//	Open TwinResponses      nothing: the pair is there since the login; Accepted at once
+//	Open TwinResponses      nothing, since the login attached the pair. Accepted at once
 //	Open DesiredChanges     PUT /notifications/twin/properties/desired
-//	Accepted                its answer with status 2xx; any other is a Response
+//	Accepted                its answer with status 2xx. Any other is a Response
 //	Request GetTwin         GET
 //	Request PatchReported   PATCH /properties/reported, with the annotation version if there is one
 //	Response                the answer with that correlation-id
@@ -21,40 +21,64 @@
 //
 // An X.509 device puts no token: its certificate is judged when the pair is
 // attached. No SASL layer is used, like Microsoft's SDKs for Node.js and C#. A
-// frame's ID is the correlation-id, a string; messages are sent settled, since
+// frame's ID is the correlation-id, a string. Messages are sent settled, since
 // the answer acknowledges more than a disposition would.
 //
 // # What is skipped and what ends the connection
 //
 // A message that means nothing here is skipped: one without a usable status, or
 // with another correlation-id than a string. A link, session or connection that
-// the hub ends is a [*ConditionError], if the hub says why.
+// the hub ends is a [*ConditionError], if the hub says why. Its texts are cut to
+// 256 bytes and quoted, as is every text of a hub's.
 //
-// go-amqp believes what a hub sends: some frames end in its panic, or in a loop.
-// So each is looked at before, and a connection whose hub sends one that is not
-// sound ends with transport.ErrProtocol. Some of Azure's gateways send FLOW frames
-// without next-incoming-id, at which go-amqp ends its session
-// (Azure/go-amqp#326): such frames are completed as they come in.
+// go-amqp believes what a hub sends: some frames end in its panic, in a loop, or
+// in as much memory as the hub likes. So it reads nothing but frames that the
+// guard of internal/amqpwire has written, in which every number is within bounds.
+// A hub that sends what is not sound, messages without credit, or floods, ends the
+// connection with transport.ErrProtocol. Some of Azure's gateways send FLOW frames
+// without next-incoming-id (Azure/go-amqp#326), or detach links without closing
+// them: such frames are completed.
+//
+// # Room
+//
+// Send never waits for the hub's credit or window. Without either a message waits
+// in a queue of 16, and a goroutine that ends with the wait sends it. A full queue
+// is transport.ErrBusy. Nothing ends however long the hub gives no room: package
+// device gives its requests a time.
 //
 // # Signs of life
 //
 // AMQP has no question for a sign of life: each side announces the silence that
 // it bears, and the other keeps within it. The hub is asked to be heard in half
-// of the login's keep-alive and 10 s; a line that is silent for the whole of
+// of the login's keep-alive and 10 s. A line that is silent for the whole of
 // both is dead, and Receive fails with transport.ErrStalled. So an idle line has
-// more traffic than over MQTT. A write that does not progress for 10 s ends the
-// connection likewise, and so does a hub that lets a message wait for 30 s before
-// it gives credit; in a Pool that ends one device's session, as long as the hub
-// agrees to its end.
+// more traffic than over MQTT. A hub gets a sign of life every second at most. A
+// write that does not progress for 10 s ends the connection likewise.
 //
 // # Goroutines and memory
 //
-// A connection has two goroutines of its own and seven of go-amqp's (one and five
-// with a certificate). In a Pool it has one and five, and each device one and
+// A connection has three goroutines of its own and seven of go-amqp's (two and five
+// with a certificate). In a Pool it has two and five, and each device one and
 // three more. Close waits for all of them.
+//
+// A hub can make a device hold 4 MB: it has credit for 8 messages, of at most 512
+// KB each. In a Pool that is each device's. What a hub sends beside messages is
+// bounded by a rate: 1,000 frames and 32 for each session at once, and 20 a second
+// and 4 for each frame of ours.
 //
 // go-amqp keeps a queue of 5,000 places for each session and each sender, and two
 // for each receiver: on a 64-bit machine 287 KB for a device by itself, and 164 KB
 // for each device in a Pool. Most of that is never touched and so takes no RAM at
-// first; the garbage collector counts it all the same. README.md has the figures.
+// first. The garbage collector counts it all the same. README.md has the figures.
+//
+// # Locks
+//
+// There are three, taken in this order:
+//
+//	Pool.mu     lines, seats and rests
+//	line.mu     the guard, the line's standing and end, what waits to be written,
+//	            tokens that wait for an answer, and each conn's queue
+//	fate.Fate's the end of one conn
+//
+// Nothing waits and nothing of others is called while one is held.
 package amqp

@@ -13,30 +13,29 @@ import (
 
 // A ConditionError is why the hub ended a link, a session or the connection, or
 // refused to begin it. It matches one sentinel of package transport: by the
-// hub's six-digit code where that tells more, else by the condition.
+// hub's six-digit code where that is more precise, else by the condition.
 type ConditionError struct {
-	// Condition is AMQP's or the hub's symbol, such as
+	// Condition is AMQP's or the hub's symbol, of at most 256 bytes, such as
 	// "amqp:unauthorized-access".
 	Condition string
-	// Code is the hub's finer error code, such as 401003; 0 when not given.
+	// Code is the hub's finer error code, such as 401003. 0 when not given.
 	Code int
-	// Message is the hub's text, of at most 512 bytes; empty when not given.
+	// Message is the hub's text, of at most 256 bytes. Empty when not given.
 	Message string
-	// TrackingID is what Microsoft's support asks for; empty when not given.
+	// TrackingID is what Microsoft's support asks for, of at most 256 bytes. Empty
+	// when not given.
 	TrackingID string
 }
 
 // conditionError reads the hub's word, whose description may be JSON.
 func conditionError(e *amqp.Error) *ConditionError {
-	out := &ConditionError{Condition: string(e.Condition)}
 	s := transport.NewStatusError(0, errorBody(e.Description))
-	out.Code, out.Message, out.TrackingID = s.Code, s.Message, s.TrackingID
-	return out
+	return &ConditionError{Condition: cut(string(e.Condition)), Code: s.Code, Message: cut(s.Message), TrackingID: cut(s.TrackingID)}
 }
 
-// Error tells condition, code, text and tracking id.
+// Error returns condition, code, text and tracking id.
 func (e *ConditionError) Error() string {
-	s := "hub ended it: " + e.Condition
+	s := "hub ended it: " + escape(e.Condition)
 	if e.Code != 0 {
 		s += fmt.Sprintf(" (%d)", e.Code)
 	}
@@ -101,6 +100,7 @@ const tooManyTokens = 403005
 // tokenRefused is a put-token that was not answered with success.
 func tokenRefused(status int, text string) error {
 	e := transport.NewStatusError(status, errorBody(text))
+	e.Message, e.TrackingID = cut(e.Message), cut(e.TrackingID)
 	switch {
 	case e.Code == tooManyTokens: // no fault of the token's
 		return &tokenError{e, transport.ErrUnavailable}

@@ -21,44 +21,8 @@ func Condition(e *amqp.Error) *ConditionError { return conditionError(e) }
 // TokenRefused is how a put-token's answer becomes an error.
 func TokenRefused(status int, text string) error { return tokenRefused(status, text) }
 
-// Guard passes a stream through the guard in pieces of a size, after what left on
-// our side, and tells how it ended.
-func Guard(stream []byte, piece int, left ...[]byte) ([]byte, error) {
-	g := newGuard()
-	for _, frame := range left {
-		g.leaving(frame)
-	}
-	var out []byte
-	for len(stream) > 0 && g.err == nil {
-		n := min(piece, len(stream))
-		g.feed(stream[:n])
-		stream = stream[n:]
-		out = append(out, g.ready...)
-		g.ready = g.ready[len(g.ready):]
-	}
-	return out, g.err
-}
-
-// A Way is the guard between both directions.
-type Way struct{ g *guard }
-
-// NewWay is a new one.
-func NewWay() Way { return Way{newGuard()} }
-
-// Comes takes a frame of the hub's, and reads what passes.
-func (w Way) Comes(frame []byte) {
-	w.g.feed(frame)
-	w.g.ready = nil
-}
-
-// Err is why nothing more passes.
-func (w Way) Err() error { return w.g.err }
-
-// Leaves is what is written when a frame is to leave.
-func (w Way) Leaves(frame []byte) []byte { return w.g.leaving(frame) }
-
 // DevicesOn is how many devices a pool puts on a stream.
-func DevicesOn(stream net.Conn) int { return (&line{wire: newWire(stream, 0)}).devices() }
+func DevicesOn(stream net.Conn) int { return newLine(stream, 0).devices() }
 
 // Lines is how many lines a pool has.
 func (p *Pool) Lines() (n int) {

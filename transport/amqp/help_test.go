@@ -43,7 +43,7 @@ const (
 const (
 	kindOpen, kindBegin, kindAttach, kindFlow = 0x10, 0x11, 0x12, 0x13
 	kindTransfer, kindDisposition             = 0x14, 0x15
-	kindDetach, kindEnd                       = 0x16, 0x17
+	kindDetach, kindEnd, kindClose            = 0x16, 0x17, 0x18
 )
 
 // code is the performative of a frame, 0 for none; channelOf its channel.

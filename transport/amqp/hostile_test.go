@@ -19,15 +19,21 @@ import (
 type turncoat struct {
 	engine *amqpwire.Conn
 	stream net.Conn
-	says   []byte
-	stays  bool // until the device hangs up
+	says   func(net.Conn)
+	stays  bool                                 // until the device hangs up
+	on     func(*turncoat, amqpwire.Event) bool // answers an event of the login in the hub's place; nil for none
 	done   chan struct{}
 }
 
 // newTurncoat starts one, and returns the way to it.
-func newTurncoat(says []byte, stays bool) (*turncoat, transport.StreamFunc) {
+func newTurncoat(says func(net.Conn), stays bool) (*turncoat, transport.StreamFunc) {
+	return newOddHub(says, stays, nil)
+}
+
+// newOddHub is one that is odd at the login already.
+func newOddHub(says func(net.Conn), stays bool, on func(*turncoat, amqpwire.Event) bool) (*turncoat, transport.StreamFunc) {
 	client, server := memconn.Pipe("device", "hub")
-	h := &turncoat{amqpwire.NewConn(time.Now(), nil), server, says, stays, make(chan struct{})}
+	h := &turncoat{engine: amqpwire.NewConn(time.Now(), nil), stream: server, says: says, stays: stays, on: on, done: make(chan struct{})}
 	go func() {
 		defer close(h.done)
 		defer server.Close()
@@ -46,6 +52,9 @@ func (h *turncoat) serve() {
 		}
 		h.engine.Feed(time.Now(), b[:n])
 		for ev := h.engine.Next(); ev != nil; ev = h.engine.Next() {
+			if h.on != nil && h.on(h, ev) {
+				continue
+			}
 			switch ev := ev.(type) {
 			case *amqpwire.Attaching:
 				ev.Link.Accept(100)
@@ -54,7 +63,7 @@ func (h *turncoat) serve() {
 				}
 			case *amqpwire.Delivery:
 				if ev.Settled { // the device asks something of its twin
-					_, _ = h.stream.Write(h.says)
+					h.says(h.stream)
 					if h.stays {
 						_, _ = io.Copy(io.Discard, h.stream)
 					}
@@ -85,15 +94,18 @@ func (h *turncoat) grant(answers *amqpwire.Link, put *amqpwire.Delivery) {
 	}
 }
 
-// betray has a device meet a hub that turns on it: whatever the hub says, the
-// session ends, soon, and the process does not.
-func betray(t *testing.T, says []byte, stays, pooled bool) error {
+// dialOver is a Dialer, or a pool, over a stream.
+func dialOver(t *testing.T, stream transport.StreamFunc, pooled bool) transport.Dialer {
 	t.Helper()
-	hub, stream := newTurncoat(says, stays)
-	var d transport.Dialer = amqp.Dialer{Stream: stream}
 	if pooled {
-		d = amqp.NewPool(amqp.Dialer{Stream: stream}, nil)
+		return amqp.NewPool(amqp.Dialer{Stream: stream}, nil)
 	}
+	return amqp.Dialer{Stream: stream}
+}
+
+// anyLogin is one at a hub that takes all.
+func anyLogin(t *testing.T) transport.Login {
+	t.Helper()
 	id := auth.Identity{Host: "hub", DeviceID: "dev1"}
 	key, err := auth.ParseKey("a2V5")
 	if err != nil {
@@ -103,9 +115,17 @@ func betray(t *testing.T, says []byte, stays, pooled bool) error {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return transport.Login{Identity: id, Token: token, KeepAlive: time.Minute}
+}
+
+// betray has a device meet a hub that turns on it: whatever the hub says, the
+// session ends, soon, and the process does not.
+func betray(t *testing.T, says []byte, stays, pooled bool) error {
+	t.Helper()
+	hub, stream := newTurncoat(func(w net.Conn) { _, _ = w.Write(says) }, stays)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	c, err := d.Dial(ctx, transport.Login{Identity: id, Token: token, KeepAlive: time.Minute})
+	c, err := dialOver(t, stream, pooled).Dial(ctx, anyLogin(t))
 	if err != nil {
 		t.Fatalf("Dial: %v", err)
 	}
@@ -146,7 +166,12 @@ func TestTurncoat(t *testing.T) {
 		{"an END", func(c byte, _, _ string) string { return frame(c, kindEnd, "") }, transport.ErrLost, false},
 		{"a link that nobody asked for", func(c byte, _, _ string) string {
 			return frame(c, kindAttach, "", "\xa1\x01x", "\x52\x09", yes, null, null, null, null)
-		}, transport.ErrLost, true}, // go-amqp waits for an answer to its END
+		}, transport.ErrProtocol, false},
+		{"a second OPEN", func(byte, string, string) string { return frame(0, kindOpen, "", "\xa1\x01x") }, transport.ErrProtocol, false},
+		{"a second protocol header", func(byte, string, string) string { return protoHeader + protoHeader }, transport.ErrProtocol, false},
+		{"a BEGIN that nobody asked for", func(byte, string, string) string {
+			return frame(9, kindBegin, "", "\x60\x00\x09", one, hundred, zero)
+		}, transport.ErrProtocol, false},
 	} {
 		wantError(t, test.desc, betray(t, []byte(test.says(0, "\x52\x02", "\x52\x03")), !test.hangsUp, false), test.want)
 		wantError(t, test.desc+", on a shared line", betray(t, []byte(test.says(1, zero, one)), !test.hangsUp, true), test.want)
@@ -155,12 +180,20 @@ func TestTurncoat(t *testing.T) {
 
 // FuzzTurncoat has a hub say anything.
 func FuzzTurncoat(f *testing.F) {
-	for _, pooled := range []bool{false, true} {
-		set := frameSet(0)
-		if pooled {
-			set = frameSet(1)
-		}
-		for _, says := range []string{"", set.flow, set.bare, set.given, set.single, set.first + set.second, set.notes + set.lethal, set.end, set.end + set.begin} {
+	const notes = "\x00\x53\x72\xc1\x05\x02\xc1\x01\x00\x40" // a map is the key of a map
+	for c, pooled := range []bool{false, true} {
+		c := byte(c)
+		for _, says := range []string{
+			"",
+			frame(c, kindFlow, "", null, hundred, one, hundred),
+			frame(c, kindFlow, "", three, hundred, one, hundred, zero, zero),
+			frame(c, kindFlow, "", three, hundred, one, hundred, zero, zero, hundred),
+			frame(c, kindTransfer, "\x00\x53\x75\xa0\x02hi", three, zero, tag, zero, yes),
+			frame(c, kindTransfer, "\x00\x53\x75", three, zero, tag, zero, yes, yes) + frame(c, kindTransfer, "\xa0\x02hi", three),
+			frame(c, kindTransfer, notes, three, zero, tag, zero, yes),
+			frame(c, kindEnd, ""),
+			frame(c, kindEnd, "") + frame(c, kindBegin, "", "\x60\x00\x00", one, hundred, zero),
+		} {
 			f.Add([]byte(says), pooled)
 		}
 	}

@@ -11,12 +11,14 @@ import (
 	"github.com/Azure/go-amqp"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/amqpwire"
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
-// twinCredit is how many messages the hub may send ahead of Receive.
-const twinCredit = 16
+// twinCredit is how many messages the hub may send ahead of Receive, each of
+// amqpwire.MaxTaken bytes at most: 4 MB.
+const twinCredit = 8
 
 // path is an identity as addresses and audiences have it.
 func path(id auth.Identity) string {
@@ -33,8 +35,8 @@ func audience(id auth.Identity) string { return id.Host + path(id) }
 // percent encodes an id, as C#'s SDK does.
 func percent(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
-// properties are what the twin's links tell of the device; what pairs them is
-// the same on both.
+// properties returns the properties of the twin's links. Both links get the same
+// ones, which pair them.
 func properties(login transport.Login) map[string]any {
 	product := login.Product
 	if product == "" {
@@ -61,15 +63,17 @@ func (c *conn) attach(ctx context.Context, login transport.Login) (err error) {
 	if err != nil {
 		return err
 	}
+	c.queue.link = c.line.sender(c.out)
 	c.in, err = c.session.NewReceiver(ctx, address, &amqp.ReceiverOptions{
-		Properties: props, Credit: twinCredit, RequestedSenderSettleMode: amqp.SenderSettleModeSettled.Ptr(),
+		Properties: props, Credit: twinCredit, MaxMessageSize: amqpwire.MaxTaken,
+		RequestedSenderSettleMode: amqp.SenderSettleModeSettled.Ptr(),
 	})
 	return err
 }
 
 // Renew implements transport.Renewer: it puts another token on the same
-// connection. The error of a refused one matches transport.ErrUnauthorized; the
-// connection stands then, on the token before. For a connection that began
+// connection. The error of a refused one matches transport.ErrUnauthorized. The
+// connection then goes on with the token before. For a connection that began
 // without a token it is transport.ErrUnsupported. When ctx ends it, the token may
 // or may not have been taken.
 func (c *conn) Renew(ctx context.Context, token auth.Token) error {

@@ -2,10 +2,15 @@ package amqp
 
 import (
 	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/Azure/go-amqp"
 
 	"github.com/devicetwin/devicetwin-go/internal/fate"
+	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -20,14 +25,11 @@ const (
 	resourceChanges  = "/notifications/twin/properties/desired"
 )
 
-// maxBody bounds what is sent: no hub takes a section of more than 32 KB, and
-// its JSON may be escaped at its worst.
-const maxBody = 256 << 10
-
-// message is a frame as AMQP says it; nil for Open TwinResponses, for which
-// nothing is to be said.
+// message returns the message of a frame, nil for Open and Close of
+// TwinResponses, which need none.
 func message(f transport.Frame) (*amqp.Message, error) {
-	if f.Kind != transport.Open && f.Kind != transport.Request {
+	feature := f.Kind == transport.Open || f.Kind == transport.Close
+	if !feature && f.Kind != transport.Request {
 		return nil, fmt.Errorf("%w: a device does not send a frame of kind %v", transport.ErrUnsupported, f.Kind)
 	}
 	if err := fate.CheckID(f); err != nil {
@@ -36,18 +38,23 @@ func message(f transport.Frame) (*amqp.Message, error) {
 	notes := amqp.Annotations{}
 	m := &amqp.Message{Properties: &amqp.MessageProperties{CorrelationID: f.ID}, Annotations: notes}
 	switch {
-	case f.Kind == transport.Open && f.Feature == transport.TwinResponses:
+	case feature && f.Feature == transport.TwinResponses:
 		return nil, nil
-	case f.Kind == transport.Open && f.Feature == transport.DesiredChanges:
+	case feature && f.Feature == transport.DesiredChanges:
 		notes[noteOperation], notes[noteResource] = "PUT", resourceChanges
-	case f.Kind == transport.Open:
+		if f.Kind == transport.Close {
+			notes[noteOperation] = "DELETE"
+		}
+	case feature:
 		return nil, fmt.Errorf("%w: feature %d", transport.ErrUnsupported, f.Feature)
 	case f.Op == transport.GetTwin:
 		notes[noteOperation] = "GET"
 	case f.Op == transport.PatchReported:
-		if f.Version < 0 || len(f.Body) > maxBody {
-			return nil, fmt.Errorf("%w: a patch of %d bytes for version %d; at most %d bytes are sent, and versions begin at 1",
-				transport.ErrUnsupported, len(f.Body), f.Version, maxBody)
+		switch {
+		case f.Version < 0:
+			return nil, fmt.Errorf("%w: version %d", transport.ErrUnsupported, f.Version)
+		case len(f.Body) > transport.MaxBody:
+			return nil, fmt.Errorf("%w: a patch of %d bytes; the limit is %d", transport.ErrTooLarge, len(f.Body), transport.MaxBody)
 		}
 		notes[noteOperation], notes[noteResource] = "PATCH", resourceReported
 		if f.Version > 0 {
@@ -60,15 +67,15 @@ func message(f transport.Frame) (*amqp.Message, error) {
 	return m, nil
 }
 
-// parse reads what a hub sends on the twin's link; not ok if it means nothing
-// here. What answers an Open is told apart by the caller.
+// parse reads a message of the twin's link. It is not ok if it means nothing here.
+// The caller recognizes the answer to an Open or Close.
 func parse(m *amqp.Message) (f transport.Frame, ok bool) {
 	if body := m.GetData(); len(body) > 0 {
 		f.Body = body
 	}
 	f.Version = max(0, wholeNumber(m.Annotations[noteVersion]))
 	if m.Properties == nil || m.Properties.CorrelationID == nil {
-		// An empty one is broken, and yet tells of a change that was missed.
+		// An empty one is broken, and still reports a change that was missed.
 		f.Kind = transport.Desired
 		return f, true
 	}
@@ -78,8 +85,23 @@ func parse(m *amqp.Message) (f transport.Frame, ok bool) {
 	if !ok || !fate.ValidID(f.ID) || status < 100 || status > 599 {
 		return transport.Frame{}, false
 	}
-	f.Status = int(status)
+	f.Status, f.RetryAfter = int(status), pause(m.ApplicationProperties)
 	return f, true
+}
+
+// pause reads the pause that a service asks for, in whole seconds. 0 is none.
+func pause(properties map[string]any) time.Duration {
+	for name, v := range properties {
+		if !strings.EqualFold(name, hubproto.RetryAfter) {
+			continue
+		}
+		seconds := wholeNumber(v)
+		if text, ok := v.(string); ok {
+			seconds, _ = strconv.ParseInt(text, 10, 64) // 0 if it is no number
+		}
+		return time.Duration(min(max(seconds, 0), math.MaxUint32)) * time.Second
+	}
+	return 0
 }
 
 // wholeNumber reads a number of any width, 0 for anything else. Hubs send an int

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	goamqp "github.com/Azure/go-amqp"
 
@@ -36,6 +37,9 @@ func TestFrameToMessage(t *testing.T) {
 		{transport.Frame{Kind: transport.Open, Feature: transport.TwinResponses, ID: "1"}, "nothing"},
 		{transport.Frame{Kind: transport.Open, Feature: transport.DesiredChanges, ID: "2"},
 			`2 [operation=string PUT, resource=string /notifications/twin/properties/desired] ""`},
+		{transport.Frame{Kind: transport.Close, Feature: transport.TwinResponses, ID: "1"}, "nothing"},
+		{transport.Frame{Kind: transport.Close, Feature: transport.DesiredChanges, ID: "2"},
+			`2 [operation=string DELETE, resource=string /notifications/twin/properties/desired] ""`},
 		{transport.Frame{Kind: transport.Request, Op: transport.GetTwin, ID: "3", Body: body}, `3 [operation=string GET] ""`},
 		{transport.Frame{Kind: transport.Request, Op: transport.PatchReported, ID: "4", Body: body},
 			`4 [operation=string PATCH, resource=string /properties/reported] "{\"a\":1}"`},
@@ -55,11 +59,16 @@ func TestFrameToMessage(t *testing.T) {
 		{Kind: transport.Request, Op: 9, ID: "1"},
 		{Kind: transport.Request, Op: transport.GetTwin, ID: "ä"},
 		{Kind: transport.Request, Op: transport.PatchReported, ID: "1", Version: -1},
-		{Kind: transport.Request, Op: transport.PatchReported, ID: "1", Body: make([]byte, 256<<10+1)},
+		{Kind: transport.Telemetry, ID: "1", Body: body},
+		{Kind: transport.Settle, Delivery: 1, Outcome: transport.Complete},
 	} {
 		if m, err := amqp.Message(f); !errors.Is(err, transport.ErrUnsupported) {
 			t.Errorf("frame of kind %v, feature %d, op %d: got %s, %v; want ErrUnsupported", f.Kind, f.Feature, f.Op, show(m), err)
 		}
+	}
+	large := transport.Frame{Kind: transport.Request, Op: transport.PatchReported, ID: "1", Body: make([]byte, transport.MaxBody+1)}
+	if m, err := amqp.Message(large); !errors.Is(err, transport.ErrTooLarge) {
+		t.Errorf("a patch over the limit: got %s, %v; want ErrTooLarge", show(m), err)
 	}
 }
 
@@ -73,6 +82,14 @@ func TestMessageToFrame(t *testing.T) {
 	}
 	change := &goamqp.Message{Data: [][]byte{[]byte(`{"$version":4}`)}}
 	noted := &goamqp.Message{Data: change.Data, Annotations: goamqp.Annotations{"resource": "/properties/desired", "version": int64(4)}}
+	throttled := func(pause any) *goamqp.Message {
+		m := answer("7", goamqp.Annotations{"status": int32(429)}, "")
+		m.ApplicationProperties = map[string]any{"other": "1", "Retry-After": pause}
+		return m
+	}
+	wait := func(pause time.Duration) transport.Frame {
+		return transport.Frame{Kind: transport.Response, ID: "7", Status: 429, RetryAfter: pause}
+	}
 	for _, test := range []struct {
 		desc string
 		m    *goamqp.Message
@@ -85,6 +102,11 @@ func TestMessageToFrame(t *testing.T) {
 		{"a change", change, transport.Frame{Kind: transport.Desired, Body: []byte(`{"$version":4}`)}},
 		{"a change with notes", noted, transport.Frame{Kind: transport.Desired, Version: 4, Body: []byte(`{"$version":4}`)}},
 		{"a negative version", answer("5", goamqp.Annotations{"status": int64(200), "version": int64(-1)}, ""), transport.Frame{Kind: transport.Response, ID: "5", Status: 200}},
+		{"a pause", throttled(int32(30)), wait(30 * time.Second)},
+		{"a pause in words", throttled("7"), wait(7 * time.Second)},
+		{"a pause for ever", throttled(int64(1 << 62)), wait((1<<32 - 1) * time.Second)},
+		{"a pause of less than none", throttled(int64(-1)), wait(0)},
+		{"a pause that is none", throttled("soon"), wait(0)},
 		{"no status", answer("6", nil, "{}"), transport.Frame{}},
 		{"status in words", answer("6", goamqp.Annotations{"status": "200"}, "{}"), transport.Frame{}},
 		{"a status that is none", answer("6", goamqp.Annotations{"status": int32(99)}, "{}"), transport.Frame{}},

@@ -25,10 +25,10 @@ const (
 // fullLines is how many lines in a row may turn out to be full, for one login.
 const fullLines = 3
 
-// PoolOptions shape a Pool; nil means all defaults.
+// PoolOptions shape a Pool. Nil means all defaults.
 type PoolOptions struct {
-	// Devices is how many devices share one connection at most; 0 for 995, or
-	// 500 over WebSocket, as the official SDKs have it. A hub that takes fewer
+	// Devices is how many devices share one connection at most. If 0, it is 995, or
+	// 500 over WebSocket, as in the official SDKs. A hub that takes fewer
 	// sessions on one has its way.
 	Devices int
 }
@@ -43,7 +43,7 @@ type PoolOptions struct {
 //	}
 //
 // Devices come and go as they like. What happens to one, such as a refused or
-// expired token, or its removal, is no matter to the others; only what ends the
+// expired token, or its removal, does not affect the others. Only the end of the
 // connection ends it for all, and then each connects again by itself. The
 // connection is there as long as a device is: a Pool needs no Close.
 //
@@ -53,8 +53,8 @@ type PoolOptions struct {
 // counts until its token has ended. A device with a certificate has a connection
 // to itself: the certificate is the connection's.
 //
-// A connection that cannot be opened is tried for the first device that wants it;
-// for the next 250 ms, and up to 8 s as it goes on, the others get the same error.
+// A connection that cannot be opened is tried for the first device that wants it.
+// For the next 250 ms, and up to 8 s as it goes on, the others get the same error.
 //
 // TLS session cache and clock of a connection are those of the login that opened
 // it. A Pool may be used by many goroutines.
@@ -62,7 +62,7 @@ type Pool struct {
 	dialer Dialer
 	limit  int
 
-	mu    sync.Mutex // guards the rest, and all that is shared; nothing waits while it is held
+	mu    sync.Mutex // guards the rest, and all that is in shared. Taken before line.mu
 	lines map[lineKey][]*shared
 	rests map[lineKey]rest // where no line could be opened
 }
@@ -91,7 +91,7 @@ func NewPool(d Dialer, opts *PoolOptions) *Pool {
 }
 
 // Dial implements transport.Dialer. It returns once the hub has accepted this
-// login on a connection that stands, or that it opens. Its errors are those of
+// login on an open connection, or on one that it opens. Its errors are those of
 // Dialer.Dial. The Conn implements transport.Renewer.
 func (p *Pool) Dial(ctx context.Context, login transport.Login) (transport.Conn, error) {
 	if err := check(login); err != nil {
@@ -103,7 +103,7 @@ func (p *Pool) Dial(ctx context.Context, login transport.Login) (transport.Conn,
 	var err error
 	for range fullLines {
 		var s *shared
-		if s, err = p.sit(ctx, login); err != nil {
+		if s, err = p.acquire(ctx, login); err != nil {
 			return nil, err
 		}
 		c := newConn(s.line, login.Identity)
@@ -117,8 +117,8 @@ func (p *Pool) Dial(ctx context.Context, login transport.Login) (transport.Conn,
 		if !errors.As(err, &said) || said.Code != tooManyTokens {
 			return nil, err
 		}
+		s.line.fill()
 		p.mu.Lock()
-		s.fullUntil = time.Now().Add(seatGrace)
 		if t := s.seats[c.audience]; t != nil && t.users == 0 {
 			delete(s.seats, c.audience)
 		}
@@ -127,8 +127,8 @@ func (p *Pool) Dial(ctx context.Context, login transport.Login) (transport.Conn,
 	return nil, err
 }
 
-// sit takes a seat on a line that stands, and waits for one if need be.
-func (p *Pool) sit(ctx context.Context, login transport.Login) (*shared, error) {
+// acquire takes a seat on an open line, and waits for one if need be.
+func (p *Pool) acquire(ctx context.Context, login transport.Login) (*shared, error) {
 	for {
 		s, seated, err := p.choose(login)
 		if seated || err != nil {
@@ -144,7 +144,7 @@ func (p *Pool) sit(ctx context.Context, login transport.Login) (*shared, error) 
 		if err == nil && p.takeSeat(s, login) {
 			return s, nil
 		}
-		p.rise(s, "")
+		p.release(s, "")
 		if err != nil {
 			return nil, err
 		}
@@ -161,9 +161,9 @@ func (p *Pool) choose(login transport.Login) (s *shared, seated bool, err error)
 	var opening *shared
 	for _, s := range slices.Backward(p.lines[key]) { // the newest has most room
 		switch {
-		case !s.isOpen():
+		case !s.isOpenLocked():
 			opening = s
-		case s.isGood() && s.reserve(login):
+		case s.reserveLocked(login):
 			s.users++
 			return s, true, nil
 		}
@@ -172,7 +172,7 @@ func (p *Pool) choose(login transport.Login) (s *shared, seated bool, err error)
 		if r := p.rests[key]; time.Now().Before(r.until) {
 			return nil, false, fmt.Errorf("the connection was tried a moment ago, for another device: %w", r.err)
 		}
-		opening = p.open(key, login)
+		opening = p.openLocked(key, login)
 	}
 	opening.users++
 	return opening, false, nil
@@ -182,16 +182,16 @@ func (p *Pool) choose(login transport.Login) (s *shared, seated bool, err error)
 func (p *Pool) takeSeat(s *shared, login transport.Login) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return s.reserve(login)
+	return s.reserveLocked(login)
 }
 
 func keyOf(login transport.Login) lineKey {
 	return lineKey{strings.ToLower(login.Identity.Host), login.Identity.Gateway, login.KeepAlive}
 }
 
-// open begins to open a line. Who waits for it may give up, and others not; so it
-// is given up when nobody is left. p.mu is held.
-func (p *Pool) open(key lineKey, login transport.Login) *shared {
+// openLocked begins to open a line. The dial is canceled when its last waiter gives
+// up.
+func (p *Pool) openLocked(key lineKey, login transport.Login) *shared {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &shared{
 		key: key, opened: make(chan struct{}), giveUp: cancel,
@@ -205,9 +205,9 @@ func (p *Pool) open(key lineKey, login transport.Login) *shared {
 		defer p.mu.Unlock()
 		s.line, s.err = line, err
 		if err != nil {
-			p.forget(s)
+			p.forgetLocked(s)
 			if ctx.Err() == nil {
-				p.rest(key, err)
+				p.restLocked(key, err)
 			}
 			return
 		}
@@ -215,22 +215,21 @@ func (p *Pool) open(key lineKey, login transport.Login) *shared {
 		if s.limit == 0 {
 			s.limit = line.devices()
 		}
-		// One channel is the tokens'.
-		s.limit = min(s.limit, max(1, int(line.wire.guard.channelMax.Load())))
+		s.limit = min(s.limit, line.spaces())
 	}()
 	return s
 }
 
-// rest notes that a line could not be opened. p.mu is held.
-func (p *Pool) rest(key lineKey, err error) {
+// restLocked notes that a line could not be opened.
+func (p *Pool) restLocked(key lineKey, err error) {
 	r := p.rests[key]
 	r.err, r.until = err, time.Now().Add(min(restBase<<min(r.failures, 16), restMax))
 	r.failures++
 	p.rests[key] = r
 }
 
-// forget takes a line off the list. p.mu is held.
-func (p *Pool) forget(s *shared) {
+// forgetLocked takes a line off the list.
+func (p *Pool) forgetLocked(s *shared) {
 	all := p.lines[s.key]
 	if i := slices.Index(all, s); i >= 0 {
 		all = slices.Delete(slices.Clone(all), i, i+1)
@@ -242,9 +241,9 @@ func (p *Pool) forget(s *shared) {
 	p.lines[s.key] = all
 }
 
-// rise ends a user's part of a line, with its seat if it has one, and the line if
+// release ends a user's part of a line, with its seat if it has one, and the line if
 // nobody else uses it: then it returns true, once that is done.
-func (p *Pool) rise(s *shared, audience string) (last bool) {
+func (p *Pool) release(s *shared, audience string) (last bool) {
 	p.mu.Lock()
 	if t := s.seats[audience]; t != nil {
 		t.users--
@@ -252,7 +251,7 @@ func (p *Pool) rise(s *shared, audience string) (last bool) {
 	s.users--
 	last = s.users == 0
 	if last {
-		p.forget(s)
+		p.forgetLocked(s)
 		s.giveUp()
 	}
 	p.mu.Unlock()
@@ -268,7 +267,7 @@ func (p *Pool) rise(s *shared, audience string) (last bool) {
 // errNoSession says that a line takes no session more.
 var errNoSession = fmt.Errorf("%w: no room for another session on the connection", transport.ErrUnavailable)
 
-// join logs a device in on a line that stands. Its seat is given back when that
+// join logs a device in on an open line. Its seat is given back when that
 // fails. go-amqp takes an answer to a BEGIN that it no longer waits for as the end
 // of the connection, and may wait for a write: so what the end of ctx leaves
 // behind goes on, and ends on the line's account.
@@ -284,10 +283,10 @@ func (p *Pool) join(ctx context.Context, s *shared, c *conn, login transport.Log
 	l := s.line
 	if !l.takeSession() {
 		c.end()
-		p.rise(s, c.audience)
+		p.release(s, c.audience)
 		return errNoSession
 	}
-	heard, entered := l.wire.guard.heard.Load(), make(chan error)
+	heard, entered := l.heard(), make(chan error)
 	l.owned.Go(func() {
 		var err error
 		if c.session, err = l.amqp.NewSession(context.Background(), nil); err == nil {
@@ -311,12 +310,10 @@ func (p *Pool) join(ctx context.Context, s *shared, c *conn, login transport.Log
 		return fmt.Errorf("on a shared connection: %w", err)
 	case <-ctx.Done():
 		c.end()
-		p.mu.Lock()
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) && l.wire.guard.heard.Load() == heard {
-			s.muteAt = heard // nothing but heartbeats, all the time
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			l.unheard(heard)
 		}
-		p.mu.Unlock()
-		p.rise(s, c.audience)
+		p.release(s, c.audience)
 		return fmt.Errorf("on a shared connection: %w", l.loginError(ctx, ctx.Err()))
 	}
 }
@@ -326,13 +323,13 @@ func (p *Pool) leave(s *shared, c *conn) {
 	p.mu.Lock()
 	last := s.users == 1
 	if last { // nobody may sit down any more
-		p.forget(s)
+		p.forgetLocked(s)
 	}
 	p.mu.Unlock()
 	if !last {
 		s.line.endSession(c)
 	}
-	if p.rise(s, c.audience) {
+	if p.release(s, c.audience) {
 		c.closeParts()
 	}
 }

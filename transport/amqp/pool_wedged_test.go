@@ -7,12 +7,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
 	"github.com/devicetwin/devicetwin-go/transport"
-	"github.com/devicetwin/devicetwin-go/transport/amqp"
 )
 
 // Logins that a hub leaves without an answer, as many as may wait at a time, hold
@@ -135,50 +133,6 @@ func testPoolNobodyReceives(t *testing.T) {
 	}
 }
 
-// What ends a Conn ends a Send under way, also in company.
-func TestPoolSendUnderWay(t *testing.T) { bubble(t, testPoolSendUnderWay) }
-func testPoolSendUnderWay(t *testing.T) {
-	for desc, end := range map[string]func(t *testing.T, c transport.Conn){
-		"Close": closeConn,
-		"the ctx of Receive": func(t *testing.T, c transport.Conn) {
-			_, err := receiveIn(t, c, time.Second)
-			wantError(t, "Receive", err, context.DeadlineExceeded)
-		},
-	} {
-		hub := hubtest.New(t, &hubtest.Options{Logger: discard()})
-		var mute atomic.Bool
-		p, _ := tapped(hub, func(c *tap) {
-			var last uint16
-			c.comes = func(f []byte) []byte {
-				if code(f) == kindBegin {
-					last = channelOf(f)
-				}
-				if mute.Load() && channelOf(f) == last && (code(f) == kindFlow || code(f) == kindEnd) {
-					return nil // neither credit nor an answer to END
-				}
-				return f
-			}
-		})
-		devices := addMany(t, hub, 2)
-		company := join(t, p, devices[0])[0]
-		mute.Store(true)
-		c := join(t, p, devices[1])[0]
-		sent := make(chan error, 1)
-		go func() { sent <- c.Send(context.Background(), get("g")) }()
-		time.Sleep(time.Second)
-		end(t, c)
-		select {
-		case err := <-sent:
-			wantError(t, desc+": Send", err, transport.ErrClosed)
-		case <-time.After(time.Minute):
-			t.Errorf("%s: Send is under way still", desc)
-		}
-		closeConn(t, c)
-		getTwin(t, company)
-		closeConn(t, company)
-	}
-}
-
 // ctx ends Dial at every stage.
 func TestPoolDialContext(t *testing.T) { bubble(t, testPoolDialContext) }
 func testPoolDialContext(t *testing.T) {
@@ -232,81 +186,6 @@ func testPoolDialContext(t *testing.T) {
 			t.Errorf("%s: Dial with 2s has not ended after 4s", test.desc)
 			_ = stream.Close()
 			<-ended
-		}
-	}
-}
-
-// A hub that lets no message leave ends no more than it must, and that in time:
-// the window of a session is used up here, of which go-amqp's contexts know nothing.
-func TestSendWithoutWindow(t *testing.T) { bubble(t, testSendWithoutWindow) }
-func testSendWithoutWindow(t *testing.T) {
-	const two = "\x52\x02"
-	for _, test := range []struct {
-		desc         string
-		pooled, ends bool          // the hub answers END
-		limit        time.Duration // of ctx; 0 for none
-		want         time.Duration // until Send returns
-		company      bool          // lives on
-	}{
-		{"alone", false, false, 0, 30 * time.Second, false},
-		{"alone, with a context", false, false, 5 * time.Second, 6 * time.Second, false},
-		{"in company", true, true, 0, 30 * time.Second, true},
-		{"in company, with a context", true, true, 5 * time.Second, 6 * time.Second, true},
-		{"in company, and no answer to END", true, false, 0, 31 * time.Second, false},
-	} {
-		hub := hubtest.New(t, &hubtest.Options{Logger: discard()})
-		channel, sent := byte(0), two // a token, and a GET
-		if test.pooled {
-			channel, sent = 2, one
-		}
-		var full atomic.Bool
-		p, m := tapped(hub, func(c *tap) {
-			c.comes = func(f []byte) []byte {
-				switch {
-				case len(f) <= 8 || channelOf(f) != uint16(channel):
-				case full.Load() && (code(f) == kindFlow || code(f) == kindEnd && !test.ends):
-					return nil
-				case full.Load() && code(f) == kindTransfer:
-					return append(f, frame(channel, kindFlow, "", sent, zero, hundred, "\x70\x00\x00\xff\xff")...)
-				}
-				return f
-			}
-		})
-		devices := addMany(t, hub, 2)
-		var d transport.Dialer = p
-		var company transport.Conn
-		if test.pooled {
-			company = join(t, p, devices[0])[0]
-		} else {
-			d = amqp.Dialer{Stream: m.stream}
-		}
-		c, err := dialIn(t, d, devices[1], time.Minute)
-		if err != nil {
-			t.Fatal(err)
-		}
-		full.Store(true)
-		getTwin(t, c)
-		synctest.Wait()
-		ctx, cancel := context.WithCancel(t.Context())
-		if test.limit > 0 {
-			ctx, cancel = context.WithTimeout(t.Context(), test.limit)
-		}
-		start := time.Now()
-		err = c.Send(ctx, get("g2"))
-		cancel()
-		wantError(t, test.desc+": Send", err, transport.ErrStalled)
-		if took := time.Since(start); took != test.want {
-			t.Errorf("%s: Send returned after %v, want %v", test.desc, took, test.want)
-		}
-		closeConn(t, c)
-		if company != nil {
-			if test.company {
-				getTwin(t, company)
-			} else {
-				_, err := receiveIn(t, company, time.Second)
-				wantError(t, test.desc+": the company", err, transport.ErrStalled)
-			}
-			closeConn(t, company)
 		}
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
-// How many devices share a connection. A hub takes 999 tokens on one; the SDKs
+// How many devices share a connection. A hub takes 999 tokens on one. The SDKs
 // for C# (995) and Java (500 over WebSocket) stay below.
 const (
 	devicesOverTLS       = 995
@@ -27,14 +27,9 @@ type shared struct {
 	err    error
 	giveUp context.CancelFunc // ends the opening
 
-	users     int              // devices on it, and logins that wait for it or are under way
-	seats     map[string]*seat // by audience
-	limit     int
-	fullUntil time.Time // the hub took no more tokens: it is asked again after this
-
-	// muteAt is how many frames the hub had said something by when a login ended
-	// that waited in vain: until it says more, nobody is let on the line.
-	muteAt uint64
+	users int              // devices on it, and logins that wait for it or are under way
+	seats map[string]*seat // by audience
+	limit int
 }
 
 // A seat is what a device takes up on a line.
@@ -51,23 +46,21 @@ func (l *line) devices() int {
 	return devicesOverTLS
 }
 
-// isOpen reports whether the line stands, or stood. p.mu is held.
-func (s *shared) isOpen() bool { return s.line != nil }
+// isOpenLocked reports whether the line was opened.
+func (s *shared) isOpenLocked() bool { return s.line != nil }
 
-// isGood reports whether the line is worth a login. p.mu is held.
-func (s *shared) isGood() bool {
-	return s.line.isGood() && s.line.wire.guard.heard.Load() != s.muteAt
-}
-
-// reserve takes a seat, if there is one for the login. p.mu is held.
-func (s *shared) reserve(login transport.Login) bool {
+// reserveLocked takes a seat, if there is one for the login and the line takes it.
+func (s *shared) reserveLocked(login transport.Login) bool {
 	audience := audience(login.Identity)
 	at := s.seats[audience]
+	if !s.line.takes(at == nil) {
+		return false
+	}
 	if at == nil {
 		if len(s.seats) >= s.limit {
-			s.vacate(time.Now())
+			s.vacateLocked(time.Now())
 		}
-		if len(s.seats) >= s.limit || time.Now().Before(s.fullUntil) {
+		if len(s.seats) >= s.limit {
 			return false
 		}
 		at = &seat{}
@@ -89,9 +82,8 @@ func (t *seat) keep(token auth.Token, now func() time.Time) {
 	}
 }
 
-// vacate frees the seats of devices that are gone, and whose tokens are too.
-// p.mu is held.
-func (s *shared) vacate(now time.Time) {
+// vacateLocked frees the seats of devices that are gone, and whose tokens are too.
+func (s *shared) vacateLocked(now time.Time) {
 	for audience, t := range s.seats {
 		if t.users == 0 && now.After(t.until) {
 			delete(s.seats, audience)

@@ -10,6 +10,7 @@ import (
 	"github.com/Azure/go-amqp"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/amqpwire"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -19,6 +20,8 @@ const (
 	// tokensAtOnce bounds how many tokens wait for the hub's word at a time.
 	// Java's SDK found that a hub hung up at more than 30 over WebSocket.
 	tokensAtOnce = 30
+	// maxTokenAnswer is the largest answer to a token that is taken.
+	maxTokenAnswer = 16 << 10
 	// tokenPatience is how long a token that is not answered keeps others from
 	// being put.
 	tokenPatience = 10 * time.Second
@@ -31,13 +34,14 @@ type tokens struct {
 	put     *amqp.Sender
 	answers *amqp.Receiver
 
-	room chan struct{} // a place for each token that waits
-	turn chan struct{} // holds a token while somebody sends
-	dead chan struct{} // closed when no answer will come
+	link *amqpwire.GuardedLink // of put
+	room chan struct{}         // a place for each token that waits
+	turn chan struct{}         // holds a token while somebody sends
+	dead chan struct{}         // closed when no answer will come
 
-	mu      sync.Mutex // guards the rest; nothing waits while it is held
+	// Guarded by line.mu.
 	puts    uint64
-	waiting map[string]chan *amqp.Message // by message-id; each takes one answer
+	waiting map[string]chan *amqp.Message // by message-id, each for one answer
 }
 
 // openTokens opens the links, and begins to listen for answers.
@@ -51,7 +55,8 @@ func (l *line) openTokens(ctx context.Context) (err error) {
 	if t.put, err = l.session.NewSender(ctx, addressCBS, nil); err != nil {
 		return err
 	}
-	t.answers, err = l.session.NewReceiver(ctx, addressCBS, &amqp.ReceiverOptions{Credit: 2 * tokensAtOnce})
+	t.link = l.sender(t.put)
+	t.answers, err = l.session.NewReceiver(ctx, addressCBS, &amqp.ReceiverOptions{Credit: 2 * tokensAtOnce, MaxMessageSize: maxTokenAnswer})
 	if err != nil {
 		return err
 	}
@@ -69,8 +74,8 @@ func (t *tokens) close() {
 	}
 }
 
-// listen hands the hub's answers to who waits for them. Without these links no
-// device on the line has a future: the line ends with them.
+// listen delivers answers to their waiters. If a link for tokens fails, tokens can
+// no longer be renewed, so it ends the line.
 func (t *tokens) listen() {
 	defer close(t.dead)
 	for {
@@ -86,12 +91,12 @@ func (t *tokens) listen() {
 			continue
 		}
 		id, _ := m.Properties.CorrelationID.(string)
-		t.mu.Lock()
+		t.line.mu.Lock()
 		if to := t.waiting[id]; to != nil { // else of one that was given up
 			to <- m
 			delete(t.waiting, id)
 		}
-		t.mu.Unlock()
+		t.line.mu.Unlock()
 	}
 }
 
@@ -136,8 +141,8 @@ func (t *tokens) take(ctx context.Context, places chan struct{}) error {
 }
 
 func (t *tokens) expect() (id string, answer chan *amqp.Message) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.line.mu.Lock()
+	defer t.line.mu.Unlock()
 	t.puts++
 	id, answer = "put-"+strconv.FormatUint(t.puts, 10), make(chan *amqp.Message, 1)
 	t.waiting[id] = answer
@@ -145,14 +150,18 @@ func (t *tokens) expect() (id string, answer chan *amqp.Message) {
 }
 
 func (t *tokens) forget(id string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.line.mu.Lock()
+	defer t.line.mu.Unlock()
 	delete(t.waiting, id)
 }
 
 // send sends a token, and waits until the hub has it.
 func (t *tokens) send(ctx context.Context, id, audience string, token auth.Token) error {
 	if err := t.take(ctx, t.turn); err != nil {
+		return err
+	}
+	if err := t.awaitRoom(ctx); err != nil {
+		<-t.turn
 		return err
 	}
 	receipt, err := t.put.SendWithReceipt(waiting{ctx}, &amqp.Message{
@@ -182,15 +191,33 @@ func (t *tokens) send(ctx context.Context, id, audience string, token auth.Token
 	return err
 }
 
-// waiting is a context that ends waiting in go-amqp, and not more: at the sight
-// of one that has ended it drops a frame that it has taken, and then may wait for
-// ever for its sender to hear of that.
+// awaitRoom waits until the hub lets a token leave.
+func (t *tokens) awaitRoom(ctx context.Context) error {
+	for {
+		t.line.mu.Lock()
+		room := t.link.Room(1)
+		t.line.mu.Unlock()
+		if room {
+			return nil
+		}
+		select {
+		case <-t.link.Wake:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-t.dead:
+			return t.line.err()
+		}
+	}
+}
+
+// waiting hides ctx.Err from go-amqp, which otherwise drops a queued frame and may
+// block its sender for ever.
 type waiting struct{ context.Context }
 
 // Err is nil, whatever has ended.
 func (waiting) Err() error { return nil }
 
-// Deadline is none.
+// Deadline reports no deadline.
 func (waiting) Deadline() (time.Time, bool) { return time.Time{}, false }
 
 func ptr(s string) *string { return &s }

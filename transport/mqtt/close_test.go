@@ -193,11 +193,16 @@ func testUnsendable(t *testing.T) {
 		{Kind: transport.Open, Feature: 99, ID: "1"},
 		{Kind: transport.Open, Feature: transport.TwinResponses, ID: "a b"},
 		get("a&b"),
-		get(strings.Repeat("1", 1<<16)),
-		patch("1", 0, strings.Repeat("x", 512<<10)),
 		{Kind: transport.Response, ID: "1"},
 	} {
 		wantError(t, f.Kind.String(), c.Send(t.Context(), f), transport.ErrUnsupported)
+	}
+	for _, f := range []transport.Frame{
+		get(strings.Repeat("1", 1<<16)),
+		patch("1", 0, strings.Repeat("x", transport.MaxBody+1)),
+		patch(strings.Repeat("1", 1<<16), 0, "{}"),
+	} {
+		wantError(t, f.Kind.String(), c.Send(t.Context(), f), transport.ErrTooLarge)
 	}
 	open(t, c, p) // with packet ids 1 and 2
 }

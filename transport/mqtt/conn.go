@@ -23,13 +23,14 @@ const (
 	readBuffer = 4 << 10
 )
 
-// A conn is one session with a hub. Whoever holds the turn writes, the caller
-// of Receive reads, the keeper asks for signs of life; all that they share is
-// in atomics, in channels, and behind mu.
+// A conn is one session with a hub. The holder of the turn writes, the caller of
+// Receive reads, the keeper asks for signs of life and writes the PUBACKs. All
+// that they share is in atomics, in channels, and behind mu.
 type conn struct {
 	stream    net.Conn
 	keepAlive time.Duration
 	resumed   bool      // set before Dial returns
+	leftovers []string  // filters to give back beside the first GET; guarded by the turn
 	start     time.Time // what sent and heard are counted from
 
 	in    *bufio.Reader // owned by the caller of Receive
@@ -41,10 +42,13 @@ type conn struct {
 	fate   *fate.Fate
 	kept   chan struct{} // closed when the keeper has ended
 	closed chan struct{} // closed when Close is done
+	owed   chan struct{} // capacity 1: wakes the keeper to write PUBACKs
 
-	mu     sync.Mutex        // guards the rest; nothing waits while it is held
-	opened map[uint16]string // the ID of each Open without SUBACK, by packet id
-	lastID uint16            // the packet id used last
+	mu         sync.Mutex         // guards the rest; nothing waits while it is held
+	asked      map[uint16]request // what waits for SUBACK or UNSUBACK, by packet id
+	lastID     uint16             // the packet id used last
+	deliveries []delivery         // in the order of arrival
+	lastNumber uint64             // the delivery's that came last
 }
 
 func newConn(stream net.Conn, keepAlive time.Duration) *conn {
@@ -54,7 +58,8 @@ func newConn(stream net.Conn, keepAlive time.Duration) *conn {
 		fate:   fate.New(),
 		kept:   make(chan struct{}),
 		closed: make(chan struct{}),
-		opened: map[uint16]string{},
+		owed:   make(chan struct{}, 1),
+		asked:  map[uint16]request{},
 	}
 	c.in = bufio.NewReaderSize(ear{c}, readBuffer)
 	return c
@@ -86,7 +91,7 @@ func (c *conn) part() {
 	if c.fate.TakeLast() {
 		// After DISCONNECT the hub forgets the will [MQTT-3.14.4-3] and this
 		// side sends no more [MQTT-3.14.4-2].
-		if c.put([]byte{packets.Disconnect << 4, 0}) == nil {
+		if c.put(append(c.takeAcks(), packets.Disconnect<<4, 0)) == nil {
 			_ = c.stream.Close() // with the farewell of TLS too
 		}
 		c.fate.PassTurn()

@@ -6,14 +6,30 @@
 //
 //	Open TwinResponses      SUBSCRIBE $iothub/twin/res/#, QoS 1
 //	Open DesiredChanges     SUBSCRIBE $iothub/twin/PATCH/properties/desired/#, QoS 1
-//	Accepted                SUBACK; one that refuses is a Response with status 403
+//	Close                   UNSUBSCRIBE
+//	Accepted                SUBACK or UNSUBACK; one that refuses is a Response with status 403
 //	Request GetTwin         PUBLISH $iothub/twin/GET/?$rid={ID}, QoS 0, no payload
 //	Request PatchReported   PUBLISH $iothub/twin/PATCH/properties/reported/?$rid={ID}[&$version={Version}], QoS 0
-//	Response                PUBLISH $iothub/twin/res/{Status}/?$rid={ID}[&$version={Version}]
+//	Response                PUBLISH $iothub/twin/res/{Status}/?$rid={ID}[&$version={Version}][&retry-after={RetryAfter}]
 //	Desired                 PUBLISH $iothub/twin/PATCH/properties/desired/?$version={Version}
+//	Settle Complete         PUBACK
+//	Settle Release          nothing; the hub delivers again. Reject is not possible
 //
-// Requests have QoS 0, for their Response acknowledges more than a PUBACK
-// would. What a hub publishes with QoS 1 is acknowledged when it is received.
+// Requests have QoS 0, since their Response acknowledges more than a PUBACK
+// would. So Send never returns transport.ErrBusy.
+//
+// # What is acknowledged
+//
+// A message of QoS 1 has a Delivery, and its PUBACK leaves when a Settle with
+// Complete comes. At most 128 messages wait for that. More of them do not reach
+// the receiver, and the hub delivers them again.
+//
+// The session is not clean, unless the login says Forget. So the hub restores what
+// an earlier program of this identity subscribed to, and delivers messages of
+// features that are not in use here. They are skipped and not acknowledged, so
+// they stay at the hub for a program that takes them. A login with Tidy
+// unsubscribes from cloud-to-device messages, module inputs and methods beside
+// the first GET, if the hub has restored a session.
 //
 // # What is skipped and what ends the connection
 //

@@ -76,8 +76,15 @@ func hearOut(t *testing.T, says string) (frames int, err error) {
 			}
 			return frames, err
 		}
-		if frames > len(says) || f.Kind < transport.Accepted || f.Kind == transport.Request {
+		fromHub := f.Kind == transport.Accepted || f.Kind == transport.Response || f.Kind == transport.Desired
+		if frames > len(says) || !fromHub {
 			t.Fatalf("hub says %q: frame %d is %+v", says, frames, f)
+		}
+		if f.Delivery == 0 {
+			continue
+		}
+		if err := c.Send(context.Background(), settle(f.Delivery, transport.Complete)); err != nil && c.Send(context.Background(), get("1")) == nil {
+			t.Fatalf("hub says %q: settle frame %d: %v", says, frames, err)
 		}
 	}
 }
@@ -141,7 +148,7 @@ func TestLyingLengthCostsNoMemory(t *testing.T) {
 		want error
 	}{
 		{"\x30\xff\xff\xff\x7f" + text(desired), transport.ErrProtocol}, // 256 MB
-		{"\x30\x80\x80\x20" + text(desired), transport.ErrLost},         // 512 KB
+		{"\x30\x80\x80\x40" + text(desired), transport.ErrLost},         // 1 MB
 	} {
 		conn := listen(t, c.says)
 		var before, after runtime.MemStats
@@ -186,6 +193,9 @@ func TestMeaningless(t *testing.T) {
 		{"UNSUBACK", "\xb0\x02\x00\x01"},
 		{"SUBACK for another packet", "\x90\x03\x00\x09\x01"},
 		{"an unknown topic", publish("devices/dev1/messages/devicebound/", "x")},
+		{"an unknown topic of QoS 1", publish1(1, false, "devices/dev1/messages/devicebound/", "x")},
+		{"an unknown topic of QoS 2", packet(0x34, text("devices/dev1/messages/devicebound/")+"\x00\x01x")},
+		{"a change twice", publish1(1, false, desired+"x", "{}") + publish1(1, true, desired+"x", "{}")},
 		{"a response without id", publish(res+"200/", "{}")},
 		{"a response without status", publish(res+"x/?$rid=1", "{}")},
 	} {
@@ -227,6 +237,7 @@ func FuzzReceive(f *testing.F) {
 		f.Add([]byte(whole))
 		f.Add([]byte(whole + pong + whole))
 	}
+	f.Add([]byte(publish1(7, false, "devices/dev1/messages/devicebound/a=b", "{}") + publish1(7, true, desired, "{}") + publish1(7, true, desired, "{}")))
 	f.Add([]byte("\x30\xff\xff\xff\x7f"))
 	f.Fuzz(func(t *testing.T, says []byte) { hearOut(t, string(bytes.Clone(says))) })
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
-// keep is the keeper: it asks the hub for a sign of life whenever nothing was
+// keep is the keeper: it writes the PUBACKs that Settle queued, and it asks the hub for a sign of life whenever nothing was
 // sent [MQTT-3.1.2-23] or nothing was received for the keep-alive. Both, since
 // a device that publishes steadily would else never ask, and so never notice a
 // line that is dead.
@@ -22,15 +22,19 @@ func (c *conn) keep() {
 	for {
 		select {
 		case <-timer.C:
+		case <-c.owed:
+			if c.write(context.Background(), nil, c.takeAcks) != nil {
+				return // as below
+			}
+			continue
 		case <-c.fate.Closing():
 			return
 		case <-c.fate.Dead():
 			return
 		}
 		if c.due(asked) <= 0 {
-			ping := &packets.PingreqPacket{FixedHeader: packets.FixedHeader{MessageType: packets.Pingreq}}
-			if c.send(context.Background(), ping) != nil {
-				return // send has ended the connection, or Close has
+			if c.write(context.Background(), []byte{packets.Pingreq << 4, 0}, nil) != nil {
+				return // write has ended the connection, or Close has
 			}
 			asked = c.now()
 		}

@@ -211,3 +211,11 @@ func wantElapsed(t *testing.T, sentence string, since time.Time, want time.Durat
 		t.Fatalf("%s: got %v; want %v", sentence, got, want)
 	}
 }
+
+// ended is a context that has ended.
+func ended(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
+}

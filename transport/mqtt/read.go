@@ -73,26 +73,27 @@ func (c *conn) handle(p packets.ControlPacket) (f transport.Frame, ok bool, err 
 		return c.handlePublish(p)
 	case *packets.SubackPacket:
 		return c.handleSuback(p)
-	case *packets.PingrespPacket, *packets.PubackPacket, *packets.UnsubackPacket:
+	case *packets.UnsubackPacket:
+		id, ok := c.answered(p.MessageID, packets.Unsuback)
+		return transport.Frame{Kind: transport.Accepted, ID: id}, ok, nil
+	case *packets.PingrespPacket, *packets.PubackPacket:
 		return f, false, nil // a sign of life; ear has noted it
 	}
 	return f, false, fmt.Errorf("%w: it sent %s, which answers nothing", transport.ErrProtocol, name(p))
 }
 
+// handlePublish turns a message into a frame. One that means nothing here is not
+// acknowledged: it stays at the hub, for a program that takes it.
 func (c *conn) handlePublish(p *packets.PublishPacket) (f transport.Frame, ok bool, err error) {
-	switch p.Qos {
-	case 1: // [MQTT-4.3.2-2]
-		// With no context: the one of Receive ends the whole connection.
-		err = c.send(context.Background(), &packets.PubackPacket{
-			FixedHeader: packets.FixedHeader{MessageType: packets.Puback}, MessageID: p.MessageID,
-		})
-	case 2: // more than was subscribed to [MQTT-3.8.4-6]
-		err = fmt.Errorf("%w: it published with QoS 2 what was subscribed with QoS 1", transport.ErrProtocol)
-	}
-	if err != nil {
-		return f, false, err
-	}
 	f, ok = parsePublish(p.TopicName, p.Payload)
+	switch {
+	case !ok:
+		return transport.Frame{}, false, nil
+	case p.Qos == 2: // more than was subscribed to [MQTT-3.8.4-6]
+		return f, false, fmt.Errorf("%w: it published with QoS 2 what was subscribed with QoS 1", transport.ErrProtocol)
+	case p.Qos == 1:
+		f.Delivery, ok = c.deliver(p.MessageID)
+	}
 	return f, ok, nil
 }
 
@@ -104,7 +105,7 @@ func (c *conn) handleSuback(p *packets.SubackPacket) (f transport.Frame, ok bool
 	if len(p.ReturnCodes) != 1 { // [MQTT-3.8.4-5]: one code for one filter
 		return f, false, fmt.Errorf("%w: SUBACK with %d codes for one filter", transport.ErrProtocol, len(p.ReturnCodes))
 	}
-	id, ok := c.settle(p.MessageID)
+	id, ok := c.answered(p.MessageID, packets.Suback)
 	if !ok {
 		return f, false, nil
 	}

@@ -14,6 +14,8 @@ import (
 
 const (
 	keepAlive = time.Minute
+	// patient is longer than a test that does not expect a PINGREQ.
+	patient = 15 * time.Minute
 	// noticed is when a dead line must be known: the keep-alive, and 10 s.
 	noticed = keepAlive + 10*time.Second
 	ping    = "\xc0\x00"

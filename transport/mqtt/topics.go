@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
@@ -13,24 +14,36 @@ import (
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
-// openPacket subscribes to a feature.
-func openPacket(f transport.Frame) (*packets.SubscribePacket, error) {
-	var filter string
+// featureFilter is the topic filter of a feature that is opened or closed.
+func featureFilter(f transport.Frame) (string, error) {
+	if err := fate.CheckID(f); err != nil {
+		return "", err
+	}
 	switch f.Feature {
 	case transport.TwinResponses:
-		filter = hubproto.FilterTwinResponses
+		return hubproto.FilterTwinResponses, nil
 	case transport.DesiredChanges:
-		filter = hubproto.FilterDesired
-	default:
-		return nil, fmt.Errorf("%w: feature %d", transport.ErrUnsupported, f.Feature)
+		return hubproto.FilterDesired, nil
 	}
-	if err := fate.CheckID(f); err != nil {
-		return nil, err
+	return "", fmt.Errorf("%w: feature %d", transport.ErrUnsupported, f.Feature)
+}
+
+// featurePacket subscribes to the filter of a feature, or unsubscribes.
+func featurePacket(kind transport.Kind, filter string, packetID uint16) packets.ControlPacket {
+	if kind == transport.Close {
+		return unsubscribePacket([]string{filter}, packetID)
 	}
 	return &packets.SubscribePacket{
 		FixedHeader: packets.FixedHeader{MessageType: packets.Subscribe, Qos: 1}, // [MQTT-3.8.1-1]
-		Topics:      []string{filter}, Qoss: []byte{1},
-	}, nil
+		MessageID:   packetID, Topics: []string{filter}, Qoss: []byte{1},
+	}
+}
+
+func unsubscribePacket(filters []string, packetID uint16) *packets.UnsubscribePacket {
+	return &packets.UnsubscribePacket{
+		FixedHeader: packets.FixedHeader{MessageType: packets.Unsubscribe, Qos: 1}, // [MQTT-3.10.1-1]
+		MessageID:   packetID, Topics: filters,
+	}
 }
 
 // requestPacket publishes a request. It keeps the body no longer than until
@@ -47,8 +60,11 @@ func requestPacket(f transport.Frame) (*packets.PublishPacket, error) {
 	case transport.GetTwin:
 		p.TopicName = hubproto.PrefixGetTwin + "?" + hubproto.ParamRequestID + "=" + f.ID
 	case transport.PatchReported:
-		if f.Version < 0 {
+		switch {
+		case f.Version < 0:
 			return nil, fmt.Errorf("%w: version %d", transport.ErrUnsupported, f.Version)
+		case len(f.Body) > transport.MaxBody:
+			return nil, fmt.Errorf("%w: a patch of %d bytes; the limit is %d", transport.ErrTooLarge, len(f.Body), transport.MaxBody)
 		}
 		p.TopicName = hubproto.PrefixPatchReported + "?" + hubproto.ParamRequestID + "=" + f.ID
 		if f.Version > 0 {
@@ -71,12 +87,14 @@ func parsePublish(topic string, payload []byte) (f transport.Frame, ok bool) {
 		status, query, _ := strings.Cut(rest, "/")
 		f.Kind = transport.Response
 		f.Status = parseStatus(status)
-		f.ID, f.Version, ok = parseQuery(query)
+		p, ok := parseQuery(query)
+		f.ID, f.Version, f.RetryAfter = p.id, p.version, p.retryAfter
 		return f, ok && f.Status != 0 && fate.ValidID(f.ID)
 	}
 	if query, is := strings.CutPrefix(topic, hubproto.PrefixDesired); is {
 		f.Kind = transport.Desired
-		_, f.Version, ok = parseQuery(query)
+		p, ok := parseQuery(query)
+		f.Version = p.version
 		return f, ok
 	}
 	return transport.Frame{}, false
@@ -91,31 +109,45 @@ func parseStatus(s string) int {
 	return int(n)
 }
 
+// parameters are what stands behind a topic; zero for what does not.
+type parameters struct {
+	id         string
+	version    int64
+	retryAfter time.Duration
+}
+
 // parseQuery reads the parameters behind a topic, in whatever order, skipping
 // unknown ones; of two with one name the first counts. Not ok if there stands
 // something else.
-func parseQuery(query string) (id string, version int64, ok bool) {
+func parseQuery(query string) (p parameters, ok bool) {
 	if query == "" {
-		return "", 0, true
+		return p, true
 	}
 	query, ok = strings.CutPrefix(query, "?")
 	if !ok {
-		return "", 0, false
+		return p, false
 	}
 	for pair := range strings.SplitSeq(query, "&") {
 		key, value, _ := strings.Cut(pair, "=")
-		switch unescape(key) {
-		case hubproto.ParamRequestID:
-			if id == "" {
-				id = unescape(value)
-			}
-		case hubproto.ParamVersion:
-			if version == 0 {
-				version = parseVersion(unescape(value))
-			}
+		switch key = unescape(key); {
+		case key == hubproto.ParamRequestID && p.id == "":
+			p.id = unescape(value)
+		case key == hubproto.ParamVersion && p.version == 0:
+			p.version = parseVersion(unescape(value))
+		case strings.ToLower(key) == hubproto.RetryAfter && p.retryAfter == 0:
+			p.retryAfter = parseSeconds(unescape(value))
 		}
 	}
-	return id, version, true
+	return p, true
+}
+
+// parseSeconds reads whole seconds; 0 if it is none.
+func parseSeconds(s string) time.Duration {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(n) * time.Second
 }
 
 // parseVersion reads a section's version, the first being 1; 0 if it is none.

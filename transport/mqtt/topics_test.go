@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/transport/mqtt"
@@ -21,6 +22,7 @@ func TestFromHub(t *testing.T) {
 	response := func(status int, id string, version int64) transport.Frame {
 		return transport.Frame{Kind: transport.Response, Status: status, ID: id, Version: version}
 	}
+	retry := func(f transport.Frame, after time.Duration) transport.Frame { f.RetryAfter = after; return f }
 	change := func(version int64) transport.Frame {
 		return transport.Frame{Kind: transport.Desired, Version: version}
 	}
@@ -34,6 +36,14 @@ func TestFromHub(t *testing.T) {
 		{res + "204/?$version=6&$rid=ab-1", "", response(204, "ab-1", 6)}, // EN-6
 		{res + "204/?$rid=ab-1&$version=6", "", response(204, "ab-1", 6)}, // EN-6
 		{res + "429/?$rid=b", `{"errorCode":429001}`, body(response(429, "b", 0), `{"errorCode":429001}`)},
+		{res + "429/?$rid=b&retry-after=7", "", retry(response(429, "b", 0), 7*time.Second)},
+		{res + "429/?Retry-After=7&$rid=b&retry-after=8", "", retry(response(429, "b", 0), 7*time.Second)},
+		{res + "503/?$rid=b&retry%2Dafter=4294967295", "", retry(response(503, "b", 0), 4294967295*time.Second)},
+		{res + "503/?$rid=b&retry-after=4294967296", "", response(503, "b", 0)},
+		{res + "503/?$rid=b&retry-after=-1", "", response(503, "b", 0)},
+		{res + "503/?$rid=b&retry-after=1.5", "", response(503, "b", 0)},
+		{res + "503/?$rid=b&retry-after", "", response(503, "b", 0)},
+		{desired + "?$version=5&retry-after=7", "{}", body(change(5), "{}")},
 		{res + "204/?x=y&$rid=1&z&$version=3&", "", response(204, "1", 3)}, // unknown parameters
 		{res + "204/?%24rid=a%2Db&%24version=%33", "", response(204, "a-b", 3)},
 		{res + "204/?$rid=1&$version=3&$rid=2&$version=4", "", response(204, "1", 3)}, // the first counts
@@ -107,6 +117,7 @@ func TestUnsayable(t *testing.T) {
 		{"no operation", transport.Frame{Kind: transport.Request, ID: "1"}},
 		{"an unknown operation", transport.Frame{Kind: transport.Request, Op: 99, ID: "1"}},
 		{"a negative version", transport.Frame{Kind: transport.Request, Op: transport.PatchReported, ID: "1", Version: -1}},
+		{"telemetry", transport.Frame{Kind: transport.Telemetry, ID: "1"}},
 		{"a hub's frame", transport.Frame{Kind: transport.Desired, ID: "1"}},
 		{"no kind", transport.Frame{ID: "1"}},
 	} {

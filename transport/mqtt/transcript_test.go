@@ -178,16 +178,3 @@ func testRefusedOpen(t *testing.T) {
 	p.say("\x90\x03\x00\x01\x01" + "\x90\x03\x00\x63\x01" + publish(desired+"?$version=2", "{}"))
 	wantFrame(t, "what pairs with nothing is skipped", c, change(2, "{}"))
 }
-
-func TestAcknowledges(t *testing.T) { synctest.Test(t, testAcknowledges) }
-func testAcknowledges(t *testing.T) {
-	c, p := connect(t, login(time.Minute))
-	topic := desired + "?$version=2"
-	p.say(packet(0x3a, text(topic)+"\x01\x02"+"{}"))
-	wantFrame(t, "a change of QoS 1, repeated", c, change(2, "{}"))
-	p.wantBytes("it is acknowledged", "\x40\x02\x01\x02")
-	// Also when it means nothing here: else the hub would repeat it forever.
-	p.say("\x32\x09" + text("x/y/z") + "\x01\x03" + publish(desired+"?$version=3", "{}"))
-	wantFrame(t, "the next that means something", c, change(3, "{}"))
-	p.wantBytes("the unknown one is acknowledged", "\x40\x02\x01\x03")
-}

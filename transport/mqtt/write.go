@@ -2,13 +2,13 @@ package mqtt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
-	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 	"github.com/devicetwin/devicetwin-go/internal/mqttwire"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
@@ -21,78 +21,119 @@ const (
 	pieceSize = 16 << 10
 )
 
-// Send implements transport.Conn. A frame that MQTT cannot say, or that no hub
-// would read, matches transport.ErrUnsupported and leaves the connection as it
-// was.
+// Send implements transport.Conn. It never returns transport.ErrBusy: requests
+// have QoS 0 and so no window.
 func (c *conn) Send(ctx context.Context, f transport.Frame) error {
 	if err := c.err(); err != nil {
 		return err
 	}
-	if f.Kind == transport.Open {
+	switch f.Kind {
+	case transport.Open, transport.Close:
 		return c.sendOpen(ctx, f)
+	case transport.Settle:
+		if end := ctx.Err(); end != nil {
+			return fmt.Errorf("send: %w", end)
+		}
+		return c.settle(f)
 	}
 	p, err := requestPacket(f)
 	if err != nil {
 		return err
 	}
-	return c.send(ctx, p)
+	b, err := encode(p)
+	if err != nil {
+		return err
+	}
+	if f.Op == transport.GetTwin {
+		return c.write(ctx, b, c.takeTidy)
+	}
+	return c.write(ctx, b, nil)
 }
 
-// sendOpen subscribes; the packet id stands for the frame's ID until SUBACK.
+// sendOpen subscribes or unsubscribes. The packet id stands for the frame's ID
+// until SUBACK or UNSUBACK.
 func (c *conn) sendOpen(ctx context.Context, f transport.Frame) error {
-	p, err := openPacket(f)
+	filter, err := featureFilter(f)
 	if err != nil {
 		return err
 	}
-	// Before it is sent, for SUBACK may be received before Send returns.
-	if p.MessageID, err = c.reserve(f.ID); err != nil {
+	answer := byte(packets.Suback)
+	if f.Kind == transport.Close {
+		answer = packets.Unsuback
+	}
+	// Before it is sent, for the answer may be received before Send returns.
+	id, err := c.reserve(request{id: f.ID, kind: answer})
+	if err != nil {
 		return err
 	}
-	err = c.send(ctx, p)
+	b, err := encode(featurePacket(f.Kind, filter, id))
+	if err == nil {
+		err = c.write(ctx, b, nil)
+	}
 	if err != nil {
-		c.settle(p.MessageID)
+		c.answered(id, answer)
 	}
 	return err
 }
 
+// A request waits for the hub's SUBACK or UNSUBACK.
+type request struct {
+	id   string // the frame's ID, empty for what no frame asked for
+	kind byte   // of the packet that answers it
+}
+
 // reserve finds a packet id that is not in use [MQTT-2.3.1-2].
-func (c *conn) reserve(id string) (uint16, error) {
+func (c *conn) reserve(r request) (uint16, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.opened) == math.MaxUint16 {
-		return 0, fmt.Errorf("%w: %d Open frames wait for the hub", transport.ErrUnsupported, len(c.opened))
+	if len(c.asked) == math.MaxUint16 {
+		return 0, fmt.Errorf("%w: %d frames wait for the hub", transport.ErrUnsupported, len(c.asked))
 	}
 	for {
 		c.lastID++
-		if _, used := c.opened[c.lastID]; !used && c.lastID != 0 {
-			c.opened[c.lastID] = id
+		if _, used := c.asked[c.lastID]; !used && c.lastID != 0 {
+			c.asked[c.lastID] = r
 			return c.lastID, nil
 		}
 	}
 }
 
-// settle gives a packet id back and returns the frame's ID that it stood for.
-func (c *conn) settle(packetID uint16) (id string, ok bool) {
+// answered gives a packet id back and returns the frame's ID that it stood for.
+// It reports false if a packet of that kind answers no frame.
+func (c *conn) answered(packetID uint16, kind byte) (id string, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	id, ok = c.opened[packetID]
-	delete(c.opened, packetID)
-	return id, ok
+	r, ok := c.asked[packetID]
+	if !ok || r.kind != kind {
+		return "", false
+	}
+	delete(c.asked, packetID)
+	return r.id, r.id != ""
 }
 
-// send writes one packet when its turn comes.
-func (c *conn) send(ctx context.Context, p packets.ControlPacket) error {
+// encode returns a packet as it goes over the wire.
+func encode(p packets.ControlPacket) ([]byte, error) {
 	b, err := mqttwire.Encode(p)
-	if err != nil {
-		return fmt.Errorf("%w: %w", transport.ErrUnsupported, err)
+	if err == nil {
+		return b, nil
 	}
-	if len(b) > hubproto.MaxPacket {
-		return fmt.Errorf("%w: a packet of %d bytes; no hub reads more than %d", transport.ErrUnsupported, len(b), hubproto.MaxPacket)
+	sentinel := transport.ErrUnsupported
+	if errors.Is(err, mqttwire.ErrTooLarge) {
+		sentinel = transport.ErrTooLarge
 	}
+	return nil, fmt.Errorf("%w: %w", sentinel, err)
+}
+
+// write writes packets when its turn comes, and in the same piece what beside
+// returns then. beside may be nil.
+func (c *conn) write(ctx context.Context, b []byte, beside func() []byte) error {
 	if err := c.fate.TakeTurn(ctx); err != nil {
 		return err
 	}
 	defer c.fate.PassTurn()
+	if beside != nil {
+		b = append(b, beside()...)
+	}
 	if err := c.put(b); err != nil {
 		c.fail(lineError(err))
 		return c.err()
@@ -100,7 +141,7 @@ func (c *conn) send(ctx context.Context, p packets.ControlPacket) error {
 	return nil
 }
 
-// put writes a whole packet. Its caller holds the turn, or is alone.
+// put writes whole packets. Its caller holds the turn, or is alone.
 func (c *conn) put(b []byte) error {
 	for len(b) > 0 {
 		if err := c.stream.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {

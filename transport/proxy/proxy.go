@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,9 @@ type Options struct {
 	// RootCAs. It is cloned; ServerName is filled in where it is unset, and at
 	// least TLS 1.2 is asked for. Nil means Go's defaults.
 	Config *tls.Config
+	// Logger hears at warn which entries of NO_PROXY FromEnvironment skips. Nil
+	// means silence.
+	Logger *slog.Logger
 }
 
 // New makes a dial function that leads through a proxy:
@@ -71,6 +75,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if out.Config == nil {
 		out.Config = &tls.Config{}
+	}
+	if out.Logger == nil {
+		out.Logger = slog.New(slog.DiscardHandler)
 	}
 	out.Config = out.Config.Clone()
 	if out.Config.MinVersion < tls.VersionTLS12 {

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/devicetwin/devicetwin-go/internal/visible"
 )
 
 // ErrInvalid says that a setting is not well formed. A proxy's URL is never
@@ -45,6 +47,10 @@ func standardPort(scheme string) (string, bool) {
 // parseURL reads a proxy's URL. No error of package url passes through it:
 // they quote what they could not read.
 func parseURL(raw string) (server, error) {
+	raw = visible.Trim(raw)
+	if err := visible.Check(raw, ""); err != nil {
+		return server{}, fmt.Errorf("%w: the URL: %w", ErrInvalid, err)
+	}
 	if !strings.Contains(raw, "://") {
 		raw = "http://" + raw // as every tool takes it
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,15 +31,62 @@ type conn struct {
 	message io.Reader // owned by the reader: what is left of a message
 	readErr error     // owned by the reader: why there is no more
 
-	closed atomic.Bool // Close was called
+	closed atomic.Bool    // Close was called
+	pongs  sync.WaitGroup // what answers pings
 }
 
-func newConn(c *websocket.Conn, l *line) *conn {
-	return &conn{
-		ws: c, line: l,
+func newConn(ws *websocket.Conn, l *line) *conn {
+	c := &conn{
+		ws: ws, line: l,
 		reading: make(chan struct{}, 1),
 		writing: make(chan struct{}, 1),
 		closing: make(chan struct{}),
+	}
+	ws.SetPingHandler(c.ping)
+	return c
+}
+
+// pongLimit is what the answer to a ping may take to leave, as long as package
+// transport/mqtt and transport/amqp give a write of data.
+const pongLimit = 10 * time.Second
+
+// ping has a ping answered, without waiting. Of pings that wait, only the last is
+// answered (RFC 6455, 5.5.3).
+func (c *conn) ping(data string) error {
+	c.line.mu.Lock()
+	defer c.line.mu.Unlock()
+	if c.closed.Load() {
+		return nil
+	}
+	c.line.pong = &data
+	if !c.line.answering {
+		c.line.answering = true
+		c.pongs.Go(c.answer)
+	}
+	return nil
+}
+
+// answer answers pings until none waits. When an answer cannot leave, the stream
+// ends, and Read returns the cause.
+func (c *conn) answer() {
+	for {
+		select {
+		case <-c.closing:
+			return
+		case c.writing <- struct{}{}:
+		}
+		pong := c.line.nextPong()
+		var err error
+		if pong != nil {
+			err = c.ws.WriteControl(websocket.PongMessage, []byte(*pong), time.Now().Add(pongLimit))
+		}
+		<-c.writing
+		if err != nil && c.line.writeFailure() != nil {
+			abort(c.line.Conn)
+		}
+		if pong == nil || err != nil {
+			return
+		}
 	}
 }
 
@@ -120,7 +168,10 @@ func (c *conn) Write(b []byte) (int, error) {
 // Close says goodbye if the line takes it at once, and ends the stream. A
 // second Close does not wait for that: it ends the stream under the first.
 func (c *conn) Close() error {
-	if c.closed.CompareAndSwap(false, true) {
+	c.line.mu.Lock()
+	first := c.closed.CompareAndSwap(false, true) // no answer begins after it
+	c.line.mu.Unlock()
+	if first {
 		close(c.closing)
 		select {
 		case c.writing <- struct{}{}:
@@ -130,6 +181,7 @@ func (c *conn) Close() error {
 		}
 	}
 	abort(c.line.Conn)
+	c.pongs.Wait()
 	return nil
 }
 

@@ -91,9 +91,11 @@ func handshakeError(l *line, answer *http.Response, err error) error {
 // readError says why no more is read.
 func readError(l *line, err error) error {
 	var closed *websocket.CloseError
-	switch {
-	case l.readFailure() != nil:
-		return l.readFailure()
+	switch failure := l.readFailure(); {
+	case errors.Is(failure, net.ErrClosed) && l.writeFailure() != nil: // a ping could not be answered
+		return l.writeFailure()
+	case failure != nil:
+		return failure
 	case errors.As(err, &closed):
 		return closeError(closed)
 	case errors.Is(err, websocket.ErrReadLimit):

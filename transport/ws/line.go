@@ -18,12 +18,26 @@ import (
 type line struct {
 	net.Conn
 
-	mu       sync.Mutex // guards the rest; nothing waits while it is held
+	mu       sync.Mutex // guards the rest
 	budget   int        // bytes that may yet be read; negative: any number
 	readErr  error      // the first error of the stream below
 	writeErr error
 	writeBy  time.Time // the user's deadline
 	data     bool      // the write under way, or the last one, was of data
+	ownBy    time.Time // the deadline of one that was not
+
+	pong      *string // the answer to the last ping, nil for none
+	answering bool    // a goroutine answers pings
+}
+
+// nextPong takes the answer that waits. If there is none, the goroutine ends.
+func (l *line) nextPong() *string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	pong := l.pong
+	l.pong = nil
+	l.answering = pong != nil
+	return pong
 }
 
 func newLine(raw net.Conn) *line { return &line{Conn: raw, budget: maxHandshake} }
@@ -78,19 +92,21 @@ func (l *line) Write(b []byte) (int, error) {
 func (l *line) SetWriteDeadline(t time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.data = t.IsZero()
-	if l.data {
+	if l.data = t.IsZero(); l.data {
 		t = l.writeBy
+	} else {
+		l.ownBy = t
 	}
 	return l.Conn.SetWriteDeadline(t)
 }
 
-// setWriteDeadline is the user's, also for a write of data under way.
+// setWriteDeadline is the user's, also for a write under way. It does not extend
+// one that is not of data.
 func (l *line) setWriteDeadline(t time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.writeBy = t
-	if !l.data {
+	if !l.data && (t.IsZero() || t.After(l.ownBy)) {
 		return nil
 	}
 	return l.Conn.SetWriteDeadline(t)

@@ -61,8 +61,10 @@ type Options struct {
 //
 // The stream obeys net.Conn, and more strictly in one thing: a read or write
 // that a deadline or an error ended is the last, and later ones fail likewise.
-// Pings are answered while somebody reads. Where messages begin and end means
-// nothing. One of more than 512 KB, or of text, breaks the protocol and matches
+// Pings are answered while somebody reads, and reading does not wait for that. An
+// answer that cannot leave for 10 s ends the stream with the deadline's error.
+// Where messages begin and end means nothing. One of more than 1 MB, or of text,
+// breaks the protocol and matches
 // transport.ErrProtocol. Close takes 100 ms at most; a second Close ends even
 // that.
 func Stream(opts *Options) transport.StreamFunc {

@@ -106,7 +106,7 @@ func TestFramesOfTheHub(t *testing.T) {
 		{"going away", []string{"\x82\x01a", "\x88\x02\x03\xe9"}, "a", io.EOF},
 		{"a goodbye without a code", []string{"\x88\x00"}, "", io.EOF},
 		{"text", []string{"\x82\x01a", "\x81\x01b"}, "a", transport.ErrProtocol},
-		{"the largest message is one byte too long", []string{"\x82\x7f\x00\x00\x00\x00\x00\x08\x00\x01"}, "", transport.ErrProtocol},
+		{"the largest message is one byte too long", []string{"\x82\x7f\x00\x00\x00\x00\x00\x10\x00\x01"}, "", transport.ErrProtocol},
 		{"a length of 2^63", []string{"\x82\x7f\x80\x00\x00\x00\x00\x00\x00\x00"}, "", transport.ErrProtocol},
 		{"a masked frame", []string{"\x82\x81abcdx"}, "", transport.ErrProtocol},
 		{"compressed without consent", []string{"\xc2\x01a"}, "", transport.ErrProtocol},

@@ -1,11 +1,8 @@
 package registry
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"time"
 
@@ -25,11 +22,8 @@ const (
 )
 
 const (
-	portHTTPS       = 443
-	idleConnections = 16
-	idleFor         = 90 * time.Second
-	maxTokenLife    = 366 * 24 * time.Hour
-	minTokenLife    = time.Minute
+	maxTokenLife = 366 * 24 * time.Hour
+	minTokenLife = time.Minute
 )
 
 // Options shape a Client; nil means all defaults.
@@ -40,7 +34,10 @@ type Options struct {
 	Stream transport.StreamFunc
 	// HTTPClient sends the requests in place of the library's own client, for
 	// proxies, tracing, or another TLS set-up. Its Timeout ought to be 0: every
-	// request has a context. With it, Stream must be nil.
+	// request has a context. It is copied, and its CheckRedirect is not asked: no
+	// redirect is followed, for a token goes to the hub and nowhere else. A
+	// Transport that follows redirects, or sends again, by itself is yours to
+	// avoid. With HTTPClient, Stream must be nil.
 	HTTPClient *http.Client
 	// Logger hears of each request at debug level, and of what is tried again
 	// at warn. Nil means silence. No token or key is ever logged.
@@ -114,20 +111,7 @@ func newClient(host string, opts *Options) (*Client, error) {
 	if err := o.fill(); err != nil {
 		return nil, fmt.Errorf("registry: %w", err)
 	}
-	c := &Client{host: host, opts: o, log: o.Logger, http: o.HTTPClient}
-	if c.http == nil {
-		c.http = &http.Client{
-			Transport: &http.Transport{
-				DialTLSContext:      dialer(o.Stream, host, o.Now),
-				MaxIdleConns:        idleConnections,
-				MaxIdleConnsPerHost: idleConnections,
-				IdleConnTimeout:     idleFor,
-			},
-			// A hub sends nobody elsewhere; a token goes nowhere else.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		}
-	}
-	return c, nil
+	return &Client{host: host, opts: o, log: o.Logger, http: o.sender(host)}, nil
 }
 
 // fill checks the options and completes them.
@@ -164,18 +148,6 @@ func (o *Options) fill() error {
 		o.Product = hubproto.Product
 	}
 	return nil
-}
-
-// dialer opens lines for net/http. What fails here has sent nothing.
-func dialer(stream transport.StreamFunc, host string, now func() time.Time) func(context.Context, string, string) (net.Conn, error) {
-	target := transport.Target{Protocol: "https", Host: host, Port: portHTTPS, Now: now}
-	return func(ctx context.Context, _, _ string) (net.Conn, error) {
-		conn, err := stream(ctx, target)
-		if err != nil && !errors.Is(err, transport.ErrUntrusted) && ctx.Err() == nil {
-			err = fmt.Errorf("%w: %w", transport.ErrUnavailable, err)
-		}
-		return conn, err
-	}
 }
 
 // Close ends the client's idle connections; those of an HTTPClient of your own

@@ -14,6 +14,7 @@ func TestConnectionStrings(t *testing.T) {
 	join := func(parts ...string) string { return strings.Join(parts, ";") }
 	for _, good := range []string{
 		join(host, policy, key), join(key, policy, host), join(host, policy, key, ""), " " + join(host, policy, key) + "\r\n",
+		"\ufeff" + join(host, policy, key) + "\u00a0",
 		join("hostname=hub.example.net", "SHAREDACCESSKEYNAME=service", "sharedaccesskey="+keyText), join(host, policy, key, "EntityPath=x"),
 	} {
 		c, err := registry.New(good, nil)
@@ -37,9 +38,11 @@ func TestConnectionStrings(t *testing.T) {
 		{"a key broken by a semicolon", join(host, policy, "SharedAccessKey="+keyText[:8], keyText[8:40]), "part 4 of 4 has no '='"},
 		{"a key twice", join(host, policy, key, key), "SharedAccessKey a second time"},
 		{"an empty policy", join(host, "SharedAccessKeyName=", key), "gives SharedAccessKeyName no value"},
-		{"a quote", `"` + join(host, policy, key), "white space or a quote"},
-		{"a space behind ';'", host + "; " + policy + ";" + key, "white space or a quote"},
+		{"a quote", `"` + join(host, policy, key), "white space, a quote or the like"},
+		{"a space behind ';'", host + "; " + policy + ";" + key, "white space, a quote or the like"},
 		{"a URL as host", join("HostName=https://hub.example.net", policy, key), "without scheme"},
+		{"a zero-width space in the policy", join(host, policy+"\u200b", key), "gives SharedAccessKeyName a value that cannot be right: an invisible character"},
+		{"UTF-16", "\xff\xfeH\x00o\x00", "UTF-16"},
 		{"a line break in the policy", join(host, "SharedAccessKeyName=a\nb", key), "control character"},
 	}
 	for _, test := range tests {

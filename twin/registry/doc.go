@@ -41,10 +41,18 @@
 //   - reads, and writes with an ETag of their own, also when the answer was
 //     lost, or was 500, 502, 503 or 504. A write cannot count twice then; but
 //     where the lost attempt was performed, the next fails with
-//     transport.ErrPrecondition, whose text says so.
+//     transport.ErrPrecondition, whose text says so. That is so of a deletion,
+//     too, which finds nothing then.
 //
-// Nothing else is: not a write of AnyETag, which might overwrite what came
+// Each attempt is one request: package net/http repeats none by itself. Nothing
+// else is sent again: not a write of AnyETag, which might overwrite what came
 // after its first attempt, not the creation of an identity, and not a method.
+//
+// # Where it goes
+//
+// Requests go to the hub over TLS, and nowhere else: no redirect is followed, with
+// an [Options].HTTPClient of your own either. The answer is an error, then, that
+// matches transport.ErrProtocol.
 //
 // # Errors
 //

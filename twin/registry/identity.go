@@ -56,16 +56,18 @@ type Identity struct {
 func (i Identity) ID() string { return joinID(i.DeviceID, i.ModuleID) }
 
 // ConnectionString is what the device or module needs to log in with its
-// primary key; empty where the hub has told none.
+// primary key; empty where the hub has told none, and where no connection string
+// can hold the id: one with a ';'. What is wrong then
+// auth.FormatConnectionString says.
 func (i Identity) ConnectionString() Secret {
 	if i.host == "" || i.PrimaryKey.IsEmpty() {
 		return Secret{}
 	}
-	s := "HostName=" + i.host + ";DeviceId=" + i.DeviceID
-	if i.ModuleID != "" {
-		s += ";ModuleId=" + i.ModuleID
+	s, err := auth.FormatConnectionString(auth.Identity{Host: i.host, DeviceID: i.DeviceID, ModuleID: i.ModuleID}, i.PrimaryKey.Reveal())
+	if err != nil {
+		return Secret{} // one that says something else is worse than none
 	}
-	return NewSecret(s + ";SharedAccessKey=" + i.PrimaryKey.Reveal())
+	return NewSecret(s)
 }
 
 // Identity gets an identity, with its keys.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/visible"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -61,6 +62,10 @@ func (i *Identity) readProof(b json.RawMessage) error {
 // writeProof is the authentication as the hub reads it; nil leaves the one that
 // there is.
 func (i Identity) writeProof(create bool) (any, error) {
+	i, err := i.visibly()
+	if err != nil {
+		return nil, err
+	}
 	kind := cmp.Or(i.Authentication, i.was, SAS)
 	keys := !i.PrimaryKey.IsEmpty() || !i.SecondaryKey.IsEmpty()
 	thumbprints := i.PrimaryThumbprint != "" || i.SecondaryThumbprint != ""
@@ -82,6 +87,25 @@ func (i Identity) writeProof(create bool) (any, error) {
 		return json.RawMessage(i.proof.Reveal()), nil // as it came
 	}
 	return nil, fmt.Errorf("%w: there is no Authentication %.60q; it can be %q, %q or %q", auth.ErrInvalid, kind, SAS, SelfSigned, CertificateAuthority)
+}
+
+// visibly is the identity without what nobody sees around its keys and
+// thumbprints: Windows puts a mark before a thumbprint that is copied there.
+func (i Identity) visibly() (Identity, error) {
+	for name, text := range map[string]*string{"PrimaryThumbprint": &i.PrimaryThumbprint, "SecondaryThumbprint": &i.SecondaryThumbprint} {
+		*text = visible.Trim(*text)
+		if err := visible.Check(*text, ""); err != nil {
+			return i, fmt.Errorf("%w: %s: %w", auth.ErrInvalid, name, err)
+		}
+	}
+	for name, key := range map[string]*Secret{"PrimaryKey": &i.PrimaryKey, "SecondaryKey": &i.SecondaryKey} {
+		text := visible.Trim(key.Reveal())
+		if err := visible.Check(text, ""); err != nil {
+			return i, fmt.Errorf("%w: %s: %w", auth.ErrInvalid, name, err)
+		}
+		*key = NewSecret(text)
+	}
+	return i, nil
 }
 
 func (i Identity) writeKeys(create bool) (any, error) {

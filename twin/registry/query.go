@@ -72,19 +72,43 @@ func (c *Client) queryPage(ctx context.Context, query string, opts *QueryOptions
 		return Page{}, fmt.Errorf("%w: the answer is no list: %w", transport.ErrProtocol, err)
 	}
 	if p.Continuation != "" && p.Continuation == o.Continuation {
-		return Page{}, fmt.Errorf("%w: the hub repeats a continuation token", transport.ErrProtocol)
+		return Page{}, errRepeats
 	}
 	return p, nil
 }
 
+// errRepeats says that a walk through the pages goes in a circle.
+var errRepeats = fmt.Errorf("%w: the hub repeats a continuation token", transport.ErrProtocol)
+
+// A circle finds out that a walk came back to where it was, however long the way
+// round is, and remembers one step (Brent's algorithm).
+type circle struct {
+	mark        string
+	steps, upTo int
+}
+
+// meets takes the next step, and reports whether the walk was there before.
+func (c *circle) meets(step string) bool {
+	if step == c.mark {
+		return true
+	}
+	if c.steps++; c.steps >= c.upTo {
+		c.mark, c.steps, c.upTo = step, 0, 2*c.upTo+1
+	}
+	return false
+}
+
 // QueryJSON walks the rows of a query, whatever they are, and gets each page
-// when it is needed. An error ends the walk, and is told with a nil row.
+// when it is needed. An error ends the walk, and comes with a nil row. A hub that
+// gives the same pages again and again is an error, which may come after some of
+// them.
 func (c *Client) QueryJSON(ctx context.Context, query string, opts *QueryOptions) iter.Seq2[json.RawMessage, error] {
 	return func(yield func(json.RawMessage, error) bool) {
 		var o QueryOptions
 		if opts != nil {
 			o = *opts
 		}
+		walk := circle{mark: o.Continuation}
 		for {
 			p, err := c.QueryPage(ctx, query, &o)
 			if err != nil {
@@ -97,6 +121,10 @@ func (c *Client) QueryJSON(ctx context.Context, query string, opts *QueryOptions
 				}
 			}
 			if o.Continuation = p.Continuation; o.Continuation == "" {
+				return
+			}
+			if walk.meets(o.Continuation) {
+				yield(nil, fmt.Errorf("registry: query: %w", errRepeats))
 				return
 			}
 		}

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
-	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -102,8 +100,8 @@ func (c *Client) do(ctx context.Context, r request) (answer, error) {
 		if err == nil {
 			return a, nil
 		}
-		if lost && errors.Is(err, transport.ErrPrecondition) {
-			return a, fmt.Errorf("%s %s: %w (the answer to an earlier attempt was lost, and that one may have been performed: read again)", r.method, r.path, err)
+		if lost {
+			err = afterLost(r.method, err)
 		}
 		pause, again := c.pause(ctx, r.safety, attempt, err)
 		if !again {
@@ -117,6 +115,21 @@ func (c *Client) do(ctx context.Context, r request) (answer, error) {
 	}
 }
 
+// afterLost is the error of an attempt that follows one whose answer was lost:
+// what the hub says now may be the effect of that one. A deletion that finds
+// nothing is a precondition that failed, and no word about a twin that the hub
+// does not know: it was there when its ETag was read.
+func afterLost(method string, err error) error {
+	const may = "the answer to an earlier attempt was lost, and that one may have been performed: read again"
+	switch {
+	case errors.Is(err, transport.ErrNotFound) && method == http.MethodDelete:
+		return fmt.Errorf("%w (%s): nothing is there now: %v", transport.ErrPrecondition, may, err)
+	case errors.Is(err, transport.ErrPrecondition), errors.Is(err, transport.ErrNotFound):
+		return fmt.Errorf("%w (%s)", err, may)
+	}
+	return err
+}
+
 // attempt sends a request once.
 func (c *Client) attempt(ctx context.Context, r request) (answer, error) {
 	limited, cancel := context.WithTimeout(ctx, c.opts.Timeout+r.extra)
@@ -125,27 +138,10 @@ func (c *Client) attempt(ctx context.Context, r request) (answer, error) {
 	if err != nil {
 		return answer{}, lineError(ctx, limited, err, nil)
 	}
-	address := "https://" + c.host + r.path + "?api-version=" + hubproto.APIVersion
-	if r.query != "" {
-		address += "&" + r.query
-	}
-	req, err := http.NewRequestWithContext(limited, r.method, address, bytes.NewReader(r.body))
+	req, err := c.newRequest(limited, r, header)
 	if err != nil {
 		return answer{}, err
 	}
-	req.Header.Set("Authorization", header)
-	req.Header.Set("User-Agent", c.opts.Product)
-	req.Header.Set("Accept", "application/json")
-	if r.body != nil {
-		req.Header.Set("Content-Type", "application/json; charset=utf-8")
-	}
-	if r.match != "" {
-		req.Header.Set("If-Match", r.match)
-	}
-	for k, v := range r.header {
-		req.Header.Set(k, v)
-	}
-
 	began := time.Now()
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -163,6 +159,9 @@ func (c *Client) attempt(ctx context.Context, r request) (answer, error) {
 		return answer{}, lineError(ctx, limited, err, transport.ErrLost)
 	case int64(len(body)) > limit:
 		return answer{}, fmt.Errorf("%w: an answer of over %d bytes", transport.ErrProtocol, limit)
+	case isRedirect(resp.StatusCode):
+		return answer{}, fmt.Errorf("%w: the answer is a redirect, which is not followed; check the hub's host name, and what stands before the hub: %w",
+			transport.ErrProtocol, statusError(resp.StatusCode, resp.Header, body, c.opts.Now()))
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
 		if resp.StatusCode == http.StatusUnauthorized {
 			c.tokens.refused(header)
@@ -181,7 +180,7 @@ func lineError(ctx, limited context.Context, err, otherwise error) error {
 		return fmt.Errorf("%w: %v", ctx.Err(), err)
 	case limited.Err() != nil:
 		return fmt.Errorf("%w: %v", transport.ErrStalled, err)
-	case errors.Is(err, transport.ErrUntrusted), errors.Is(err, transport.ErrUnavailable), otherwise == nil:
+	case errors.Is(err, transport.ErrUntrusted), errors.Is(err, transport.ErrUnavailable), errors.Is(err, transport.ErrProtocol), otherwise == nil:
 		return err
 	case errors.As(err, &untrusted):
 		return fmt.Errorf("%w: %w", transport.ErrUntrusted, err)

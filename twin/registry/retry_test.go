@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -96,6 +97,114 @@ func TestLostAnswerOfAnUpdate(t *testing.T) {
 		}
 		if got := w.twin("fan1").Desired.Version(); got != before.Desired.Version()+1 {
 			t.Errorf("performed %d times, want once", got-before.Desired.Version())
+		}
+	})
+}
+
+// Each attempt is one request, whatever became of the line: a GET is not repeated
+// by package net/http, too.
+func TestAttemptsCountOnce(t *testing.T) {
+	change := registry.Change{Desired: twin.Set("a", 1)}
+	faults := []hubtest.Action{hubtest.Fail(429001), hubtest.Fail(503001), hubtest.Cut(), hubtest.CutAfter()}
+	for _, kind := range []struct {
+		name string
+		want [4]int // by fault
+		do   func(w *world, c *registry.Client, etag string) error
+	}{
+		{"get", [4]int{5, 5, 5, 5}, func(w *world, c *registry.Client, _ string) error { _, err := c.Twin(w.Context(), "d"); return err }},
+		{"list", [4]int{5, 5, 5, 5}, func(w *world, c *registry.Client, _ string) error { _, err := c.Devices(w.Context(), 0); return err }},
+		{"modules", [4]int{5, 5, 5, 5}, func(w *world, c *registry.Client, _ string) error {
+			_, err := c.Modules(w.Context(), "d")
+			return err
+		}},
+		{"query", [4]int{5, 5, 5, 5}, func(w *world, c *registry.Client, _ string) error {
+			_, err := c.QueryPage(w.Context(), "SELECT * FROM devices", nil)
+			return err
+		}},
+		{"update", [4]int{5, 5, 5, 5}, func(w *world, c *registry.Client, etag string) error {
+			_, err := c.UpdateTwin(w.Context(), "d", etag, change)
+			return err
+		}},
+		{"blind update", [4]int{5, 1, 1, 1}, func(w *world, c *registry.Client, _ string) error {
+			_, err := c.UpdateTwin(w.Context(), "d", registry.AnyETag, change)
+			return err
+		}},
+		{"creation", [4]int{5, 1, 1, 1}, func(w *world, c *registry.Client, _ string) error {
+			_, err := c.CreateIdentity(w.Context(), registry.Identity{DeviceID: "e"})
+			return err
+		}},
+		{"method", [4]int{5, 1, 1, 1}, func(w *world, c *registry.Client, _ string) error {
+			_, err := c.Call(w.Context(), "d", "m", nil, nil)
+			return err
+		}},
+		{"blind deletion", [4]int{5, 1, 1, 1}, func(w *world, c *registry.Client, _ string) error {
+			return c.DeleteIdentity(w.Context(), "d", registry.AnyETag)
+		}},
+	} {
+		for n, fault := range faults {
+			for _, own := range []bool{false, true} {
+				story(t, nil, func(t *testing.T, w *world) {
+					w.device("d")
+					c := w.client
+					if own {
+						c = w.dial(&registry.Options{HTTPClient: w.httpClient()})
+					}
+					tw, err := c.Twin(w.Context(), "d") // whose line is used again
+					if err != nil {
+						t.Fatal(err)
+					}
+					w.hub.Intercept(hubtest.FromService(""), fault.Times(-1))
+					if got := w.requests(func() { err = kind.do(w, c, tw.ETag) }); got != kind.want[n] || err == nil {
+						t.Errorf("%s, fault %d, HTTPClient %t: sent %d times, want %d (%v)", kind.name, n, own, got, kind.want[n], err)
+					}
+				})
+			}
+		}
+	}
+}
+
+// httpClient is one of the user's own that leads to the hub.
+func (w *world) httpClient() *http.Client {
+	transport := &http.Transport{DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return w.hub.Stream(ctx, transport.Target{Protocol: "https", Host: w.hub.Host(), Port: 443})
+	}}
+	w.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+// A deletion whose answer was lost finds nothing then. That is no word about a
+// twin that the hub does not know.
+func TestLostAnswerOfADeletion(t *testing.T) {
+	for id, request := range map[string]string{"fan1": "DELETE /devices/fan1", "fan1/cam": "DELETE /devices/fan1/modules/cam"} {
+		story(t, nil, func(t *testing.T, w *world) {
+			w.device("fan1")
+			if _, err := w.hub.AddModule("fan1", "cam"); err != nil {
+				t.Fatal(err)
+			}
+			i, err := w.client.Identity(w.Context(), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.hub.Intercept(hubtest.FromService(request), hubtest.CutAfter())
+			err = w.client.DeleteIdentity(w.Context(), id, i.ETag)
+			if !errors.Is(err, transport.ErrPrecondition) || errors.Is(err, transport.ErrNotFound) || !strings.Contains(err.Error(), "may have been performed") {
+				t.Errorf("%s: got %v, want ErrPrecondition that tells of the lost answer", id, err)
+			}
+			err = w.client.DeleteIdentity(w.Context(), id, i.ETag)
+			if !errors.Is(err, transport.ErrNotFound) || errors.Is(err, transport.ErrPrecondition) {
+				t.Errorf("%s, once more: got %v, want ErrNotFound", id, err)
+			}
+		})
+	}
+	// An update that finds nothing is told so, and what came before.
+	story(t, nil, func(t *testing.T, w *world) {
+		w.device("fan1")
+		etag := w.twin("fan1").ETag
+		w.hub.Intercept(hubtest.FromService("PATCH /twins/fan1"), hubtest.Cut())
+		w.hub.Intercept(hubtest.FromService("PATCH /twins/fan1"), hubtest.Fail(404001))
+		_, err := w.client.UpdateTwin(w.Context(), "fan1", etag, registry.Change{Tags: twin.Set("a", 1)})
+		if !errors.Is(err, transport.ErrNotFound) || !strings.Contains(err.Error(), "may have been performed") {
+			t.Errorf("got %v, want ErrNotFound that tells of the lost answer", err)
 		}
 	})
 }

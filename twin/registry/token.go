@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/visible"
 )
 
 // EntraScope is what to ask Microsoft Entra for: the scope of a hub's REST
@@ -93,8 +94,15 @@ func signed(a policyAccess, life time.Duration) func(context.Context, time.Time)
 func borne(source TokenSource) func(context.Context, time.Time) (string, time.Time, error) {
 	return func(ctx context.Context, _ time.Time) (string, time.Time, error) {
 		bearer, expires, err := source.Token(ctx)
-		if err == nil && bearer == "" {
+		bearer = visible.Trim(bearer)
+		switch {
+		case err != nil:
+		case bearer == "":
 			err = errors.New("the TokenSource returned an empty token")
+		default:
+			if bad := visible.Check(bearer, ""); bad != nil {
+				err = fmt.Errorf("the TokenSource returned no token: %w", bad)
+			}
 		}
 		return "Bearer " + bearer, expires, err
 	}

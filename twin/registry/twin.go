@@ -186,10 +186,10 @@ func parseTwin(b []byte) (Twin, error) {
 		LastActivity: time.Time(m.LastActivityTime), raw: bytes.Clone(b),
 	}
 	var err error
-	if t.Desired, err = twin.ParseProperties(m.Properties.Desired); err != nil {
+	if t.Desired, err = parseSection(m.Properties.Desired); err != nil {
 		return Twin{}, fmt.Errorf("%w: %w: desired: %w", transport.ErrProtocol, errNotTwin, err)
 	}
-	if t.Reported, err = twin.ParseProperties(m.Properties.Reported); err != nil {
+	if t.Reported, err = parseSection(m.Properties.Reported); err != nil {
 		return Twin{}, fmt.Errorf("%w: %w: reported: %w", transport.ErrProtocol, errNotTwin, err)
 	}
 	if len(m.Tags) > 0 && string(m.Tags) != "null" {
@@ -200,6 +200,15 @@ func parseTwin(b []byte) (Twin, error) {
 		t.Tags = twin.Apply(twin.Properties{}, tags)
 	}
 	return t, nil
+}
+
+// parseSection reads a half of a twin. The service always names its version.
+func parseSection(b []byte) (twin.Properties, error) {
+	p, err := twin.ParseProperties(b)
+	if err == nil && p.Version() == 0 {
+		err = fmt.Errorf("%w: no $version", twin.ErrIncomplete)
+	}
+	return p, err
 }
 
 // hubTime reads the hub's times, with and without a zone; year 1 is never.

@@ -2,7 +2,6 @@ package firmware
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
@@ -125,9 +124,8 @@ func streamTo(endpoint, ca string) (transport.StreamFunc, error) {
 		if err != nil {
 			return nil, Usagef("-ca: the file cannot be read: %w", nameless(err))
 		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(text) {
-			return nil, Usagef("-ca: the file holds no certificate in PEM")
+		if config.RootCAs, err = auth.ParseRoots(text); err != nil {
+			return nil, Usagef("-ca: %w", err)
 		}
 	}
 	return transport.TLS(&transport.TLSOptions{Config: config, Address: endpoint}), nil

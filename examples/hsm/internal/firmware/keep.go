@@ -50,9 +50,6 @@ func (t *task) keep(ctx context.Context, h *Hardware, stderr io.Writer) error {
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 	dev := device.New(t.id, t.credential(h), mqtt.Dialer{Stream: t.stream}, &device.Options{Logger: log})
 	_, err := dev.OnDesired("fan.rpm", twin.Typed(func(ctx context.Context, rpm int, c twin.Change) error {
-		if !c.Value.Exists() {
-			return nil // not set by the back end, or removed
-		}
 		log.Info("fan.rpm is to be set", "rpm", rpm, "version", c.Version)
 		return dev.ReportLater(ctx, c.Ack(twin.AckOK, ""))
 	}))

@@ -1,0 +1,352 @@
+package catchup
+
+import (
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree"
+)
+
+// This file is what the hub's answer to the patch in flight means. A patch that
+// fails as a whole is taken apart, deletions first since they make room, then in
+// halves, by waiting caller and by property, until what the hub does not take
+// stands alone.
+
+// Acked takes the hub's word that it applied the patch in flight, with the
+// version after it, 0 at a hub that names none. Gap says that the version is
+// not the next one: somebody else wrote, or an older patch arrived late. A GET
+// is due then.
+func (r *Reported) Acked(version int64) Outcome {
+	f := r.flight
+	if f == nil {
+		return Duplicate
+	}
+	before := r.acked.Version()
+	r.acked = propertiesOf(tree.Apply(rootOf(r.acked), f.patch), version)
+	r.arrived(f, version)
+	if version == 0 || before == 0 || version == before+1 {
+		return Applied
+	}
+	r.guess = true
+	return Gap
+}
+
+// arrived settles the flight, which the hub has.
+func (r *Reported) arrived(f *flight, version int64) {
+	r.flight = nil
+	if g := f.guard(); g != nil {
+		r.honor(g)
+	} else if f.apart() != nil {
+		f.apart().family.accepted++
+	} else {
+		r.strict = false
+	}
+	for _, w := range f.wishes {
+		r.settle(w, version, nil)
+	}
+}
+
+// honor makes a guarded patch that the hub has a part of what is wanted.
+func (r *Reported) honor(w *wish) {
+	before := r.wanted
+	after := tree.Apply(before, w.names)
+	if since := w.guard.since; since != nil {
+		after = impose(after, since, tree.OrEmpty(before))
+	}
+	r.mend(before, after)
+}
+
+// mend changes what is wanted otherwise than by a report.
+func (r *Reported) mend(before, after *tree.Node) {
+	r.wanted = after
+	if change := tree.Diff(tree.OrEmpty(before), tree.OrEmpty(after)); change != nil {
+		r.mended = append(r.mended, patchOf(change))
+	}
+}
+
+// Retry says that the hub did not apply the patch in flight and may be asked
+// again, as after 429: it goes back to what is wanted.
+func (r *Reported) Retry() {
+	if r.flight != nil {
+		r.unsend()
+	}
+}
+
+// unsend takes the patch in flight back. A guarded one goes first again, since
+// any other changes the version.
+func (r *Reported) unsend() {
+	f := r.flight
+	r.flight = nil
+	if g := f.guard(); g != nil && g.guard.turns < maxVain {
+		g.guard.turns++
+		r.turn = guardKind
+	}
+	r.giveBack(f.wishes)
+}
+
+// giveBack puts wishes to the front of the list, and what came since behind.
+func (r *Reported) giveBack(wishes []*wish) {
+	var kept []*wish
+	for _, w := range wishes {
+		if w.guard == nil || len(w.callers) > 0 {
+			kept = append(kept, w)
+		}
+	}
+	later := r.wishes
+	r.wishes = nil
+	r.wishes = append(r.wishes, kept...)
+	for _, w := range later {
+		if w.plain() {
+			r.absorb(w)
+			continue
+		}
+		r.wishes = append(r.wishes, w)
+	}
+	r.coalesce()
+}
+
+// Presume says that no GET will decide the fate of a patch in flight: it is sent
+// again, and where the hub had it, the version after it shows that.
+func (r *Reported) Presume() {
+	r.guess = false
+	if r.flight != nil && r.flight.guard() == nil {
+		r.unsend()
+	}
+}
+
+// Stale says that the hub did not apply the guarded patch in flight, since it is
+// at another version.
+func (r *Reported) Stale(err error) {
+	if f := r.flight; f != nil && f.guard() != nil {
+		r.flight = nil
+		r.settle(f.guard(), 0, err)
+	}
+}
+
+// Refused says that the hub refuses the patch in flight for good. now is the
+// driver's clock.
+func (r *Reported) Refused(err error, now time.Duration) {
+	f := r.flight
+	if f == nil {
+		return
+	}
+	r.flight = nil
+	r.budget.spend(costRefused, now)
+	if g := f.guard(); g != nil {
+		r.settle(g, 0, err)
+		return
+	}
+	g := f.apart()
+	if g == nil {
+		r.strict = true
+		g = &group{family: &family{}}
+	}
+	parts := r.apart(f.wishes)
+	if len(parts) > 1 {
+		var all []*wish
+		for _, part := range parts {
+			all = append(all, inGroup(part, &group{family: g.family})...)
+		}
+		r.giveBack(all)
+		return
+	}
+	alone := parts[0]
+	switch changed := r.changedSince(f); {
+	case changed && tree.Leaves(f.patch) > 1:
+		r.giveBack(inGroup(alone, g)) // it was not refused for itself
+		return
+	case changed:
+		for _, w := range alone {
+			r.settle(w, 0, err) // what was said since goes its own way
+		}
+		return
+	}
+	g.refused, g.seen, g.suspect = err, g.family.accepted, false
+	r.giveBack(inGroup(alone, g))
+	r.conclude()
+}
+
+func inGroup(wishes []*wish, g *group) []*wish {
+	for _, w := range wishes {
+		w.group, w.vain = g, 0
+	}
+	return wishes
+}
+
+// changedSince reports whether what was sent is wanted no more.
+func (r *Reported) changedSince(f *flight) bool {
+	now := enter(tree.OrEmpty(outgoing(f.names, rootOf(r.acked), r.wanted, true)), tree.OrEmpty(r.wanted))
+	return !tree.Equal(now, f.patch)
+}
+
+// apart divides wishes that failed together: the deletions and the rest, or two
+// halves, or one part where there is nothing to divide.
+func (r *Reported) apart(wishes []*wish) [][]*wish {
+	names := allNames(wishes)
+	gone, rest := tree.Partition(names, nil, r.wanted, func(_, _, wanted *tree.Node) bool { return wanted == nil })
+	if gone != nil && rest != nil {
+		return divide(wishes, gone, rest)
+	}
+	return r.halves(wishes)
+}
+
+// halves divides wishes by what they name, each for its own callers.
+func (r *Reported) halves(wishes []*wish) [][]*wish {
+	names := allNames(wishes)
+	whole := names
+	if tree.Leaves(names) == 1 {
+		names = expand(names, tree.OrEmpty(rootOf(r.acked)), tree.OrEmpty(r.wanted))
+	}
+	first, second := tree.Halves(names)
+	if second == nil && names == whole {
+		return [][]*wish{wishes}
+	}
+	parts := divide(wishes, first, second)
+	if parts[1] == nil {
+		return parts[:1]
+	}
+	return parts
+}
+
+func allNames(wishes []*wish) (names *tree.Node) {
+	for _, w := range wishes {
+		names = compose(names, w.names)
+	}
+	return names
+}
+
+// divide takes wishes apart: what falls under first, and what falls under second.
+func divide(wishes []*wish, first, second *tree.Node) [][]*wish {
+	parts := make([][]*wish, 2)
+	for _, w := range wishes {
+		in, rest := tree.Meet(w.names, first), tree.Meet(w.names, second)
+		if in == nil && rest == nil {
+			rest = w.names // it deleted what is not there
+		}
+		if in != nil {
+			parts[0] = append(parts[0], w.part(in))
+		}
+		if rest != nil {
+			parts[1] = append(parts[1], w.part(rest))
+		}
+		w.detachAll()
+	}
+	return parts
+}
+
+// expand names the members of an object that replaces another, the ones that it
+// deletes included. An acknowledgement is no use in parts, so it stays whole.
+func expand(names, acked, wanted *tree.Node) *tree.Node {
+	switch {
+	case names.Kind != tree.Object:
+		return names
+	case !names.Whole && len(names.Members) == 1:
+		m := names.Members[0]
+		return names.With(m.Key, expand(m.Value, acked.Get(m.Key), wanted.Get(m.Key)))
+	case !names.Whole || wanted == nil || wanted.Kind != tree.Object || wanted.Get("ac") != nil && wanted.Get("av") != nil:
+		return names
+	}
+	var members []tree.Member
+	for _, m := range tree.OrEmpty(tree.Fill(wanted, acked)).Members {
+		v := wanted.Get(m.Key)
+		if v == nil {
+			v = tree.NewNull()
+		}
+		members = append(members, tree.Member{Key: m.Key, Value: tree.AsWhole(v)})
+	}
+	if len(members) == 1 {
+		m := &members[0]
+		m.Value = expand(m.Value, acked.Get(m.Key), wanted.Get(m.Key))
+	}
+	if members == nil {
+		return names
+	}
+	return tree.NewObject(members...)
+}
+
+// conclude gives up what was refused alone, once all that was in its company is
+// decided. Where some of that was accepted since, the hub is asked again.
+func (r *Reported) conclude() {
+	for again := true; again; {
+		again = false
+		for _, w := range r.wishes {
+			g := w.group
+			if g == nil || g.refused == nil || r.undecided(g.family) {
+				continue
+			}
+			if g.family.accepted > g.seen && g.retries < maxRetries {
+				g.refused, g.due = nil, 0
+				g.retries++
+				break
+			}
+			r.giveUp(w, g.refused)
+			again = true
+			break
+		}
+	}
+}
+
+// maxRetries is how often a part that was refused alone is tried again after
+// others of its patch were accepted.
+const maxRetries = 3
+
+// undecided reports whether a part of a refused patch is still to be sent.
+func (r *Reported) undecided(f *family) bool {
+	for _, w := range r.underway() {
+		if w.group != nil && w.group.family == f && w.group.refused == nil && !w.group.suspect {
+			return true
+		}
+	}
+	return false
+}
+
+// giveUp takes a refused property back to what the hub has, and fails all who
+// named it.
+func (r *Reported) giveUp(refused *wish, err error) {
+	r.remove(refused)
+	r.mend(r.wanted, revert(tree.OrEmpty(r.wanted), refused.names, tree.OrEmpty(rootOf(r.acked))))
+	r.settle(refused, 0, err)
+	var kept []*wish
+	for _, w := range r.wishes {
+		if w.guard == nil {
+			covered, rest := tree.Split(w.names, refused.names)
+			if covered != nil && rest == nil {
+				r.settle(w, 0, err)
+				continue
+			}
+			if covered != nil {
+				w.names = rest
+				for _, t := range w.callers {
+					if t.err == nil {
+						t.err = err
+					}
+				}
+			}
+		}
+		kept = append(kept, w)
+	}
+	r.wishes = kept
+}
+
+// revert is doc with what names cover as it is in base.
+func revert(doc, names, base *tree.Node) *tree.Node {
+	switch {
+	case names == nil:
+		return doc
+	case tree.IsEmpty(names) && !names.Whole && doc != nil && doc.Kind == tree.Object && len(doc.Members) > 0:
+		return doc // others made use of the object
+	case tree.IsLeaf(names):
+		return base
+	case doc == nil || doc.Kind != tree.Object:
+		return doc
+	}
+	keys := names.Members
+	doc = tree.Update(doc, names, func(v, _ *tree.Node) *tree.Node {
+		m := keys[0]
+		keys = keys[1:]
+		return revert(v, m.Value, base.Get(m.Key))
+	})
+	if len(doc.Members) == 0 && (base == nil || base.Kind != tree.Object) {
+		return base
+	}
+	return doc
+}

@@ -1,0 +1,85 @@
+package tree
+
+// Apply merges patch into doc and returns doc itself when nothing changes, not
+// even the text of a number. Either may be nil: no patch changes nothing, and
+// null leaves nil.
+func Apply(doc, patch *Node) *Node {
+	switch {
+	case patch == nil:
+		return doc
+	case patch.Kind == Null:
+		return nil
+	case patch.Kind != Object:
+		if Identical(doc, patch) {
+			return doc
+		}
+		return patch
+	case patch.Whole:
+		if v := Settled(patch); !Identical(doc, v) {
+			return v
+		}
+		return doc
+	case doc == nil || doc.Kind != Object:
+		return Settled(patch)
+	}
+	e := editor{from: doc}
+	for i, m := range patch.Members {
+		old := doc.Get(m.Key)
+		e.set(m.Key, Apply(old, m.Value), len(patch.Members)-i)
+	}
+	return e.done()
+}
+
+// Diff is the patch from a to b, null where b is nil; nil when they are equal.
+func Diff(a, b *Node) *Node {
+	switch {
+	case a == b:
+		return nil
+	case b == nil:
+		return NewNull()
+	case a == nil:
+		return b
+	case a.Kind != Object || b.Kind != Object:
+		if Equal(a, b) {
+			return nil
+		}
+		return b
+	}
+	var members []Member
+	add := func(key string, a, b *Node) {
+		if d := Diff(a, b); d != nil {
+			members = append(members, Member{key, d})
+		}
+	}
+	x, y := a.Members, b.Members
+	for len(x) > 0 || len(y) > 0 {
+		switch {
+		case len(x) > 0 && len(y) > 0 && x[0].Key == y[0].Key:
+			add(x[0].Key, x[0].Value, y[0].Value)
+			x, y = x[1:], y[1:]
+		case len(y) == 0 || len(x) > 0 && x[0].Key < y[0].Key:
+			add(x[0].Key, x[0].Value, nil)
+			x = x[1:]
+		default:
+			add(y[0].Key, nil, y[0].Value)
+			y = y[1:]
+		}
+	}
+	if members == nil {
+		return nil
+	}
+	return NewObject(members...)
+}
+
+// OrEmpty makes the empty patch an object, which touches the root.
+func OrEmpty(patch *Node) *Node {
+	if patch == nil {
+		return NewObject()
+	}
+	return patch
+}
+
+// IsEmpty reports whether a patch names nothing.
+func IsEmpty(n *Node) bool {
+	return n == nil || n.Kind == Object && len(n.Members) == 0
+}

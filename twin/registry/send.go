@@ -1,0 +1,134 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/internal/hubproto"
+	"github.com/devicetwin/devicetwin-go/transport"
+)
+
+const (
+	portHTTPS       = 443
+	idleConnections = 16
+	idleFor         = 90 * time.Second
+)
+
+// sender is how every kind of client sends, whether the lines are the library's
+// own or those of an HTTPClient: to the hub alone, each attempt once, and no
+// redirect is followed.
+func (o Options) sender(host string) *http.Client {
+	c := http.Client{Transport: &http.Transport{
+		DialTLSContext:      dialer(o.Stream, host, o.Now),
+		MaxIdleConns:        idleConnections,
+		MaxIdleConnsPerHost: idleConnections,
+		IdleConnTimeout:     idleFor,
+	}}
+	if o.HTTPClient != nil {
+		c = *o.HTTPClient // a copy: the caller's goes on as it is
+	}
+	if c.Transport == nil {
+		c.Transport = http.DefaultTransport
+	}
+	c.Transport = fence{next: c.Transport, host: host}
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &c
+}
+
+// A fence keeps requests at the hub. It stands between package net/http's client,
+// which follows redirects, and what sends.
+type fence struct {
+	next http.RoundTripper
+	host string
+}
+
+// errElsewhere says that a RoundTripper of the user's followed a redirect.
+var errElsewhere = errors.New("HTTPClient.Transport followed a redirect, and the token may have gone along; use one that follows none")
+
+// RoundTrip sends a request of the hub's, and takes the way out of a redirect.
+func (f fence) RoundTrip(r *http.Request) (*http.Response, error) {
+	if !f.holds(r) {
+		return nil, fmt.Errorf("%w: a request that is not for the hub %s", transport.ErrProtocol, f.host)
+	}
+	resp, err := f.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	if resp.Request != nil && resp.Request.Response != nil { // which client redirects fill in
+		_ = resp.Body.Close() // nobody wants it
+		return nil, fmt.Errorf("%w: %w", transport.ErrProtocol, errElsewhere)
+	}
+	if isRedirect(resp.StatusCode) {
+		// Else the client would ask for the body once more, or fail over a
+		// Location that is none.
+		resp.Header = resp.Header.Clone()
+		resp.Header.Del("Location")
+	}
+	return resp, nil
+}
+
+// CloseIdleConnections ends what the next one holds open.
+func (f fence) CloseIdleConnections() {
+	if c, ok := f.next.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+func (f fence) holds(r *http.Request) bool {
+	return r.URL.Scheme == "https" && strings.EqualFold(r.URL.Host, f.host)
+}
+
+func isRedirect(status int) bool { return status >= 300 && status <= 399 }
+
+// errSentOnce ends an attempt in place of its silent repetition.
+var errSentOnce = errors.New("the line ended before the answer came")
+
+// newRequest makes the HTTP request of one attempt. A GET gets a body that is
+// empty and cannot be had twice: else package net/http would send it again by
+// itself, uncounted, where a line that was kept open ends.
+func (c *Client) newRequest(ctx context.Context, r request, token string) (*http.Request, error) {
+	address := "https://" + c.host + r.path + "?api-version=" + hubproto.APIVersion
+	if r.query != "" {
+		address += "&" + r.query
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, address, bytes.NewReader(r.body))
+	if err != nil {
+		return nil, err
+	}
+	if r.method == http.MethodGet {
+		req.Body = io.NopCloser(strings.NewReader(""))
+		req.GetBody = func() (io.ReadCloser, error) { return nil, errSentOnce }
+	}
+	req.Header.Set("Authorization", token)
+	req.Header.Set("User-Agent", c.opts.Product)
+	req.Header.Set("Accept", "application/json")
+	if r.body != nil {
+		req.Header.Set("Content-Type", "application/json; charset=utf-8")
+	}
+	if r.match != "" {
+		req.Header.Set("If-Match", r.match)
+	}
+	for k, v := range r.header {
+		req.Header.Set(k, v)
+	}
+	return req, nil
+}
+
+// dialer opens lines for net/http. What fails here has sent nothing.
+func dialer(stream transport.StreamFunc, host string, now func() time.Time) func(context.Context, string, string) (net.Conn, error) {
+	target := transport.Target{Protocol: "https", Host: host, Port: portHTTPS, Now: now}
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		conn, err := stream(ctx, target)
+		if err != nil && !errors.Is(err, transport.ErrUntrusted) && ctx.Err() == nil {
+			err = fmt.Errorf("%w: %w", transport.ErrUnavailable, err)
+		}
+		return conn, err
+	}
+}

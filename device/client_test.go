@@ -245,7 +245,8 @@ func TestWrongConfigurationEndsTheClient(t *testing.T) {
 
 func TestRefusedIdentityIsToldAndRetriedSlowly(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
-		if err := w.hub.SetEnabled("dev1", false); err != nil {
+		// Over MQTT a hub says so of a wrong key, not of a disabled device.
+		if _, err := w.hub.SetKeys("dev1", "", ""); err != nil {
 			t.Fatal(err)
 		}
 		c := w.client(nil)
@@ -261,11 +262,11 @@ func TestRefusedIdentityIsToldAndRetriedSlowly(t *testing.T) {
 		if got := w.hub.Stats("dev1").Refused; got < 20 || got > 80 {
 			t.Errorf("%d attempts in an hour", got)
 		}
-		if err := w.hub.SetEnabled("dev1", true); err != nil {
+		if _, err := w.hub.SetKeys("dev1", w.dev.PrimaryKey, ""); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.Connect(t.Context()); err != nil {
-			t.Errorf("once enabled, Connect = %v", err)
+			t.Errorf("with its key again, Connect = %v", err)
 		}
 	})
 }

@@ -86,7 +86,7 @@ func ExampleNew() {
 func ExampleClient_Connect() {
 	hub, at, dialer := exampleHub()
 	defer hub.Close()
-	if err := hub.SetEnabled("pump-7", false); err != nil {
+	if _, err := hub.SetKeys("pump-7", "", ""); err != nil { // the device's key is no good now
 		log.Fatal(err)
 	}
 	dev := device.New(at.Identity, at.Credential, dialer, nil)

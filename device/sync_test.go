@@ -350,7 +350,7 @@ func TestNoSecretIsLogged(t *testing.T) {
 		c := w.online(nil)
 		w.hub.SetLine("dev1", false)
 		time.Sleep(time.Minute)
-		if err := w.hub.SetEnabled("dev1", false); err != nil {
+		if _, err := w.hub.SetKeys("dev1", "", ""); err != nil {
 			t.Fatal(err)
 		}
 		w.hub.SetLine("dev1", true)

@@ -239,7 +239,7 @@ func (a *amqpConn) flush() error {
 			return err
 		}
 		if _, err := a.stream.Write(a.out); err != nil {
-			return err
+			return a.wrote(err)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package hubtest
 import (
 	"context"
 	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,8 +37,6 @@ func testAMQPLineEnds(t *testing.T) {
 		"cut":      func(h *Hub, _ Device) error { return h.Cut("dev1") },
 		"down":     func(h *Hub, _ Device) error { return h.SetLine("dev1", false) },
 		"all down": func(h *Hub, _ Device) error { return h.SetLine("", false) },
-		"removed":  func(h *Hub, _ Device) error { return h.RemoveDevice("dev1") },
-		"disabled": func(h *Hub, _ Device) error { return h.SetEnabled("dev1", false) },
 		"taken over by AMQP": func(h *Hub, d Device) error {
 			c := openAMQP(t, h)
 			c.admit(d, time.Now())
@@ -64,6 +63,45 @@ func testAMQPLineEnds(t *testing.T) {
 	l.alive()
 	if s := h.Stats("dev1"); s.Takeovers != 1 {
 		t.Errorf("counted %+v, want one takeover", s)
+	}
+}
+
+// TestAMQPWithdrawn: the links of an identity that is removed or disabled are
+// detached, closed or, as newer gateways do, not; the connection stays.
+func TestAMQPWithdrawn(t *testing.T) { bubble(t, testAMQPWithdrawn) }
+func testAMQPWithdrawn(t *testing.T) {
+	for _, suspend := range []bool{false, true} {
+		for desc, end := range map[string]func(h *Hub) error{
+			"removed":   func(h *Hub) error { return h.RemoveDevice("dev1") },
+			"disabled":  func(h *Hub) error { return h.SetEnabled("dev1", false) },
+			"over REST": func(h *Hub) error { owner(t, h).do("DELETE", "/devices/dev1", "", "If-Match: *"); return nil },
+			"disabled, too": func(h *Hub) error {
+				owner(t, h).do("PUT", "/devices/dev1", `{"status":"disabled"}`, "If-Match: *")
+				return nil
+			},
+		} {
+			h := New(t, &Options{SuspendLinks: suspend})
+			d, other := addDevice(t, h, "dev1"), addDevice(t, h, "dev2")
+			c, l := amqpDevice(t, h, d)
+			l.alive()
+			if err := end(h); err != nil {
+				t.Fatalf("%s: %v", desc, err)
+			}
+			gone := l.gone()
+			if suspend { // go-amqp's own word, and it does not answer such a DETACH
+				if !strings.Contains(gone.Error(), "non-closing detach") {
+					t.Errorf("%s: got %v, want a DETACH that does not close", desc, gone)
+				}
+				continue
+			}
+			wantCondition(t, desc, gone, amqp.ErrCondDetachForced)
+			synctest.Wait() // until go-amqp has answered both
+			if status, _ := c.putToken(audience(d), tokenOf(t, d, time.Now(), time.Hour), "p"); status != 401 {
+				t.Errorf("%s: put-token got %d, want 401", desc, status)
+			}
+			c.admit(other, time.Now()) // the connection is well
+			c.twin(other).alive()
+		}
 	}
 }
 

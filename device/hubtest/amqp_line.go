@@ -15,6 +15,7 @@ type amqpLine struct {
 
 	// hub.mu guards what follows.
 	who      *identity     // from its login on
+	named    string        // as its last put-token spelt it
 	knocking bool          // a login waits to be judged
 	token    string        // of its last login, if it proved itself by one
 	tokenEnd time.Time     // by the wall clock, grace included; zero for none
@@ -75,6 +76,20 @@ func (l *amqpLine) close(reason string) {
 		l.conn.close(reason)
 		return
 	}
+	l.endLinks(reason)
+}
+
+// withdraw implements presence: it ends the links, and leaves the connection to
+// the client.
+func (l *amqpLine) withdraw(reason string) {
+	l.hub.mu.Lock()
+	l.leave()
+	l.hub.mu.Unlock()
+	l.endLinks(reason)
+}
+
+// endLinks ends the line's links by force. No lock is held.
+func (l *amqpLine) endLinks(reason string) {
 	l.hub.log.Info("links ended", "device", l.id, "reason", reason)
 	l.detach(&amqpwire.Error{Condition: condForced, Description: reason})
 	l.nudge()
@@ -84,11 +99,15 @@ func (l *amqpLine) close(reason string) {
 func (l *amqpLine) detach(err *amqpwire.Error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	end := (*amqpwire.Link).Detach
+	if l.hub.opts.SuspendLinks {
+		end = (*amqpwire.Link).Suspend
+	}
 	for _, h := range l.links {
-		h.link.Detach(err)
+		end(h.link, err)
 	}
 	for _, link := range l.others {
-		link.Detach(err)
+		end(link, err)
 	}
 	l.links, l.others = nil, nil
 }

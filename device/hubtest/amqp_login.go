@@ -42,8 +42,9 @@ func (a *amqpConn) attaching(ev *amqpwire.Attaching) error {
 		a.attachCBS(link)
 		return nil
 	}
+	now := a.hub.opts.Now()
 	a.hub.mu.Lock()
-	id := a.hub.resolve(at.device, at.module)
+	id := a.resolveLink(at.device, at.module, now)
 	l, full := a.show(id)
 	live := full == nil && l.live()
 	if live && ev.Properties[propModel] != "" {
@@ -165,11 +166,15 @@ func (a *amqpConn) putToken(payload []byte) error {
 		err = errors.New("there is no token in the body")
 	}
 	from.host, from.refused = host, err
+	now := a.hub.opts.Now()
 	a.hub.mu.Lock()
-	id := a.hub.resolve(device, module)
+	id := a.resolveLogin(device, module, from.token, now)
 	var l *amqpLine
 	if device != "" {
 		l, from.full = a.show(id)
+	}
+	if l != nil {
+		l.named = joinID(device, module)
 	}
 	if l == nil {
 		l = &amqpLine{amqpConn: a} // somebody who is nobody
@@ -263,6 +268,7 @@ func (l *amqpLine) enter(req request) (old presence, err error) {
 			h.count(who.id, func(s *Stats) { s.Takeovers++ })
 			old.leave()
 		}
+		who.came(now)
 		l.who, who.conn, l.desired, l.left = who, l, false, make(chan struct{})
 		h.count(who.id, func(s *Stats) { s.Connects++ })
 		h.log.Info("connected", "device", who.id, "over", l.over(AMQP))
@@ -271,7 +277,7 @@ func (l *amqpLine) enter(req request) (old presence, err error) {
 		who.modelID = from.attaching.Properties[propModel]
 	}
 	if !req.mute && from.attaching == nil {
-		l.replyToken(req, statusOK, "OK")
+		l.replyToken(req, statusOK, "OK", 0)
 	}
 	_ = l.readBy(time.Now()) // so that the reading goroutine looks at the token's end
 	who.touch()
@@ -285,10 +291,12 @@ const (
 )
 
 // replyToken answers a put-token. hub.mu is held.
-func (l *amqpLine) replyToken(req request, status int, text string) {
+func (l *amqpLine) replyToken(req request, status int, text string, pause int) {
 	l.push(outgoing{
 		msg: Message{Device: l.id, Op: Connect, FromHub: true, Status: status},
 		by:  &amqpOutgoing{line: l, correlation: req.from.correlation, text: text},
+
+		pause: pause,
 	})
 }
 
@@ -310,7 +318,7 @@ func (l *amqpLine) refuseLogin(req request, why error, f *fault) {
 	h.mu.Lock()
 	h.count(l.id, func(s *Stats) { s.Refused++ })
 	if req.from.attaching == nil && !req.mute {
-		l.replyToken(req, f.status(), text)
+		l.replyToken(req, f.status(), text, f.pause)
 	}
 	h.mu.Unlock()
 	if ev := req.from.attaching; ev != nil {

@@ -152,7 +152,7 @@ func testAMQPMethodSettlement(t *testing.T) {
 			} else if err := out.Send(t.Context(), m, &test.send); err != nil {
 				t.Errorf("%s: send: %v", test.desc, err)
 			}
-			if got, want := wait(), fmt.Sprintf(`{"payload":null,"status":%d}`, i); got != want {
+			if got, want := wait(), fmt.Sprintf(`{"status":%d,"payload":null}`, i); got != want {
 				t.Errorf("%s: got %s, want %s", test.desc, got, want)
 			}
 		}
@@ -249,7 +249,7 @@ func testAMQPMethodNewerLink(t *testing.T) {
 	if err := l.answer(l.hear().id, 1, ""); err != nil {
 		t.Errorf("answer: %v", err)
 	}
-	if got := wait(); got != `{"payload":null,"status":1}` {
+	if got := wait(); got != `{"status":1,"payload":null}` {
 		t.Errorf("by the newer link: got %s", got)
 	}
 }
@@ -266,7 +266,7 @@ func testAMQPMethodTooLarge(t *testing.T) {
 	if err := l.answer(l.hear().id, 200, ""); err != nil {
 		t.Errorf("answer: %v", err)
 	}
-	if got := wait(); got != `{"payload":null,"status":200}` {
+	if got := wait(); got != `{"status":200,"payload":null}` {
 		t.Errorf("a call that fits: got %s", got)
 	}
 	if got := x.call(`,"payload":` + text(1000))(); got != "404104" {
@@ -345,7 +345,7 @@ func testAMQPMethodForeignAnswer(t *testing.T) {
 			t.Errorf("answer: %v", err)
 		}
 	}
-	if got := wait(); got != `{"payload":null,"status":3}` {
+	if got := wait(); got != `{"status":3,"payload":null}` {
 		t.Errorf("got %s, want the status 3", got)
 	}
 }
@@ -375,7 +375,7 @@ func testAMQPMethodSharedConnection(t *testing.T) {
 		if got := wait(); got != "404104" {
 			t.Errorf("%s: got %s, want 404104", desc, got)
 		}
-		if got := waitOther(); got != `{"payload":3,"status":200}` {
+		if got := waitOther(); got != `{"status":200,"payload":3}` {
 			t.Errorf("%s: the other got %s", desc, got)
 		}
 		if got := x.call(``)(); got != "404103" {
@@ -411,7 +411,7 @@ func testAMQPMethodTokenEnds(t *testing.T) {
 	if err := l.answer(l.hear().id, 1, ""); err != nil {
 		t.Errorf("answer: %v", err)
 	}
-	if got := wait(); got != `{"payload":null,"status":1}` {
+	if got := wait(); got != `{"status":1,"payload":null}` {
 		t.Errorf("with a new token: got %s", got)
 	}
 }

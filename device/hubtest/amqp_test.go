@@ -22,6 +22,7 @@ type amqpClient struct {
 	session *amqp.Session
 	put     *amqp.Sender   // $cbs
 	puts    *amqp.Receiver // $cbs
+	pause   any            // retry-after of the last answer
 }
 
 // openAMQP opens a connection with a session, over a stream in memory.
@@ -94,6 +95,7 @@ func (c *amqpClient) request(m *amqp.Message) (int32, string) {
 	}
 	status, _ := got.ApplicationProperties["status-code"].(int32)
 	text, _ := got.ApplicationProperties["status-description"].(string)
+	c.pause = got.ApplicationProperties["retry-after"]
 	return status, text
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/devicetwin/devicetwin-go/internal/amqpwire"
+	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 )
 
 // Words of the twin's messages.
@@ -91,6 +92,7 @@ func (l *amqpLine) perform(req request) error {
 		return nil
 	}
 	h := l.hub
+	now := h.opts.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !l.live() {
@@ -102,6 +104,7 @@ func (l *amqpLine) perform(req request) error {
 		l.leave()
 		return nil
 	case Telemetry:
+		l.who.record.active = now
 		return nil
 	case MethodAnswer:
 		h.answered(l, req.msg)
@@ -159,6 +162,7 @@ func (l *amqpLine) answer(req request, act Action) {
 		if act.code == 0 {
 			f = usual(amqpStatus(act.status)*1000 + 1)
 		}
+		f.pause = act.pause()
 		l.refuseLogin(req, errors.New("intercepted"), f)
 	case Subscribe, Unsubscribe, GetTwin, PatchReported:
 		item := l.hub.replace(outgoing{msg: Message{Op: req.msg.Op}, asIs: true, by: &amqpOutgoing{}}, act)
@@ -215,6 +219,17 @@ func (o outgoing) node() node {
 	return nodeTwin
 }
 
+// askForPause adds the pause that the device is asked for.
+func (o outgoing) askForPause(m *amqpwire.Message) {
+	if o.pause == 0 {
+		return
+	}
+	if m.ApplicationProperties == nil {
+		m.ApplicationProperties = map[string]any{}
+	}
+	m.ApplicationProperties[hubproto.RetryAfter] = int32(o.pause)
+}
+
 // message is the message as AMQP says it, with the types that the SDKs insist
 // on: status an int, version a long, keys symbols.
 func (o outgoing) message() *amqpwire.Message {
@@ -225,8 +240,10 @@ func (o outgoing) message() *amqpwire.Message {
 	if o.msg.Op == Connect {
 		m.Properties = &amqpwire.MessageProperties{CorrelationID: o.by.correlation}
 		m.ApplicationProperties = map[string]any{"status-code": int32(o.msg.Status), "status-description": o.by.text}
+		o.askForPause(m)
 		return m
 	}
+	o.askForPause(m)
 	m.Annotations = amqpwire.Annotations{}
 	if o.msg.Op == Desired {
 		m.Annotations[noteResource] = resourceDesired

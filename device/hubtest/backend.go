@@ -25,8 +25,8 @@ type Twin struct {
 	Enabled bool
 	// ModelID is what the device announced at its last login.
 	ModelID string
-	// Tags are the back end's own, as JSON with its keys in order; no device
-	// sees them.
+	// Tags are the back end's own, as JSON with its keys sorted, for tests to
+	// compare. No device sees them.
 	Tags []byte
 
 	Desired, Reported Section
@@ -37,7 +37,8 @@ type Section struct {
 	// Version starts at 1.
 	Version int64
 	// JSON is the document without the hub's own members ($version,
-	// $metadata), its keys in order.
+	// $metadata), its keys sorted, for tests to compare: devices and services get
+	// members in the order in which they were written.
 	JSON []byte
 	// Metadata is the $metadata: when each member was written last.
 	Metadata []byte
@@ -54,7 +55,7 @@ func (h *Hub) SetDesired(id, patchJSON string) (int64, error) {
 	if f != nil {
 		return 0, f.err()
 	}
-	return h.writeDesired(id, func(old map[string]any) (doc, told map[string]any) {
+	return h.writeDesired(id, func(old *members) (doc, told *members) {
 		return merge(old, patch, h.opts.MergeRule), patch
 	})
 }
@@ -67,12 +68,12 @@ func (h *Hub) ReplaceDesired(id, docJSON string) (int64, error) {
 	if f != nil {
 		return 0, f.err()
 	}
-	return h.writeDesired(id, func(old map[string]any) (map[string]any, map[string]any) {
+	return h.writeDesired(id, func(old *members) (*members, *members) {
 		return doc, replacement(old, doc)
 	})
 }
 
-func (h *Hub) writeDesired(id string, change func(old map[string]any) (doc, told map[string]any)) (int64, error) {
+func (h *Hub) writeDesired(id string, change func(old *members) (doc, told *members)) (int64, error) {
 	now := h.opts.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -97,7 +98,7 @@ func (h *Hub) writeDesired(id string, change func(old map[string]any) (doc, told
 // notify tells a device of a change of its desired properties, if it listens:
 // nothing is kept for one that does not. h.mu is held, so that what is told
 // stays in the order of the versions.
-func (h *Hub) notify(who *identity, told map[string]any) {
+func (h *Hub) notify(who *identity, told *members) {
 	if who.conn == nil || !who.conn.hears() {
 		return
 	}
@@ -110,7 +111,7 @@ func (h *Hub) notify(who *identity, told map[string]any) {
 }
 
 // checkSize refuses a document over the limit, unless it shrinks the section.
-func checkSize(name string, old, doc map[string]any) *fault {
+func checkSize(name string, old, doc *members) *fault {
 	if n := size(doc); n > maxSection && n > size(old) {
 		return refuse(codeOversize, "'%s' size should be less than %d bytes.", name, maxSection)
 	}
@@ -141,7 +142,7 @@ func (h *Hub) view(id string) (Twin, <-chan struct{}, error) {
 		Connected: who.conn != nil, Enabled: !who.disabled, ModelID: who.modelID,
 	}
 	h.mu.Unlock()
-	out.Tags = appendJSON(nil, t.tags)
+	out.Tags = appendJSON(nil, sorted(t.tags))
 	out.Desired = t.desired.view(true)
 	out.Reported = t.reported.view(false)
 	return out, changed, nil
@@ -165,8 +166,9 @@ func (h *Hub) SetTags(id, patchJSON string) (int64, error) {
 	return t.twin.version, nil
 }
 
+// view is the half as the hub's own API shows it.
 func (s section) view(versions bool) Section {
-	return Section{Version: s.version, JSON: appendJSON(nil, s.doc), Metadata: s.meta.appendTo(nil, versions)}
+	return Section{Version: s.version, JSON: appendJSON(nil, sorted(s.doc)), Metadata: appendJSON(nil, sorted(s.meta.tree(s.doc, versions)))}
 }
 
 // Wait waits, without polling, until cond holds for the twin, and returns it
@@ -224,11 +226,11 @@ func at(v any, path string) any {
 		return v
 	}
 	for key := range strings.SplitSeq(path, ".") {
-		m, ok := v.(map[string]any)
+		m, ok := v.(*members)
 		if !ok {
 			return absent{}
 		}
-		if v, ok = m[key]; !ok {
+		if v, ok = m.lookup(key); !ok {
 			return absent{}
 		}
 	}
@@ -238,13 +240,13 @@ func at(v any, path string) any {
 // equal compares JSON values.
 func equal(a, b any) bool {
 	switch a := a.(type) {
-	case map[string]any:
-		b, ok := b.(map[string]any)
-		if !ok || len(a) != len(b) {
+	case *members:
+		b, ok := b.(*members)
+		if !ok || a.len() != b.len() {
 			return false
 		}
-		for k, v := range a {
-			if w, ok := b[k]; !ok || !equal(v, w) {
+		for k, v := range a.all() {
+			if w, ok := b.lookup(k); !ok || !equal(v, w) {
 				return false
 			}
 		}

@@ -29,26 +29,21 @@ type authority struct {
 const certificateLife = 20 * 365 * 24 * time.Hour
 
 func (h *Hub) authority() (*authority, error) {
-	h.ca.once.Do(func() { h.ca.err = h.ca.make(h.opts.Host, h.opts.Now) })
+	h.ca.once.Do(func() { h.ca.err = h.ca.make(h.opts) })
 	return &h.ca, h.ca.err
 }
 
-func (a *authority) make(host string, clock func() time.Time) error {
+func (a *authority) make(o Options) error {
+	host, clock := o.Host, o.Now
 	now := clock()
-	rootKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return fmt.Errorf("hubtest: make a CA: %w", err)
+	ca := o.CA
+	if ca == nil {
+		var err error
+		if ca, err = NewCA("devicetwin test CA", &IssueOptions{Now: clock}); err != nil {
+			return err
+		}
 	}
-	root := template("devicetwin test CA", now)
-	root.IsCA, root.BasicConstraintsValid = true, true
-	root.KeyUsage = x509.KeyUsageCertSign
-	der, err := x509.CreateCertificate(rand.Reader, root, root, &rootKey.PublicKey, rootKey)
-	if err != nil {
-		return fmt.Errorf("hubtest: make a CA: %w", err)
-	}
-	if a.root, err = x509.ParseCertificate(der); err != nil {
-		return fmt.Errorf("hubtest: make a CA: %w", err)
-	}
+	a.root = ca.cert
 
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -64,7 +59,7 @@ func (a *authority) make(host string, clock func() time.Time) error {
 	}
 	leaf.KeyUsage = x509.KeyUsageDigitalSignature
 	leaf.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	der, err = x509.CreateCertificate(rand.Reader, leaf, a.root, &key.PublicKey, rootKey)
+	der, err := x509.CreateCertificate(rand.Reader, leaf, a.root, &key.PublicKey, ca.key)
 	if err != nil {
 		return fmt.Errorf("hubtest: make a certificate: %w", err)
 	}

@@ -122,8 +122,10 @@ func (h *Hub) DeviceCA() (*CA, error) {
 }
 
 func (d *deviceAuthority) make(h *Hub) (err error) {
-	if d.root, err = NewCA("devicetwin test devices", &IssueOptions{Now: h.opts.Now}); err != nil {
-		return err
+	if d.root = h.opts.DeviceCA; d.root == nil {
+		if d.root, err = NewCA("devicetwin test devices", &IssueOptions{Now: h.opts.Now}); err != nil {
+			return err
+		}
 	}
 	d.issuing, err = d.root.Intermediate("devicetwin test devices, intermediate", nil)
 	return err

@@ -22,17 +22,6 @@ import (
 )
 
 // Limits of one connection.
-const (
-	// firstPacket is how long a client has until its CONNECT, TLS included.
-	firstPacket = 30 * time.Second
-	// maxSilence is the longest silence that a hub bears.
-	maxSilence = 1767 * time.Second
-	// writeLimit is how long a client may leave one packet unread.
-	writeLimit = 30 * time.Second
-	// linger is how long a client has to close a socket that the hub has ended.
-	linger = 5 * time.Second
-)
-
 // Why a connection ended, for the log.
 var (
 	errPolite   = errors.New("device said goodbye")
@@ -52,6 +41,7 @@ type conn struct {
 	secure bool       // TLS is to be spoken on raw
 	speaks []Protocol // what may be spoken on the stream
 	ended  atomic.Bool
+	unread atomic.Bool   // the client has left something unread for too long
 	done   chan struct{} // closed once ended
 	out    queue
 
@@ -94,6 +84,9 @@ func (c *conn) close(reason string) {
 	c.hub.log.Info("connection ended", attrs...)
 }
 
+// withdraw implements presence: MQTT has no word for it.
+func (c *conn) withdraw(reason string) { c.close(reason) }
+
 // over says what a device is connected over, for the log. The stream is the one
 // that the protocol is spoken on.
 func (c *conn) over(p Protocol) string {
@@ -110,11 +103,33 @@ func oneLine(text string) string { return strings.ReplaceAll(text, "\n", "; ") }
 // the line, which real hubs rarely do, and which some clients take for a fatal
 // error: so it says its end first, and serve reads on until the client's.
 func (c *conn) shut() error {
+	if c.unread.Load() { // it reads no goodbye either
+		return unlessGone(reset(c.raw))
+	}
 	tcp, ok := c.raw.(*net.TCPConn)
 	if !ok || isClosed(c.hub.done) {
 		return unlessGone(c.raw.Close())
 	}
 	return errors.Join(unlessGone(tcp.CloseWrite()), unlessGone(tcp.SetReadDeadline(time.Now().Add(linger))))
+}
+
+// reset ends a stream without what is on its way to the client.
+func reset(raw net.Conn) error {
+	switch raw := raw.(type) {
+	case *net.TCPConn:
+		return errors.Join(raw.SetLinger(0), raw.Close())
+	case interface{ Abort() error }:
+		return raw.Abort()
+	}
+	return raw.Close()
+}
+
+// wrote passes on the error of a write, and notes that nobody reads.
+func (c *conn) wrote(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.unread.Store(true)
+	}
+	return err
 }
 
 // unlessGone drops an error that says no more than that the other side was

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/internal/connstring"
@@ -15,6 +16,9 @@ import (
 type Device struct {
 	// Identity names the device or module, and this hub.
 	Identity auth.Identity
+	// Auth is the registry's word for how it proves itself: "sas", "selfSigned"
+	// or "certificateAuthority".
+	Auth string
 	// Credential signs tokens with the primary key, or presents the certificate;
 	// nil for an X.509 identity whose certificate was made elsewhere.
 	Credential auth.Credential
@@ -54,6 +58,9 @@ func (id *identity) touch() {
 	close(id.changed)
 	id.changed = make(chan struct{})
 }
+
+// came notes a login. hub.mu is held.
+func (id *identity) came(now time.Time) { id.record.stateAt, id.record.active = now, now }
 
 // AddDevice registers a device with new random keys and an empty twin. The id
 // keeps the hub's rules: 1 to 128 of ASCII letters, digits and some signs.
@@ -100,11 +107,16 @@ func (h *Hub) register(who auth.Identity, proves func(*identity)) error {
 	}
 	id := &identity{
 		id: joinID(who.DeviceID, who.ModuleID), device: who.DeviceID, module: who.ModuleID,
-		twin: newTwin(), record: newRecord(), changed: make(chan struct{}),
+		twin: newTwin(), changed: make(chan struct{}),
 	}
-	proves(id)
+	now := h.opts.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	id.record = h.newRecord(now)
+	if id.module == "" { // a module's halves were never written
+		id.twin.desired.meta, id.twin.reported.meta = &stamp{at: now}, &stamp{at: now}
+	}
+	proves(id)
 	switch {
 	case h.closed:
 		return ErrClosed
@@ -133,6 +145,7 @@ func (h *Hub) RemoveDevice(id string) error {
 // SetEnabled lets an identity log in, or refuses it. Disabling cuts the
 // connection; a disabled device's modules are refused with it.
 func (h *Hub) SetEnabled(id string, on bool) error {
+	now := h.opts.Now()
 	if on {
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -140,16 +153,23 @@ func (h *Hub) SetEnabled(id string, on bool) error {
 		if who == nil {
 			return fmt.Errorf("%w: %s", ErrUnknown, id)
 		}
-		who.disabled = false
+		who.setDisabled(false, now)
 		who.record.etag++
 		return nil
 	}
 	return h.withdraw(id, "identity disabled", func(who *identity) {
 		if who.id == id {
-			who.disabled = true
+			who.setDisabled(true, now)
 			who.record.etag++
 		}
 	})
+}
+
+// setDisabled writes the status, and when it changed. hub.mu is held.
+func (id *identity) setDisabled(disabled bool, now time.Time) {
+	if disabled != id.disabled {
+		id.disabled, id.record.statusAt = disabled, now
+	}
 }
 
 // withdraw applies f to an identity and those below it, and cuts their
@@ -163,7 +183,7 @@ func (h *Hub) withdraw(id, reason string, f func(*identity)) error {
 	}
 	cut := h.part(top, f)
 	h.mu.Unlock()
-	closeAll(cut, reason)
+	withdrawAll(cut, reason)
 	return nil
 }
 
@@ -182,9 +202,9 @@ func (h *Hub) part(top *identity, f func(*identity)) (cut []presence) {
 	return cut
 }
 
-func closeAll(conns []presence, reason string) {
+func withdrawAll(conns []presence, reason string) {
 	for _, c := range conns {
-		c.close(reason)
+		c.withdraw(reason)
 	}
 }
 
@@ -213,7 +233,7 @@ func describe(who auth.Identity, keys keyPair) (Device, error) {
 		return Device{}, fmt.Errorf("hubtest: %w", err)
 	}
 	return Device{
-		Identity: who, Credential: auth.SAS(key, nil),
+		Identity: who, Auth: authSAS.String(), Credential: auth.SAS(key, nil),
 		ConnectionString: stringFor(who, keys.text[0]),
 		PrimaryKey:       keys.text[0], SecondaryKey: keys.text[1],
 	}, nil
@@ -311,6 +331,18 @@ func defaultPolicies() []Policy {
 // error: else it would open nothing, and say nothing. [Hub.Policy] names those
 // that a new hub has.
 func (h *Hub) AddPolicy(p Policy) (Policy, error) {
+	p, err := h.complete(p)
+	if err != nil {
+		return Policy{}, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.policies[p.Name] = p
+	return p, nil
+}
+
+// complete checks a policy, and fills in what the hub makes up.
+func (h *Hub) complete(p Policy) (Policy, error) {
 	if p.Name == "" {
 		return Policy{}, fmt.Errorf("hubtest: the policy has no name")
 	}
@@ -336,9 +368,6 @@ func (h *Hub) AddPolicy(p Policy) (Policy, error) {
 		return Policy{}, fmt.Errorf("hubtest: the policy's name and key make no connection string: %w", err)
 	}
 	p.Permissions = slices.Clone(p.Permissions)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.policies[p.Name] = p
 	return p, nil
 }
 

@@ -1,7 +1,7 @@
 // Package hubtest is an IoT Hub that runs inside a test, or as part of a small
 // program: true enough for the official Node.js device SDK, unmodified, over
 // MQTT and AMQP, and for back ends over REST. See LIMITS.md for what it does not
-// imitate.
+// imitate, and for the sources of what it does.
 //
 // In a test:
 //
@@ -16,7 +16,8 @@
 // transport.TLSOptions. [Hub.Listen] opens a real socket with TLS, for any
 // client in any language; [Hub.CAPEM] is the CA that it has to trust. The port,
 // or else the first byte, tells which [Protocol] a client speaks. On the port of
-// HTTPS it also speaks MQTT over WebSocket, with the same logins and faults.
+// HTTPS it also speaks MQTT and AMQP over WebSocket, with the same logins and
+// faults.
 //
 // # Certificates
 //
@@ -47,8 +48,9 @@
 // # Faults
 //
 // [Hub.Intercept] takes one message, in or out, and drops, doubles, delays or
-// answers it, or cuts the line around it; a service's requests are messages,
-// too ([FromService]). [Hub.Cut], [Hub.SetLine] and
+// answers it, or cuts the line around it, for as many messages as [Action.Times]
+// says. [PatchNaming] picks the patches that name a property. A service's
+// requests are messages, too ([FromService]). [Hub.Cut], [Hub.SetLine] and
 // [Hub.Stall] treat whole lines: ended, down, or half-open. [Hub.SetEnabled],
 // [Hub.SetKeys] and [Hub.RemoveDevice] treat identities, as do
 // [Hub.RegeneratePrimaryKey], [Hub.SetThumbprints] and [Hub.SetX509]; a CA leaves
@@ -70,8 +72,14 @@
 // real hub does, without a word, and writes the reason to [Options].Logger;
 // in a test, that is the test's log.
 //
-// LIMITS.md in this folder lists what it does not imitate, and what it had to
-// guess.
+// LIMITS.md in this folder lists what is settled, and by which source, what is
+// guessed, and what is left out.
+//
+// # Restarts
+//
+// A hub that is to outlive its process takes [Hub.State] along and gives it to
+// [Hub.Restore]; [LoadCA] with [Options].CA keeps the CA that boards trust.
+// [Hub.Revision] says when there is something to save.
 //
 // # Goroutines and locks
 //

@@ -50,14 +50,14 @@ func ExampleHub_EntraIssuer() {
 		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println(resp.StatusCode, resp.Header.Get("iothub-errorcode")+resp.Header.Get("ETag"))
+		fmt.Println(resp.StatusCode, resp.Header.Get("iothub-errorcode"))
 	}
 	get()
 	hub.Grant("my-back-end", hubtest.DataReader)
 	get()
 	// Output:
 	// 401 IotHubUnauthorizedAccess
-	// 200 "AAAAAAAAAAE="
+	// 200
 }
 
 // A back end that uses this library reaches the hub in memory.

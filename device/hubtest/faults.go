@@ -116,6 +116,9 @@ func (c *conn) freeze() {
 	c.frozen = true
 }
 
+// errorTime has seven fractional digits, whatever they are.
+const errorTime = "2006-01-02T15:04:05.0000000Z"
+
 // errorBody is how the hub words an error.
 func (h *Hub) errorBody(f *fault) []byte {
 	h.mu.Lock()
@@ -133,7 +136,7 @@ func (f *fault) body(n uint64, now time.Time) []byte {
 	b = append(b, `,"message":`...)
 	b = appendText(b, f.text)
 	b = append(b, `,"timestampUtc":"`...)
-	b = append(b, now.UTC().Format(timeFormat)...)
+	b = append(b, now.UTC().Format(errorTime)...)
 	return append(b, `"}`...)
 }
 

@@ -57,6 +57,7 @@ type Hub struct {
 	stalled    map[string]bool   // whose line stalls; "" is everyone's
 	gate       chan struct{}     // closed and replaced when stalled changes
 	faultCount uint64            // numbers the tracking ids
+	generation int64             // of the youngest identity
 	calls      map[string]*call  // direct methods under way, by request id
 	callCount  uint64            // numbers them
 	grants     map[string][]Role // by principal

@@ -95,6 +95,22 @@ func FromHub(device string, op Op) func(Message) bool {
 	return func(m Message) bool { return m.FromHub && m.Op == op && (device == "" || m.Device == device) }
 }
 
+// PatchNaming matches a device's patches of its reported properties that name
+// the property at a path such as "fan.rpm", deletions included. An empty device
+// means any. With Cut the hub hangs up at that property, with Fail or Answer it
+// refuses it, with Drop it is silent:
+//
+//	hub.Intercept(hubtest.PatchNaming("dev1", "fan.rpm"), hubtest.Cut().Times(-1))
+func PatchNaming(device, path string) func(Message) bool {
+	return func(m Message) bool {
+		if !FromDevice(device, PatchReported)(m) {
+			return false
+		}
+		doc, err := parseJSON(m.Body)
+		return err == nil && at(doc, path) != any(absent{})
+	}
+}
+
 // FromService matches a REST request such as "GET /twins/dev1"; an empty one
 // means any.
 func FromService(request string) func(Message) bool {
@@ -109,7 +125,7 @@ type Action struct {
 	status int
 	code   int
 	body   string
-	after  time.Duration // of REST's Retry-After; 0 for none
+	after  time.Duration // the pause that is asked for; 0 for none
 	times  int           // 0 means 1
 }
 
@@ -171,12 +187,17 @@ func CutAfter() Action { return Action{kind: actCutAfter} }
 // it. Other connections, also later ones of the same device, are well.
 func Freeze() Action { return Action{kind: actFreeze} }
 
-// RetryAfter makes Answer and Fail ask for a pause, in whole seconds, where the
-// protocol has a word for it: in REST's header of that name.
+// RetryAfter makes Answer and Fail ask for a pause, in whole seconds, rounded
+// up: over REST in the header Retry-After, over MQTT in the topic's parameter
+// retry-after, over AMQP in the application property retry-after, where the
+// Device Provisioning Service has them. CONNACK and SUBACK have no place for it.
 func (a Action) RetryAfter(d time.Duration) Action {
 	a.after = d
 	return a
 }
+
+// pause is the pause that is asked for, in whole seconds; 0 for none.
+func (a Action) pause() int { return int((a.after + time.Second - 1) / time.Second) }
 
 // Times makes the action apply to n matching messages instead of one; below 0,
 // to all of them until it is removed.

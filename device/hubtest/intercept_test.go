@@ -11,6 +11,8 @@ const gotTwin = "\n< PUBLISH Q0 $iothub/twin/res/200/?$rid=g …\n"
 const patchOne = "\n> PUBLISH Q0 $iothub/twin/PATCH/properties/reported/?$rid=p {\"a\":1}\n"
 const patchedTo2 = "\n< PUBLISH Q0 $iothub/twin/res/204/?$rid=p&$version=2\n"
 const patchedTo3 = "\n< PUBLISH Q0 $iothub/twin/res/204/?$rid=p&$version=3\n"
+const patchOther = "\n> PUBLISH Q0 $iothub/twin/PATCH/properties/reported/?$rid=o {\"b\":{\"c\":null}}\n"
+const patchedOther = "\n< PUBLISH Q0 $iothub/twin/res/204/?$rid=o&$version=2\n"
 const ping = "\n> PINGREQ\n< PINGRESP\n"
 
 func TestIntercept(t *testing.T) {
@@ -34,6 +36,15 @@ func TestIntercept(t *testing.T) {
 		{"answer", in(PatchReported), Answer(500, `oops`), patchOne + "< PUBLISH Q0 $iothub/twin/res/500/?$rid=p oops" + patchOne + patchedTo2, 2},
 		{"fail", in(GetTwin), Fail(429001), getTwin + `< PUBLISH Q0 $iothub/twin/res/429/?$rid=g {"errorCode":429001,"trackingId":"…","message":"…","timestampUtc":"…"}`, 1},
 		{"replace an answer", out(PatchReported), Fail(503001), patchOne + `< PUBLISH Q0 $iothub/twin/res/503/?$rid=p {"errorCode":503001,…`, 2},
+		{"fail, and ask for a pause", in(GetTwin), Fail(429001).RetryAfter(1500 * time.Millisecond), getTwin + `< PUBLISH Q0 $iothub/twin/res/429/?$rid=g&retry-after=2 {"errorCode":429001,…`, 1},
+		{"an answer replaced by a wish for a pause", out(PatchReported), Answer(429, "").RetryAfter(time.Minute), patchOne + "< PUBLISH Q0 $iothub/twin/res/429/?$rid=p&retry-after=60", 2},
+		{"silence at one GET", in(GetTwin), Drop(), getTwin + "< silence" + getTwin + gotTwin, 1},
+		{"hang up at a key", PatchNaming("dev1", "a"), Cut().Times(-1), patchOther + patchedOther + patchOne + "< close", 2},
+		{"refuse at a key", PatchNaming("", "a"), Fail(400004).Times(-1), patchOne + "< PUBLISH Q0 $iothub/twin/res/400/?$rid=p …" + patchOther + patchedOther + patchOne + "< PUBLISH Q0 $iothub/twin/res/400/?$rid=p …", 2},
+		{"refuse at a key below", PatchNaming("dev1", "b.c"), Fail(400004), patchOne + patchedTo2 + patchOther + "< PUBLISH Q0 $iothub/twin/res/400/?$rid=o …", 2},
+		{"silence at a key", PatchNaming("dev1", "b"), Drop(), patchOther + "< silence" + patchOther + patchedOther, 2},
+		{"a key of another's", PatchNaming("dev2", "a"), Drop().Times(-1), patchOne + patchedTo2, 2},
+		{"a key below what is no object", PatchNaming("dev1", "a.b"), Drop().Times(-1), patchOne + patchedTo2, 2},
 		{"fail twice", in(GetTwin), Fail(429001).Times(2), getTwin + "< PUBLISH Q0 $iothub/twin/res/429/…" + getTwin + "< PUBLISH Q0 $iothub/twin/res/429/…" + getTwin + gotTwin, 1},
 		{"refuse a subscription", in(Subscribe), Answer(128, ""), "> SUBSCRIBE 9 [$iothub/methods/POST/# Q1]\n< SUBACK 9 [128]", 1},
 		{"refuse a subscription on its way out", out(Subscribe), Answer(128, ""), "> SUBSCRIBE 9 [$iothub/methods/POST/# Q1]\n< SUBACK 9 [128]", 1},

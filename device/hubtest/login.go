@@ -89,6 +89,8 @@ func (c *conn) admit(p *packets.ConnectPacket, mute bool) error {
 	switch {
 	case errors.Is(err, errEnded):
 		return err
+	case errors.Is(err, errDisabled):
+		return c.refuse(packets.ErrRefusedServerUnavailable, err.Error())
 	case err != nil:
 		return c.refuse(packets.ErrRefusedNotAuthorised, err.Error())
 	}
@@ -126,7 +128,7 @@ func (c *conn) enter(p *packets.ConnectPacket, user userName, mute bool) (old pr
 	c.silence = silence(p.Keepalive)
 	c.tokenEnd = tokenEnd(expires, now, h.opts.TokenGrace)
 	who.conn, who.modelID = c, user.modelID
-	who.record.online = now
+	who.came(now)
 	h.count(who.id, func(s *Stats) { s.Connects++ })
 	if !mute {
 		// Pushed before hub.mu is given up, so that nothing overtakes it.

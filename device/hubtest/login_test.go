@@ -51,6 +51,10 @@ func testLoginRefusals(t *testing.T) {
 		t.Fatalf("AddModule: %v", err)
 	}
 	off := addDevice(t, h, "off")
+	below, err := h.AddModule("off", "modA")
+	if err != nil {
+		t.Fatalf("AddModule: %v", err)
+	}
 	if err := h.SetEnabled("off", false); err != nil {
 		t.Fatalf("SetEnabled: %v", err)
 	}
@@ -78,7 +82,9 @@ func testLoginRefusals(t *testing.T) {
 		{"empty password", d, func(p *connectPacket) { p.password = "" }, "CONNACK sp=0 rc=5"},
 		{"password is no token", d, func(p *connectPacket) { p.password = "secret" }, "CONNACK sp=0 rc=5"},
 		{"another hub", d, func(p *connectPacket) { p.user = strings.Replace(p.user, "myhub", "other", 1) }, "CONNACK sp=0 rc=5"},
-		{"disabled", off, func(*connectPacket) {}, "CONNACK sp=0 rc=5"},
+		{"disabled", off, func(*connectPacket) {}, "CONNACK sp=0 rc=3"},
+		{"disabled, and a wrong token", off, func(p *connectPacket) { p.password = sasOne }, "CONNACK sp=0 rc=3"},
+		{"a module of a disabled device", below, func(*connectPacket) {}, "CONNACK sp=0 rc=3"},
 		{"unknown", d, func(p *connectPacket) { p.id, p.user = "ghost", hostOne+"/ghost/?api-version=2021-04-12" }, "CONNACK sp=0 rc=5"},
 		{"a device's token for its module", m, func(p *connectPacket) { p.password = sasOne }, "CONNACK sp=0 rc=5"},
 	}

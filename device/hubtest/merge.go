@@ -1,39 +1,46 @@
 package hubtest
 
-import "maps"
-
 // merge applies a patch to a section in the way of RFC 7396: objects merge,
-// null deletes, anything else replaces. Neither argument is changed.
-func merge(section, patch map[string]any, rule MergeRule) map[string]any {
-	out := maps.Clone(section)
-	if out == nil {
-		out = make(map[string]any, len(patch))
+// null deletes, anything else replaces. A member that stays keeps its place, a
+// new one comes last. Neither argument is changed.
+func merge(section, patch *members, rule MergeRule) *members {
+	out := &members{}
+	for k, v := range section.all() {
+		if p, named := patch.lookup(k); !named {
+			out.set(k, v)
+		} else if p != nil {
+			out.set(k, mergeValue(v, p, rule))
+		}
 	}
-	for k, v := range patch {
-		switch v := v.(type) {
-		case nil:
-			delete(out, k)
-		case map[string]any:
-			old, merges := out[k].(map[string]any)
-			switch {
-			case merges && rule == MergeEmpties && deletesInVain(old, v):
-				old = nil
-			case !merges && rule == MergeKeepNulls:
-				out[k] = v
-				continue
-			}
-			out[k] = merge(old, v, rule)
-		default:
-			out[k] = v
+	for k, p := range patch.all() {
+		if _, there := section.lookup(k); !there && p != nil {
+			out.set(k, mergeValue(nil, p, rule))
 		}
 	}
 	return out
 }
 
+// mergeValue is what becomes of a value when a patch names it; old is nil where
+// there is none.
+func mergeValue(old, patch any, rule MergeRule) any {
+	p, isObject := patch.(*members)
+	if !isObject {
+		return patch
+	}
+	was, merges := old.(*members)
+	switch {
+	case merges && rule == MergeEmpties && deletesInVain(was, p):
+		was = nil
+	case !merges && rule == MergeKeepNulls:
+		return p
+	}
+	return merge(was, p, rule)
+}
+
 // deletesInVain reports whether a patch deletes a member that isn't there.
-func deletesInVain(doc, patch map[string]any) bool {
-	for k, v := range patch {
-		if _, there := doc[k]; v == nil && !there {
+func deletesInVain(doc, patch *members) bool {
+	for k, v := range patch.all() {
+		if _, there := doc.lookup(k); v == nil && !there {
 			return true
 		}
 	}
@@ -43,21 +50,28 @@ func deletesInVain(doc, patch map[string]any) bool {
 // replacement is what a device is told of a replaced section: every new member
 // with its value, changed or not, and null for every one that vanished, at
 // every level that both documents have.
-func replacement(old, doc map[string]any) map[string]any {
-	out := make(map[string]any, len(doc))
-	for k := range old {
-		if _, stays := doc[k]; !stays {
-			out[k] = nil
+func replacement(old, doc *members) *members {
+	out := &members{}
+	for k, was := range old.all() {
+		if is, stays := doc.lookup(k); stays {
+			out.set(k, replacedValue(was, is))
+		} else {
+			out.set(k, nil)
 		}
 	}
-	for k, v := range doc {
-		was, wasObject := old[k].(map[string]any)
-		is, isObject := v.(map[string]any)
-		if wasObject && isObject {
-			out[k] = replacement(was, is)
-			continue
+	for k, is := range doc.all() {
+		if _, there := old.lookup(k); !there {
+			out.set(k, is)
 		}
-		out[k] = v
 	}
 	return out
+}
+
+func replacedValue(old, value any) any {
+	was, wasObject := old.(*members)
+	is, isObject := value.(*members)
+	if wasObject && isObject {
+		return replacement(was, is)
+	}
+	return value
 }

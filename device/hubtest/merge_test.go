@@ -3,6 +3,7 @@ package hubtest
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -10,7 +11,7 @@ import (
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
-func object(t *testing.T, text string) map[string]any {
+func object(t *testing.T, text string) *members {
 	t.Helper()
 	m, err := parseObject([]byte(text))
 	if err != nil {
@@ -178,7 +179,7 @@ func TestSectionLimit(t *testing.T) {
 	// A twin over the limit (of an older rule) may shrink, and stay over it.
 	h.mu.Lock()
 	s := &h.identities["dev1"].twin.desired
-	s.doc = merge(s.doc, map[string]any{"k8": letters(4096), "k9": letters(4096)}, MergeRFC7396)
+	s.doc = merge(s.doc, newMembers("k8", letters(4096), "k9", letters(4096)), MergeRFC7396)
 	h.mu.Unlock()
 	setDesired(t, h, "dev1", `{"k9":null}`)
 	setDesired(t, h, "dev1", `{"k8":"`+letters(4000)+`"}`)
@@ -220,14 +221,14 @@ func TestTextsSurvive(t *testing.T) {
 	addDevice(t, h, "dev1")
 	const doc = `{"<&>":"\"\\\n\u0000é€😀</script> ` + "\u2028" + `","k\"":"\\"}`
 	setDesired(t, h, "dev1", doc)
-	var got, want any
+	var got, want map[string]string
 	if err := json.Unmarshal(twinOf(t, h, "dev1").Desired.JSON, &got); err != nil {
 		t.Fatalf("the hub's JSON: %v", err)
 	}
 	if err := json.Unmarshal([]byte(doc), &want); err != nil {
 		t.Fatalf("the test's JSON: %v", err)
 	}
-	if !equal(got, want) {
+	if !maps.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -240,7 +241,7 @@ func TestVersionsAndMetadata(t *testing.T) {
 	if tw.Version != 2 || tw.ETag != "AAAAAAAAAAE=" || tw.Desired.Version != 1 || tw.Reported.Version != 1 || string(tw.Desired.JSON) != "{}" {
 		t.Errorf("a new twin: got %+v", tw)
 	}
-	if got, want := string(tw.Desired.Metadata), `{"$lastUpdated":"0001-01-01T00:00:00Z"}`; got != want {
+	if got, want := string(tw.Desired.Metadata), `{"$lastUpdated":"2025-12-31T01:02:03.0000045Z"}`; got != want {
 		t.Errorf("metadata of a new twin: got %s, want %s", got, want)
 	}
 	setDesired(t, h, "dev1", `{"a":{"b":1,"c":[{"x":1}]},"d":2}`)

@@ -2,7 +2,6 @@ package hubtest
 
 import (
 	"maps"
-	"strconv"
 	"time"
 )
 
@@ -16,20 +15,20 @@ type stamp struct {
 
 // merge stamps all that a patch names, and every level above it: so a removal
 // leaves its trace.
-func (s *stamp) merge(patch map[string]any, now time.Time, version int64) *stamp {
+func (s *stamp) merge(patch *members, now time.Time, version int64) *stamp {
 	out := &stamp{at: now, version: version}
 	if s != nil {
 		out.members = maps.Clone(s.members)
 	}
-	for k, v := range patch {
+	for k, v := range patch.all() {
 		if v == nil {
 			delete(out.members, k)
 			continue
 		}
 		if out.members == nil {
-			out.members = make(map[string]*stamp, len(patch))
+			out.members = make(map[string]*stamp, patch.len())
 		}
-		inner, isObject := v.(map[string]any)
+		inner, isObject := v.(*members)
 		if !isObject {
 			out.members[k] = &stamp{at: now, version: version}
 			continue
@@ -39,9 +38,10 @@ func (s *stamp) merge(patch map[string]any, now time.Time, version int64) *stamp
 	return out
 }
 
-// timeFormat has the seven fractional digits that real services print.
-const timeFormat = "2006-01-02T15:04:05.0000000Z"
+// timeFormat has up to the seven fractional digits that .NET prints.
+const timeFormat = "2006-01-02T15:04:05.9999999Z"
 
+// hubTime is a time as a hub prints it. Never is the year 1.
 func hubTime(t time.Time) string {
 	if t.IsZero() {
 		return "0001-01-01T00:00:00Z"
@@ -49,19 +49,18 @@ func hubTime(t time.Time) string {
 	return t.UTC().Format(timeFormat)
 }
 
-// appendTo writes the tree as $metadata; only desired tells versions.
-func (s *stamp) appendTo(b []byte, versions bool) []byte {
-	b = append(b, `{"$lastUpdated":"`...)
-	b = append(b, hubTime(s.at)...)
-	b = append(b, '"')
+// tree is the $metadata of a document, in the order of its members. Only desired
+// has versions in it.
+func (s *stamp) tree(doc any, versions bool) *members {
+	out := newMembers("$lastUpdated", hubTime(s.at))
 	if versions && s.version > 0 {
-		b = append(b, `,"$lastUpdatedVersion":`...)
-		b = strconv.AppendInt(b, s.version, 10)
+		out.set("$lastUpdatedVersion", jsonInt(s.version))
 	}
-	for _, k := range sortedKeys(s.members) {
-		b = append(b, ',')
-		b = append(appendText(b, k), ':')
-		b = s.members[k].appendTo(b, versions)
+	inner, _ := doc.(*members)
+	for k, v := range inner.all() {
+		if m := s.members[k]; m != nil {
+			out.set(k, m.tree(v, versions))
+		}
 	}
-	return append(b, '}')
+	return out
 }

@@ -17,9 +17,6 @@ const (
 	prefixMethodAnswer = "$iothub/methods/res/"
 )
 
-// maxPayload bounds what a method carries, each way.
-const maxPayload = 128 << 10
-
 // A MethodResult is what a device answered to a direct method.
 type MethodResult struct {
 	// Status is the device's own code.

@@ -108,13 +108,13 @@ func testMethodAnswers(t *testing.T) {
 				status            int
 				answer, want      string
 			}{
-				{"a payload", `,"payload":{"delay":5}`, `{"delay":5}`, 200, `{"ok":true}`, `{"payload":{"ok":true},"status":200}`},
-				{"no payload", ``, ``, 404, ``, `{"payload":null,"status":404}`},
-				{"null", `,"payload":null`, `null`, 0, `null`, `{"payload":null,"status":0}`},
-				{"a status below 0", `,"payload":1`, `1`, -1, `[1,"a"]`, `{"payload":[1,"a"],"status":-1}`},
+				{"a payload", `,"payload":{"delay":5}`, `{"delay":5}`, 200, `{"ok":true}`, `{"status":200,"payload":{"ok":true}}`},
+				{"no payload", ``, ``, 404, ``, `{"status":404,"payload":null}`},
+				{"null", `,"payload":null`, `null`, 0, `null`, `{"status":0,"payload":null}`},
+				{"a status below 0", `,"payload":1`, `1`, -1, `[1,"a"]`, `{"status":-1,"payload":[1,"a"]}`},
 				{"no JSON", `,"payload":2`, `2`, 200, `oops`, "502000"},
 				{"half of JSON", `,"payload":2`, `2`, 200, `{"a":`, "502000"},
-				{"as much as is allowed", `,"payload":` + text(maxPayload), text(maxPayload), 200, text(maxPayload), `{"payload":` + text(maxPayload) + `,"status":200}`},
+				{"as much as is allowed", `,"payload":` + text(maxPayload), text(maxPayload), 200, text(maxPayload), `{"status":200,"payload":` + text(maxPayload) + `}`},
 				{"too much", `,"payload":3`, `3`, 200, text(maxPayload + 1), "502000"},
 			} {
 				what := fmt.Sprintf("%s over %s, module %v", test.desc, protocol, module)
@@ -163,7 +163,7 @@ func testMethodTimes(t *testing.T) {
 		if err := c.answer(c.hear().id, 200, "1"); err != nil {
 			t.Fatalf("answer over %s: %v", protocol, err)
 		}
-		if got := wait(); got != `{"payload":1,"status":200}` {
+		if got := wait(); got != `{"status":200,"payload":1}` {
 			t.Errorf("a device that came to listen in time over %s: got %s", protocol, got)
 		}
 
@@ -177,7 +177,7 @@ func testMethodTimes(t *testing.T) {
 				t.Fatalf("answer over %s: %v", protocol, err)
 			}
 		}
-		if got := wait(); got != `{"payload":null,"status":2}` {
+		if got := wait(); got != `{"status":2,"payload":null}` {
 			t.Errorf("late answers over %s: got %s, want the one after them", protocol, got)
 		}
 	}
@@ -219,7 +219,7 @@ func testMethodLineEnds(t *testing.T) {
 
 func TestMethodIntercept(t *testing.T) { bubble(t, testMethodIntercept) }
 func testMethodIntercept(t *testing.T) {
-	const answered = `{"payload":{"b":2},"status":200}`
+	const answered = `{"status":200,"payload":{"b":2}}`
 	for protocol, online := range callees() {
 		for _, test := range []struct {
 			desc  string

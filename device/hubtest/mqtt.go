@@ -78,9 +78,6 @@ func (id *identity) parsePublish(req *request, p *packets.PublishPacket) error {
 	return fmt.Errorf("PUBLISH to %q, which is no topic of this hub and device", p.TopicName)
 }
 
-// maxRequestID bounds what is echoed.
-const maxRequestID = 1 << 10
-
 // parameters reads "?$rid=…&$version=…", in any order; others are ignored.
 func (req *request) parameters(topic, text string) error {
 	query, ok := strings.CutPrefix(text, "?")

@@ -20,6 +20,11 @@ type Options struct {
 	// and metadata is stamped with it. Nil means time.Now. Silences on the
 	// line are measured by time.Now's elapsed time, whatever this says.
 	Now func() time.Time
+	// CA signs the hub's certificate, and is what clients trust; nil means one
+	// that is made when first needed. With LoadCA it outlives the process.
+	CA *CA
+	// DeviceCA is the root of Hub.DeviceCA, likewise.
+	DeviceCA *CA
 	// TokenGrace is how long after its token's end a connection is cut; 0 cuts
 	// at the end. Real hubs have been seen to wait up to ten minutes.
 	TokenGrace time.Duration
@@ -39,6 +44,9 @@ type Options struct {
 	// OmitNextIncomingID leaves a field that AMQP asks for out of every FLOW
 	// frame, as some gateways of IoT Hub do.
 	OmitNextIncomingID bool
+	// SuspendLinks ends AMQP links with a DETACH that does not close them, as
+	// newer gateways of IoT Hub do. Otherwise closed is true.
+	SuspendLinks bool
 	// ConnectionTokens is how many devices one AMQP connection carries; 0 means
 	// 999, as with IoT Hub. One more is refused with code 403005.
 	ConnectionTokens int

@@ -7,6 +7,9 @@ type presence interface {
 	push(item outgoing)
 	// close ends it; only the first reason counts. No lock is held.
 	close(reason string)
+	// withdraw ends it because its identity is gone, or disabled. No lock is
+	// held.
+	withdraw(reason string)
 	// leave ends its part in its identity's life. Leaving again does
 	// nothing. hub.mu is held.
 	leave()

@@ -59,6 +59,8 @@ func bareHello(h *Hub, id, password string) connectPacket {
 const (
 	letIn   = "CONNACK sp=0 rc=0"
 	refused = "CONNACK sp=0 rc=5"
+	// unavailable is what a disabled identity hears.
+	unavailable = "CONNACK sp=0 rc=3"
 )
 
 // reasons hears why a hub refuses logins.

@@ -31,6 +31,10 @@ func peerOf(stream net.Conn) *tls.ConnectionState {
 	return &state
 }
 
+// errDisabled is why a disabled identity is refused. MQTT has another word for
+// it than for a bad proof.
+var errDisabled = errors.New("identity is disabled")
+
 // enabled finds an identity that may log in. h.mu is held.
 func (h *Hub) enabled(id string) (*identity, error) {
 	who := h.identities[id]
@@ -38,7 +42,7 @@ func (h *Hub) enabled(id string) (*identity, error) {
 		return nil, fmt.Errorf("there is no identity %q", id)
 	}
 	if parent := h.identities[who.device]; who.disabled || parent == nil || parent.disabled {
-		return nil, errors.New("identity is disabled")
+		return nil, errDisabled
 	}
 	return who, nil
 }

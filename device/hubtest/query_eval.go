@@ -9,41 +9,41 @@ import (
 // expr is a part of a condition. Its value on a row is one of JSON's, or absent
 // where nothing is defined.
 type expr interface {
-	eval(row map[string]any) any
+	eval(row *members) any
 }
 
 // keeps reports whether a row meets the condition: only true does.
-func (q query) keeps(row map[string]any) bool {
+func (q query) keeps(row *members) bool {
 	return q.where == nil || q.where.eval(row) == true
 }
 
 type literal struct{ v any }
 
-func (l literal) eval(map[string]any) any { return l.v }
+func (l literal) eval(*members) any { return l.v }
 
 // pathOf is a path from the row's root. The names at the root are the hub's own
 // and have no case; all below are kept as they are.
 type pathOf struct{ keys []string }
 
-func (p pathOf) eval(row map[string]any) any {
+func (p pathOf) eval(row *members) any {
 	v := any(row)
 	for i, key := range p.keys {
-		m, ok := v.(map[string]any)
+		m, ok := v.(*members)
 		if !ok {
 			return absent{}
 		}
 		if i == 0 {
 			key = rootKey(m, key)
 		}
-		if v, ok = m[key]; !ok {
+		if v, ok = m.lookup(key); !ok {
 			return absent{}
 		}
 	}
 	return v
 }
 
-func rootKey(row map[string]any, key string) string {
-	for k := range row {
+func rootKey(row *members, key string) string {
+	for k := range row.all() {
 		if strings.EqualFold(k, key) {
 			return k
 		}
@@ -57,7 +57,7 @@ type logic struct {
 	or   bool
 }
 
-func (l logic) eval(row map[string]any) any {
+func (l logic) eval(row *members) any {
 	x, y := l.x.eval(row), l.y.eval(row)
 	if x == l.or || y == l.or { // false decides AND, true decides OR
 		return l.or
@@ -70,7 +70,7 @@ func (l logic) eval(row map[string]any) any {
 
 type negation struct{ x expr }
 
-func (n negation) eval(row map[string]any) any {
+func (n negation) eval(row *members) any {
 	if b, ok := n.x.eval(row).(bool); ok {
 		return !b
 	}
@@ -80,7 +80,7 @@ func (n negation) eval(row map[string]any) any {
 // defined is IS_DEFINED: a null is.
 type defined struct{ path pathOf }
 
-func (d defined) eval(row map[string]any) any {
+func (d defined) eval(row *members) any {
 	_, missing := d.path.eval(row).(absent)
 	return !missing
 }
@@ -91,10 +91,10 @@ type membership struct {
 	not  bool
 }
 
-func (m membership) eval(row map[string]any) any {
+func (m membership) eval(row *members) any {
 	v := m.x.eval(row)
 	switch v.(type) {
-	case absent, map[string]any, []any:
+	case absent, *members, []any:
 		return absent{}
 	}
 	for _, e := range m.list {
@@ -111,7 +111,7 @@ type comparison struct {
 	y  expr
 }
 
-func (c comparison) eval(row map[string]any) any {
+func (c comparison) eval(row *members) any {
 	return compare(c.x.eval(row), c.op, c.y.eval(row))
 }
 

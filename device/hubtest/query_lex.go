@@ -2,14 +2,13 @@ package hubtest
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
-
-// maxQuery is the longest query, in characters.
-const maxQuery = 8192
 
 // tokenKind is what a piece of a query is.
 type tokenKind uint8
@@ -50,7 +49,7 @@ type lexer struct {
 
 // lexQuery takes a query apart; the last lexeme is the end.
 func lexQuery(text string) ([]lexeme, *fault) {
-	if utf8.RuneCountInString(text) > maxQuery {
+	if utf16Len(text) > maxQuery {
 		return nil, refuse(codeInvalid, "The query has more than %d characters.", maxQuery)
 	}
 	if !utf8.ValidString(text) {
@@ -108,10 +107,15 @@ func isWordRune(r rune) bool {
 // double brackets.
 func (x *lexer) word() (lexeme, *fault) {
 	l := lexeme{kind: tokenWord, at: x.pos}
+	keyword := ""
 	for {
+		from := x.pos
 		part, f := x.part()
 		if f != nil {
 			return l, f
+		}
+		if isReserved(x.text[from:x.pos]) {
+			keyword = part
 		}
 		l.path = append(l.path, part)
 		if !strings.HasPrefix(x.text[x.pos:], ".") {
@@ -120,7 +124,27 @@ func (x *lexer) word() (lexeme, *fault) {
 		x.pos++
 	}
 	l.text = x.text[l.at:x.pos]
+	if keyword != "" && len(l.path) > 1 && !l.is(fromModules) && !l.is(fromJobs) {
+		return l, syntaxFault(l.at, "%q is a keyword; as a name write [[%s]]", keyword, keyword)
+	}
 	return l, nil
+}
+
+// Collections whose names have two parts.
+const (
+	fromModules = "devices.modules"
+	fromJobs    = "devices.jobs"
+)
+
+// isReserved reports whether a word is one of the language's own, which name no
+// property unless they stand in double brackets. The list is that of Azure
+// Digital Twins, whose language shares it: DEVICES stands in it.
+func isReserved(word string) bool {
+	return slices.ContainsFunc([]string{
+		"ALL", "AND", "AS", "ASC", "AVG", "BY", "COUNT", "DESC", "DEVICES", "DEVICES_JOBS", "DEVICES_MODULES", "ENDS_WITH",
+		"FALSE", "FROM", "GROUP", "IN", "IS_BOOL", "IS_DEFINED", "IS_NULL", "IS_NUMBER", "IS_OBJECT", "IS_PRIMITIVE", "IS_STRING",
+		"MAX", "MIN", "NIN", "NOT", "NOT_IN", "NULL", "OR", "ORDER", "SELECT", "STARTS_WITH", "SUM", "TOP", "TRUE", "UNDEFINED", "WHERE",
+	}, func(k string) bool { return strings.EqualFold(k, word) })
 }
 
 // part reads one key of a path.
@@ -204,12 +228,27 @@ func escape(b *strings.Builder, rest string) (n int, ok bool) {
 	case strings.IndexByte(`'"\`, rest[0]) >= 0:
 		b.WriteByte(rest[0])
 		return 1, true
-	case rest[0] == 'u' && len(rest) >= 5:
-		v, err := strconv.ParseUint(rest[1:5], 16, 16)
-		b.WriteRune(rune(v))
-		return 5, err == nil
+	case rest[0] == 'u':
+		r, ok := unit(rest)
+		if low, paired := unit(strings.TrimPrefix(rest[min(5, len(rest)):], `\`)); ok && paired && rest[5] == '\\' {
+			if whole := utf16.DecodeRune(r, low); whole != utf8.RuneError {
+				b.WriteRune(whole)
+				return 11, true
+			}
+		}
+		b.WriteRune(r) // a half alone is U+FFFD
+		return 5, ok
 	}
 	return 0, false
+}
+
+// unit reads the four digits of "u1F60", a unit of UTF-16.
+func unit(text string) (rune, bool) {
+	if len(text) < 5 || text[0] != 'u' {
+		return 0, false
+	}
+	v, err := strconv.ParseUint(text[1:5], 16, 16)
+	return rune(v), err == nil
 }
 
 // syntaxFault says where a query is wrong.

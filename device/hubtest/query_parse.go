@@ -13,9 +13,6 @@ type query struct {
 	where   expr // nil for all
 }
 
-// maxNesting bounds how deep a condition nests.
-const maxNesting = 100
-
 // queryParser goes over the pieces of a query.
 type queryParser struct {
 	all   []lexeme
@@ -71,9 +68,9 @@ func (p *queryParser) query() (q query, f *fault) {
 	}
 	switch l := p.take(); {
 	case l.is("devices"):
-	case l.is("devices.modules"):
+	case l.is(fromModules):
 		q.modules = true
-	case l.is("devices.jobs"):
+	case l.is(fromJobs):
 		return q, unsupported(l.at, "jobs")
 	default:
 		return q, syntaxFault(l.at, "there is no collection %v", l)
@@ -205,15 +202,10 @@ func (p *queryParser) operand() (expr, *fault) {
 		return x, p.expect(")")
 	case l.kind == tokenWord && p.peek().is("("):
 		return p.call(l)
-	case l.kind == tokenWord && !reserved(l):
+	case l.kind == tokenWord && !isReserved(l.text):
 		return pathOf{l.path}, nil
 	}
 	return nil, syntaxFault(l.at, "expected a value, got %v", l)
-}
-
-// reserved words name no property.
-func reserved(l lexeme) bool {
-	return slices.ContainsFunc([]string{"SELECT", "FROM", "WHERE", "AND", "OR", "NOT", "IN", "NIN", "GROUP", "ORDER", "BY", "AS"}, l.is)
 }
 
 // call reads IS_DEFINED(path), the one function that twins have.
@@ -223,7 +215,7 @@ func (p *queryParser) call(name lexeme) (expr, *fault) {
 	}
 	p.take()
 	l := p.take()
-	if l.kind != tokenWord || reserved(l) {
+	if l.kind != tokenWord || isReserved(l.text) {
 		return nil, syntaxFault(l.at, "expected a path, got %v", l)
 	}
 	return defined{pathOf{l.path}}, p.expect(")")

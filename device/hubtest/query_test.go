@@ -99,6 +99,9 @@ func TestConditions(t *testing.T) {
 		{"deviceId not in ['dev1']", "F"}, {"tags.Floor in [3.0]", "T"}, {"tags.gone IN [1]", "u"}, {"tags.gone NIN [1]", "u"}, {"tags.list IN [1]", "u"},
 		{"tags.[[odd-name]] = 1", "T"}, {"tags.[[a.b]] = 2", "T"}, {"tags.Tür = 1", "T"}, {"tags.2nd = 2", "T"},
 		{`tags.quote = 'it\'s "so"'`, "T"}, {`tags.quote = "it's \"so\""`, "T"}, {`'\u0041' = 'A'`, "T"}, {`'\\' = "\\"`, "T"},
+		{`'\uD83D\uDE00' = '😀'`, "T"}, {`'a\ud83d\ude00b' = 'a😀b'`, "T"}, {`'\uD83D' = '\uFFFD'`, "T"}, {`'\uDE00\uD83D' = '\uFFFD\uFFFD'`, "T"},
+		{`'\uD83Dx' = '\uFFFDx'`, "T"}, {`'\uD83D\u0041' = '\uFFFDA'`, "T"}, {`'\uD83D\'' = "\uFFFD'"`, "T"}, {`'\uD83D\uD83D\uDE00' = '\uFFFD😀'`, "T"},
+		{"tags.[[group]].[[Order]] = 1", "u"}, {"[[tags]].Floor = 3", "T"}, {"is_defined(tags.[[group]])", "F"},
 		{"-1.5e3 < -1", "T"}, {"tags.Floor<>3", "F"}, {"tags.Floor\t>=\n3", "T"},
 	}
 	for _, test := range tests {
@@ -119,6 +122,7 @@ func TestConditions(t *testing.T) {
 func TestQuerySyntax(t *testing.T) {
 	for _, good := range []string{
 		"SELECT * FROM devices", "select*from devices", " SELECT\n*\tFROM Devices ", "SELECT * FROM devices.modules WHERE moduleId = 'm'",
+		"SELECT * FROM devices WHERE a = '" + strings.Repeat("😀", 4096-17) + "'", "SELECT * FROM devices WHERE a = '" + strings.Repeat("é", 8192-34) + "'",
 		"SELECT * FROM devices WHERE " + strings.Repeat("(", 100) + "true" + strings.Repeat(")", 100),
 	} {
 		if _, f := parseQuery(good); f != nil {
@@ -153,6 +157,15 @@ func TestQuerySyntax(t *testing.T) {
 		{`SELECT * FROM devices WHERE a = '\x'`, "unknown escape"},
 		{`SELECT * FROM devices WHERE a = '\u00g0'`, "unknown escape"},
 		{`SELECT * FROM devices WHERE a = '\`, "unknown escape"},
+		{`SELECT * FROM devices WHERE a = '\uD83`, "unknown escape"},
+		{`SELECT * FROM devices WHERE a = '\uD83D\uDE0`, "unknown escape"},
+		{"SELECT * FROM devices WHERE tags.group.region = 'US'", `"group" is a keyword; as a name write [[group]]`},
+		{"SELECT * FROM devices WHERE is_defined(tags.GROUP)", `"GROUP" is a keyword`},
+		{"SELECT * FROM devices WHERE is_defined(group)", "expected a path"},
+		{"SELECT * FROM devices WHERE properties.desired.order = 1", `"order" is a keyword`},
+		{"SELECT * FROM devices WHERE tags.a.null = 1", `"null" is a keyword`},
+		{"SELECT * FROM devices WHERE top = 1", "expected a value"},
+		{"SELECT * FROM devices WHERE devices.deviceId = 'a'", `"devices" is a keyword`},
 		{"SELECT * FROM devices WHERE a = 01", "is no number"},
 		{"SELECT * FROM devices WHERE a = 1x", "is no number"},
 		{"SELECT * FROM devices WHERE a = 0xg", "is no number"},
@@ -168,6 +181,7 @@ func TestQuerySyntax(t *testing.T) {
 		{"SELECT * FROM devices WHERE " + strings.Repeat("(", 101), "nests deeper"},
 		{"SELECT * FROM devices WHERE " + strings.Repeat("NOT ", 101) + "a", "nests deeper"},
 		{strings.Repeat(" ", 8193), "more than 8192"},
+		{"SELECT * FROM devices WHERE a = '" + strings.Repeat("😀", 4096-16) + "'", "more than 8192"}, // two of .NET's characters each
 	}
 	for _, test := range tests {
 		if _, f := parseQuery(test.query); f == nil || !strings.Contains(f.text, test.want) || f.status() != 400 {

@@ -13,10 +13,6 @@ import (
 	"github.com/devicetwin/devicetwin-go/internal/mqttwire"
 )
 
-// maxQueue bounds what waits for a client that does not read; one that lets it
-// fill is cut.
-const maxQueue = 4 << 20
-
 // itemCost is what an item costs beside its body.
 const itemCost = 256
 
@@ -32,6 +28,7 @@ type outgoing struct {
 	present  bool   // CONNACK: session present
 	final    bool   // the connection ends after it
 	asIs     bool   // Intercept has had it
+	pause    int    // seconds for which the device is asked to wait; 0 for none
 
 	by *amqpOutgoing // nil over MQTT
 }
@@ -60,6 +57,7 @@ func (c *conn) push(item outgoing) {
 	if q.bytes += item.cost(); q.bytes > maxQueue {
 		q.full = true
 		// The writer may be stuck, and closing is nothing to do under a lock.
+		c.unread.Store(true)
 		c.hub.wg.Go(func() { c.close(errQueueFull.Error()) })
 		return
 	}
@@ -171,7 +169,7 @@ func (c *conn) write(item outgoing) error {
 		return err
 	}
 	_, err = c.stream.Write(b)
-	return err
+	return c.wrote(err)
 }
 
 // packet is the message as MQTT says it. Everything that is published is sent
@@ -221,6 +219,9 @@ func (o outgoing) topic() string {
 	t := hubproto.PrefixTwinResponse + strconv.Itoa(o.msg.Status) + "/?" + hubproto.ParamRequestID + "=" + o.msg.RequestID
 	if o.msg.Version != 0 {
 		t += "&" + version
+	}
+	if o.pause > 0 {
+		t += "&" + hubproto.RetryAfter + "=" + strconv.Itoa(o.pause)
 	}
 	return t
 }

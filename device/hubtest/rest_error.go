@@ -1,6 +1,7 @@
 package hubtest
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -46,22 +47,48 @@ func codeName(code int) string {
 	return "Generic" + strings.ReplaceAll(http.StatusText(code/1000), " ", "")
 }
 
-// unknownID is the fault of an id that nobody has.
+// unknownID is the fault of an id that nobody has. Its whole text is the id, as
+// recorded answers have it.
 func unknownID(id string) *fault {
-	if device, module, ok := strings.Cut(id, "/"); ok {
-		return refuse(codeNoModule, "Module %s of device %s is not registered.", module, device)
+	code := codeUnknown
+	if strings.Contains(id, "/") {
+		code = codeNoModule
 	}
-	return refuse(codeUnknown, "Device %s is not registered.", id)
+	return &fault{code: code, text: id, ungated: true}
+}
+
+// otherTwin is the fault of a twin that is at another ETag: it names the device,
+// for a module, too.
+func otherTwin(device string) *fault {
+	return &fault{code: codePrecondition, text: "ETag mismatch for device ID '" + device + "'", ungated: true}
+}
+
+// otherIdentity is the fault of an identity that is at another ETag. The text
+// has the numbers inside both.
+func otherIdentity(is uint64, etag string) *fault {
+	digits, err := base64.StdEncoding.DecodeString(etag)
+	if n, bad := strconv.ParseUint(string(digits), 10, 64); err == nil && bad == nil {
+		return refuse(codePrecondition, "Precondition failed: Device version did not match, existingVersion:%d newVersion:%d", is, n)
+	}
+	return refuse(codePrecondition, "PreconditionFailed, ETag may be invalid.")
 }
 
 // restBody words an error for a service. There are two dialects: twins and the
-// registry have "ErrorCode:Name;text", direct methods JSON within the JSON.
-func (h *Hub) restBody(f *fault, now time.Time, nested bool) []byte {
+// registry have "ErrorCode:Name;text", direct methods JSON within the JSON. The
+// tracking id of a failed precondition is the request's own id.
+func (h *Hub) restBody(f *fault, req restRequest, nested bool) []byte {
 	h.mu.Lock()
 	h.faultCount++
-	n := h.faultCount
+	tracking := fmt.Sprintf("%032x", h.faultCount)
 	h.mu.Unlock()
-	tracking := fmt.Sprintf("%032x-G:0-TimeStamp:%s", n, now.UTC().Format("01/02/2006 15:04:05"))
+	if f.code == codePrecondition {
+		tracking = strings.ReplaceAll(req.requestID, "-", "")
+	}
+	if !f.ungated {
+		tracking += "-G:0"
+	}
+	now := req.now
+	tracking += "-TimeStamp:" + now.UTC().Format("01/02/2006 15:04:05")
 	message := "ErrorCode:" + codeName(f.code) + ";" + strings.ReplaceAll(f.text, ";", ",") // clients split here
 	exception := "Tracking ID:" + tracking
 	if nested {
@@ -82,5 +109,5 @@ func nestedMessage(f *fault, tracking string, now time.Time) []byte {
 	}
 	b = append(append(b, `,"info":`...), info...)
 	b = append(b, `,"timestampUtc":"`...)
-	return append(append(b, now.UTC().Format(timeFormat)...), `"}`...)
+	return append(append(b, now.UTC().Format(errorTime)...), `"}`...)
 }

@@ -9,24 +9,21 @@ import (
 	"github.com/devicetwin/devicetwin-go/auth"
 )
 
-// Limits of the registry.
-const (
-	maxListed       = 1000 // of GET /devices
-	maxStatusReason = 128
-	minKeyBytes     = 16
-	maxKeyBytes     = 64
-)
-
 func (h *Hub) restGetIdentity(req restRequest) (restAnswer, *fault) {
 	e, f := h.entryOf(req.id)
 	if f != nil {
 		return restAnswer{}, f
 	}
-	return identityAnswer(e), nil
+	return identityAnswer(e, false), nil
 }
 
-func identityAnswer(e entry) restAnswer {
-	return restAnswer{etag: e.record.etagText(), body: appendJSON(nil, e.identityDocument())}
+// identityAnswer has the header ETag for devices alone.
+func identityAnswer(e entry, created bool) restAnswer {
+	a := restAnswer{body: appendJSON(nil, e.identityDocument(created))}
+	if e.module == "" {
+		a.etag = e.record.etagText()
+	}
+	return a
 }
 
 func (h *Hub) restListDevices(req restRequest) (restAnswer, *fault) {
@@ -52,7 +49,7 @@ func (h *Hub) restListModules(req restRequest) (restAnswer, *fault) {
 func identityList(all []entry) restAnswer {
 	rows := make([]any, len(all))
 	for i, e := range all {
-		rows[i] = e.identityDocument()
+		rows[i] = e.identityDocument(false)
 	}
 	return restAnswer{body: appendJSON(nil, rows)}
 }
@@ -74,8 +71,8 @@ func (h *Hub) restCountConnected(restRequest) (restAnswer, *fault) {
 func (h *Hub) restDeleteIdentity(req restRequest) (restAnswer, *fault) {
 	h.mu.Lock()
 	who, f := h.find(req.id)
-	if f == nil {
-		f = req.match.fails(who.record.etagText())
+	if f == nil && req.match.differs(who.record.etagText()) {
+		f = otherIdentity(who.record.etag, req.match.etag)
 	}
 	if f != nil {
 		h.mu.Unlock()
@@ -86,7 +83,7 @@ func (h *Hub) restDeleteIdentity(req restRequest) (restAnswer, *fault) {
 		who.touch()
 	})
 	h.mu.Unlock()
-	closeAll(cut, "identity removed")
+	withdrawAll(cut, "identity removed")
 	return restAnswer{status: 204}, nil
 }
 
@@ -120,7 +117,7 @@ func (h *Hub) restPutIdentity(req restRequest) (restAnswer, *fault) {
 	}
 	device, module, _ := strings.Cut(req.id, "/")
 	_, err = h.addWith(auth.Identity{Host: h.opts.Host, DeviceID: device, ModuleID: module}, keys, func(who *identity) {
-		w.apply(who, req.now)
+		w.apply(who, req.now, true)
 	})
 	switch {
 	case errors.Is(err, ErrExists) && module != "":
@@ -133,11 +130,7 @@ func (h *Hub) restPutIdentity(req restRequest) (restAnswer, *fault) {
 		return restAnswer{}, refuse(codeInvalid, "%v", err)
 	}
 	e, f := h.entryOf(req.id)
-	a := identityAnswer(e)
-	if module != "" {
-		a.status = 201
-	}
-	return a, f
+	return identityAnswer(e, true), f
 }
 
 func (h *Hub) updateIdentity(req restRequest, w identityWrite) (restAnswer, *fault) {
@@ -150,8 +143,8 @@ func (h *Hub) updateIdentity(req restRequest, w identityWrite) (restAnswer, *fau
 	}
 	h.mu.Lock()
 	who, f := h.find(req.id)
-	if f == nil {
-		f = req.match.fails(who.record.etagText())
+	if f == nil && req.match.differs(who.record.etagText()) {
+		f = otherIdentity(who.record.etag, req.match.etag)
 	}
 	if f != nil {
 		h.mu.Unlock()
@@ -163,7 +156,7 @@ func (h *Hub) updateIdentity(req restRequest, w identityWrite) (restAnswer, *fau
 	if w.proof != nil && w.proof.kind == authSAS && len(who.keys.secret[0]) == 0 {
 		who.keys = newKeys() // it had a certificate until now
 	}
-	w.apply(who, req.now)
+	w.apply(who, req.now, false)
 	who.record.etag++
 	var cut []presence
 	if who.disabled {
@@ -172,14 +165,15 @@ func (h *Hub) updateIdentity(req restRequest, w identityWrite) (restAnswer, *fau
 	who.touch()
 	e := who.entry()
 	h.mu.Unlock()
-	closeAll(cut, "identity disabled")
-	return identityAnswer(e), nil
+	withdrawAll(cut, "identity disabled")
+	return identityAnswer(e, false), nil
 }
 
-// apply writes all but the keys. Of an identity in the registry, hub.mu is held.
-func (w identityWrite) apply(who *identity, now time.Time) {
-	if disabled := w.status == "disabled"; w.status != "" && disabled != who.disabled {
-		who.disabled, who.record.statusAt = disabled, now
+// apply writes all but the keys, to an identity that is created or to one that
+// was. hub.mu is held.
+func (w identityWrite) apply(who *identity, now time.Time, created bool) {
+	if w.status != "" {
+		who.setDisabled(w.status == "disabled", now)
 	}
 	if w.proof != nil {
 		who.proof = *w.proof
@@ -190,102 +184,16 @@ func (w identityWrite) apply(who *identity, now time.Time) {
 	if w.hasReason {
 		who.record.reason = w.reason
 	}
-	if w.hasEdge {
-		who.record.iotEdge = w.iotEdge
+	if w.hasEdge && who.module == "" && w.iotEdge != who.record.iotEdge {
+		who.record.iotEdge, who.record.scope = w.iotEdge, ""
+		if w.iotEdge {
+			who.record.scope = "ms-azure-iot-edge://" + who.device + "-"
+		}
+		if w.iotEdge && created {
+			who.record.scope += who.record.generation
+		}
 	}
 	if who.module != "" {
 		who.record.managedBy = w.managedBy
 	}
-}
-
-// parseIdentity reads and checks an identity. What the hub itself writes, such
-// as etag and connectionState, comes back with what was got before, and is
-// ignored.
-func parseIdentity(req restRequest) (identityWrite, *fault) {
-	var w identityWrite
-	doc, err := parseObject(req.body)
-	if err != nil {
-		return w, refuse(codeFormat, "Cannot deserialize the body as an identity: %v.", err)
-	}
-	device, module, _ := strings.Cut(req.id, "/")
-	for name, want := range map[string]string{"deviceId": device, "moduleId": module} {
-		if got, given := doc[name]; given && got != nil && got != want {
-			return w, refuse(codeInvalid, "The %s in the body is not the one of the path.", name)
-		}
-	}
-	if v := doc["status"]; v != nil {
-		w.status, _ = v.(string)
-		if w.status != "enabled" && w.status != "disabled" {
-			return w, refuse(codeInvalid, "status is neither 'enabled' nor 'disabled'.")
-		}
-	}
-	if v, given := doc["statusReason"]; given {
-		w.reason, w.hasReason = "", true
-		if v != nil {
-			w.reason, _ = v.(string)
-		}
-		if len(w.reason) > maxStatusReason {
-			return w, refuse(codeInvalid, "statusReason has more than %d characters.", maxStatusReason)
-		}
-	}
-	w.managedBy, _ = doc["managedBy"].(string)
-	if caps, ok := doc["capabilities"].(map[string]any); ok {
-		w.iotEdge, w.hasEdge = caps["iotEdge"].(bool)
-	}
-	return w, w.parseAuthentication(doc["authentication"])
-}
-
-// parseAuthentication reads how the identity proves itself, where that is given.
-func (w *identityWrite) parseAuthentication(v any) *fault {
-	if v == nil {
-		return nil
-	}
-	doc, ok := v.(map[string]any)
-	if !ok {
-		return refuse(codeInvalid, "authentication is not an object.")
-	}
-	switch doc["type"] {
-	case nil:
-	case "sas":
-		w.proof = &proofRule{}
-	case "certificateAuthority":
-		w.proof = &proofRule{kind: authCA}
-		return nil
-	case "selfSigned":
-		prints, _ := doc["x509Thumbprint"].(map[string]any)
-		one, _ := prints["primaryThumbprint"].(string)
-		two, _ := prints["secondaryThumbprint"].(string)
-		rule, err := thumbprintRule(one, two)
-		if err != nil {
-			return refuse(codeInvalid, "x509Thumbprint: %v.", err)
-		}
-		w.proof = &rule
-		return nil
-	default:
-		return refuse(codeInvalid, "authentication.type is none of 'sas', 'selfSigned' and 'certificateAuthority'.")
-	}
-	var f *fault
-	w.keys, f = parseKeys(doc["symmetricKey"])
-	return f
-}
-
-// parseKeys reads the keys: nil where none are given.
-func parseKeys(v any) (*[2]string, *fault) {
-	pair, ok := v.(map[string]any)
-	if !ok {
-		return nil, nil
-	}
-	var keys [2]string
-	for i, name := range []string{"primaryKey", "secondaryKey"} {
-		text, _ := pair[name].(string)
-		if text == "" {
-			continue
-		}
-		k, err := completeKeys(text, "")
-		if err != nil || len(k.secret[0]) < minKeyBytes || len(k.secret[0]) > maxKeyBytes {
-			return nil, refuse(codeInvalid, "%s is not base64 of %d to %d bytes.", name, minKeyBytes, maxKeyBytes)
-		}
-		keys[i] = text
-	}
-	return &keys, nil
 }

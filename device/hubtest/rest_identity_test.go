@@ -2,10 +2,30 @@ package hubtest
 
 import (
 	"encoding/base64"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 )
+
+// etagOf is a number as identities show it in their etag.
+func etagOf(n uint64) string {
+	return base64.StdEncoding.EncodeToString(strconv.AppendUint(nil, n, 10))
+}
+
+// etagNumber is the number in an identity's etag.
+func etagNumber(t testing.TB, r reply) uint64 {
+	t.Helper()
+	digits, err := base64.StdEncoding.DecodeString(strings.Trim(r.field(t, "etag"), `"`))
+	if err != nil {
+		t.Fatalf("etag of %s: %v", r.body, err)
+	}
+	n, err := strconv.ParseUint(string(digits), 10, 64)
+	if err != nil || n == 0 {
+		t.Fatalf("etag of %s: %d, %v", r.body, n, err)
+	}
+	return n
+}
 
 func TestRESTIdentities(t *testing.T) { bubble(t, testRESTIdentities) }
 func testRESTIdentities(t *testing.T) {
@@ -15,8 +35,8 @@ func testRESTIdentities(t *testing.T) {
 	r := s.do("PUT", "/devices/dev1", `{"deviceId":"dev1","authentication":{"type":"sas","symmetricKey":{"primaryKey":"","secondaryKey":""}}}`)
 	r.want(t, "create", 200)
 	for path, want := range map[string]string{
-		"deviceId": `"dev1"`, "status": `"enabled"`, "statusReason": "null", "etag": `"MQ=="`, "authentication.type": `"sas"`,
-		"connectionState": `"Disconnected"`, "capabilities.iotEdge": "false", "moduleId": "absent", "statusUpdatedTime": `"0001-01-01T00:00:00Z"`,
+		"deviceId": `"dev1"`, "status": `"enabled"`, "statusReason": "null", "authentication.type": `"sas"`,
+		"connectionState": `"Disconnected"`, "capabilities.iotEdge": "false", "moduleId": "absent", "statusUpdatedTime": `"0001-01-01T00:00:00"`,
 	} {
 		if got := r.field(t, path); got != want {
 			t.Errorf("created, %s: got %s, want %s", path, got, want)
@@ -27,6 +47,10 @@ func testRESTIdentities(t *testing.T) {
 		t.Errorf("a key that was made up: got %d bytes, %v; want 32", len(key), err)
 	}
 	generation := r.field(t, "generationId")
+	if len(generation) != 18+2 { // ticks, in quotes
+		t.Errorf("generationId: got %s, want 18 digits", generation)
+	}
+	first := etagNumber(t, r) // an identity counts from anywhere, by one
 
 	// Its key logs it in; disabling cuts it, and is seen in twin and identity.
 	secret := strings.Trim(r.field(t, "authentication.symmetricKey.primaryKey"), `"`)
@@ -42,11 +66,11 @@ func testRESTIdentities(t *testing.T) {
 		t.Errorf("statistics: got %s", got)
 	}
 	time.Sleep(time.Minute)
-	r = s.do("PUT", "/devices/dev1", `{"status":"disabled","statusReason":"stolen","capabilities":{"iotEdge":true}}`, `If-Match: "Mg=="`)
+	r = s.do("PUT", "/devices/dev1", `{"status":"disabled","statusReason":"stolen","capabilities":{"iotEdge":true}}`, `If-Match: "`+etagOf(first+1)+`"`)
 	r.want(t, "disable", 200)
 	c.play("< close")
 	for path, want := range map[string]string{
-		"status": `"disabled"`, "statusReason": `"stolen"`, "etag": `"Mw=="`, "statusUpdatedTime": `"` + serviceTime(h.opts.Now()) + `"`,
+		"status": `"disabled"`, "statusReason": `"stolen"`, "etag": `"` + etagOf(first+2) + `"`, "statusUpdatedTime": `"` + hubTime(h.opts.Now()) + `"`,
 		"capabilities.iotEdge": "true", "authentication.symmetricKey.primaryKey": `"` + secret + `"`, "connectionState": `"Disconnected"`,
 	} {
 		if got := r.field(t, path); got != want {
@@ -54,7 +78,7 @@ func testRESTIdentities(t *testing.T) {
 		}
 	}
 	tw := s.do("GET", "/twins/dev1", "")
-	if got, want := tw.field(t, "status")+tw.field(t, "deviceEtag")+tw.field(t, "statusReason"), `"disabled""Mw==""stolen"`; got != want {
+	if got, want := tw.field(t, "status")+tw.field(t, "deviceEtag")+tw.field(t, "statusReason"), `"disabled""`+etagOf(first+2)+`""stolen"`; got != want {
 		t.Errorf("the twin of a disabled device: got %s, want %s", got, want)
 	}
 	if got, want := s.do("GET", "/statistics/devices", "").body, `{"totalDeviceCount":1,"enabledDeviceCount":0,"disabledDeviceCount":1}`; got != want {
@@ -66,7 +90,7 @@ func testRESTIdentities(t *testing.T) {
 		t.Errorf("new keys: got %s", r.body)
 	}
 
-	if r := s.do("DELETE", "/devices/dev1", "", `If-Match: "NA=="`); r.status != 204 || r.body != "" {
+	if r := s.do("DELETE", "/devices/dev1", "", `If-Match: "`+etagOf(first+3)+`"`); r.status != 204 || r.body != "" {
 		t.Errorf("delete: got %d %q, want an empty 204", r.status, r.body)
 	}
 	s.do("GET", "/twins/dev1", "").want(t, "the twin of a deleted device", 404)
@@ -84,7 +108,7 @@ func testRESTModules(t *testing.T) {
 		s.do("PUT", "/devices/"+id, "{}").want(t, "create "+id, 200)
 	}
 	r := s.do("PUT", "/devices/a/modules/cam", `{"deviceId":"a","moduleId":"cam","managedBy":"iotEdge"}`)
-	r.want(t, "create a module", 201)
+	r.want(t, "create a module", 200)
 	for path, want := range map[string]string{"deviceId": `"a"`, "moduleId": `"cam"`, "managedBy": `"iotEdge"`, "status": "absent"} {
 		if got := r.field(t, path); got != want {
 			t.Errorf("module, %s: got %s, want %s", path, got, want)

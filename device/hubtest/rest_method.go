@@ -3,14 +3,8 @@ package hubtest
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
 	"time"
-)
-
-// Time-outs of direct methods. The documentation's limit was 3600 s, and is
-// 300 s in newer pages.
-const (
-	defaultResponseTimeout = 30 * time.Second
-	maxMethodTimeout       = time.Hour
 )
 
 // restMethod calls a direct method, as its body says.
@@ -22,7 +16,8 @@ func (h *Hub) restMethod(req restRequest) (restAnswer, *fault) {
 	if err != nil {
 		return restAnswer{}, refuse(codeFormat, "Cannot deserialize the body as a method: %v.", err)
 	}
-	name, ok := doc["methodName"].(string)
+	v, _ := doc.fold("methodName")
+	name, ok := v.(string)
 	if !ok {
 		return restAnswer{}, refuse(codeNull, "methodName is missing, or no text.")
 	}
@@ -38,7 +33,7 @@ func (h *Hub) restMethod(req restRequest) (restAnswer, *fault) {
 		response = defaultResponseTimeout
 	}
 	var payload []byte
-	if v, given := doc["payload"]; given {
+	if v, given := doc.fold("payload"); given {
 		payload = appendJSON(nil, v)
 	}
 	if f := checkCall(name, payload); f != nil {
@@ -69,19 +64,25 @@ func methodAnswer(r MethodResult) (restAnswer, *fault) {
 			return restAnswer{}, refuse(codeBadAnswer, "The device's answer is not JSON, or larger than %d bytes.", maxPayload)
 		}
 	}
-	return restAnswer{body: appendJSON(nil, map[string]any{
-		"status": json.Number(strconv.Itoa(r.Status)), "payload": payload,
-	})}, nil
+	return restAnswer{body: appendJSON(nil, newMembers("status", jsonInt(int64(r.Status)), "payload", payload))}, nil
 }
 
-// seconds reads a time-out.
-func seconds(doc map[string]any, name string, usually time.Duration) (time.Duration, *fault) {
-	v, given := doc[name]
-	if !given || v == nil {
+// seconds reads a time-out: a whole number, or a text of one, which the Azure
+// CLI sends.
+func seconds(doc *members, name string, usually time.Duration) (time.Duration, *fault) {
+	v, _ := doc.fold(name)
+	var text string
+	switch v := v.(type) {
+	case nil:
 		return usually, nil
+	case json.Number:
+		text = string(v)
+	case string:
+		if text = strings.TrimSpace(v); text == "" {
+			return usually, nil
+		}
 	}
-	text, _ := v.(json.Number)
-	n, err := strconv.ParseUint(string(text), 10, 16)
+	n, err := strconv.ParseUint(text, 10, 16)
 	if d := time.Duration(n) * time.Second; err == nil && d <= maxMethodTimeout {
 		return d, nil
 	}

@@ -42,9 +42,9 @@ func testRESTMethod(t *testing.T) {
 		< SUBACK 1 [1]
 	`)
 	for _, test := range []struct{ name, request, told, answer, want string }{
-		{"a payload", `{"methodName":"reboot","payload":{"delay":5},"responseTimeoutInSeconds":5}`, `reboot/?$rid=1 {"delay":5}`, `200/?$rid=1 {"ok":true}`, `{"payload":{"ok":true},"status":200}`},
-		{"no payload", `{"methodName":"comp*cmd"}`, `comp*cmd/?$rid=2`, `404/?$rid=2`, `{"payload":null,"status":404}`},
-		{"a null payload", `{"methodName":"x","payload":null}`, `x/?$rid=3 null`, `-1/?$rid=3 [1,"a"]`, `{"payload":[1,"a"],"status":-1}`},
+		{"a payload", `{"methodName":"reboot","payload":{"delay":5},"responseTimeoutInSeconds":5}`, `reboot/?$rid=1 {"delay":5}`, `200/?$rid=1 {"ok":true}`, `{"status":200,"payload":{"ok":true}}`},
+		{"no payload", `{"methodName":"comp*cmd"}`, `comp*cmd/?$rid=2`, `404/?$rid=2`, `{"status":404,"payload":null}`},
+		{"a null payload", `{"methodName":"x","payload":null}`, `x/?$rid=3 null`, `-1/?$rid=3 [1,"a"]`, `{"status":-1,"payload":[1,"a"]}`},
 	} {
 		wait := s.later("POST", path, test.request)
 		c.play("< PUBLISH Q0 $iothub/methods/POST/" + test.told)
@@ -139,7 +139,7 @@ func testRESTModuleMethod(t *testing.T) {
 		< PUBLISH Q0 $iothub/methods/POST/x/?$rid=1
 		> PUBLISH Q0 $iothub/methods/res/200/?$rid=1 7
 	`)
-	if r := wait(); r.body != `{"payload":7,"status":200}` {
+	if r := wait(); r.body != `{"status":200,"payload":7}` {
 		t.Errorf("got %d %s", r.status, r.body)
 	}
 }

@@ -7,12 +7,6 @@ import (
 	"strings"
 )
 
-// Limits of a query's answer.
-const (
-	defaultPage = 100
-	maxPage     = 1000
-)
-
 // restQuery answers a page of a query. The continuation is opaque to clients:
 // it names the last row, so it stays good when the data change.
 func (h *Hub) restQuery(req restRequest) (restAnswer, *fault) {
@@ -20,7 +14,8 @@ func (h *Hub) restQuery(req restRequest) (restAnswer, *fault) {
 	if err != nil {
 		return restAnswer{}, refuse(codeFormat, "Cannot deserialize the body as a query: %v.", err)
 	}
-	text, ok := doc["query"].(string)
+	v, _ := doc.fold("query")
+	text, ok := v.(string)
 	if !ok {
 		return restAnswer{}, refuse(codeNull, "BadRequest")
 	}
@@ -46,7 +41,7 @@ func (h *Hub) restQuery(req restRequest) (restAnswer, *fault) {
 		start++
 	}
 	for _, e := range all[start:] {
-		row := e.document()
+		row := e.row(req.version)
 		if !q.keeps(row) {
 			continue
 		}

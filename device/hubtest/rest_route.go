@@ -1,7 +1,9 @@
 package hubtest
 
 import (
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -11,10 +13,6 @@ import (
 	"time"
 )
 
-// maxBody bounds a request's body: both halves of a twin, escaped at their
-// worst, stay below.
-const maxBody = 512 << 10
-
 // restRequest is a request of a service, understood.
 type restRequest struct {
 	*http.Request
@@ -23,6 +21,9 @@ type restRequest struct {
 	body  []byte
 	match etagMatch
 	now   time.Time
+
+	version   string // the api-version
+	requestID string // the hub's name for the request, a GUID
 }
 
 // restAnswer is what it is answered.
@@ -104,16 +105,16 @@ func (h *Hub) serveREST(w http.ResponseWriter, r *http.Request, all []route) {
 	if !c.passGate() {
 		return
 	}
-	req := restRequest{Request: r, now: h.opts.Now()}
+	req := restRequest{Request: r, now: h.opts.Now(), requestID: newGUID()}
+	req.headers(w.Header())
 	rt, f := req.route(all)
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		f = refuse(codeTooLarge, "The body has more than %d bytes.", maxBody)
-	case err != nil:
+	body, tooLarge, err := c.body(w, r)
+	if err != nil {
 		c.close("request body: " + err.Error())
 		return
+	}
+	if tooLarge != nil {
+		f = tooLarge
 	}
 	req.body = body
 	msg := Message{Device: req.id, Op: Rest, Request: r.Method + " /" + strings.Join(req.path, "/"), Body: body}
@@ -155,16 +156,48 @@ func (h *Hub) serveREST(w http.ResponseWriter, r *http.Request, all []route) {
 	case actDuplicate:
 		_, _ = perform()
 	case actAnswer:
-		h.writeIntercepted(w, rt, act, req.now)
+		h.writeIntercepted(w, rt, act, req)
 		return
 	}
 	a, f := perform()
 	if f != nil {
 		h.log.Info("REST request refused", "request", msg.Request, "code", f.code, "reason", f.text)
 		w.Header().Set("iothub-errorcode", codeName(f.code))
-		a = restAnswer{status: f.status(), body: h.restBody(f, req.now, rt.nested)}
+		a = restAnswer{status: f.status(), body: h.restBody(f, req, rt.nested)}
 	}
 	a.write(w)
+}
+
+// body reads a request's body, all of which has to be there in time, however
+// steadily it comes and whether or not the client may do anything here.
+func (c *conn) body(w http.ResponseWriter, r *http.Request) ([]byte, *fault, error) {
+	if err := c.readBy(time.Now().Add(requestBody)); err != nil {
+		return nil, nil, err
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) { // the deadline stays, for the rest of the body
+		return body, refuse(codeTooLarge, "The body has more than %d bytes.", maxBody), nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return body, nil, c.readBy(time.Time{}) // what the request asks for may take longer
+}
+
+// headers are those that every recorded answer has.
+func (req *restRequest) headers(head http.Header) {
+	head.Set("Server", "Microsoft-HTTPAPI/2.0")
+	head.Set("Vary", "Origin")
+	head.Set("X-Ms-Request-Id", req.requestID)
+}
+
+// newGUID is a random GUID in lower case.
+func newGUID() string {
+	b := make([]byte, 16)
+	_, _ = rand.Read(b) // never fails, by its documentation
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 // performREST authorises a request and performs it.
@@ -228,22 +261,23 @@ func segments(u *url.URL) ([]string, error) {
 // apiVersion accepts whatever looks like a version.
 func (req *restRequest) apiVersion() *fault {
 	v := req.URL.Query().Get("api-version")
+	req.version = v
 	if ok, _ := regexp.MatchString(`^20\d\d-\d\d-\d\d(-preview)?$`, v); !ok {
 		return refuse(codeVersion, "The api-version %q is not supported.", v)
 	}
 	return nil
 }
 
-func (h *Hub) writeIntercepted(w http.ResponseWriter, rt route, act Action, now time.Time) {
+func (h *Hub) writeIntercepted(w http.ResponseWriter, rt route, act Action, req restRequest) {
 	a := restAnswer{status: act.status, body: []byte(act.body)}
 	if act.code != 0 {
 		f := usual(act.code)
 		f.text = strings.TrimPrefix(f.text, "ErrorCode:")
 		w.Header().Set("iothub-errorcode", codeName(act.code))
-		a.body = h.restBody(f, now, rt.nested)
+		a.body = h.restBody(f, req, rt.nested)
 	}
-	if act.after > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int((act.after+time.Second-1)/time.Second)))
+	if s := act.pause(); s > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(s))
 	}
 	a.write(w)
 }
@@ -258,8 +292,8 @@ func (a restAnswer) write(w http.ResponseWriter) {
 	}
 	if a.body != nil {
 		head.Set("Content-Type", "application/json; charset=utf-8")
-		head.Set("Content-Length", strconv.Itoa(len(a.body)))
 	}
+	head.Set("Content-Length", strconv.Itoa(len(a.body)))
 	status := a.status
 	if status == 0 {
 		status = http.StatusOK
@@ -289,13 +323,11 @@ func parseMatch(values []string) etagMatch {
 	if n := len(text); n >= 2 && text[0] == '"' && text[n-1] == '"' {
 		text = text[1 : n-1]
 	}
+	if text == "" { // Microsoft's newer .NET client creates so
+		return etagMatch{}
+	}
 	return etagMatch{given: true, one: text != "*", etag: text}
 }
 
-// fails is the fault where the etag is another one.
-func (m etagMatch) fails(etag string) *fault {
-	if !m.one || m.etag == etag {
-		return nil
-	}
-	return refuse(codePrecondition, "Precondition failed: the ETag is %s, not %s.", etag, m.etag)
-}
+// differs reports whether the etag is another one.
+func (m etagMatch) differs(etag string) bool { return m.one && m.etag != etag }

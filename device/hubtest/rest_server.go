@@ -11,14 +11,6 @@ import (
 	"time"
 )
 
-// Limits of one HTTP connection.
-const (
-	// maxHeader bounds a request's header lines together.
-	maxHeader = 64 << 10
-	// httpIdle is how long a connection may wait for its next request.
-	httpIdle = 3 * time.Minute
-)
-
 // web is the hub's HTTP server. It starts with the first HTTP connection, so
 // that a test without REST does not pay for it, and ends with the hub.
 type web struct {
@@ -134,6 +126,20 @@ func (hc *httpConn) SetReadDeadline(t time.Time) error { return hc.conn.readBy(t
 // SetDeadline bounds reads and writes.
 func (hc *httpConn) SetDeadline(t time.Time) error {
 	return errors.Join(hc.SetReadDeadline(t), hc.SetWriteDeadline(t))
+}
+
+// Write sends what the HTTP server answers, in pieces: a client may leave each
+// one unread for as long as over the other protocols.
+func (hc *httpConn) Write(b []byte) (n int, err error) {
+	for n < len(b) && err == nil {
+		if err = hc.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
+			break
+		}
+		var done int
+		done, err = hc.Conn.Write(b[n:min(n+maxRESTPiece, len(b))])
+		n += done
+	}
+	return n, hc.conn.wrote(err)
 }
 
 // Close ends the connection, with TLS's own goodbye where there is TLS.

@@ -2,23 +2,20 @@ package hubtest
 
 import (
 	"errors"
-	"maps"
 	"time"
 )
-
-// maxTags is the limit of the tags.
-const maxTags = 8 << 10
 
 func (h *Hub) restGetTwin(req restRequest) (restAnswer, *fault) {
 	e, f := h.entryOf(req.id)
 	if f != nil {
 		return restAnswer{}, f
 	}
-	return twinAnswer(e), nil
+	return req.twinAnswer(e), nil
 }
 
-func twinAnswer(e entry) restAnswer {
-	return restAnswer{etag: e.twin.etagText(), body: appendJSON(nil, e.document())}
+// twinAnswer has no header ETag: the twin holds it.
+func (req restRequest) twinAnswer(e entry) restAnswer {
+	return restAnswer{body: appendJSON(nil, e.document(req.version))}
 }
 
 func (h *Hub) restPatchTwin(req restRequest) (restAnswer, *fault) { return h.restWriteTwin(req, false) }
@@ -34,20 +31,19 @@ func (h *Hub) restWriteTwin(req restRequest, replace bool) (restAnswer, *fault) 
 	if f != nil {
 		return restAnswer{}, f
 	}
-	return twinAnswer(e), nil
+	return req.twinAnswer(e), nil
 }
 
 // twinWrite is what a service writes to a twin. Of a patch, nil leaves as it
 // is; of a replacement, neither is nil.
 type twinWrite struct {
-	tags, desired map[string]any
+	tags, desired *members
 	replace       bool
 }
 
 // parseTwinWrite reads a patch of a twin, or a whole one. Only tags and desired
-// properties are a service's to write: a whole twin is put back as it was got,
-// so the rest of it is ignored there; in a patch, naming reported properties is
-// a mistake.
+// properties are a service's to write. The rest is ignored, reported properties
+// included: many clients send back the twin that they got.
 func (o *Options) parseTwinWrite(body []byte, replace bool) (twinWrite, *fault) {
 	w := twinWrite{replace: replace}
 	doc, err := parseObject(body)
@@ -58,45 +54,34 @@ func (o *Options) parseTwinWrite(body []byte, replace bool) (twinWrite, *fault) 
 		return w, refuse(codeFormat, "Cannot deserialize the body as JSON: %v.", err)
 	}
 	var f *fault
-	if w.tags, f = o.writable(doc, "tags", replace); f != nil {
+	tags, named := doc.fold("tags")
+	if w.tags, f = o.writable(tags, named, replace); f != nil {
 		return w, f
 	}
-	properties, given := doc["properties"].(map[string]any)
-	if _, named := doc["properties"]; named && !given {
+	v, named := doc.fold("properties")
+	properties, isObject := v.(*members)
+	if named && !isObject {
 		return w, refuse(codeInvalid, "'properties' is not an object.")
 	}
-	if _, named := properties["reported"]; named && !replace {
-		return w, refuse(codeInvalid, "Reported properties are not a service's to write.")
-	}
-	if desired, ok := properties["desired"].(map[string]any); ok {
+	desired, named := properties.lookup("desired")
+	if half, isObject := desired.(*members); isObject {
 		// A hub's own members come back with what was got before.
-		properties = map[string]any{"desired": without(desired, "$version", "$metadata")}
+		desired = half.without("$version", "$metadata")
 	}
-	if w.desired, f = o.writable(properties, "desired", replace); f != nil {
-		return w, f
-	}
-	return w, nil
+	w.desired, f = o.writable(desired, named, replace)
+	return w, f
 }
 
-func without(m map[string]any, keys ...string) map[string]any {
-	out := maps.Clone(m)
-	for _, k := range keys {
-		delete(out, k)
-	}
-	return out
-}
-
-// writable checks the member of that name: an object by the rules of a section.
-// Where it is missing it is nil, or in a replacement empty.
-func (o *Options) writable(m map[string]any, name string, replace bool) (map[string]any, *fault) {
-	v, named := m[name]
+// writable checks what is written: an object by the rules of a section. Where it
+// is not named it is nil, or in a replacement empty.
+func (o *Options) writable(v any, named, replace bool) (*members, *fault) {
 	if !named && replace {
-		return map[string]any{}, nil
+		return &members{}, nil
 	}
 	if !named {
 		return nil, nil
 	}
-	part, ok := v.(map[string]any)
+	part, ok := v.(*members)
 	if !ok {
 		return nil, refuse(codeInvalid, "Provided json is not a valid 'tags' or 'properties' object.")
 	}
@@ -119,8 +104,8 @@ func (h *Hub) writeTwin(id string, w twinWrite, match etagMatch, now time.Time) 
 		return entry{}, f
 	}
 	t := &who.twin
-	if f := match.fails(t.etagText()); f != nil {
-		return entry{}, f
+	if match.differs(t.etagText()) {
+		return entry{}, otherTwin(who.device)
 	}
 	tags, desired, told := t.tags, t.desired.doc, w.desired
 	if w.tags != nil {

@@ -6,12 +6,13 @@ import (
 	"time"
 )
 
-// newTwinJSON is what a hub shows of a device that was just created.
-const newTwinJSON = `{"authenticationType":"sas","capabilities":{"iotEdge":false},"cloudToDeviceMessageCount":0,` +
-	`"connectionState":"Disconnected","deviceEtag":"MQ==","deviceId":"dev1","etag":"AAAAAAAAAAE=","lastActivityTime":"0001-01-01T00:00:00Z",` +
-	`"modelId":"","properties":{"desired":{"$metadata":{"$lastUpdated":"0001-01-01T00:00:00Z"},"$version":1},` +
-	`"reported":{"$metadata":{"$lastUpdated":"0001-01-01T00:00:00Z"},"$version":1}},"status":"enabled","statusReason":null,` +
-	`"statusUpdateTime":"0001-01-01T00:00:00Z","tags":{},"version":2,"x509Thumbprint":{"primaryThumbprint":null,"secondaryThumbprint":null}}`
+// newTwinJSON is what a hub shows of a device that was just created, in the order
+// of recorded answers; "…" stands for what differs each time.
+const newTwinJSON = `{"deviceId":"dev1","etag":"AAAAAAAAAAE=","deviceEtag":"…","status":"enabled","statusReason":null,` +
+	`"statusUpdateTime":"0001-01-01T00:00:00Z","connectionState":"Disconnected","lastActivityTime":"0001-01-01T00:00:00Z",` +
+	`"cloudToDeviceMessageCount":0,"authenticationType":"sas","x509Thumbprint":{"primaryThumbprint":null,"secondaryThumbprint":null},` +
+	`"modelId":"","version":2,"properties":{"desired":{"$metadata":{"$lastUpdated":"2000-01-01T00:00:00Z"},"$version":1},` +
+	`"reported":{"$metadata":{"$lastUpdated":"2000-01-01T00:00:00Z"},"$version":1}},"capabilities":{"iotEdge":false}}`
 
 func TestRESTTwin(t *testing.T) { bubble(t, testRESTTwin) }
 func testRESTTwin(t *testing.T) {
@@ -19,11 +20,11 @@ func testRESTTwin(t *testing.T) {
 	d := addDevice(t, h, "dev1")
 	s := service{t: t, h: h, policy: "service"}
 	r := s.do("GET", "/twins/dev1", "")
-	if r.status != 200 || r.body != newTwinJSON {
+	if r.status != 200 || !matches(r.body, newTwinJSON) {
 		t.Errorf("a new twin:\ngot  %d %s\nwant 200 %s", r.status, r.body, newTwinJSON)
 	}
-	if got, want := r.header.Get("ETag"), `"AAAAAAAAAAE="`; got != want {
-		t.Errorf("ETag: got %s, want %s", got, want)
+	if got := r.header.Get("ETag"); got != "" {
+		t.Errorf("ETag: got %s, want none: the twin holds it", got)
 	}
 	if got, want := r.header.Get("Content-Type"), "application/json; charset=utf-8"; got != want {
 		t.Errorf("Content-Type: got %s, want %s", got, want)
@@ -47,7 +48,7 @@ func testRESTTwin(t *testing.T) {
 	// Tags alone are no news for the device.
 	r = s.do("PATCH", "/twins/dev1", `{"tags":{"location":{"plant":null},"floor":3}}`)
 	c.play("< silence")
-	for path, want := range map[string]string{"tags": `{"floor":3,"location":{}}`, "version": "4", "properties.desired.$version": "2"} {
+	for path, want := range map[string]string{"tags": `{"location":{},"floor":3}`, "version": "4", "properties.desired.$version": "2"} {
 		if got := r.field(t, path); got != want {
 			t.Errorf("after the patch of tags, %s: got %s, want %s", path, got, want)
 		}
@@ -72,7 +73,7 @@ func testRESTTwin(t *testing.T) {
 	c.play(`< PUBLISH Q0 $iothub/twin/PATCH/properties/desired/?$version=3 {"fan":{"rpm":900},"$version":3}`)
 	r = s.do("PUT", "/twins/dev1", `{"properties":{"desired":{"led":true}}}`)
 	c.play(`< PUBLISH Q0 $iothub/twin/PATCH/properties/desired/?$version=4 {"fan":null,"led":true,"$version":4}`)
-	for path, want := range map[string]string{"tags": "{}", "properties.desired.led": "true", "properties.desired.fan": "absent", "properties.reported.fan": `{"rpm":870}`} {
+	for path, want := range map[string]string{"tags": "absent", "properties.desired.led": "true", "properties.desired.fan": "absent", "properties.reported.fan": `{"rpm":870}`} {
 		if got := r.field(t, path); got != want {
 			t.Errorf("after the replacement, %s: got %s, want %s", path, got, want)
 		}
@@ -102,8 +103,8 @@ func testRESTModuleTwin(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", path, got, want)
 		}
 	}
-	if got := s.do("GET", "/twins/d%251%23", "").field(t, "tags"); got != "{}" {
-		t.Errorf("the device's own tags: got %s, want {}", got)
+	if got := s.do("GET", "/twins/d%251%23", "").field(t, "tags"); got != "absent" {
+		t.Errorf("the device's own tags: got %s, want none", got)
 	}
 }
 
@@ -120,7 +121,7 @@ func testRESTPreconditions(t *testing.T) {
 		}{
 			{"none", "", 200}, {"a bare star", "*", 200}, {"a star in quotes", `"*"`, 200},
 			{"the etag in quotes", `"ETAG"`, 200}, {"the bare etag", "ETAG", 200}, {"a weak etag", `W/"ETAG"`, 200},
-			{"the etag before", `"OLD"`, 412}, {"nonsense", `"x"`, 412}, {"an empty etag", `""`, 412},
+			{"the etag before", `"OLD"`, 412}, {"nonsense", `"x"`, 412}, {"an empty etag", `""`, 200},
 		} {
 			tw := twinOf(t, h, "dev1")
 			old := twin{etag: uint64(tw.Version) - 2}
@@ -134,9 +135,6 @@ func testRESTPreconditions(t *testing.T) {
 			now := twinOf(t, h, "dev1")
 			if moved := now.ETag != tw.ETag; moved != (test.status == 200) {
 				t.Errorf("%s with %s: the etag moved: %v", method, test.name, moved)
-			}
-			if r.status == 200 && r.header.Get("ETag") != `"`+now.ETag+`"` {
-				t.Errorf("%s with %s: got ETag %s, want %s", method, test.name, r.header.Get("ETag"), now.ETag)
 			}
 		}
 	}

@@ -10,16 +10,6 @@ import (
 	"unicode"
 )
 
-// The limits of a twin's values; the section's own is in size.go.
-const (
-	maxDepth = 10
-	maxKey   = 1 << 10
-	maxText  = 4 << 10
-
-	minInt int64 = -1 << 52
-	maxInt int64 = 1<<52 - 1
-)
-
 // Error codes that the hub answers with. The status is the code / 1000.
 const (
 	codeInvalid      = 400004 // ArgumentInvalid
@@ -34,6 +24,10 @@ type fault struct {
 	code int
 	text string
 	info string // JSON, empty for none; REST tells it of direct methods
+
+	ungated bool // the tracking id of REST names no gateway
+
+	pause int // seconds for which a device is asked to wait; 0 for none
 }
 
 func (f *fault) status() int { return f.code / 1000 }
@@ -44,7 +38,7 @@ func refuse(code int, format string, args ...any) *fault {
 
 // parsePatch reads and checks a patch, or a whole section when nulls are not
 // allowed.
-func (o *Options) parsePatch(text []byte, nulls bool) (map[string]any, *fault) {
+func (o *Options) parsePatch(text []byte, nulls bool) (*members, *fault) {
 	patch, err := parseObject(text)
 	if errors.Is(err, errNotObject) {
 		return nil, refuse(codeInvalid, "Provided json is not a valid 'tags' or 'properties' object.")
@@ -63,12 +57,12 @@ func (o *Options) parsePatch(text []byte, nulls bool) (map[string]any, *fault) {
 
 // checkObject checks the members of an object that sits at the depth; the
 // section itself is at 0.
-func checkObject(m map[string]any, depth int, nulls bool) *fault {
-	for _, k := range sortedKeys(m) {
+func checkObject(m *members, depth int, nulls bool) *fault {
+	for k, v := range m.all() {
 		if f := checkKey(k); f != nil {
 			return f
 		}
-		if f := checkValue(k, m[k], depth+1, nulls); f != nil {
+		if f := checkValue(k, v, depth+1, nulls); f != nil {
 			return f
 		}
 	}
@@ -100,7 +94,7 @@ func checkValue(key string, v any, depth int, nulls bool) *fault {
 		}
 	case json.Number:
 		return checkNumber(key, string(v))
-	case map[string]any:
+	case *members:
 		if depth > maxDepth {
 			return tooDeep()
 		}
@@ -141,9 +135,9 @@ func checkNumber(key, text string) *fault {
 // rewriteNumbers writes numbers in place, as a .NET library would.
 func rewriteNumbers(v any) any {
 	switch v := v.(type) {
-	case map[string]any:
-		for k, e := range v {
-			v[k] = rewriteNumbers(e)
+	case *members:
+		for k, e := range v.all() {
+			v.set(k, rewriteNumbers(e))
 		}
 	case []any:
 		for i, e := range v {

@@ -13,10 +13,6 @@ import (
 	"time"
 )
 
-// clockSkew is how far a device's clock may be behind or ahead: a token is
-// good for as long after its end.
-const clockSkew = 5 * time.Minute
-
 // claim is a shared access signature taken apart. The texts that were signed
 // stay as they were received, for the signature holds over them as they are.
 type claim struct {
@@ -27,11 +23,9 @@ type claim struct {
 	mac      []byte
 }
 
-// maxToken bounds what is taken apart.
-const maxToken = 8 << 10
-
-// parseToken reads a token strictly: each field once, none unknown, and the
-// signature percent-encoded as the documentation asks.
+// parseToken reads a token as Microsoft's own parser does: names have no case,
+// unknown fields are ignored, no field stands twice, and in the signature a raw
+// '/' passes where '+' would be read as a blank and '=' as the end.
 func parseToken(text string) (claim, error) {
 	fields, err := tokenFields(text)
 	if err != nil {
@@ -44,7 +38,7 @@ func parseToken(text string) (claim, error) {
 	if c.policy, err = url.PathUnescape(fields["skn"]); err != nil {
 		return claim{}, errors.New("token: skn is not percent-encoded")
 	}
-	if strings.ContainsAny(fields["sig"], "+/=") {
+	if strings.ContainsAny(fields["sig"], "+=") {
 		return claim{}, errors.New("token: sig is not percent-encoded")
 	}
 	sig, err := url.PathUnescape(fields["sig"])
@@ -67,12 +61,16 @@ func tokenFields(text string) (map[string]string, error) {
 	}
 	fields := map[string]string{}
 	for part := range strings.SplitSeq(rest, "&") {
-		name, value, _ := strings.Cut(part, "=")
-		if !slices.Contains([]string{"sr", "sig", "se", "skn"}, name) {
-			return nil, errors.New("token: an unknown field")
+		if part == "" {
+			continue
 		}
+		name, value, ok := strings.Cut(part, "=")
+		if !ok {
+			return nil, errors.New("token: a field without a value")
+		}
+		name = strings.ToLower(name)
 		if _, twice := fields[name]; twice {
-			return nil, fmt.Errorf("token: %s stands twice", name)
+			return nil, fmt.Errorf("token: a field %.20q stands twice", name)
 		}
 		fields[name] = value
 	}
@@ -106,34 +104,25 @@ func (c claim) signedBy(keys keyPair) bool {
 	return good
 }
 
-// maxEncoded is how often SDKs encode a resource at most: the ids, then the whole,
-// and some of them the whole once more.
-const maxEncoded = 3
-
-// scope takes the resource apart: the host, then the segments below it. It is
-// decoded until there is a slash, as Microsoft's own code does.
+// scope takes the resource apart: the host, then the segments below it. One that
+// is encoded more than once is decoded until it has segments.
 func (c claim) scope() (host string, path []string, err error) {
 	plain := c.resource
-	for range maxEncoded {
+	for range maxEncodings {
+		if strings.Contains(plain, "/") {
+			break
+		}
 		if plain, err = url.PathUnescape(plain); err != nil {
 			return "", nil, errors.New("token: sr is not percent-encoded")
 		}
-		if strings.Contains(plain, "/") {
-			break
+	}
+	if plain == c.resource { // raw slashes: its segments may be encoded
+		if plain, err = url.PathUnescape(plain); err != nil {
+			return "", nil, errors.New("token: sr is not percent-encoded")
 		}
 	}
 	segments := strings.Split(plain, "/")
 	return segments[0], segments[1:], nil
-}
-
-// means reports whether a segment of a token's scope is an id, or the id
-// percent-encoded: the .NET SDK and IoT Edge encode ids, and then the whole.
-func means(segment, id string) bool {
-	if segment == id {
-		return true
-	}
-	plain, err := url.PathUnescape(segment)
-	return err == nil && plain == id
 }
 
 // authorize judges a token at a moment, and says until when it is good. The
@@ -177,8 +166,8 @@ func (h *Hub) policyKeys(name string) (keyPair, error) {
 	return completeKeys(p.PrimaryKey, p.SecondaryKey)
 }
 
-// covers checks the token's scope, segment by segment: an identity's own key
-// speaks for exactly that identity, a policy's for all below its scope.
+// covers checks that the token's scope is the identity or above it, segment by
+// segment, for a key of its own as for a policy's.
 func (c claim) covers(hub string, who *identity) error {
 	host, path, err := c.scope()
 	if err != nil {
@@ -187,15 +176,34 @@ func (c claim) covers(hub string, who *identity) error {
 	if !strings.EqualFold(host, hub) {
 		return fmt.Errorf("token: it is for the hub %q", host)
 	}
-	want := []string{"devices", who.device}
-	if who.module != "" {
-		want = append(want, "modules", who.module)
-	}
-	if c.policy != "" && len(path) < len(want) {
-		want = want[:len(path)]
-	}
-	if !slices.EqualFunc(path, want, means) {
-		return fmt.Errorf("token: its scope %q is not this identity", strings.Join(path, "/"))
+	want := who.path()
+	if len(path) > len(want) || !slices.EqualFunc(path, want[:len(path)], sameSegment) {
+		return fmt.Errorf("token: its scope %q does not reach this identity", strings.Join(path, "/"))
 	}
 	return nil
+}
+
+// names reports whether the scope is the identity, in as many words.
+func (c claim) names(who *identity) bool {
+	_, path, err := c.scope()
+	return err == nil && slices.EqualFunc(path, who.path(), strings.EqualFold)
+}
+
+// path is where the identity is below the hub's name.
+func (id *identity) path() []string {
+	if id.module == "" {
+		return []string{"devices", id.device}
+	}
+	return []string{"devices", id.device, "modules", id.module}
+}
+
+// sameSegment compares without regard to case, as the documentation writes
+// scopes in lower case. Microsoft's .NET SDK encodes ids before it encodes the
+// whole, so a segment may be encoded still.
+func sameSegment(got, want string) bool {
+	if strings.EqualFold(got, want) {
+		return true
+	}
+	plain, err := url.PathUnescape(got)
+	return err == nil && strings.EqualFold(plain, want)
 }

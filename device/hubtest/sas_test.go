@@ -58,6 +58,7 @@ func judge(t *testing.T, hub, device, module, key, token string, now int64) erro
 }
 
 func TestTokens(t *testing.T) { // 14.1
+	end := time.Unix(1767225600, 0)
 	const awkward = "D-1.a%_#*?!(),=@$'"
 	tests := []struct{ id, device, module, key, token string }{
 		{"SAS-1", "dev1", "", keyOne, sasOne},
@@ -72,6 +73,18 @@ func TestTokens(t *testing.T) { // 14.1
 		{"SAS-6c", awkward, "", keyOne, "SharedAccessSignature sr=myhub.azure-devices.net%2Fdevices%2FD-1.a%25_%23%2a%3F%21%28%29%2C%3D%40%24%27&sig=ACJ4B3W4p43E%2BrVJwnkURSi%2Fl6OSdPIp0P0eHBaSrdY%3D&se=1767225600"},
 		{"SAS-8", "dev1", "", keyOne, "SharedAccessSignature sr=myhub.azure-devices.net/devices/dev1&sig=P%2Bl9Zef3ZWtMiEFpFuZ3oLc9LG7epfhOGvcDcTZS2aY%3D&se=1767225600&skn="},
 		{"SAS-9", "dev1", "", keyTwo, "SharedAccessSignature sr=myhub.azure-devices.net%2Fdevices%2Fdev1&sig=UztvOdp0%2BBmA8yFmADgGJilvknRcZvQOUFYkiqJ74Cs%3D&se=1767225600"},
+		{"an unknown field", "dev1", "", keyOne, sasOne + "&x=1"},
+		{"empty fields", "dev1", "", keyOne, strings.Replace(sasOne, "&", "&&", 1) + "&"},
+		{"names in capitals", "dev1", "", keyOne, strings.NewReplacer("sr=", "SR=", "sig=", "Sig=", "se=", "sE=").Replace(sasOne)},
+		{"a policy's scope with the device's key", "dev1", "", keyOne, sign(t, hostOne+"/devices", keyOne, end, "")},
+		{"the whole hub with the device's key", "dev1", "", keyOne, sign(t, hostOne, keyOne, end, "")},
+		{"the device with its module's key", "dev1", "modA", keyOne, sasOne},
+		{"a scope in another case", "Dev1", "", keyOne, sign(t, "MYHUB.azure-devices.net/Devices/DEV1", keyOne, end, "")},
+		{"a module's scope in lower case", "Dev1", "modA", keyOne, sign(t, hostOne+"/devices/dev1/modules/moda", keyOne, end, "")},
+		{"encoded twice", "dev1", "modA", keyOne, sign(t, url.QueryEscape(hostOne+"/devices/dev1/modules/modA"), keyOne, end, "")},
+		{"encoded three times", "dev1", "", keyOne, sign(t, url.QueryEscape(url.QueryEscape(hostOne+"/devices/dev1")), keyOne, end, "")},
+		{"an id encoded before the whole", awkward, "", keyOne, sign(t, hostOne+"/devices/"+url.QueryEscape(awkward), keyOne, end, "")},
+		{"ids that hold percent signs", "a%2Bb", "m%25", keyOne, sign(t, hostOne+"/devices/a%2Bb/modules/m%25", keyOne, end, "")},
 		{"SAS-10", "dev1", "", "", "SharedAccessSignature sr=myhub.azure-devices.net&sig=rny7eWZSBNZ9YeCNiuTjnwBzU9k6y3yqorNu3ifboBQ%3D&se=1767225600&skn=iothubowner"},
 	}
 	for _, tt := range tests {
@@ -107,17 +120,20 @@ func TestTokensRefused(t *testing.T) { // 14.2
 		{"se negative", hostOne, "dev1", "", strings.Replace(sasOne, "1767225600", "-1", 1)},
 		{"se with a sign", hostOne, "dev1", "", strings.Replace(sasOne, "1767225600", "+1767225600", 1)},
 		{"se too large", hostOne, "dev1", "", strings.Replace(sasOne, "1767225600", "99999999999999999999", 1)},
-		{"unknown field", hostOne, "dev1", "", sasOne + "&x=1"},
+		{"an unknown field twice", hostOne, "dev1", "", sasOne + "&x=1&X=2"},
+		{"a field without a value", hostOne, "dev1", "", sasOne + "&x"},
+		{"field twice, once in capitals", hostOne, "dev1", "", sasOne + "&SR=x"},
+		{"encoded four times", hostOne, "dev1", "", sign(t, url.QueryEscape(url.QueryEscape(url.QueryEscape(hostOne+"/devices/dev1"))), keyOne, end, "")},
+		{"the beginning of an id", hostOne, "dev1", "", sign(t, hostOne+"/devices/dev", keyOne, end, "")},
+		{"another id's encoding", hostOne, "a%2Bb", "", sign(t, hostOne+"/devices/a+b", keyOne, end, "")},
 		{"field twice", hostOne, "dev1", "", sasOne + "&se=1767225600"},
 		{"no prefix", hostOne, "dev1", "", strings.TrimPrefix(sasOne, "SharedAccessSignature ")},
 		{"empty", hostOne, "dev1", "", ""},
 		{"a module's token for its device", hostOne, "dev1", "", sas4},
-		{"a device's token for its module", hostOne, "dev1", "modA", sasOne},
 		{"a module's token for another", hostOne, "dev1", "modB", sas4},
 		{"another hub", "other.azure-devices.net", "dev1", "", sasOne},
 		{"unknown policy", hostOne, "dev1", "", sas5 + "ghost"},
 		{"policy without DeviceConnect", hostOne, "dev1", "", sas5 + "service"},
-		{"a policy's scope with the device's key", hostOne, "dev1", "", sas5},
 		{"a policy for another device", hostOne, "dev1", "", sign(t, hostOne+"/devices/dev2", keyOne, end, "device")},
 		{"a policy for a module", hostOne, "dev1", "", sign(t, hostOne+"/devices/dev1/modules/m", keyOne, end, "device")},
 		{"a scope below devices", hostOne, "dev1", "", sign(t, hostOne+"/jobs", keyOne, end, "device")},
@@ -129,5 +145,31 @@ func TestTokensRefused(t *testing.T) { // 14.2
 		} else if strings.Contains(err.Error(), "sig=") {
 			t.Errorf("%s: the error %q shows a signature", tt.id, err)
 		}
+	}
+}
+
+// TestTokenSignatureSigns holds what may stand raw in a signature: base64's
+// slash, which Python's service SDK leaves, and neither '+' nor '='.
+func TestTokenSignatureSigns(t *testing.T) {
+	seen := map[string]int{}
+	for n := range int64(100) {
+		c, err := parseToken(sign(t, hostOne, keyOne, time.Unix(1767225600+n, 0), ""))
+		if err != nil {
+			t.Fatalf("parseToken: %v", err)
+		}
+		encoded := url.QueryEscape(base64.StdEncoding.EncodeToString(c.mac))
+		for raw, code := range map[string]string{"/": "%2F", "+": "%2B", "=": "%3D"} {
+			if !strings.Contains(encoded, code) {
+				continue
+			}
+			seen[raw]++
+			text := "SharedAccessSignature sr=" + hostOne + "&sig=" + strings.ReplaceAll(encoded, code, raw) + "&se=" + c.end
+			if _, err := parseToken(text); (err == nil) != (raw == "/") {
+				t.Errorf("a raw %q in %s: got %v", raw, text, err)
+			}
+		}
+	}
+	if len(seen) != 3 {
+		t.Errorf("signs that were seen: %v, want all three", seen)
 	}
 }

@@ -9,9 +9,6 @@ import (
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 )
 
-// maxSubscriptions is how many topic filters a device may have at a time.
-const maxSubscriptions = 5
-
 // session is what outlives a connection: the subscriptions. hub.mu guards it.
 type session struct {
 	clean bool            // it ends with its connection
@@ -55,6 +52,7 @@ func (id *identity) maySubscribe(filter string) bool {
 	if id.module == "" {
 		known = append(known, filterAnyDevicebound)
 	} else {
+		// The C and .NET SDKs ask for all of it.
 		known = append(known, own+hubproto.FilterInputs, own+"#")
 	}
 	if slices.Contains(known, filter) {

@@ -2,9 +2,6 @@ package hubtest
 
 import "strings"
 
-// maxSection is the limit of the desired and of the reported section.
-const maxSection = 32 << 10
-
 // What the documentation counts for a value that is no text.
 const (
 	sizeNumber = 8
@@ -18,8 +15,8 @@ const (
 func size(v any) int {
 	n := 0
 	switch v := v.(type) {
-	case map[string]any:
-		for k, e := range v {
+	case *members:
+		for k, e := range v.all() {
 			if !strings.HasPrefix(k, "$") {
 				n += textSize(k) + size(e)
 			}

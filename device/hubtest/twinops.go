@@ -13,6 +13,7 @@ func (c *conn) perform(req request) error {
 		c.patch(req)
 		return nil
 	}
+	now := c.hub.opts.Now()
 	c.hub.mu.Lock()
 	defer c.hub.mu.Unlock()
 	if !c.live() {
@@ -35,6 +36,8 @@ func (c *conn) perform(req request) error {
 	case Unsubscribe:
 		c.session.unsubscribe(req.msg.Topics)
 		c.reply(req, outgoing{msg: Message{Op: Unsubscribe}})
+	case Telemetry:
+		c.who.record.active = now
 	case Ack:
 		c.who.complete(req.packetID)
 	case Ping:
@@ -69,12 +72,12 @@ func (c *conn) patch(req request) {
 
 // patched merges a patch that was parsed with the outcome f, and returns its
 // answer. h.mu is held.
-func (h *Hub) patched(who *identity, req request, patch map[string]any, f *fault, now time.Time) outgoing {
+func (h *Hub) patched(who *identity, req request, patch *members, f *fault, now time.Time) outgoing {
 	s := &who.twin.reported
 	if f == nil && req.expects && req.msg.Version != s.version {
 		f = refuse(codePrecondition, "PreconditionFailed: expected reported version %d, it is %d", req.msg.Version, s.version)
 	}
-	var doc map[string]any
+	var doc *members
 	if f == nil {
 		doc = merge(s.doc, patch, h.opts.MergeRule)
 		f = checkSize("Properties.Reported", s.doc, doc)
@@ -122,6 +125,7 @@ func (h *Hub) replace(item outgoing, act Action) outgoing {
 	if act.code != 0 {
 		body = h.errorBody(usual(act.code))
 	}
+	item.pause = act.pause()
 	op := item.msg.Op
 	if item.by != nil && (op == Subscribe || op == Unsubscribe) {
 		op = GetTwin // over AMQP they are requests like any other

@@ -20,18 +20,12 @@ const (
 	webPath = "/$iothub/websocket"
 	// noClientCert, in the query, asks the hub not to ask for a certificate.
 	noClientCert = "iothub-no-client-cert"
-	// maxMessage bounds one inbound message. It is passed on as it comes, so
-	// nothing as large is ever held.
-	maxMessage = 1 << 20
-	// maxPiece is the most that one outbound message holds: a larger packet
-	// spans several, as a client must be ready for.
-	maxPiece = 4 << 10
 )
 
 // Why a WebSocket ended, for the log.
 var (
 	errText       = errors.New("a WebSocket message of text")
-	errNoProtocol = errors.New("WebSocket without a sub-protocol that this hub speaks: mqtt")
+	errNoProtocol = errors.New("no sub-protocol that this hub speaks in the handshake; offer mqtt or AMQPWSB10")
 )
 
 // subprotocols are what is spoken inside a WebSocket, by their names in lower

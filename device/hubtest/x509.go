@@ -131,13 +131,14 @@ func (h *Hub) prepareX509(who auth.Identity, opts *X509Options) (Device, proofRu
 	}
 	if o.PrimaryThumbprint != "" || o.SecondaryThumbprint != "" {
 		rule, err := thumbprintRule(o.PrimaryThumbprint, o.SecondaryThumbprint)
-		return Device{Identity: who, ConnectionString: stringFor(who, "")}, rule, err
+		return certDevice(who, rule), rule, err
 	}
 	if o.NoCertificate {
 		if o.SelfSigned {
 			return Device{}, proofRule{}, errors.New("hubtest: X509Options: a self-signed certificate made elsewhere is known by its thumbprint; give PrimaryThumbprint")
 		}
-		return Device{Identity: who, ConnectionString: stringFor(who, "")}, proofRule{kind: authCA}, nil
+		rule := proofRule{kind: authCA}
+		return certDevice(who, rule), rule, nil
 	}
 	made, err := h.makeClientCertificate(joinID(who.DeviceID, who.ModuleID), o)
 	if err != nil {
@@ -147,10 +148,15 @@ func (h *Hub) prepareX509(who auth.Identity, opts *X509Options) (Device, proofRu
 	if o.SelfSigned {
 		rule = proofRule{kind: authSelfSigned, thumbprints: [2]string{made.Thumbprint}}
 	}
-	return Device{
-		Identity: who, ConnectionString: stringFor(who, ""), Credential: made.Credential(),
-		CertificatePEM: made.CertificatePEM, KeyPEM: made.KeyPEM,
-	}, rule, nil
+	dev := certDevice(who, rule)
+	dev.Credential, dev.CertificatePEM, dev.KeyPEM = made.Credential(), made.CertificatePEM, made.KeyPEM
+	return dev, rule, nil
+}
+
+// certDevice is a device that proves itself by a certificate of which the hub
+// has nothing.
+func certDevice(who auth.Identity, rule proofRule) Device {
+	return Device{Identity: who, Auth: rule.kind.String(), ConnectionString: stringFor(who, "")}
 }
 
 func (h *Hub) makeClientCertificate(name string, o X509Options) (Issued, error) {

@@ -66,8 +66,8 @@ func testX509Module(t *testing.T) {
 	if err := h.SetEnabled("dev1", false); err != nil {
 		t.Fatalf("SetEnabled: %v", err)
 	}
-	if got, _ := (client{cert: pairOf(t, m)}).login(t, h, "dev1/mod", ""); got != refused {
-		t.Errorf("device disabled: got %s, want %s", got, refused)
+	if got, _ := (client{cert: pairOf(t, m)}).login(t, h, "dev1/mod", ""); got != unavailable {
+		t.Errorf("device disabled: got %s, want %s", got, unavailable)
 	}
 }
 

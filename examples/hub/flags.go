@@ -78,6 +78,7 @@ type settings struct {
 	ports          map[string]int
 	folder         string // empty means a new one, for this run alone
 	info, control  string // empty means none
+	state          string // likewise
 	verbose        bool
 	registry       registry // the file's, then the flags'
 }
@@ -113,7 +114,8 @@ func parse(args []string, stderr io.Writer) (*settings, error) {
 		})
 		s.ports[p.name] = int(p.protocol)
 	}
-	fs.StringVar(&s.folder, "dir", "", "write the CA, certificates and keys to this `folder`, and leave them there; a new one, removed at the end, unless given")
+	fs.StringVar(&s.folder, "dir", "", "keep CAs, certificates and keys in this `folder`, and use those that are there; without it they are new at each start")
+	fs.StringVar(&s.state, "state", "", "keep identities and twins in this `file` over restarts; it holds keys")
 	fs.StringVar(&s.info, "info", "", "write what is printed to this `file`, as JSON")
 	fs.StringVar(&s.control, "control", "", "listen for commands on this Unix `socket`")
 	config := fs.String("config", "", "read devices and policies from this JSON `file`")
@@ -197,7 +199,7 @@ func (r *registry) read(file string) error {
 func checkID(id string) error {
 	device, module, isModule := strings.Cut(id, "/")
 	if (auth.Identity{Host: "any", DeviceID: device, ModuleID: module}).Validate() != nil || isModule && module == "" {
-		return errors.New("want device or device/module, each up to 128 letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ ', and not . or ..")
+		return errors.New("want device or device/module, each up to 128 letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ ', other than . and ..")
 	}
 	return nil
 }

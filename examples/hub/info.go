@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
@@ -25,6 +24,9 @@ type info struct {
 	order []string // of the devices, as the user named them
 }
 
+// policies are the names of those that the user added.
+func (i *info) policies() []string { return slices.Sorted(maps.Keys(i.Service.Policies)) }
+
 func (i *info) addPolicy(name, connectionString string) {
 	if i.Service.Policies == nil {
 		i.Service.Policies = map[string]string{}
@@ -32,25 +34,13 @@ func (i *info) addPolicy(name, connectionString string) {
 	i.Service.Policies[name] = connectionString
 }
 
-// addDevice tells of a device, and writes its certificate and key.
-func (i *info) addDevice(spec deviceSpec, made hubtest.Device, folder string) error {
-	d := desk.DeviceInfo{
-		DeviceID: made.Identity.DeviceID, ModuleID: made.Identity.ModuleID, Auth: spec.Auth,
-		ConnectionString: made.ConnectionString, PrimaryKey: made.PrimaryKey,
+// addDevice tells of a device, and of its files, if it has some.
+func (i *info) addDevice(id string, made hubtest.Device, cert, key string) {
+	i.Devices[id] = desk.DeviceInfo{
+		DeviceID: made.Identity.DeviceID, ModuleID: made.Identity.ModuleID, Auth: made.Auth,
+		ConnectionString: made.ConnectionString, PrimaryKey: made.PrimaryKey, Cert: cert, Key: key,
 	}
-	if spec.Auth != authSAS {
-		name := filepath.Join(folder, files.Name(spec.ID))
-		d.Cert, d.Key = name+"-cert.pem", name+"-key.pem"
-		err := errors.Join(
-			files.Write(d.Cert, made.CertificatePEM, 0o644),
-			files.Write(d.Key, made.KeyPEM, 0o600),
-		)
-		if err != nil {
-			return err
-		}
-	}
-	i.Devices[spec.ID] = d
-	return nil
+	i.order = append(i.order, id)
 }
 
 // save writes the file as a whole or not at all: whoever finds it can read it
@@ -89,7 +79,7 @@ func (i *info) print(w io.Writer) error {
 	}
 	fmt.Fprintf(&b, "\n\nits CA, for clients to trust\n  %s\n", i.CA)
 	fmt.Fprintf(&b, "back end (iothubowner)\n  %s\n", i.Service.ConnectionString)
-	for _, name := range slices.Sorted(maps.Keys(i.Service.Policies)) {
+	for _, name := range i.policies() {
 		fmt.Fprintf(&b, "back end (%s)\n  %s\n", name, i.Service.Policies[name])
 	}
 	for _, id := range i.order {
@@ -98,6 +88,9 @@ func (i *info) print(w io.Writer) error {
 		if d.Cert != "" {
 			fmt.Fprintf(&b, "  %s\n  %s\n", d.Cert, d.Key)
 		}
+	}
+	if len(i.order) == 0 {
+		b.WriteString("no device yet: start the hub with -device ID, or have the back end create one\n")
 	}
 	b.WriteString("\nCtrl-C ends it.\n")
 	_, err := w.Write(b.Bytes())

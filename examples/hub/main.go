@@ -1,8 +1,10 @@
 // Command hub is an IoT Hub on your desk: the hub in the box as a program, for
-// devices and back ends in any language. It keeps everything in memory.
+// devices and back ends in any language. What it knows ends with it, unless it is
+// told where to keep it.
 //
 //	hub -device dev1 -x509-device dev2
 //	hub -devices 100
+//	hub -dir desk -state desk/state.json -device dev1
 //
 // It prints what to paste: connection strings, the CA to trust, certificates
 // and keys. Ports below 1024 may need root: -https 0 takes any that is free, and
@@ -11,8 +13,13 @@
 // do is logged to stderr. Ctrl-C or SIGTERM ends it, with status 0; status 1 says
 // that it could not start or went wrong, 2 that the command line is.
 //
+// With -dir the CA, the certificates and the keys of a start are those of the
+// next: a board that trusts ca.pem needs no other. With -state identities and
+// twins come back, too, those that a back end created and those of -device; the
+// file is written within a second of a change, as a whole or not at all.
+//
 // The -config file is JSON, all of it optional; keys that it does not give are
-// made up at each start, as is the CA:
+// those in the -dir folder, or made up:
 //
 //	{"devices":  [{"id": "dev1", "primaryKey": "…base64…"},
 //	              {"id": "dev1/module1"},

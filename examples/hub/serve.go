@@ -10,13 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
 	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
-	"github.com/devicetwin/devicetwin-go/examples/internal/files"
 )
 
 // serve runs the hub until ctx ends.
@@ -33,15 +31,26 @@ func serve(ctx context.Context, s *settings, log *slog.Logger, stdout io.Writer)
 	if folder, err = filepath.Abs(folder); err != nil {
 		return err
 	}
-	hub, err := hubtest.Start(&hubtest.Options{Host: s.hostname, Logger: log})
+	d, err := openDrawer(folder)
+	if err != nil {
+		return err
+	}
+	hub, err := hubtest.Start(&hubtest.Options{Host: s.hostname, Logger: log, CA: d.ca, DeviceCA: d.device})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, hub.Close()) }()
 
-	told, err := prepare(hub, s, folder)
+	told, err := prepare(hub, s, d)
 	if err != nil {
 		return err
+	}
+	if s.state != "" {
+		saves, failed := startSaver(hub, s.state, log)
+		if failed != nil {
+			return failed
+		}
+		defer func() { err = errors.Join(err, saves.close()) }()
 	}
 	if s.control != "" {
 		c, failed := listenControl(s.control, hub, log)
@@ -68,36 +77,52 @@ func serve(ctx context.Context, s *settings, log *slog.Logger, stdout io.Writer)
 
 // prepare makes identities and policies, and then opens the ports: who can
 // connect finds everything there.
-func prepare(hub *hubtest.Hub, s *settings, folder string) (*info, error) {
+func prepare(hub *hubtest.Hub, s *settings, d *drawer) (*info, error) {
 	told := &info{Info: desk.Info{Hostname: s.hostname, Bind: s.bind, Ports: map[string]int{}, Devices: map[string]desk.DeviceInfo{}}}
-	told.CA = filepath.Join(folder, "ca.pem")
-	if err := files.Write(told.CA, hub.CAPEM(), 0o644); err != nil {
+	told.CA = filepath.Join(d.folder, "ca.pem")
+	if err := d.restorePolicies(hub); err != nil {
+		return nil, err
+	}
+	if s.state != "" {
+		if err := restore(hub, s.state); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := hub.DeviceCA(); err != nil { // known before a device comes with its certificate
 		return nil, err
 	}
 	owner, _ := hub.Policy("iothubowner") // each hub has it
 	told.Service.ConnectionString = owner.ConnectionString
 	for _, p := range s.registry.Policies {
-		made, err := hub.AddPolicy(hubtest.Policy{
-			Name: p.Name, PrimaryKey: p.PrimaryKey, SecondaryKey: p.SecondaryKey, Permissions: p.Permissions,
-		})
+		made, err := hub.AddPolicy(d.policy(hub, p))
 		if err != nil {
 			return nil, fmt.Errorf("%s %q: %w", orConfig(p.from), p.Name, err)
 		}
 		told.addPolicy(made.Name, made.ConnectionString)
 	}
-	for _, d := range s.registry.Devices {
-		made, err := add(hub, d)
+	for _, spec := range s.registry.Devices {
+		made, cert, key, err := d.add(hub, spec)
 		if err != nil {
-			return nil, fmt.Errorf("%s %q: %w", d.from, d.ID, err)
+			return nil, fmt.Errorf("%s %q: %w", spec.from, spec.ID, err)
 		}
 		if made.ConnectionString == "" { // a client would have none to paste
 			_, err := auth.FormatConnectionString(made.Identity, made.PrimaryKey)
-			return nil, fmt.Errorf("%s %q: %w", d.from, d.ID, err)
+			return nil, fmt.Errorf("%s %q: %w", spec.from, spec.ID, err)
 		}
-		if err := told.addDevice(d, made, folder); err != nil {
-			return nil, fmt.Errorf("%s %q: %w", d.from, d.ID, err)
+		told.addDevice(spec.ID, made, cert, key)
+	}
+	for _, id := range hub.Devices() { // the others of the state
+		if _, known := told.Devices[id]; known {
+			continue
 		}
-		told.order = append(told.order, d.ID)
+		made, err := hub.Device(id)
+		if err != nil {
+			return nil, fmt.Errorf("device %q: %w", id, err)
+		}
+		told.addDevice(id, made, "", "")
+	}
+	if err := d.keep(hub, told); err != nil {
+		return nil, err
 	}
 	for _, p := range ports() {
 		at, err := hub.Listen(net.JoinHostPort(s.bind, strconv.Itoa(s.ports[p.name])), p.protocol)
@@ -126,27 +151,4 @@ func hint(name string, port int, err error) string {
 		return ""
 	}
 	return fmt.Sprintf(" (-%s 0 takes any port that is free)", name)
-}
-
-// add registers a device or module.
-func add(hub *hubtest.Hub, d deviceSpec) (hubtest.Device, error) {
-	device, module, isModule := strings.Cut(d.ID, "/")
-	if d.Auth != authSAS {
-		opts := &hubtest.X509Options{SelfSigned: d.Auth == authSelfSigned}
-		if isModule {
-			return hub.AddX509Module(device, module, opts)
-		}
-		return hub.AddX509Device(device, opts)
-	}
-	var made hubtest.Device
-	var err error
-	if isModule {
-		made, err = hub.AddModule(device, module)
-	} else {
-		made, err = hub.AddDevice(device)
-	}
-	if err == nil && d.PrimaryKey+d.SecondaryKey != "" {
-		made, err = hub.SetKeys(d.ID, d.PrimaryKey, d.SecondaryKey)
-	}
-	return made, err
 }

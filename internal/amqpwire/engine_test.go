@@ -127,7 +127,11 @@ func (s *script) describeFrame(f frame) string {
 	case *disposition:
 		return fmt.Sprintf("disposition %t %d %#x", p.role, p.first, byte(p.outcome.State))
 	case *detach:
-		return fmt.Sprintf("detach %d%s", p.handle, errText(p.err))
+		text := fmt.Sprintf("detach %d%s", p.handle, errText(p.err))
+		if !p.closed {
+			text += ", open"
+		}
+		return text
 	case *ended:
 		return map[byte]string{descEnd: "end", descClose: "close"}[p.descriptor] + errText(p.err)
 	}

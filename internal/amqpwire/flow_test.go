@@ -195,6 +195,19 @@ func TestIncomingFlow(t *testing.T) {
 	s.wantSent("once", "detach 0")
 }
 
+// TestSuspend ends a link without closing it: the client's answer is the last of
+// it.
+func TestSuspend(t *testing.T) {
+	s := begun(t, nil, maxFrame)
+	l := s.link(0, Sender, 1)
+	l.Suspend(&Error{Condition: "c"})
+	l.Detach(nil)
+	l.Suspend(nil)
+	s.wantSent("once", "detach 0 c, open")
+	s.says(3, &detach{handle: 0, closed: true})
+	s.wantEvents("the client's answer", "Detached /c")
+}
+
 // TestSessionWindow uses up the window on a link whose credit is not renewed,
 // so that only the session can say that there is more.
 func TestSessionWindow(t *testing.T) {

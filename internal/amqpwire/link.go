@@ -138,7 +138,13 @@ func (l *Link) reply() *attach {
 // waits on it is dropped. Detached comes when the client has answered. Detach
 // refuses a link that is not answered yet, and does nothing to one that is
 // detaching already.
-func (l *Link) Detach(err *Error) {
+func (l *Link) Detach(err *Error) { l.end(err, true) }
+
+// Suspend is Detach with a DETACH that does not close the link, as newer
+// gateways of IoT Hub send. Our side forgets the link all the same.
+func (l *Link) Suspend(err *Error) { l.end(err, false) }
+
+func (l *Link) end(err *Error, closed bool) {
 	switch l.state {
 	case asking:
 		l.Refuse(err)
@@ -148,7 +154,7 @@ func (l *Link) Detach(err *Error) {
 	}
 	l.release()
 	l.state, l.sent = detaching, err
-	l.session.conn.send(l.session.channel, &detach{handle: l.handle, closed: true, err: err})
+	l.session.conn.send(l.session.channel, &detach{handle: l.handle, closed: closed, err: err})
 }
 
 // detach answers the client's DETACH, unless it answers ours.

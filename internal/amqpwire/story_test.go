@@ -124,6 +124,10 @@ func (s *story) verb() {
 	case 7:
 		l.Refuse(s.err())
 	case 8:
+		if s.flag() {
+			l.Suspend(s.err())
+			break
+		}
 		l.Detach(s.err())
 	case 9:
 		l.Session().End(s.err())

@@ -132,6 +132,13 @@ func (h *half) put(b []byte) int {
 	return n
 }
 
+// drop forgets what is there.
+func (h *half) drop() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.buf.Reset()
+}
+
 func wake(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

@@ -72,6 +72,14 @@ func (e *end) Close() error {
 	return nil
 }
 
+// Abort closes like Close, and drops what the other end has not read yet, as the
+// reset of a socket does.
+func (e *end) Abort() error {
+	err := e.Close()
+	e.out.drop()
+	return err
+}
+
 // LocalAddr bears this end's name.
 func (e *end) LocalAddr() net.Addr { return e.local }
 

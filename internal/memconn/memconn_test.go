@@ -327,3 +327,25 @@ func TestAddresses(t *testing.T) {
 		}
 	}
 }
+
+// TestAbort holds that the other end reads nothing of what was on its way.
+func TestAbort(t *testing.T) {
+	client, server := memconn.Pipe("client", "server")
+	for _, e := range []net.Conn{client, server} {
+		if _, err := e.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := server.(interface{ Abort() error }).Abort(); err != nil {
+		t.Errorf("Abort: %v", err)
+	}
+	if n, err := client.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+		t.Errorf("the other end reads %d bytes, %v; want the end", n, err)
+	}
+	if _, err := client.Write([]byte("x")); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("the other end writes: %v; want io.ErrClosedPipe", err)
+	}
+	if _, err := server.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("this end reads: %v; want net.ErrClosed", err)
+	}
+}

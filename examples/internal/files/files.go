@@ -82,6 +82,9 @@ func Write(name string, text []byte, mode fs.FileMode) (err error) {
 	if err == nil {
 		err = f.Chmod(mode)
 	}
+	if err == nil {
+		err = f.Sync() // or a power cut leaves the new name and no text
+	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}

@@ -1,0 +1,336 @@
+package hubtest
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/auth"
+)
+
+// stateVersion is the format of what State returns.
+const stateVersion = "1"
+
+// maxState bounds what Restore reads.
+const maxState = 1 << 30
+
+// State returns identities with their keys and twins, and the policies, as JSON
+// that Restore reads: a secret. It holds no connection, session, CA or fault.
+func (h *Hub) State() []byte {
+	h.mu.Lock()
+	all := h.entriesLocked(func(*identity) bool { return true })
+	policies := make([]Policy, 0, len(h.policies))
+	for _, name := range sortedKeys(h.policies) {
+		policies = append(policies, h.policies[name])
+	}
+	h.mu.Unlock()
+	doc := newMembers("version", stateVersion)
+	list := []any{}
+	for _, p := range policies {
+		permissions := []any{}
+		for _, permission := range p.Permissions {
+			permissions = append(permissions, string(permission))
+		}
+		list = append(list, newMembers("name", p.Name, "primaryKey", p.PrimaryKey, "secondaryKey", p.SecondaryKey, "permissions", permissions))
+	}
+	doc.set("policies", list)
+	list = []any{}
+	for _, e := range all {
+		list = append(list, e.saved())
+	}
+	doc.set("identities", list)
+	return append(appendJSON(nil, doc), '\n')
+}
+
+// Revision returns a number that is another one after each change that State
+// would show, except of times and models.
+func (h *Hub) Revision() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	sum := uint64(0)
+	for id, who := range h.identities {
+		f := fnv.New64a()
+		_, _ = io.WriteString(f, id+"/"+who.record.generation+"/"+strconv.FormatUint(who.record.etag, 10)+"/"+
+			strconv.FormatInt(who.twin.version, 10)) // never fails, by its documentation
+		sum += f.Sum64()
+	}
+	for _, p := range h.policies {
+		f := fnv.New64a()
+		_, _ = io.WriteString(f, p.Name+"/"+p.PrimaryKey+"/"+p.SecondaryKey+"/"+fmt.Sprint(p.Permissions))
+		sum += f.Sum64()
+	}
+	return sum
+}
+
+// Devices are the ids of all identities, "device" or "device/module", sorted.
+func (h *Hub) Devices() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return sortedKeys(h.identities)
+}
+
+// Device returns what AddDevice returned for an identity, or AddX509Device with
+// a certificate that was made elsewhere: the hub keeps none. Where there is no
+// such identity, the error matches ErrUnknown.
+func (h *Hub) Device(id string) (Device, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	who := h.identities[id]
+	if who == nil {
+		return Device{}, fmt.Errorf("%w: %s", ErrUnknown, id)
+	}
+	name := auth.Identity{Host: h.opts.Host, DeviceID: who.device, ModuleID: who.module}
+	if who.proof.kind != authSAS {
+		return certDevice(name, who.proof), nil
+	}
+	return describe(name, who.keys)
+}
+
+// saved is an identity as State has it.
+func (e entry) saved() *members {
+	return newMembers(
+		"deviceId", e.device, "moduleId", e.module, "auth", e.proof.kind.String(),
+		"primaryKey", e.keys.text[0], "secondaryKey", e.keys.text[1],
+		"primaryThumbprint", e.proof.thumbprints[0], "secondaryThumbprint", e.proof.thumbprints[1],
+		"disabled", e.disabled, "modelId", e.modelID,
+		"generation", e.record.generation, "etag", strconv.FormatUint(e.record.etag, 10), "reason", e.record.reason,
+		"statusAt", hubTime(e.record.statusAt), "stateAt", hubTime(e.record.stateAt), "active", hubTime(e.record.active),
+		"managedBy", e.record.managedBy, "iotEdge", e.record.iotEdge, "scope", e.record.scope,
+		"twin", newMembers(
+			"version", jsonInt(e.twin.version), "etag", strconv.FormatUint(e.twin.etag, 10), "tags", e.twin.tags,
+			"desired", e.twin.desired.saved(), "reported", e.twin.reported.saved(),
+		),
+	)
+}
+
+func (s section) saved() *members {
+	return newMembers("version", jsonInt(s.version), "document", s.doc, "metadata", s.meta.tree(s.doc, true))
+}
+
+// Restore adds the identities and policies of a State, to a hub that has none of
+// the identities yet. A policy replaces the one of its name. A state that cannot
+// be read, or breaks a rule of the hub's, is an error and changes nothing. The
+// host's name may be another one than before.
+func (h *Hub) Restore(state []byte) error {
+	identities, policies, err := h.readState(state)
+	if err != nil {
+		return fmt.Errorf("hubtest: restore: %w", err)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return ErrClosed
+	}
+	for _, id := range sortedKeys(identities) {
+		who := identities[id]
+		switch {
+		case h.identities[id] != nil:
+			return fmt.Errorf("%w: %s", ErrExists, id)
+		case who.module != "" && identities[who.device] == nil && h.identities[who.device] == nil:
+			return fmt.Errorf("%w: %s", ErrUnknown, who.device)
+		}
+	}
+	for id, who := range identities {
+		h.identities[id] = who
+		if h.stats[id] == nil {
+			h.stats[id] = &Stats{}
+		}
+		if n, err := strconv.ParseInt(who.record.generation, 10, 64); err == nil {
+			h.generation = max(h.generation, n)
+		}
+	}
+	for _, p := range policies {
+		h.policies[p.Name] = p
+	}
+	return nil
+}
+
+// readState takes a state apart. No lock is held.
+func (h *Hub) readState(state []byte) (map[string]*identity, []Policy, error) {
+	if len(state) > maxState {
+		return nil, nil, fmt.Errorf("it has %d bytes; at most %d are read", len(state), maxState)
+	}
+	doc, err := parseObject(state)
+	if err != nil {
+		return nil, nil, err
+	}
+	if v := doc.get("version"); v != stateVersion {
+		return nil, nil, fmt.Errorf("its version is %.20q, and %s is known; begin with a new file", fmt.Sprint(v), stateVersion)
+	}
+	identities := map[string]*identity{}
+	for i, v := range listOf(doc, "identities") {
+		who, err := h.opts.restored(v)
+		if err != nil {
+			return nil, nil, fmt.Errorf("identity %d: %w", i+1, err)
+		}
+		if identities[who.id] != nil {
+			return nil, nil, fmt.Errorf("identity %d: %s is there twice", i+1, who.id)
+		}
+		identities[who.id] = who
+	}
+	var policies []Policy
+	for i, v := range listOf(doc, "policies") {
+		p, _ := v.(*members)
+		policy := Policy{Name: textOf(p, "name"), PrimaryKey: textOf(p, "primaryKey"), SecondaryKey: textOf(p, "secondaryKey")}
+		for _, permission := range listOf(p, "permissions") {
+			policy.Permissions = append(policy.Permissions, Permission(fmt.Sprint(permission)))
+		}
+		if policy, err = h.complete(policy); err != nil {
+			return nil, nil, fmt.Errorf("policy %d: %w", i+1, err)
+		}
+		policies = append(policies, policy)
+	}
+	return identities, policies, nil
+}
+
+func listOf(doc *members, name string) []any {
+	list, _ := doc.get(name).([]any)
+	return list
+}
+
+// restored is an identity of a state.
+func (o *Options) restored(v any) (*identity, error) {
+	m, ok := v.(*members)
+	if !ok {
+		return nil, errNotObject
+	}
+	who := &identity{device: textOf(m, "deviceId"), module: textOf(m, "moduleId"), modelID: textOf(m, "modelId"), changed: make(chan struct{})}
+	who.id = joinID(who.device, who.module)
+	if err := (auth.Identity{Host: o.Host, DeviceID: who.device, ModuleID: who.module}).Validate(); err != nil {
+		return nil, err
+	}
+	who.disabled, _ = m.get("disabled").(bool)
+	if err := who.restoreProof(m); err != nil {
+		return nil, fmt.Errorf("%s: %w", who.id, err)
+	}
+	if err := who.record.restore(m); err != nil {
+		return nil, fmt.Errorf("%s: %w", who.id, err)
+	}
+	t, _ := m.get("twin").(*members)
+	if err := who.twin.restore(o, t); err != nil {
+		return nil, fmt.Errorf("%s: twin: %w", who.id, err)
+	}
+	return who, nil
+}
+
+func (id *identity) restoreProof(m *members) (err error) {
+	switch textOf(m, "auth") {
+	case authSAS.String():
+		id.keys, err = completeKeys(textOf(m, "primaryKey"), textOf(m, "secondaryKey"))
+	case authSelfSigned.String():
+		id.proof, err = thumbprintRule(textOf(m, "primaryThumbprint"), textOf(m, "secondaryThumbprint"))
+	case authCA.String():
+		id.proof = proofRule{kind: authCA}
+	default:
+		err = errors.New("auth is none of sas, selfSigned and certificateAuthority")
+	}
+	return err
+}
+
+func (r *record) restore(m *members) error {
+	*r = record{
+		generation: textOf(m, "generation"), reason: textOf(m, "reason"), managedBy: textOf(m, "managedBy"), scope: textOf(m, "scope"),
+	}
+	r.iotEdge, _ = m.get("iotEdge").(bool)
+	var err1 error
+	r.etag, err1 = strconv.ParseUint(textOf(m, "etag"), 10, 63)
+	_, err2 := strconv.ParseInt(r.generation, 10, 63)
+	var err3, err4, err5 error
+	r.statusAt, err3 = savedTime(textOf(m, "statusAt"))
+	r.stateAt, err4 = savedTime(textOf(m, "stateAt"))
+	r.active, err5 = savedTime(textOf(m, "active"))
+	return errors.Join(err1, err2, err3, err4, err5)
+}
+
+// savedTime reads a time of hubTime's.
+func savedTime(text string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%.40q is no time", text)
+	}
+	return t, nil
+}
+
+func (t *twin) restore(o *Options, m *members) (err error) {
+	if t.version, err = savedVersion(m); err != nil {
+		return err
+	}
+	if t.etag, err = strconv.ParseUint(textOf(m, "etag"), 10, 63); err != nil {
+		return err
+	}
+	if t.tags, err = savedDocument(m.get("tags")); err != nil {
+		return fmt.Errorf("tags: %w", err)
+	}
+	for name, s := range map[string]*section{"desired": &t.desired, "reported": &t.reported} {
+		half, _ := m.get(name).(*members)
+		if s.version, err = savedVersion(half); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if s.doc, err = savedDocument(half.get("document")); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if s.meta, err = savedStamp(half.get("metadata"), s.version); err != nil {
+			return fmt.Errorf("%s: metadata: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func savedVersion(m *members) (int64, error) {
+	n, err := strconv.ParseInt(fmt.Sprint(m.get("version")), 10, 63)
+	if err != nil || n < 1 {
+		return 0, errors.New("version is no whole number from 1 on")
+	}
+	return n, nil
+}
+
+// savedDocument is a document by the rules of a section. MergeKeepNulls leaves
+// nulls in it.
+func savedDocument(v any) (*members, error) {
+	doc, ok := v.(*members)
+	if !ok {
+		return nil, errNotObject
+	}
+	if f := checkObject(doc, 0, true); f != nil {
+		return nil, errors.New(f.text)
+	}
+	return doc, nil
+}
+
+// savedStamp is the tree of a $metadata, which is no deeper than its document
+// may be.
+func savedStamp(v any, newest int64) (*stamp, error) { return stampAt(v, newest, 0) }
+
+func stampAt(v any, newest int64, depth int) (*stamp, error) {
+	m, ok := v.(*members)
+	if !ok || depth > maxDepth+1 {
+		return nil, errNotObject
+	}
+	s := &stamp{}
+	for k, e := range m.all() {
+		var err error
+		switch {
+		case k == "$lastUpdated":
+			s.at, err = savedTime(fmt.Sprint(e))
+		case k == "$lastUpdatedVersion":
+			if s.version, err = strconv.ParseInt(fmt.Sprint(e), 10, 63); err == nil && (s.version < 1 || s.version > newest) {
+				err = errors.New("a $lastUpdatedVersion is none of the section's")
+			}
+		case strings.HasPrefix(k, "$"):
+			err = fmt.Errorf("a member %.40q", k)
+		default:
+			if s.members == nil {
+				s.members = map[string]*stamp{}
+			}
+			s.members[k], err = stampAt(e, newest, depth+1)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}

@@ -14,9 +14,11 @@
 //
 // Connect starts the client; from then on it connects by itself whenever the
 // line allows, until Close. After each connect it subscribes, gets the whole
-// twin, and calls every listener with what differs from what it heard last,
-// removals included: nobody misses a change that still holds. A patch whose
-// version does not follow the last one starts a full GET.
+// twin, and calls every listener with the change since the value it last saw,
+// including deletions, and the cause. A patch whose version does not follow the
+// last one starts a full GET. A change that is lost without a trace, on a line that
+// stays up, is found within Options.Resync. A device that was created again at
+// the hub is announced by twin.CauseNewTwin.
 //
 // A report is what the device wants the hub to have. UpdateReported returns
 // when the hub has it; ReportLater when the client has it. At most one patch
@@ -27,7 +29,7 @@
 // Without Options.Store, reports that are not confirmed when the process ends
 // are lost with it; Shutdown waits for them. With a store, each report is safe
 // from a power cut once ReportLater has returned nil. The whole reported state
-// comes back even to a device that was created anew, a durable listener is
+// comes back even to a device that was created again, a durable listener is
 // called after a restart only with what changed since it last returned, and
 // Desired returns the properties as they were a second before the power went,
 // at most.
@@ -59,12 +61,31 @@
 // one for OnState, where it is set, and one for each listener that runs. The
 // MQTT connection adds one for its keep-alive. Close waits for all of them.
 //
-// Listeners run one at a time, in the order of their registration, with no lock
-// held. They may call any method but Run; one that calls Close or Shutdown gets
-// ErrListenerRuns after 5 s, since these wait for it. See Client.OnDesired for
-// how turns are given away, and ListenOptions.Concurrent. No callback and no log
-// is called under a lock. A callback that panics, or ends its goroutine, harms
-// no other.
+// No callback and no log is called under a lock. A callback that panics, or ends
+// its goroutine, harms no other.
+//
+// # Listeners
+//
+//	order             one at a time, in the order of their registration, and of versions
+//	a slow listener   gets the newest value; it has no queue
+//	waits in a call   others run meanwhile, if the call has the listener's context
+//	Concurrent        has a goroutine of its own; never runs beside itself
+//	Durable           has a memory in the Store, by a name; see Client.ForgetDurable
+//	Acknowledge       200, or what a twin.AckError names, 400 for a bad value, else 500
+//	may call          every method but Run; Stop to end the client
+//	Close, Shutdown   called by a listener, return ErrListenerRuns after 5 s
+//	an error          is reported to OnListenerError; the change counts as delivered
+//	nothing desired   twin.Typed is not called, twin.TypedOr is called with a default,
+//	                  twin.Removed is called for a deletion
+//
+// # Lanes
+//
+// What shares a connection takes turns, and one kind does not hold up another.
+//
+//	features   each is opened by itself; one that is refused is left out
+//	twin       one request in flight; GETs and patches take turns, reports go on
+//	           while the hub refuses GETs
+//	renewal    a new token is fetched beside both
 //
 // # Bounds
 //
@@ -75,13 +96,16 @@
 //	writes of the desired half to the store      one a second
 //	attempts at a store that fails               1 s … 2 min apart
 //	what waits for a store that hangs            its own bound, then ErrNotStored
+//	JSON of one report, and of one patch         128 KB
+//	JSON of all that is reported                 800 KB
+//	reports that wait for the first GET          48 KB of JSON
 //
 // # What is retried, and how fast
 //
 // A delay of d means one picked at random from [d/2, d]. Delays double from
 // failure to failure, and are forgotten after a minute online.
 //
-//	failure                                   retried           told by Connect
+//	failure                                   retried           ends Connect's wait
 //	line cannot be opened, or is lost         1 s … 2 min       no
 //	hub unavailable (CONNACK 3)               1 s … 2 min       no
 //	no sign of life (keep-alive + 10 s)       1 s … 2 min       no
@@ -115,8 +139,32 @@
 //	patch         5xx, or none in time         one GET decides, then sent again if need be
 //	any           403002 (daily quota)         the same after midnight UTC, spread over 5 min
 //
-// While a GET is owed, reports gather and wait for it: what the hub has must be
-// known first. These delays outlive a connection, and end with a success.
+// What the hub has must be known before the first patch: reports gather until the
+// first GET has an answer. So does a patch of unknown fate until a GET decides it;
+// after 8 GETs in a row that the hub refuses it is sent again without. These
+// delays outlive a connection, and end with a success.
+//
+// # What fails again and again
+//
+// What the hub cannot take stays wanted, or fails its caller, and costs little:
+//
+//	what                                   bound
+//	a report at which the line ends, or    taken apart into eighths, and the last
+//	that gets no answer, 3 times in a row  property travels alone: after 1 min, doubling
+//	                                       to 1 h; a new value goes once more
+//	a part refused in company              sent alone up to 3 times more
+//	all of that together, in an hour       40 connects, 60 GETs, 120 patches
+//	other reports meanwhile                wait at most 90 s for that budget
+//	a feature that the hub refuses         left out, tried after 30 s, doubling to 1 h
+//	a feature at whose opening 3           left out, if a connection without it stays
+//	connections in a row end               up for 10 s
+//	2 requests in a row without an answer  a new connection
+//	GETs that nobody called for            1 s apart
+//	the wish of a hub to wait              1 h at most (Retry-After)
+//
+// State.Missing says which features are left out, and why: a hub of the basic tier
+// has no twin. What waits for a twin then fails and matches
+// transport.ErrUnsupported.
 //
 // Where the transport is a transport.Renewer (AMQP), a token due for renewal is
 // replaced on the connection, which stays; Client.Renew connects anew all the

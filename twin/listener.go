@@ -46,15 +46,16 @@ func (c Cause) String() string {
 	return "cause " + strconv.Itoa(int(c))
 }
 
-// A Listener hears of changes of the desired properties at its path. The
-// client calls listeners one at a time, in version order, on a goroutine of
-// its own and with no lock held, so a listener may call any method of the
-// client except Close and Run, removing itself included. ctx ends when the
-// client closes.
+// A Listener hears of changes of the desired properties at its path. The client
+// calls listeners one at a time, in version order, on a goroutine of its own and
+// with no lock held. A listener may call any method of the client but Run, and may
+// remove itself. Close and Shutdown wait for listeners: called by one, they return
+// device.ErrListenerRuns after 5 s, so call Stop instead. ctx ends when the client
+// closes.
 //
-// An error is told to the client's logger and to its OnListenerError; it counts as
-// delivered and is not repeated before the next change. A panic is contained
-// and told the same way.
+// The client passes an error to its logger and to OnListenerError. The change
+// counts as delivered, and the listener is called again at the next one. A panic
+// is recovered and reported the same way.
 type Listener func(ctx context.Context, c Change) error
 
 // A Change is what a listener hears. It is a value: keep it, pass it on.

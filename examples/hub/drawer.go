@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -57,7 +59,17 @@ func openDrawer(folder string) (d *drawer, err error) {
 	return d, nil
 }
 
-// keptCA reads a CA from NAME.pem and NAME-private.pem, or makes both.
+// readIfThere reads a file; nil where there is none, or nothing in it.
+func readIfThere(name string) ([]byte, error) {
+	data, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(data) == 0 {
+		return nil, nil
+	}
+	return data, err
+}
+
+// keptCA reads a CA from NAME.pem and NAME-private.pem, or makes both. Without
+// its key a CA is of no use, and another takes its place.
 func keptCA(name, title string) (*hubtest.CA, error) {
 	certFile, keyFile := name+".pem", name+"-private.pem"
 	cert, err1 := readIfThere(certFile)
@@ -72,8 +84,8 @@ func keptCA(name, title string) (*hubtest.CA, error) {
 			return nil, fmt.Errorf("-dir: %s and %s: %w", certFile, keyFile, err)
 		}
 		return ca, nil
-	case cert != nil || key != nil:
-		return nil, fmt.Errorf("-dir: of %s and %s one is missing: put it back, or remove the other for a new CA", certFile, keyFile)
+	case key != nil:
+		return nil, fmt.Errorf("-dir: %s is missing: put it back, or remove %s for a new CA", certFile, keyFile)
 	}
 	ca, err := hubtest.NewCA(title, nil)
 	if err != nil {
@@ -82,10 +94,10 @@ func keptCA(name, title string) (*hubtest.CA, error) {
 	if key, err = ca.KeyPEM(); err != nil {
 		return nil, err
 	}
-	if err := writeFile(keyFile, key, 0o600); err != nil {
+	if err := files.Write(keyFile, key, 0o600); err != nil {
 		return nil, err
 	}
-	return ca, writeFile(certFile, ca.PEM(), 0o644)
+	return ca, files.Write(certFile, ca.PEM(), 0o644)
 }
 
 // keep writes the keys that the hub has now.
@@ -105,7 +117,7 @@ func (d *drawer) keep(hub *hubtest.Hub, told *info) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(d.folder, keyFile), append(text, '\n'), 0o600)
+	return files.Write(filepath.Join(d.folder, keyFile), append(text, '\n'), 0o600)
 }
 
 // builtIn are the policies that each hub has.
@@ -144,9 +156,8 @@ func (d *drawer) policy(hub *hubtest.Hub, spec policySpec) hubtest.Policy {
 	return p
 }
 
-// files are where a device's certificate and key are. Ids hold signs that not
-// every file system takes.
-func (d *drawer) files(id string) (cert, key string) {
+// pair is where a device's certificate and key are.
+func (d *drawer) pair(id string) (cert, key string) {
 	name := filepath.Join(d.folder, files.Name(id))
 	return name + "-cert.pem", name + "-key.pem"
 }
@@ -163,7 +174,7 @@ func (d *drawer) add(hub *hubtest.Hub, spec deviceSpec) (made hubtest.Device, ce
 		made, err = d.addKeyed(hub, spec, made, restored)
 		return made, "", "", err
 	}
-	cert, key = d.files(spec.ID)
+	cert, key = d.pair(spec.ID)
 	made, err = d.addCertified(hub, spec, restored)
 	return made, cert, key, err
 }
@@ -196,7 +207,7 @@ func (d *drawer) addKeyed(hub *hubtest.Hub, spec deviceSpec, made hubtest.Device
 // addCertified adds a device of a certificate: the one in the folder if it is
 // good here, else a new one, which is written there.
 func (d *drawer) addCertified(hub *hubtest.Hub, spec deviceSpec, restored bool) (hubtest.Device, error) {
-	certFile, keyFile := d.files(spec.ID)
+	certFile, keyFile := d.pair(spec.ID)
 	opts := &hubtest.X509Options{SelfSigned: spec.Auth == authSelfSigned}
 	cert, err := d.keptCertificate(spec, certFile, keyFile)
 	if err != nil {
@@ -210,7 +221,7 @@ func (d *drawer) addCertified(hub *hubtest.Hub, spec deviceSpec, restored bool) 
 	if err != nil || cert != nil {
 		return made, err
 	}
-	return made, errors.Join(writeFile(keyFile, made.KeyPEM, 0o600), files.Write(certFile, made.CertificatePEM, 0o644))
+	return made, errors.Join(files.Write(keyFile, made.KeyPEM, 0o600), files.Write(certFile, made.CertificatePEM, 0o644))
 }
 
 func addX509(hub *hubtest.Hub, id string, opts *hubtest.X509Options, restored bool) (hubtest.Device, error) {

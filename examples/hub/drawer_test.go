@@ -196,8 +196,8 @@ func TestDeskRefusals(t *testing.T) {
 		flags      []string
 		want       string
 	}{
-		"no key of the CA":          {"ca-private.pem", "", nil, "ca-private.pem one is missing"},
-		"no CA for the key":         {"device-ca.pem", "", nil, "device-ca.pem"},
+		"no CA for the key":         {"ca.pem", "", nil, "ca.pem is missing"},
+		"no root for the key":       {"device-ca.pem", "", nil, "device-ca.pem is missing"},
 		"a key that is none":        {"ca-private.pem", "x", nil, "ca-private.pem"},
 		"keys that are no JSON":     {"keys.json", "x", nil, "keys.json"},
 		"a device's broken key":     {"dev2-key.pem", "x", []string{"-x509-device", "dev2"}, "dev2-key.pem"},

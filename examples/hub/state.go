@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/examples/internal/files"
 )
 
 // savePause is how long changes are gathered before they are written: a power
@@ -71,7 +72,7 @@ func (s *saver) run(ctx context.Context) {
 // save writes the state as it is now. A change meanwhile is saved next time.
 func (s *saver) save() error {
 	revision := s.hub.Revision()
-	if err := writeFile(s.name, s.hub.State(), 0o600); err != nil {
+	if err := files.Write(s.name, s.hub.State(), 0o600); err != nil {
 		return fmt.Errorf("-state: %w", err)
 	}
 	s.saved = revision

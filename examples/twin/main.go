@@ -24,7 +24,8 @@
 //	                     them; then a line for each change, until Ctrl-C:
 //	                     {"path":"fan.rpm","version":5,"cause":"patch","value":1200,"removed":[]}
 //	                     value is null where there is none; cause is start, patch,
-//	                     reconnect (it changed while the line was down) or gap
+//	                     reconnect (it changed while the line was down), gap (the hub's
+//	                     word was lost), or another twin (the device was created again)
 //
 //	A PATH is keys with dots between. No other character in it is special.
 //

@@ -8,6 +8,20 @@ import (
 	"testing"
 )
 
+// firmware is a whole device.
+const firmware = "github.com/devicetwin/devicetwin-go/examples/sas"
+
+// build builds a program as firmware is built, for a board.
+func build(t *testing.T, target, pkg, out string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, pkg)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
+	cmd.Env = append(cmd.Env, strings.Fields(target)...)
+	if b, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s %s: %v\n%s", target, pkg, err, b)
+	}
+}
+
 // TestSizes builds a whole device, examples/sas, beside the floor, which does
 // a part of its work by hand on bare paho, for boards: ours must not be larger.
 func TestSizes(t *testing.T) {
@@ -17,12 +31,7 @@ func TestSizes(t *testing.T) {
 	size := func(target, pkg string) int64 {
 		t.Helper()
 		out := filepath.Join(t.TempDir(), "program")
-		cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, pkg)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
-		cmd.Env = append(cmd.Env, strings.Fields(target)...)
-		if b, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%s %s: %v\n%s", target, pkg, err, b)
-		}
+		build(t, target, pkg, out)
 		info, err := os.Stat(out)
 		if err != nil {
 			t.Fatal(err)
@@ -31,7 +40,7 @@ func TestSizes(t *testing.T) {
 	}
 	for _, target := range []string{"GOARCH=arm GOARM=7", "GOARCH=riscv64"} {
 		floor := size(target, "./floor")
-		ours := size(target, "github.com/devicetwin/devicetwin-go/examples/sas")
+		ours := size(target, firmware)
 		ratio := float64(ours) / float64(floor)
 		t.Logf("%s: examples/sas %d bytes, bare paho %d bytes, ratio %.2f", target, ours, floor, ratio)
 		if ratio > 1 {

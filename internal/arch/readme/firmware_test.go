@@ -2,6 +2,7 @@ package readme
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,11 +28,10 @@ func TestFanFollowsTheHub(t *testing.T) {
 	// The firmware under test: it sets the speed, and acknowledges by itself.
 	dev := device.New(board.Identity, board.Credential, mqtt.Dialer{Stream: hub.Stream}, nil)
 	defer dev.Close()
-	if _, err := dev.OnDesired("fan.rpm", twin.Typed(func(ctx context.Context, rpm int, c twin.Change) error {
-		if c.Value.Exists() {
-			return nil // turn the motor
-		}
-		return nil // nothing is desired: stop it
+	var motor atomic.Int64
+	if _, err := dev.OnDesired("fan.rpm", twin.TypedOr(0, func(_ context.Context, rpm int, _ twin.Change) error {
+		motor.Store(int64(rpm)) // 0 where nothing is desired
+		return nil
 	}), &device.ListenOptions{Acknowledge: true}); err != nil {
 		t.Fatal(err)
 	}
@@ -45,5 +45,8 @@ func TestFanFollowsTheHub(t *testing.T) {
 	}
 	if _, err := hub.WaitReported(ctx, "fan1", "fan.rpm.ac", "200"); err != nil {
 		t.Fatal(err)
+	}
+	if got := motor.Load(); got != 900 {
+		t.Errorf("the motor is at %d, want 900", got)
 	}
 }

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package main
+package files
 
 // syncFolder does nothing: folders cannot be synced here.
 func syncFolder(string) error { return nil }

@@ -49,6 +49,10 @@ const maxMisses = 2
 // unknown fate is sent again without one.
 const maxRefusedGets = 8
 
+// maxUndecided is how far the hub may put off the next GET before a patch of
+// unknown fate does not wait for it.
+const maxUndecided = 5 * time.Minute
+
 func newTwinLane(s *session) twinLane {
 	return twinLane{s: s, owe: twin.CauseReconnect, resync: never}
 }
@@ -262,10 +266,7 @@ func (l *twinLane) failGet(p *request, err error, status *transport.StatusError)
 	c := l.s.c
 	c.log.Warn("get twin failed", "cause", err)
 	c.suffers(err)
-	if l.refused++; l.refused >= maxRefusedGets {
-		c.with(func() { c.reported.Presume(fmt.Errorf("%w: %w", errUndecided, err)) })
-		c.settle()
-	}
+	l.refused++
 	if !retryable(err) {
 		for _, call := range p.calls {
 			call.answer <- getAnswer{err: err}
@@ -276,6 +277,10 @@ func (l *twinLane) failGet(p *request, err error, status *transport.StatusError)
 		call.failed(err)
 	}
 	l.getFailed(p, status)
+	if l.refused >= maxRefusedGets || c.getPace.notBefore >= l.s.now()+maxUndecided {
+		c.with(func() { c.reported.Presume(fmt.Errorf("%w: %w", errUndecided, err)) })
+		c.settle()
+	}
 }
 
 // getFailed puts the GET off, and its callers back in line. One that only

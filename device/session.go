@@ -28,6 +28,7 @@ type session struct {
 
 	busy     bool          // the Conn has no room for requests until it says Ready
 	onlineAt time.Duration // on the elapsed clock; < 0 before
+	missing  string        // what State says of features
 }
 
 func newSession(c *Client, conn transport.Conn, due renewalTimes) *session {
@@ -127,6 +128,7 @@ func (s *session) step(ctx context.Context) (time.Duration, error) {
 		s.twin.failMissing(cause)
 		s.online() // there is no GET to wait for
 	}
+	s.tellMissing()
 	if s.renewal.due(now, s.twin.idle()) && !s.renewal.inPlace(ctx, s) {
 		return 0, errRenew
 	}
@@ -187,7 +189,26 @@ func (s *session) online() {
 	}
 	s.onlineAt = s.now()
 	s.c.trouble.Store(nil)
-	s.c.enter(State{Phase: Online, Missing: s.features.missing()})
+	missing := s.features.missing()
+	s.missing = text(missing)
+	s.c.enter(State{Phase: Online, Missing: missing})
+}
+
+// tellMissing tells of a change of the features that are left out.
+func (s *session) tellMissing() {
+	missing := s.features.missing()
+	if s.onlineAt < 0 || text(missing) == s.missing {
+		return
+	}
+	s.missing = text(missing)
+	s.c.enter(State{Phase: Online, Missing: missing})
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 // send hands a frame to the Conn. A request that has no room waits for Ready.

@@ -29,7 +29,7 @@ func (r *Reported) Acked(version int64) Outcome {
 	}
 	r.guess = true
 	// A hub that rewrites what it gets is not sent it for ever.
-	r.budget.spend(costRefused, r.now)
+	r.budget.spend(costVain, r.now)
 	r.pace = paceStrict
 	return Gap
 }
@@ -91,23 +91,23 @@ func (r *Reported) unsend() {
 	r.giveBack(f.wishes)
 }
 
-// giveBack puts wishes to the front of the list, and what came since behind.
+// giveBack puts wishes back to the front of the list: guarded ones, groups, and
+// plain ones before those that came since.
 func (r *Reported) giveBack(wishes []*wish) {
-	var kept []*wish
-	for _, w := range wishes {
-		if w.guard == nil || len(w.callers) > 0 {
-			kept = append(kept, w)
+	var guards, groups, plain []*wish
+	for _, w := range append(wishes, r.wishes...) {
+		switch {
+		case w.guard != nil && len(w.callers) > 0:
+			guards = append(guards, w)
+		case w.plain():
+			plain = append(plain, w)
+		case w.group != nil:
+			groups = append(groups, w)
 		}
 	}
-	later := r.wishes
-	r.wishes = nil
-	r.wishes = append(r.wishes, kept...)
-	for _, w := range later {
-		if w.plain() {
-			r.absorb(w)
-			continue
-		}
-		r.wishes = append(r.wishes, w)
+	r.wishes = append(guards, groups...)
+	for _, w := range plain {
+		r.absorb(w)
 	}
 	r.coalesce()
 }
@@ -155,7 +155,7 @@ func (r *Reported) Refused(err error, now time.Duration) {
 	g := f.apart()
 	if g == nil {
 		r.pace = r.pace.worse(f)
-		g = &group{family: &family{}}
+		g = &group{family: r.newFamily()}
 	}
 	parts := r.apart(f.wishes)
 	if len(parts) > 1 {
@@ -224,11 +224,17 @@ func (r *Reported) halves(wishes []*wish) [][]*wish {
 	return parts
 }
 
-func allNames(wishes []*wish) (names *tree.Node) {
-	for _, w := range wishes {
-		names = compose(names, w.names)
+// allNames is what wishes name, one after the other. It joins neighbors, and
+// then the pairs, so that the cost stays near to linear.
+func allNames(wishes []*wish) *tree.Node {
+	switch n := len(wishes); n {
+	case 0:
+		return nil
+	case 1:
+		return wishes[0].names
+	default:
+		return compose(allNames(wishes[:n/2]), allNames(wishes[n/2:]))
 	}
-	return names
 }
 
 // divide takes wishes apart: what falls under first, and what falls under second.

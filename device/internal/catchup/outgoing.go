@@ -102,23 +102,22 @@ func (r *Reported) boardGuard(now time.Duration) {
 func (r *Reported) boardGroup(now time.Duration) {
 	var first *group
 	for _, w := range r.wishes {
-		if g := w.group; g != nil && g.refused == nil && now >= g.due && (first == nil || g.due < first.due) {
+		if g := w.group; g != nil && g.refused == nil && now >= g.due && (first == nil || g.before(first)) {
 			first = g
 		}
 	}
 	if first == nil {
 		return
 	}
-	var names *tree.Node
 	var aboard []*wish
-	for _, w := range r.wishes {
-		if w.group == first {
-			names = compose(names, w.names)
-			aboard = append(aboard, w)
+	r.wishes = slices.DeleteFunc(r.wishes, func(w *wish) bool {
+		if w.group != first {
+			return false
 		}
-	}
-	r.remove(aboard...)
-	r.fly(names, r.wanted, aboard...)
+		aboard = append(aboard, w)
+		return true
+	})
+	r.fly(allNames(aboard), r.wanted, aboard...)
 }
 
 // compose is tree.Compose, which takes nothing as the first patch.
@@ -188,11 +187,13 @@ func (r *Reported) unnamed(names *tree.Node) *tree.Node {
 		return nil
 	}
 	_, rest = tree.Split(rest, names)
+	var groups []*wish
 	for _, w := range r.wishes {
 		if w.group != nil {
-			_, rest = tree.Split(rest, w.names)
+			groups = append(groups, w)
 		}
 	}
+	_, rest = tree.Split(rest, allNames(groups))
 	return rest
 }
 

@@ -53,13 +53,14 @@ type Reported struct {
 	last    Ticket
 	settled []Settlement
 
-	turn    kind // whose turn is next
-	budget  budget
-	pace    pace          // of plain wishes
-	plainAt time.Duration // when plain wishes were sent last
-	guarded bool          // the last guarded patch was refused
-	poor    *tree.Node    // what the hub refused lately, as names
-	now     time.Duration // of the last call that told it
+	turn     kind // whose turn is next
+	budget   budget
+	pace     pace          // of plain wishes
+	plainAt  time.Duration // when plain wishes were sent last
+	families int
+	guarded  bool          // the last guarded patch was refused
+	poor     *tree.Node    // what the hub refused lately, as names
+	now      time.Duration // of the last call that told it
 }
 
 // A flight is the patch on its way to the hub, or of unknown fate.

@@ -60,7 +60,7 @@ func (r *Reported) failed(now time.Duration) {
 		}
 	}
 	if suspects != nil {
-		suspects = r.suspect(suspects, &group{family: &family{}}, now)
+		suspects = r.suspect(suspects, &group{family: r.newFamily()}, now)
 	}
 	if back == nil {
 		r.pace = min(r.pace, paceStrict) // what is left has not failed
@@ -88,6 +88,7 @@ func (r *Reported) suspect(wishes []*wish, g *group, now time.Duration) []*wish 
 		if len(parts) == 1 {
 			next.tries = g.tries + 1
 			next.due = now + suspectDelay(g.tries)
+			next.early = g.early
 		}
 		all = append(all, inGroup(part, next)...)
 	}
@@ -162,13 +163,17 @@ func (p pace) worse(f *flight) pace {
 }
 
 // allowed is from when on the budget lets a kind go. Plain wishes wait for it
-// only while they fail themselves, and then no longer than a minute and a half.
+// only while they fail themselves, and then no longer than two minutes.
 func (r *Reported) allowed(k kind, now time.Duration) time.Duration {
 	switch {
 	case k == plainKind && (r.pace == paceFree || r.pace == paceStrict && r.proven() != nil):
 		return 0
 	case k == plainKind:
-		return min(r.budget.free(now), r.plainAt+maxHeld)
+		held := maxHeld
+		if at, ok := r.ready(apartKind); ok && at <= now {
+			held *= 2 // so that what is apart gets its turn
+		}
+		return min(r.budget.free(now), r.plainAt+held)
 	case k == guardKind && !r.guarded:
 		return 0
 	}
@@ -177,16 +182,17 @@ func (r *Reported) allowed(k kind, now time.Duration) time.Duration {
 
 // maxHeld bounds the wait of plain wishes for the budget, so that what the hub
 // would take is not held up for long by what it does not.
-const maxHeld = 90 * time.Second
+const maxHeld = 2 * time.Minute
 
 // proven is what plain wishes name that the hub has taken before.
 func (r *Reported) proven() *tree.Node {
-	var names *tree.Node
+	var plain []*wish
 	for _, w := range r.wishes {
 		if w.plain() {
-			names = compose(names, w.names)
+			plain = append(plain, w)
 		}
 	}
+	names := allNames(plain)
 	if names == nil {
 		return nil
 	}

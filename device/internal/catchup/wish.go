@@ -1,6 +1,7 @@
 package catchup
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -49,8 +50,22 @@ type group struct {
 	retries int
 }
 
+// before reports whether g goes first: the one that waits longer, and of an
+// older patch.
+func (g *group) before(other *group) bool {
+	return cmp.Or(cmp.Compare(g.due, other.due), cmp.Compare(g.family.seq, other.family.seq)) < 0
+}
+
 // A family is all groups that came of one refused patch.
-type family struct{ accepted int }
+type family struct {
+	seq      int // the older goes first
+	accepted int
+}
+
+func (r *Reported) newFamily() *family {
+	r.families++
+	return &family{seq: r.families}
+}
 
 func (w *wish) attach(t *ticket) {
 	if !slices.Contains(w.callers, t) {
@@ -130,17 +145,36 @@ func (r *Reported) absorb(w *wish) {
 		w.names = r.open1(w.names, r.poor)
 		if covered, rest := tree.Split(w.names, r.poor); covered != nil {
 			p := w.part(covered)
-			p.group = &group{family: &family{}}
+			p.group = &group{family: r.newFamily()}
 			r.wishes = append(r.wishes, p)
 			w.names = rest
 		}
 	}
 	if w.names == nil {
 		w.detachAll()
+	} else {
+		r.wishes = append(r.wishes, w)
+		r.coalesce()
+	}
+	r.dropSettled()
+}
+
+// dropSettled ends what travels apart and has become nothing to send: it is to be
+// gone, and the hub does not have it.
+func (r *Reported) dropSettled() {
+	if !r.known {
 		return
 	}
-	r.wishes = append(r.wishes, w)
-	r.coalesce()
+	r.wishes = slices.DeleteFunc(r.wishes, func(w *wish) bool {
+		if w.group == nil {
+			return false
+		}
+		left, _ := tree.Partition(w.names, rootOf(r.acked), r.wanted, func(_, acked, wanted *tree.Node) bool { return acked != nil || wanted != nil })
+		if left == nil {
+			r.settle(w, r.acked.Version(), nil)
+		}
+		return left == nil
+	})
 }
 
 // renew is called when a property of the group gets another value, which may be

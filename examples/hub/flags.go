@@ -199,7 +199,7 @@ func (r *registry) read(file string) error {
 func checkID(id string) error {
 	device, module, isModule := strings.Cut(id, "/")
 	if (auth.Identity{Host: "any", DeviceID: device, ModuleID: module}).Validate() != nil || isModule && module == "" {
-		return errors.New("want device or device/module, each up to 128 letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ ', other than . and ..")
+		return errors.New("want device or device/module, each up to 128 letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ ', and neither . nor .. alone")
 	}
 	return nil
 }

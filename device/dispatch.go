@@ -114,6 +114,11 @@ func (c *Client) unlistenLocked(id catchup.ListenerID) {
 		}
 	}
 	delete(c.listeners, id)
+	for _, call := range c.calling {
+		if call.id == id {
+			call.removed = true
+		}
+	}
 }
 
 // dispatch calls the listeners until the client closes. It does not wait for
@@ -155,19 +160,18 @@ func (c *Client) schedule() (wait time.Duration) {
 // callLocked makes one call of one listener, on a goroutine of its own.
 func (c *Client) callLocked(d catchup.Delivery) {
 	l := c.listeners[d.ID]
-	call := &listenerCall{client: c, id: d.ID, path: l.path, concurrent: l.concurrent, since: time.Now()}
+	call := &listenerCall{client: c, id: d.ID, path: l.path, concurrent: l.concurrent, since: time.Now(), durable: l.durable}
 	c.calling = append(c.calling, call)
 	if !call.concurrent {
 		c.holder = call
 	}
-	name := l.durable
 	c.calls.Go(func() {
 		ctx := context.WithValue(c.life, callKey{}, call)
 		contain(func() error { return d.Listener(ctx, d.Change) }, func(err error) {
 			if err != nil && !isAnswer(err) {
 				c.listenerFailed(d.Change, err)
 			}
-			if err := c.conclude(d, name, err); err != nil {
+			if err := c.conclude(d, call, err); err != nil {
 				c.listenerFailed(d.Change, fmt.Errorf("the acknowledgement could not be reported: %w", err))
 			}
 			c.with(call.endLocked)
@@ -199,9 +203,9 @@ func (c *Client) listenerFailed(ch twin.Change, err error) {
 // one step, and in this order, so that after a power cut between the two the
 // listener runs again rather than stay silent. An acknowledgement that the half
 // has no room for is answered by one without the value.
-func (c *Client) conclude(d catchup.Delivery, name string, result error) error {
+func (c *Client) conclude(d catchup.Delivery, call *listenerCall, result error) error {
 	if !d.Acknowledge || !d.Change.Value.Exists() {
-		c.with(func() { c.heardLocked(d, name, result) })
+		c.with(func() { c.heardLocked(d, call, result) })
 		return nil
 	}
 	var refused, err error
@@ -216,13 +220,17 @@ func (c *Client) conclude(d catchup.Delivery, name string, result error) error {
 				err = nil
 				return // closing: the next start tells it again
 			}
+			if c.answeredLocked(d, call) {
+				err = nil
+				return
+			}
 			if err = c.reported.WantLater(ack); err != nil {
 				return
 			}
 			if c.journal != nil {
 				c.noteReport(ack, nil)
 			}
-			c.heardLocked(d, name, result)
+			c.heardLocked(d, call, result)
 		})
 		if err == nil {
 			break
@@ -230,15 +238,30 @@ func (c *Client) conclude(d catchup.Delivery, name string, result error) error {
 		refused = err
 	}
 	if err != nil {
-		c.with(func() { c.heardLocked(d, name, result) }) // its effect is there all the same
+		c.with(func() { c.heardLocked(d, call, result) }) // its effect is there all the same
 	}
 	return err
 }
 
 // heardLocked remembers what a durable listener heard. One that failed hears it
 // again at the next start.
-func (c *Client) heardLocked(d catchup.Delivery, name string, result error) {
-	if name != "" && result == nil {
-		c.noteHeardLocked(name, d.Change)
+func (c *Client) heardLocked(d catchup.Delivery, call *listenerCall, result error) {
+	if call.durable == "" || result != nil {
+		return
 	}
+	if id, live := c.memories.live[call.durable]; live && id != d.ID {
+		return // the name belongs to another listener now
+	}
+	c.noteHeardLocked(call.durable, d.Change)
+	if call.removed {
+		c.pruneLocked()
+	}
+}
+
+// answeredLocked reports whether a listener that was removed while it ran would
+// answer an older version than what is reported.
+func (c *Client) answeredLocked(d catchup.Delivery, call *listenerCall) bool {
+	var version int64
+	err := c.reported.Wanted().At(d.Change.Path + ".av").Decode(&version)
+	return call.removed && err == nil && version > d.Change.Version
 }

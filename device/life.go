@@ -141,15 +141,21 @@ func (c *Client) Close() error {
 func (c *Client) Shutdown(ctx context.Context) error {
 	short, cancel := c.bound(ctx)
 	defer cancel()
+	comeBack := c.leave(ctx)
 	cause := c.drain(short)
+	c.Stop()
+	comeBack()
 	err := c.Close()
 	var left int
 	var stored bool
 	c.with(func() {
 		left = c.reported.Left()
 		stored = c.journal != nil && c.journal.kept
+		if stored {
+			left = c.reported.Guards() // which no store holds
+		}
 	})
-	if left > 0 && !stored {
+	if left > 0 {
 		if cause == nil {
 			cause = ErrClosed
 		}
@@ -161,7 +167,6 @@ func (c *Client) Shutdown(ctx context.Context) error {
 // drain waits until the hub has all that was reported, and otherwise returns
 // why not.
 func (c *Client) drain(ctx context.Context) error {
-	defer c.leave(ctx)()
 	before := -1 // attempts before the one that decides; < 0 for none
 	for {
 		var settled, changed chan struct{}

@@ -178,6 +178,11 @@ func (c *Client) pruneLocked() {
 }
 
 func (c *Client) forgetLocked(name string) {
+	for _, call := range c.calling {
+		if call.durable == name {
+			call.durable = "" // what it hears now is forgotten, too
+		}
+	}
 	if _, ok := c.memories.byName[name]; ok {
 		delete(c.memories.byName, name)
 		c.keepLocked(savedRecord{Forget: name}, nil)

@@ -15,6 +15,8 @@ type listenerCall struct {
 	id         catchup.ListenerID
 	path       string
 	concurrent bool
+	durable    string        // its name; empty also once that is forgotten
+	removed    bool          // the listener was, while it runs
 	since      time.Time     // when it began, or came back from a call of a client
 	away       int           // calls of a client in progress
 	back       chan struct{} // closed when its turn is back; nil while it doesn't wait for it
@@ -47,19 +49,25 @@ func (call *listenerCall) comeBack() {
 	var back chan struct{}
 	c.with(func() {
 		call.since, call.reported = time.Now(), false
-		if call.away--; call.away > 0 || call.over || call.concurrent {
-			return
-		}
-		if c.holder == nil {
+		call.away--
+		switch {
+		case call.away > 0 || call.over || call.concurrent || c.holder == call:
+		case c.holder == nil:
 			c.holder = call
-			return
+		case call.back != nil: // another goroutine of the listener waits for it
+			back = call.back
+		default:
+			back = make(chan struct{})
+			call.back = back
+			c.returning = append(c.returning, call)
 		}
-		back = make(chan struct{})
-		call.back = back
-		c.returning = append(c.returning, call)
 	})
-	if back != nil {
-		<-back
+	if back == nil {
+		return
+	}
+	select {
+	case <-back:
+	case <-c.life.Done(): // nobody's turn comes any more
 	}
 }
 

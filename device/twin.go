@@ -298,6 +298,9 @@ func (c *Client) synced(doc twin.Document, cause twin.Cause) (outcome catchup.Ou
 	now := c.opts.Elapsed()
 	c.with(func() {
 		outcome = c.desired.Fetched(doc.Desired, cause)
+		if c.journal != nil {
+			c.pruneLocked() // also of names that an earlier firmware used
+		}
 		readBack = c.reported.Synced(doc.Reported, now)
 		c.noteRebased()
 	})

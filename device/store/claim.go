@@ -76,6 +76,12 @@ func (s *Store) claimableLocked(id auth.Identity) error {
 // prepare is the writer's part of a Claim: ids for a file that has none, and
 // what the file holds.
 func (s *Store) prepare(c *claim) error {
+	s.mu.Lock()
+	dropped := s.claim != c
+	s.mu.Unlock()
+	if dropped {
+		return context.Canceled // its caller has gone, so nothing is written for it
+	}
 	err := s.journal.claim(c.holder)
 	owner := s.journal.id
 	var found contents

@@ -253,7 +253,11 @@ func (s *subscription) deliver(doc twin.Properties) (Delivery, bool) {
 	if s.recalled && s.ackedAt > doc.Version() {
 		s.another = true
 	}
-	if s.removed || s.told && !touched && tree.Equal(s.seen, value) {
+	asBefore := !touched && tree.Equal(s.seen, value) || s.seen == nil && value == nil
+	if s.recalled && s.another && s.opts.Acknowledge && value != nil {
+		asBefore = false // the answer that is reported names a version of the other twin
+	}
+	if s.removed || s.told && asBefore {
 		if s.recalled {
 			// What it answered before the restart stands: a durable listener is
 			// not run again for a version that brought it nothing.

@@ -135,10 +135,11 @@ func (r *Reported) Left() int {
 	for _, w := range r.underway() {
 		n += max(w.reports, 1)
 	}
-	return max(min(n, int(r.taken-r.Covered())+r.guards()), 1)
+	return max(min(n, int(r.taken-r.Covered())+r.Guards()), 1)
 }
 
-func (r *Reported) guards() (n int) {
+// Guards counts the reports with a precondition that are not decided.
+func (r *Reported) Guards() (n int) {
 	for _, w := range r.underway() {
 		if w.guard != nil {
 			n++

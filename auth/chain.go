@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/pem"
 	"errors"
@@ -50,6 +51,9 @@ func certificateIn(b *pem.Block) ([]byte, error) {
 	}
 	if strings.Contains(b.Type, typeCert) || strings.HasPrefix(b.Type, "PKCS") || b.Type == "CMS" {
 		return nil, errors.New("certificates in this form are not read; openssl pkcs7 -print_certs -in FILE writes them one by one")
+	}
+	if _, err := parseLoosely(b.Bytes); err == nil {
+		return nil, errors.New("a certificate is in it, which is called otherwise; call it CERTIFICATE in its BEGIN and END lines")
 	}
 	return nil, nil
 }
@@ -233,7 +237,7 @@ func gap(top *x509.Certificate, rest []*x509.Certificate) error {
 		return fmt.Errorf("%w: the certificate of %s is no part of the chain, which ends at %s; take it out", ErrInvalid, name(rest[0]), name(top))
 	}
 	for _, c := range rest {
-		if bytes.Equal(c.RawSubject, top.RawIssuer) {
+		if issuedAs(c, top) {
 			return fmt.Errorf("%w: the certificate of %s was not signed by the key of the %s that is given, but by another of that name; add the one that signed it", ErrInvalid, name(top), name(c))
 		}
 	}
@@ -270,12 +274,23 @@ func leadsTo(chain []*x509.Certificate, roots *x509.CertPool) error {
 func issuerOf(c *x509.Certificate, among []*x509.Certificate) *x509.Certificate {
 	for _, i := range among {
 		// A signature of an algorithm that is not known here the hub checks.
-		if bytes.Equal(i.RawSubject, c.RawIssuer) &&
+		if issuedAs(i, c) &&
 			(c.SignatureAlgorithm == x509.UnknownSignatureAlgorithm || i.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil) {
 			return i
 		}
 	}
 	return nil
+}
+
+// issuedAs reports whether i has the name that c gives its issuer. Of two names
+// the texts count, and not how each is encoded (RFC 5280, section 7.1): CAs write
+// their own name in a PrintableString and in what they issue in a UTF8String.
+func issuedAs(i, c *x509.Certificate) bool {
+	if bytes.Equal(i.RawSubject, c.RawIssuer) {
+		return true
+	}
+	text := func(n pkix.Name) string { return strings.Join(strings.Fields(n.String()), " ") }
+	return len(i.Subject.Names) > 0 && len(i.Subject.Names) == len(c.Issuer.Names) && strings.EqualFold(text(i.Subject), text(c.Issuer))
 }
 
 // without leaves a certificate out, every time that it is there.

@@ -31,7 +31,7 @@ func ParsePEM(text []byte) ([]*pem.Block, error) {
 	if visible.IsUTF16(text) {
 		return nil, fmt.Errorf("%w: the PEM text is UTF-16, as Windows writes it; save it as UTF-8", ErrInvalid)
 	}
-	r := pemReader{text: strings.NewReplacer(`\r`, "\r", `\n`, "\n").Replace(string(text))}
+	r := pemReader{text: strings.NewReplacer(`\r\n`, "\n", `\r`, "\n", `\n`, "\n", "\r\n", "\n", "\r", "\n", "\u2028", "\n", "\u2029", "\n").Replace(string(text))}
 	var all []*pem.Block
 	for {
 		b, err := r.next()
@@ -65,8 +65,19 @@ func (r *pemReader) next() (*pem.Block, error) {
 		gap = gap[:begin]
 	}
 	line := 1 + strings.Count(r.text[:r.at], "\n")
+	if strings.Contains(gap, "-\x00-\x00") { // a file that was joined to another
+		return nil, fmt.Errorf("cannot be read: it is UTF-16, as Windows writes it, from line %d on; save all of it as UTF-8", line)
+	}
+	run, width := "", 0 // lines of base64 of one width, joined: some programs make them short
 	for text := range strings.SplitSeq(gap, "\n") {
-		if isRemains(text) {
+		text = strings.Trim(visible.Trim(text), `"',;\ `)
+		if len(text) != width || !isBase64(text) {
+			run, width = "", len(text)
+		}
+		if isBase64(text) {
+			run += text
+		}
+		if isRemains(text) || isBase64Line(run) {
 			return nil, fmt.Errorf("cannot be read: line %d looks like a part of one, and is none; copy it whole, with its BEGIN and END lines", line)
 		}
 		line++
@@ -208,7 +219,7 @@ func isBase64Line(line string) bool {
 		return false
 	}
 	var upper, lower, digit, beyondHex bool
-	for _, c := range strings.TrimRight(line, "=") {
+	for _, c := range strings.ReplaceAll(line, "=", "") {
 		switch {
 		case '0' <= c && c <= '9':
 			digit = true
@@ -216,11 +227,16 @@ func isBase64Line(line string) bool {
 			upper, beyondHex = true, beyondHex || c > 'F'
 		case 'a' <= c && c <= 'z':
 			lower, beyondHex = true, beyondHex || c > 'f'
-		case c != '+' && c != '/':
-			return false
 		}
 	}
-	return upper && lower && digit && beyondHex
+	return isBase64(line) && upper && lower && digit && beyondHex
+}
+
+// isBase64 reports whether a line may be one of base64, as far as its characters
+// tell.
+func isBase64(line string) bool {
+	const shortest = 16 // words are not
+	return len(line) >= shortest && !strings.ContainsFunc(strings.TrimRight(line, "="), func(c rune) bool { return !isAlnum(c) && c != '+' && c != '/' })
 }
 
 func upperASCII(s string) string {

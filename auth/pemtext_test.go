@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -157,6 +158,8 @@ func TestBlocksOfOtherKinds(t *testing.T) {
 		{"CMS", block("CMS", 0x30, 0), "PEM block 2 (CMS)"},
 		{"a kind that is not known", block("MY CERTIFICATE", 0x30, 0), "PEM block 2 (MY CERTIFICATE)"},
 		{"nothing that OpenSSL trusts", block("TRUSTED CERTIFICATE", 0x30, 99), "PEM block 2 (TRUSTED CERTIFICATE)"},
+		{"another name", block("CERT", lower.cert.Raw...), "PEM block 2 (CERT) cannot be read: a certificate is in it"},
+		{"a misspelt name", block("CERTIFCATE", lower.cert.Raw...), "PEM block 2 (CERTIFCATE)"},
 		{"junk", block("CERTIFICATE", 0x30, 0), "certificate 2 in the file cannot be read (PEM block 2)"},
 		{"UTF-16", "", "UTF-16"},
 	} {
@@ -176,6 +179,32 @@ func TestBlocksOfOtherKinds(t *testing.T) {
 	wantError(t, err, auth.ErrInvalid, "a certificate request is")
 }
 
+// TestRemains: base64 outside of blocks is what was left of one, however its lines
+// are made, and so is a file in UTF-16 that was joined to another.
+func TestRemains(t *testing.T) {
+	block := string(certPEM(newIssuer(t, "root", nil)))
+	_, body, _ := strings.Cut(strings.TrimSpace(block), "\n")
+	body = body[:strings.LastIndex(body, "\n")+1]
+	short := regexp.MustCompile(`.{1,32}`).ReplaceAllString(body, "$0\n")
+	for what, text := range map[string]string{
+		"lines that end as on an old Mac": strings.ReplaceAll(body, "\n", "\r"),
+		"Unicode's line separators":       strings.ReplaceAll(body, "\n", "\u2028"),
+		"short lines":                     short,
+		"short lines between stars":       "** BEGIN CERT **\n" + short + "** END CERT **\n",
+		"quoted lines":                    "\"" + strings.ReplaceAll(body, "\n", "\",\n\""),
+		"lines with commas":               strings.ReplaceAll(body, "\n", ",\n"),
+		"lines of a shell":                strings.ReplaceAll(body, "\n", "\\\n"),
+		"UTF-16, little end first":        "\xff\xfe" + regexp.MustCompile(`(?s).`).ReplaceAllString(block, "$0\x00"),
+		"UTF-16, big end first":           "\xfe\xff" + regexp.MustCompile(`(?s).`).ReplaceAllString(block, "\x00$0"),
+	} {
+		for _, text := range []string{block + text, text + block, block + text + block} {
+			if _, err := auth.ParseRoots([]byte(text)); !errors.Is(err, auth.ErrInvalid) {
+				t.Errorf("%s: got %v, want ErrInvalid", what, err)
+			}
+		}
+	}
+}
+
 // TestTextBetweenBlocks: what people and tools write there is no block.
 func TestTextBetweenBlocks(t *testing.T) {
 	block := string(certPEM(newIssuer(t, "root", nil)))
@@ -183,7 +212,7 @@ func TestTextBetweenBlocks(t *testing.T) {
 		"# My CA, the end of the chain\n", "=====================\n", "subject=CN = root, O = Friends & Vendors\n", "---\nCertificate chain\n",
 		" 0 s:CN=dev1\n   i:CN=lower\n", "Bag Attributes\n    localKeyID: 54 69 6D 65 20 31\n    friendlyName: dev1\nKey Attributes: <No Attributes>\n",
 		"SHA256 Fingerprint=AB:CD:EF\n", "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855\n", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n",
-		"        Signature Value:\n            30:45:02:20:5a:\n", "/usr/local/share/ca-certificates/root.crt\n", "Not After : Jan  1 00:00:00 2030 GMT\n",
+		"        Signature Value:\n            30:45:02:20:5a:\n", "/usr/local/share/ca-certificates/root.crt\n", "ParseCertificate2048\n", "myPlantCertificates2026\nandTheirIntermediates\n", "Not After : Jan  1 00:00:00 2030 GMT\n",
 		"No client certificate CA names sent\n", "-- send it to the vendor --\n", "tls: |\n", "// begin\n", "\x00", "\xff",
 	} {
 		blocks, err := auth.ParsePEM([]byte(text + block + text + block + text))

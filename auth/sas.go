@@ -117,14 +117,30 @@ func (t Token) checkCovers(audience string) error {
 		if within(audience, scope) {
 			return nil
 		}
-		plain, err := url.PathUnescape(scope)
-		if err != nil || plain == scope {
+		plain := unescape(scope)
+		if plain == scope {
 			break
 		}
 		scope = plain
 	}
 	return fmt.Errorf("%w: the given token is for %.*q, which does not cover %q: check its sr field",
 		ErrInvalid, maxScopeShown, scope, audience)
+}
+
+// unescape decodes what is percent-encoded, and leaves a '%' that begins nothing:
+// ids hold it, and not every SDK encodes it.
+func unescape(s string) string {
+	var b strings.Builder
+	for len(s) > 0 {
+		if plain, err := url.PathUnescape(s[:min(len(s), len("%00"))]); s[0] == '%' && err == nil {
+			b.WriteString(plain)
+			s = s[len("%00"):]
+			continue
+		}
+		b.WriteByte(s[0])
+		s = s[1:]
+	}
+	return b.String()
 }
 
 // within reports whether the audience is the scope, or below it.

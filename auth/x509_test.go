@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -72,6 +73,42 @@ func TestParseX509(t *testing.T) {
 
 // TestParseX509Errors holds that each broken input has its own message, that
 // says what is wrong by name, and holds nothing of the key.
+// TestNamesAreTexts: CAs write one name in two encodings, and hubs take both.
+func TestNamesAreTexts(t *testing.T) {
+	root := newIssuer(t, "Plant CA", nil) // in a PrintableString
+	key := newECKey(t)
+	for _, tt := range []struct {
+		text string
+		tag  int
+		ok   bool
+	}{
+		{"Plant CA", asn1.TagUTF8String, true},
+		{"plant  ca", asn1.TagPrintableString, true},
+		{"Plant CA", asn1.TagT61String, true},
+		{"Plant CB", asn1.TagUTF8String, false},
+	} {
+		set, err := asn1.MarshalWithParams([]struct {
+			Type  asn1.ObjectIdentifier
+			Value asn1.RawValue
+		}{{asn1.ObjectIdentifier{2, 5, 4, 3}, asn1.RawValue{Tag: tt.tag, Bytes: []byte(tt.text)}}}, "set")
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := *root.cert
+		if other.RawSubject, err = asn1.Marshal(asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: set}); err != nil {
+			t.Fatal(err)
+		}
+		leaf := newLeaf(t, "dev1", &issuer{&other, root.key}, key)
+		cert, err := auth.ParseX509(certPEM(leaf, root), keyPEM(t, key), nil)
+		if tt.ok && (err != nil || len(cert.Certificate) != 2) || !tt.ok && !errors.Is(err, auth.ErrInvalid) {
+			t.Errorf("issued by %q of tag %d: got %v", tt.text, tt.tag, err)
+		}
+	}
+	impostor := newIssuer(t, "Plant CA", nil)
+	_, err := auth.ParseX509(certPEM(newLeaf(t, "dev1", root, key), impostor), keyPEM(t, key), nil)
+	wantError(t, err, auth.ErrInvalid, "by another of that name")
+}
+
 func TestParseX509Errors(t *testing.T) {
 	root := newIssuer(t, "root", nil)
 	upper := newIssuer(t, "upper", root)

@@ -191,7 +191,10 @@ func isAnswer(err error) bool {
 
 // listenerFailed reports the error of a listener.
 func (c *Client) listenerFailed(ch twin.Change, err error) {
-	c.log.Warn("listener failed", "path", ch.Path, "version", ch.Version, "cause", err)
+	_ = apart(func() error { // a user's error may panic in its text
+		c.log.Warn("listener failed", "path", ch.Path, "version", ch.Version, "cause", err)
+		return nil
+	})
 	if f := c.opts.OnListenerError; f != nil {
 		if err := apart(func() error { f(ch, err); return nil }); err != nil {
 			c.log.Error("OnListenerError failed", "cause", err)

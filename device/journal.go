@@ -22,14 +22,16 @@ type journal struct {
 	release func(context.Context) error
 	epoch   time.Time // of pace
 
-	writes     []*write    // begun and not done, in order
-	compacting bool        // one of them is a snapshot
-	rebase     bool        // the next write is a snapshot
-	pace       pacer       // of attempts at a store that failed
-	failure    error       // of the last attempt
-	retry      *time.Timer // of the next attempt; nil while the store is well
-	last       bool        // the client closes: one more attempt, whatever the pace
-	logging    bool        // a failure is being logged
+	writes     []*write      // begun and not done, in order
+	compacting bool          // one of them is a snapshot
+	rebase     bool          // the next write is a snapshot
+	pace       pacer         // of attempts at a store that failed
+	failure    error         // of the last attempt
+	retry      *time.Timer   // of the next attempt; nil while the store is well
+	last       bool          // the client closes: one more attempt, whatever the pace
+	quiet      chan struct{} // closed when nothing more is being written; nil if nobody waits
+	logging    bool          // a failure is being logged
+	failed     bool          // and that attempt failed
 	released   bool
 	kept       bool // at the release all was durable
 
@@ -117,7 +119,15 @@ func (c *Client) writtenLocked(w *write, err error) {
 	}
 	j.writes = slices.Delete(j.writes, i, i+1)
 	c.doneLocked(w, err)
+	if j.last && err != nil {
+		j.rebase = false // the last attempt
+		j.failed = true
+	}
 	c.mendLocked()
+	if j.quiet != nil && len(j.writes) == 0 {
+		close(j.quiet)
+		j.quiet = nil
+	}
 }
 
 // doneLocked takes the result of a write.
@@ -241,13 +251,28 @@ func (c *Client) releaseStore() {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.life), flushWait)
 	defer cancel()
+	// What is being written may be followed by a snapshot that is due.
+	var quiet chan struct{}
+	c.with(func() {
+		if len(j.writes) > 0 {
+			quiet = make(chan struct{})
+			j.quiet = quiet
+		}
+	})
+	if quiet != nil {
+		select {
+		case <-quiet:
+		case <-ctx.Done():
+		}
+	}
+	c.with(func() { j.released = true }) // nothing is begun any more
 	err := j.release(ctx)
 	c.with(func() {
 		err = errors.Join(err, j.failure)
 		if len(j.writes) > 0 && err == nil {
 			err = errReleased
 		}
-		j.released, j.kept = true, err == nil && !j.rebase
+		j.kept = err == nil && !j.rebase && !j.failed
 		for _, w := range j.writes {
 			for _, then := range w.then {
 				c.answerLocked(errReleased, then)

@@ -37,13 +37,16 @@ func Typed[T any](fn func(ctx context.Context, v T, c Change) error) Listener {
 // [AckDefault].
 //
 // fn gets def itself. If T holds pointers, maps or slices, fn must not change
-// what they refer to.
+// what they refer to. A path that leads into an array is an error, as for Typed.
 func TypedOr[T any](def T, fn func(ctx context.Context, v T, c Change) error) Listener {
 	if fn == nil {
 		return nil
 	}
 	return func(ctx context.Context, c Change) error {
 		if !isDesired(c.Value) {
+			if err := inArray(&c); err != nil {
+				return err
+			}
 			return fn(ctx, def, c)
 		}
 		var v T
@@ -92,8 +95,13 @@ func decodeDesired(c *Change, into any) (call bool, err error) {
 	if reflect.TypeOf(into).Elem().Kind() == reflect.Pointer {
 		return true, nil
 	}
+	return false, inArray(c)
+}
+
+// inArray is the error of a path that leads into an array, or nil.
+func inArray(c *Change) error {
 	if v := c.Desired.At(c.Path); v.array > 0 {
-		err = v.Decode(into) // why it isn't there
+		return v.Decode(new(any))
 	}
-	return false, err
+	return nil
 }

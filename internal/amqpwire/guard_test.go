@@ -255,6 +255,42 @@ func TestGuardAttach(t *testing.T) {
 	}
 }
 
+// A server may abort all that it has credit for, and gets more all the same; one
+// that does nothing else floods.
+func TestGuardRenewsWhatIsAborted(t *testing.T) {
+	abort := func(g *guarded, id uint32) error {
+		p := &transfer{handle: 8, deliveryID: some(id), tag: []byte("t"), format: some[uint32](0), more: true}
+		if err := g.comes(appendFrame(nil, theirChannel, p, []byte("x"))); err != nil {
+			return err
+		}
+		return g.hub(theirChannel, &transfer{handle: 8, aborted: true})
+	}
+	for _, credit := range []uint32{1, 2, 7, 8} {
+		g := newGuarded(t)
+		g.credit(0, credit)
+		var err error
+		id := uint32(0)
+		for ; err == nil && id < 100_000; id++ {
+			if err = abort(g, id); err != nil {
+				break
+			}
+			b := g.taken()
+			if len(b) == 0 {
+				continue
+			}
+			if f := g.wantFlow(b); !f.echo || f.handle != some[uint32](8) {
+				t.Fatalf("credit %d: go-amqp reads %+v, want to be asked for the link's credit", credit, f)
+			}
+			if f := g.credit(0, credit); f.deliveryCount != some(id+1) || f.linkCredit != some(credit) { // it counted none
+				t.Fatalf("credit %d: the server hears %+v after %d deliveries", credit, f, id+1)
+			}
+		}
+		if id < 500 || !errors.Is(err, ErrProtocol) || !strings.Contains(err.Error(), "floods") {
+			t.Errorf("credit %d: got %v after %d deliveries, want a flood after some hundred", credit, err, id)
+		}
+	}
+}
+
 // Window and credit are the server's, whatever go-amqp was told.
 func TestGuardRoom(t *testing.T) {
 	grant := func(base, window, count, credit uint32) *flow {

@@ -32,6 +32,7 @@ type GuardedLink struct {
 	// Of a link on which we receive.
 	maxSize int
 	skew    uint32      // deliveries that go-amqp does not count
+	lost    uint32      // those of them since go-amqp was last asked for its credit
 	begun   *unfinished // a message of which some parts have come
 }
 
@@ -148,7 +149,7 @@ func (g *Guard) transfer(now time.Time, s *account, f *Frame) error {
 	if p.aborted {
 		l.begun = nil
 		l.skew++
-		return nil
+		return l.renew(now, f.Channel, p.handle)
 	}
 	if len(f.payload) == 0 {
 		m.empty++
@@ -170,6 +171,21 @@ func (g *Guard) transfer(now time.Time, s *account, f *Frame) error {
 		return err
 	}
 	g.pass(f.Channel, &m.head, payload)
+	return nil
+}
+
+// renew has go-amqp tell its credit where the server used up half of it for
+// messages that it aborted: go-amqp, which hears nothing of them, would wait for
+// the others for ever.
+func (l *GuardedLink) renew(now time.Time, remote uint16, handle uint32) error {
+	if l.lost++; l.lost <= l.limit-l.count {
+		return nil
+	}
+	l.lost = 0
+	if err := l.session.guard.charge(now); err != nil {
+		return err
+	}
+	l.free(remote, handle, true)
 	return nil
 }
 

@@ -48,10 +48,11 @@ func Invisible(r rune) bool {
 	switch {
 	case unicode.IsSpace(r), unicode.IsControl(r), unicode.In(r, unicode.Z, unicode.Cf):
 		return true
-	case r == 0x034f, r == 0x115f, r == 0x1160, r == 0x17b4, r == 0x17b5, r == 0x2800, r == 0x3164, r == 0xffa0:
-		return true // fillers and joiners that are letters or marks by their class
+	case r == 0x2800, r == 0x16fe4, r == 0x1d159:
+		return true // blanks and fillers that are letters, marks or signs by their class
 	}
-	return 0x180b <= r && r <= 0x180f || 0xfe00 <= r && r <= 0xfe0f || 0xe0000 <= r && r <= 0xe0fff
+	// What Unicode calls ignorable: more fillers, joiners and selectors.
+	return unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
 // name is a character as a person looks it up.

@@ -10,7 +10,7 @@ import (
 
 // unseen are characters that nobody sees, of every class that has some.
 func unseen() []string {
-	return strings.Split("\t|\n|\r|\v|\x00|\x1b|\x7f|\u0085|\u00a0|\u00ad|\u034f|\u061c|\u115f|\u1680|\u180e|\u2000|\u200a|\u200b|\u200c|\u200d|\u200e|\u202a|\u202f|\u205f|\u2060|\u2066|\u2800|\u3000|\u3164|\ufe0f|\ufeff|\uffa0|\U000e0001|\U000e0101", "|")
+	return strings.Split("\t|\n|\r|\v|\x00|\x1b|\x7f|\u0085|\u00a0|\u00ad|\u034f|\u061c|\u115f|\u1680|\u180e|\u2000|\u200a|\u200b|\u200c|\u200d|\u200e|\u202a|\u202f|\u205f|\u2060|\u2065|\u2066|\u2800|\u3000|\u3164|\ufe0f|\ufeff|\uffa0|\ufff0|\ufff8|\U00016fe4|\U0001d159|\U000e0001|\U000e0101", "|")
 }
 
 func TestTrim(t *testing.T) {

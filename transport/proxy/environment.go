@@ -19,6 +19,7 @@ import (
 //	example.com                  the host, and all below it
 //	.example.com, *.example.com  only what is below
 //	plant*.example.com, 10.1.*   what is like that; * is any text, and alone everything
+//	fd00:*                       IPv6 addresses that begin so, and a host of that name
 //	10.1.2.3, fd00::/8           addresses and CIDR blocks
 //	<local>                      names without a dot
 //

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/devicetwin/devicetwin-go/internal/visible"
 )
@@ -20,6 +22,7 @@ const (
 type exception struct {
 	block netip.Prefix // of addresses; not valid for all else
 	name  string       // in lower case, and without a dot at its end; the host and all below
+	group string       // with its colon, how an IPv6 address may begin; empty for none
 	like  string       // in lower case, with * for any text
 	local bool         // names without a dot
 	port  string       // only this port; empty for all
@@ -39,9 +42,11 @@ type exceptions struct {
 
 func parseExceptions(list string) (exceptions, error) {
 	var all exceptions
-	separates := func(r rune) bool { return strings.ContainsRune(",;|", r) || visible.Invisible(r) }
+	// Other characters that cannot be seen end no entry: what follows one inside a
+	// name would be another, shorter name.
+	separates := func(r rune) bool { return strings.ContainsRune(",;|", r) || unicode.IsSpace(r) }
 	for text := range strings.FieldsFuncSeq(list, separates) {
-		entry := strings.Trim(strings.ToLower(text), "\"'")
+		entry := strings.Trim(visible.Trim(strings.ToLower(text)), "\"'")
 		if entry == "" {
 			continue
 		}
@@ -62,11 +67,11 @@ func parseExceptions(list string) (exceptions, error) {
 
 // parseException reads an entry in lower case. Its port may be none.
 func parseException(entry string) (e exception, ok bool) {
-	if block, err := netip.ParsePrefix(entry); err == nil {
-		return exception{block: block.Masked()}, true
-	}
 	if _, rest, found := strings.Cut(entry, "://"); found {
 		entry = strings.TrimSuffix(rest, "/")
+	}
+	if block, ok := parseBlock(entry); ok {
+		return exception{block: block}, true
 	}
 	if entry == "<local>" {
 		return exception{local: true}, true
@@ -74,7 +79,7 @@ func parseException(entry string) (e exception, ok bool) {
 	host := entry
 	if h, port, err := net.SplitHostPort(entry); err == nil {
 		if host, e.port = h, port; port == "*" {
-			e.port = ""
+			e.port, e.group = "", h+":" // it may be the way in which Windows writes a block
 		}
 	}
 	if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
@@ -95,6 +100,21 @@ func parseException(entry string) (e exception, ok bool) {
 		e.name = host
 	}
 	return e, true
+}
+
+// parseBlock reads a CIDR block, of which the address may have brackets and a zone.
+func parseBlock(entry string) (netip.Prefix, bool) {
+	address, bits, _ := strings.Cut(strings.NewReplacer("[", "", "]", "").Replace(entry), "/")
+	address, _, _ = strings.Cut(address, "%")
+	block, err := netip.ParsePrefix(address + "/" + bits)
+	if err != nil {
+		return netip.Prefix{}, false
+	}
+	const mapped = 96 // bits before an IPv4 address in an IPv6 one
+	if a := block.Addr(); a.Is4In6() && block.Bits() >= mapped {
+		block = netip.PrefixFrom(a.Unmap(), block.Bits()-mapped)
+	}
+	return block.Masked(), true
 }
 
 // isNoName reports whether a character is in no host name and no pattern of one.
@@ -137,7 +157,7 @@ func (e exception) matchHost(host string, ip netip.Addr) bool {
 	case e.like != "":
 		return isLike(host, e.like)
 	case ip.IsValid():
-		return e.block.IsValid() && e.block.Contains(ip)
+		return e.block.IsValid() && e.block.Contains(ip) || e.group != "" && ip.Is6() && strings.HasPrefix(host, e.group)
 	case e.local:
 		return !strings.Contains(host, ".")
 	}
@@ -159,24 +179,64 @@ func isLike(host, pattern string) bool {
 	return ok && strings.HasSuffix(host, rest)
 }
 
-// mayMean reports whether the entry may be about a host: the longest word of it
-// is a part of the name, or it begins as the address does.
+// mayMean reports whether the entry may be about a host: one of its words is a
+// part of the name, or it may begin as the address does. Its last word counts only
+// where there is no other, if it is that of a whole zone, such as net.
 func (u unclear) mayMean(host string, ip netip.Addr) bool {
 	if u.about != nil {
 		return u.about.matchHost(host, ip)
 	}
-	isWord := func(r rune) bool { return r == '-' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' }
-	words := strings.FieldsFunc(strings.ToLower(u.text), func(r rune) bool { return !isWord(r) })
-	if ip.IsValid() {
-		first, _, _ := strings.Cut(strings.ReplaceAll(host, ":", "."), ".")
-		return len(words) > 0 && words[0] == first
+	text := strings.ToLower(u.text)
+	if _, rest, found := strings.Cut(text, "://"); found {
+		text = rest
 	}
-	longest := ""
-	for _, w := range words {
-		if w = strings.Trim(w, "-"); len(w) > len(longest) {
-			longest = w
-		}
+	if ip.Is4() {
+		return mayBegin(text, ip.As4()[0])
+	}
+	isWord := func(r rune) bool { return r == '-' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' }
+	words := strings.FieldsFunc(text, func(r rune) bool { return !isWord(r) })
+	if len(words) == 0 {
+		return false
+	}
+	if ip.IsValid() {
+		first, _, _ := strings.Cut(host, ":")
+		block, ok := parseBlock(text[:max(0, strings.LastIndexByte(text, ':'))]) // with a port
+		return words[0] == first || ok && block.Contains(ip)
 	}
 	const telling = 3 // letters: less stands in every name
-	return len(longest) >= telling && strings.Contains(host, longest)
+	told := false
+	for i, w := range words {
+		if w = strings.Trim(w, "-"); len(w) < telling || told && i == len(words)-1 && len(w) == telling {
+			continue
+		}
+		if told = true; strings.Contains(host, w) {
+			return true
+		}
+	}
+	return !told && strings.HasSuffix(host, "."+words[len(words)-1])
+}
+
+// mayBegin reports whether a part, a range or a block of IPv4 addresses may hold
+// one that begins with first.
+func mayBegin(text string, first byte) bool {
+	number := func(s string) byte {
+		s = strings.TrimLeft(s, "0")
+		digits := s[:len(s)-len(strings.TrimLeft(s, "0123456789"))]
+		n, _ := strconv.ParseUint(digits, 10, 8) // 0 for none, 255 for what is larger
+		return byte(n)
+	}
+	if text = strings.TrimLeft(text, "^[(~!"); text == "" || text[0] < '0' || text[0] > '9' {
+		return false
+	}
+	low := number(text)
+	if _, high, isRange := strings.Cut(text, "-"); isRange {
+		return low <= first && first <= max(low, number(high))
+	}
+	mask := byte(0xff)
+	if _, bits, isBlock := strings.Cut(text, "/"); isBlock {
+		if mask = number(bits); !strings.Contains(bits, ".") {
+			mask = ^(byte(0xff) >> min(mask, 8))
+		}
+	}
+	return first&mask == low&mask
 }

@@ -143,6 +143,8 @@ func (c *conn) some(b []byte) (int, error) {
 
 // Write sends b as binary messages.
 func (c *conn) Write(b []byte) (int, error) {
+	c.line.await(1)
+	defer c.line.await(-1)
 	select {
 	case <-c.closing:
 		return 0, closedError("write")

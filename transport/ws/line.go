@@ -25,6 +25,7 @@ type line struct {
 	writeBy  time.Time // the user's deadline
 	data     bool      // the write under way, or the last one, was of data
 	ownBy    time.Time // the deadline of one that was not
+	writers  int       // of the user's, in Write
 
 	pong      *string // the answer to the last ping, nil for none
 	answering bool    // a goroutine answers pings
@@ -96,8 +97,27 @@ func (l *line) SetWriteDeadline(t time.Time) error {
 		t = l.writeBy
 	} else {
 		l.ownBy = t
+		t = l.ownLimitLocked()
 	}
 	return l.Conn.SetWriteDeadline(t)
+}
+
+// ownLimitLocked is the deadline of a write that is not of data: the user's too, where
+// somebody's Write waits behind it.
+func (l *line) ownLimitLocked() time.Time {
+	if l.writers > 0 && !l.writeBy.IsZero() && l.writeBy.Before(l.ownBy) {
+		return l.writeBy
+	}
+	return l.ownBy
+}
+
+// await counts those in Write: what they wait for obeys the user's deadline.
+func (l *line) await(more int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.writers += more; more > 0 && !l.data {
+		_ = l.Conn.SetWriteDeadline(l.ownLimitLocked()) // the stream's end is told by what is written
+	}
 }
 
 // setWriteDeadline is the user's, also for a write under way. It does not extend

@@ -120,6 +120,30 @@ func TestPingHoldsNobodyUp(t *testing.T) {
 		}
 		read := make(chan error, 1)
 		go func() { _, err := c.Read(make([]byte, 1)); read <- err }()
+		// So does one that was set before the ping came, once somebody writes.
+		start := time.Now()
+		_ = c.SetWriteDeadline(start.Add(4 * time.Second))
+		time.Sleep(3 * time.Second)
+		_, err := c.Write([]byte("x"))
+		wantError(t, "Write behind an answer", err, os.ErrDeadlineExceeded)
+		wantError(t, "Read", <-read, os.ErrDeadlineExceeded)
+		if took := time.Since(start); took != 4*time.Second {
+			t.Errorf("that took %v; want 4s", took)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	inBubble(t, func(t *testing.T, w *websocket.Conn) {
+		time.Sleep(time.Second)
+		_ = w.WriteControl(websocket.PingMessage, make([]byte, 125), time.Now().Add(time.Second))
+		<-t.Context().Done()
+	}, func(t *testing.T, c net.Conn) {
+		if _, err := c.Write(make([]byte, full)); err != nil {
+			t.Fatal(err)
+		}
+		read := make(chan error, 1)
+		go func() { _, err := c.Read(make([]byte, 1)); read <- err }()
 		time.Sleep(2 * time.Second)
 		start := time.Now()
 		if err := c.Close(); err != nil || time.Since(start) > 0 {

@@ -10,6 +10,24 @@ import (
 	"github.com/devicetwin/devicetwin-go/twin/registry"
 )
 
+// A device's id with a slash is no module: create and update refuse it, and send
+// nothing.
+func TestSlashInDeviceID(t *testing.T) {
+	story(t, nil, func(t *testing.T, w *world) {
+		w.device("a")
+		for _, i := range []registry.Identity{{DeviceID: "a/b"}, {DeviceID: "a/b", ModuleID: "c"}, {DeviceID: "a", ModuleID: "b/c"}, {DeviceID: "a/"}} {
+			var create, update error
+			sent := w.requests(func() {
+				_, create = w.client.CreateIdentity(w.Context(), i)
+				_, update = w.client.UpdateIdentity(w.Context(), registry.AnyETag, i)
+			})
+			if !errors.Is(create, auth.ErrInvalid) || !errors.Is(update, auth.ErrInvalid) || sent != 0 {
+				t.Errorf("%q, %q: got %v and %v after %d requests, want ErrInvalid and none", i.DeviceID, i.ModuleID, create, update, sent)
+			}
+		}
+	})
+}
+
 // Every request that names an identity refuses an id that a URL's path takes for
 // another one, by name, and sends nothing: to delete module victim/.. would be to
 // delete device victim.

@@ -183,6 +183,10 @@ func (c *Client) identities(ctx context.Context, what string, r request) ([]Iden
 
 // body is the identity as the hub reads it.
 func (i Identity) body(create bool) ([]byte, error) {
+	// An id with a slash would go to a module's path.
+	if err := (auth.Identity{Host: "any", DeviceID: i.DeviceID, ModuleID: i.ModuleID}).Validate(); err != nil {
+		return nil, err
+	}
 	proof, err := i.writeProof(create)
 	if err != nil {
 		return nil, err

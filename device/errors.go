@@ -68,6 +68,13 @@ func (e *PanicError) Unwrap() error {
 // failure.
 var errRenew = errors.New("the token or certificate is due for renewal")
 
+// maxDisabled is how many logins in a row may be answered as by a hub that is
+// unavailable, before the device is taken for disabled.
+const maxDisabled = 4
+
+// errMaybeDisabled says that waiting alone may not help.
+var errMaybeDisabled = errors.New("the hub keeps answering that it is unavailable; check that the device is enabled")
+
 // errNoCredential says that the credential itself failed: a file that is not
 // there, a key in hardware that does not answer.
 var errNoCredential = errors.New("the credential gave no token or certificate")
@@ -102,7 +109,7 @@ func paceOf(err error) pace {
 		return paceEnd
 	case errors.Is(err, auth.ErrClockImplausible):
 		return paceClock
-	case errors.Is(err, auth.ErrTokenExpired), errors.Is(err, transport.ErrQuota), untrusted(err),
+	case errors.Is(err, errMaybeDisabled), errors.Is(err, auth.ErrTokenExpired), errors.Is(err, transport.ErrQuota), untrusted(err),
 		errors.Is(err, auth.ErrCertificateExpired), errors.Is(err, auth.ErrCertificateNotYetValid):
 		return paceSlow
 	}

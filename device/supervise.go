@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -23,6 +24,7 @@ func (c *Client) supervise() error {
 	c.sleeper = newSleeper()
 	defer c.sleeper.close()
 	var pace backoff
+	var disabled int // logins in a row that a disabled device gets, too
 	next := State{Phase: Connecting}
 	for c.life.Err() == nil {
 		c.enter(next)
@@ -39,6 +41,12 @@ func (c *Client) supervise() error {
 			continue
 		case paceOf(err) == paceEnd && !c.loggedIn:
 			return err
+		}
+		if disabled++; !errors.Is(err, transport.ErrDisabled) {
+			disabled = 0
+		}
+		if disabled >= maxDisabled {
+			err = fmt.Errorf("%w: %w", errMaybeDisabled, err)
 		}
 		delay := pace.delay(err)
 		c.enter(State{Phase: Waiting, Err: err, RetryAt: c.opts.Now().Add(delay), Attempt: pace.failures})

@@ -35,6 +35,9 @@ var (
 	// ErrUnavailable says that the hub cannot serve now (CONNACK 3, 5xx), or
 	// that no line to it could be opened.
 	ErrUnavailable = errors.New("hub is unavailable")
+	// ErrDisabled says that the hub answers a login as one that is unavailable
+	// answers, which hubs do to a device that is disabled, too (CONNACK 3).
+	ErrDisabled = errors.New("the hub is unavailable, or the device is disabled")
 	// ErrThrottled says that the hub asks for fewer requests (429).
 	ErrThrottled = errors.New("hub throttles; send less")
 	// ErrQuota says that the day's message quota is used up (403002).

@@ -29,7 +29,7 @@ func (e *ConnackError) advice() string {
 	case 2:
 		return "it does not take the client id; check the device id and the module id"
 	case 3:
-		return "it cannot serve now; try again later"
+		return "it cannot serve now, or the device is disabled; check the device, or try again later"
 	case 4:
 		return "user name or password are malformed; check the hub's host name and the token"
 	case 5:
@@ -44,7 +44,7 @@ func (e *ConnackError) Is(target error) bool {
 	case 2, 4, 5:
 		return target == transport.ErrUnauthorized
 	case 3:
-		return target == transport.ErrUnavailable
+		return target == transport.ErrUnavailable || target == transport.ErrDisabled
 	}
 	return target == transport.ErrProtocol
 }

@@ -1,0 +1,37 @@
+package device_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/device"
+	"github.com/devicetwin/devicetwin-go/transport"
+)
+
+// TestDisabledDevice: a hub answers a disabled device as one that is
+// unavailable does. Connect returns after some tries, and the client goes on
+// slowly, until the device is enabled.
+func TestDisabledDevice(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		w.broken = true
+		if err := w.hub.SetEnabled("dev1", false); err != nil {
+			t.Fatal(err)
+		}
+		c := w.client(nil)
+		err := c.Connect(soon(t, 5*time.Minute))
+		if !errors.Is(err, transport.ErrDisabled) || errors.Is(err, t.Context().Err()) && t.Context().Err() != nil {
+			t.Errorf("Connect: %v", err)
+		}
+		if s := c.State(); s.Phase != device.Waiting {
+			t.Errorf("the state is %+v", s)
+		}
+		time.Sleep(time.Hour)
+		if err := w.hub.SetEnabled("dev1", true); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Connect(soon(t, 5*time.Minute)); err != nil {
+			t.Errorf("once it is enabled: %v", err)
+		}
+	})
+}

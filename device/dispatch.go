@@ -171,6 +171,9 @@ func (c *Client) callLocked(d catchup.Delivery) {
 			if err != nil && !isAnswer(err) {
 				c.listenerFailed(d.Change, err)
 			}
+			if err != nil && isAnswer(err) {
+				c.with(func() { call.answered = true })
+			}
 			if err := c.conclude(d, call, err); err != nil {
 				c.listenerFailed(d.Change, fmt.Errorf("the acknowledgement could not be reported: %w", err))
 			}
@@ -249,7 +252,7 @@ func (c *Client) conclude(d catchup.Delivery, call *listenerCall, result error) 
 // heardLocked remembers what a durable listener heard. One that failed hears it
 // again at the next start.
 func (c *Client) heardLocked(d catchup.Delivery, call *listenerCall, result error) {
-	if call.durable == "" || result != nil {
+	if call.durable == "" || result != nil && !call.answered {
 		return
 	}
 	if id, live := c.memories.live[call.durable]; live && id != d.ID {

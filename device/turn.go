@@ -17,6 +17,7 @@ type listenerCall struct {
 	concurrent bool
 	durable    string        // its name; empty also once that is forgotten
 	removed    bool          // the listener was, while it runs
+	answered   bool          // its error only names the code of an acknowledgement
 	since      time.Time     // when it began, or came back from a call of a client
 	away       int           // calls of a client in progress
 	back       chan struct{} // closed when its turn is back; nil while it doesn't wait for it
@@ -36,9 +37,8 @@ func (c *Client) leave(ctx context.Context) (comeBack func()) {
 		return func() {}
 	}
 	call.client.with(func() {
-		if call.away++; call.away == 1 {
-			call.client.passTurnLocked(call)
-		}
+		call.away++
+		call.client.passTurnLocked(call)
 	})
 	return call.comeBack
 }
@@ -51,7 +51,7 @@ func (call *listenerCall) comeBack() {
 		call.since, call.reported = time.Now(), false
 		call.away--
 		switch {
-		case call.away > 0 || call.over || call.concurrent || c.holder == call:
+		case call.over || call.concurrent || c.holder == call:
 		case c.holder == nil:
 			c.holder = call
 		case call.back != nil: // another goroutine of the listener waits for it

@@ -5,16 +5,57 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device"
-	"github.com/devicetwin/devicetwin-go/device/hubtest"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
+
+// A listener whose two goroutines call the client with its context has its turn
+// back before each call returns, and never waits for itself: once they are done
+// it ends, and the next listener runs.
+func TestTwoGoroutinesOfOneListener(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		c := w.online(nil)
+		w.broken = true
+		w.hub.SetLine("dev1", false)
+		time.Sleep(10 * time.Minute)
+		w.hub.SetLine("dev1", true)
+		if err := c.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var d diary
+		wait := func(ctx context.Context, d time.Duration) {
+			ctx, cancel := context.WithTimeout(ctx, d)
+			defer cancel()
+			_, _ = c.GetTwin(ctx)
+		}
+		listen(t, c, "fan", nil, func(ctx context.Context, _ twin.Change) {
+			w.hub.SetLine("dev1", false)
+			for c.State().Phase == device.Online {
+				time.Sleep(time.Millisecond)
+			}
+			var wg sync.WaitGroup
+			wg.Go(func() { wait(ctx, 2*time.Second) })
+			wait(ctx, time.Second)
+			time.Sleep(1500 * time.Millisecond)
+			wait(ctx, 20*time.Second)
+			wg.Wait()
+			d.note("fan is done")
+		})
+		listen(t, c, "valve", nil, func(context.Context, twin.Change) {
+			d.note("valve begins")
+			time.Sleep(10 * time.Second)
+			d.note("valve is done")
+		})
+		w.setDesired(`{"fan":1,"valve":1}`)
+		time.Sleep(10 * time.Minute)
+		wantLines(t, "the turns", d.take(), "valve begins", "valve is done", "fan is done")
+	})
+}
 
 // The same with a goroutine that the listener leaves behind: nothing panics.
 func TestGoroutineLeftBehindTakesTheTurnTwice(t *testing.T) {
@@ -229,150 +270,6 @@ func TestShutdownWithAGuardedReport(t *testing.T) {
 		var left *device.LeftError
 		if got := w.reported(); got == `{}` && !errors.As(err, &left) {
 			t.Errorf("Shutdown: %v, want a *LeftError: the next client does not report it, the hub has %s", err, got)
-		}
-	})
-}
-
-// Shutdown returns nil where the store holds everything, also where another
-// snapshot had become due while one was being written; and nothing is begun on
-// a store whose claim was given back, or it replaces what the next client has.
-func TestShutdownWhileASnapshotIsWritten(t *testing.T) {
-	story(t, func(t *testing.T, w *world) {
-		st := &lateStore{memStore: memStore{delay: time.Second}}
-		c := w.client(&device.Options{Store: st})
-		var wg sync.WaitGroup
-		for i := range 51 {
-			wg.Go(func() { _ = c.ReportLater(t.Context(), twin.Set("n", i)) })
-		}
-		wg.Wait()
-		wg.Go(func() { _ = c.ReportLater(t.Context(), twin.Set("last", true)) }) // a snapshot
-		synctest.Wait()
-		w.hub.Intercept(hubtest.FromHub("dev1", hubtest.PatchReported), hubtest.Delay(time.Hour).Times(-1))
-		if err := c.Connect(t.Context()); err != nil { // another, for the first GET
-			t.Fatal(err)
-		}
-		synctest.Wait()
-		err := c.Shutdown(soon(t, 100*time.Millisecond))
-		time.Sleep(time.Minute)
-		wg.Wait()
-		if err != nil {
-			t.Errorf("Shutdown: %v; the store holds %s", err, st.snapshot)
-		}
-		if n := st.late(); n > 0 {
-			t.Errorf("%d writes were begun after the release", n)
-		}
-	})
-}
-
-// lateStore counts writes that end after the claim was given back.
-type lateStore struct {
-	memStore
-	after int
-}
-
-func (s *lateStore) CompactFunc(done func(error), snapshot []byte) error {
-	return s.memStore.CompactFunc(func(err error) {
-		s.mu.Lock()
-		if !s.claimed {
-			s.after++
-		}
-		s.mu.Unlock()
-		done(err)
-	}, snapshot)
-}
-
-func (s *lateStore) late() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.after
-}
-
-// A listener's error whose Error panics, such as a nil pointer in an interface,
-// ends no program, whatever the log's handler does with it.
-func TestErrorThatPanicsInTheLog(t *testing.T) {
-	story(t, func(t *testing.T, w *world) {
-		w.setDesired(`{"a":1,"b":1}`)
-		c := w.client(&device.Options{Logger: slog.New(plainHandler{slog.DiscardHandler})})
-		if _, err := c.OnDesired("a", func(context.Context, twin.Change) error { return (*nilError)(nil) }, nil); err != nil {
-			t.Fatal(err)
-		}
-		var e ears
-		if _, err := c.OnDesired("b", e.listener, nil); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Connect(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		wantLines(t, "the other listener", e.take(), "start 1")
-	})
-}
-
-type nilError struct{ text string }
-
-func (e *nilError) Error() string { return e.text }
-
-// plainHandler makes text of errors, as the bridges to other logs do.
-type plainHandler struct{ slog.Handler }
-
-func (h plainHandler) Enabled(context.Context, slog.Level) bool { return true }
-func (h plainHandler) WithAttrs([]slog.Attr) slog.Handler       { return h }
-func (h plainHandler) Handle(_ context.Context, r slog.Record) error {
-	r.Attrs(func(a slog.Attr) bool {
-		if err, ok := a.Value.Any().(error); ok {
-			_ = err.Error()
-		}
-		return true
-	})
-	return nil
-}
-
-// Everything at once, for the race detector: it holds.
-func TestEverythingAtOnce(t *testing.T) {
-	story(t, func(t *testing.T, w *world) {
-		for round := range 20 {
-			st := &memStore{delay: time.Duration(round) * 10 * time.Millisecond}
-			c := w.client(&device.Options{Store: st, OnState: func(device.State) {}, OnListenerError: func(twin.Change, error) {}})
-			w.broken = true
-			var wg sync.WaitGroup
-			for i := range 4 {
-				name := fmt.Sprint("x", i)
-				wg.Go(func() {
-					for range 10 {
-						remove, err := c.OnDesired("a.b", func(ctx context.Context, ch twin.Change) error {
-							switch i {
-							case 0:
-								_, _ = c.UpdateReported(ctx, twin.Set("r", ch.Version))
-							case 1:
-								_, _ = c.GetTwin(ctx)
-							case 2:
-								c.ForgetDurable(name)
-								_ = c.ReportLater(ctx, twin.Set("q", ch.Version))
-							}
-							return nil
-						}, &device.ListenOptions{Durable: name, Concurrent: i%2 == 0})
-						if err != nil {
-							return
-						}
-						time.Sleep(37 * time.Millisecond)
-						_, _, _ = c.State(), c.Stats(), c.Desired().JSON()
-						remove()
-					}
-				})
-			}
-			wg.Go(func() { _ = c.Connect(t.Context()) })
-			wg.Go(func() {
-				for i := range 10 {
-					w.setDesired(fmt.Sprintf(`{"a":{"b":%d}}`, i))
-					time.Sleep(29 * time.Millisecond)
-				}
-			})
-			time.Sleep(time.Duration(round*23) * time.Millisecond)
-			wg.Go(func() { _ = c.Shutdown(soon(t, time.Second)) })
-			wg.Go(func() { _ = c.Close() })
-			wg.Wait()
-			if err := c.Close(); err != nil {
-				t.Errorf("round %d: %v", round, err)
-			}
 		}
 	})
 }

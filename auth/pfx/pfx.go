@@ -156,7 +156,7 @@ func (f *file) lookInto(part contentInfo, passphrase string) error {
 		return err
 	}
 	if _, _, _, err := pkcs12.DecodeChain(der, passphrase); err != nil {
-		return f.unopened("an encrypted part does not open by the passphrase of the MAC, or holds a private key, or no certificate")
+		return f.unopened("an encrypted part does not open by the passphrase of the MAC, or holds a private key, no certificate, or one that breaks a rule of DER")
 	}
 	return nil
 }
@@ -167,7 +167,7 @@ func (f *file) unopened(why string) error {
 	if !f.hasMAC {
 		return wrong()
 	}
-	return fmt.Errorf("%w: %s; %s", auth.ErrInvalid, why, anew)
+	return fmt.Errorf("%w: %s; %s; where that changes nothing, give what openssl pkcs12 -in OLD -nodes prints to auth.ParseX509, which reads certificates that break a rule of DER", auth.ErrInvalid, why, anew)
 }
 
 func wrong() error {

@@ -17,6 +17,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +95,33 @@ func TestFilesOfTheLibrary(t *testing.T) {
 				}
 				wantPair(t, cert, p.key, p.leaf, p.inter, p.root)
 			})
+		}
+	}
+}
+
+// A certificate that Go's parser refuses and hubs take says how it is read: a PFX
+// that is written anew would hold the same.
+func TestLaxCertificates(t *testing.T) {
+	p := pair{name: "P-256", key: pairs(t)[1].key}.certified(t)
+	for _, which := range []string{"leaf", "intermediate"} {
+		leaf, inter := *p.leaf, *p.inter
+		for _, c := range []*x509.Certificate{&leaf, &inter} {
+			if (c == &leaf) == (which == "leaf") {
+				at := bytes.LastIndex(c.Raw, []byte(c.Subject.CommonName))
+				c.Raw = slices.Clone(c.Raw)
+				c.Raw[at+1] = '_' // in a PrintableString
+			}
+		}
+		if _, err := x509.ParseCertificate(leaf.Raw); which == "leaf" && err == nil {
+			t.Fatal("Go's parser takes it")
+		}
+		der, err := pkcs12.Modern.Encode(p.key, &leaf, []*x509.Certificate{&inter}, passphrase)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Parse(der, passphrase, nil)
+		if !errors.Is(err, auth.ErrInvalid) || !strings.Contains(err.Error(), "auth.ParseX509") {
+			t.Errorf("the %s: got %v, want ErrInvalid that names another way", which, err)
 		}
 	}
 }

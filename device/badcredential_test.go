@@ -2,6 +2,7 @@ package device_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync/atomic"
 	"testing"
@@ -118,6 +119,31 @@ func TestBadSignatureEndsNoClient(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		if got := c.State(); got.Phase != device.Online {
 			t.Errorf("a day later the client is %v: %v", got.Phase, got.Err)
+		}
+	})
+}
+
+// TestBadTokenAtTheFirstLogin: a key service that answers rubbish at boot is
+// asked again. Connect returns the reason.
+func TestBadTokenAtTheFirstLogin(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		w.broken = true
+		real := w.dev.Credential
+		var good atomic.Bool
+		w.dev.Credential = auth.TokenFunc(func(ctx context.Context, audience string) (auth.Token, error) {
+			if !good.Load() {
+				return auth.ParseToken("<html>503 Service Unavailable</html>")
+			}
+			return real.Token(ctx, audience, time.Now())
+		})
+		c := w.client(&device.Options{Logger: slog.New(slog.DiscardHandler)})
+		if err := c.Connect(soon(t, time.Minute)); !errors.Is(err, auth.ErrInvalid) {
+			t.Errorf("Connect: %v", err)
+		}
+		time.Sleep(time.Hour)
+		good.Store(true)
+		if err := c.Connect(soon(t, 5*time.Minute)); err != nil {
+			t.Errorf("once the service is well: %v", err)
 		}
 	})
 }

@@ -119,8 +119,9 @@ func New(id auth.Identity, cred auth.Credential, dialer transport.Dialer, opts *
 //
 // Where Options.Store is in use by another client or belongs to another device,
 // Connect returns the store's error, and the client is not started: a later
-// call tries again. Only wrong local configuration (an error that matches
-// auth.ErrInvalid) ends the client.
+// call tries again. Only wrong local configuration that the program gave itself
+// (an error that matches auth.ErrInvalid), before the first login, ends the
+// client. A credential that fails or gives something invalid is asked again.
 func (c *Client) Connect(ctx context.Context) error {
 	defer c.leave(ctx)()
 	c.mu.Lock()

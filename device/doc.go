@@ -116,10 +116,12 @@
 //	given token expired                       15 s … 2 min      yes
 //	client certificate out of its time        15 s … 2 min      yes
 //	credential fails (file, key in hardware)  1 s … 2 min       yes
+//	credential gives something invalid        15 s … 2 min      yes
+//	CONNACK 3 four times in a row             15 s … 2 min      yes
 //	clock implausible                         every 5 s, local  yes
 //	token due for renewal, or Renew           at once           no
 //	token that a connection did not take      at once           no
-//	wrong local configuration                 never             yes, and the client ends
+//	wrong local configuration, at the start   never             yes, and the client ends
 //
 // What the hub answers to a request, on a connection that stays:
 //

@@ -105,6 +105,8 @@ func paceOf(err error) pace {
 	switch {
 	case errors.Is(err, transport.ErrUnauthorized):
 		return paceSlow
+	case errors.Is(err, errNoCredential) && errors.Is(err, auth.ErrInvalid):
+		return paceSlow // a service, a file or hardware may do better later
 	case errors.Is(err, auth.ErrInvalid):
 		return paceEnd
 	case errors.Is(err, auth.ErrClockImplausible):

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/twin"
@@ -200,3 +202,30 @@ func TestAckWithoutVersionIsNoGap(t *testing.T) {
 }
 
 func isUnsupported(err error) bool { return errors.Is(err, transport.ErrUnsupported) }
+
+// TestLostChangeIsFoundByDefault: a change that is lost on a line that stays up
+// is heard within DefaultResync and a quarter.
+func TestLostChangeIsFoundByDefault(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		key, err := auth.ParseKey(w.dev.PrimaryKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.dev.Credential = auth.SAS(key, &auth.SASOptions{Lifetime: 72 * time.Hour}) // no reconnect finds it
+		c := w.online(nil)
+		var e ears
+		if _, err := c.OnDesired("a", e.listener, nil); err != nil {
+			t.Fatal(err)
+		}
+		e.take()
+		w.hub.Intercept(hubtest.FromHub("dev1", hubtest.Desired), hubtest.Drop())
+		w.setDesired(`{"a":1}`)
+		before := w.hub.Stats("dev1").Gets
+		time.Sleep(device.DefaultResync * 5 / 4)
+		wantLines(t, "the lost change", e.take(), "gap 1")
+		time.Sleep(24 * time.Hour)
+		if n := w.hub.Stats("dev1").Gets - before; n > 8 {
+			t.Errorf("%d GETs in 30 hours", n)
+		}
+	})
+}

@@ -48,6 +48,7 @@ type Client struct {
 	loggedIn  bool                   // the hub accepted a login
 	tidied    bool                   // a connection has sent its first GET
 	sleeper   *sleeper
+	moreLanes func() []lane // nil but in tests
 	features  [2]featureMemory
 	getPace   pacer // what the hub wished outlives a connection
 	patchPace pacer

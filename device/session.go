@@ -24,11 +24,28 @@ type session struct {
 
 	features features
 	twin     twinLane
+	lanes    []lane // beside the twin's
+	turn     int    // the lane whose turn is next; 0 is the twin's
 	renewal  renewalState
 
 	busy     bool          // the Conn has no room for requests until it says Ready
 	onlineAt time.Duration // on the elapsed clock; < 0 before
 	missing  string        // what State says of features
+}
+
+// A lane is one kind of work on a connection. It is state without a goroutine,
+// and belongs to the session's.
+type lane interface {
+	// next is the frame to send now, if there is one.
+	next(now time.Duration) (transport.Frame, bool)
+	// due is when next has one that it does not have now, if nothing happens
+	// before.
+	due(now time.Duration) time.Duration
+	// took reports whether a frame from the hub is this lane's.
+	took(f transport.Frame) bool
+	// noRoom takes back the frame that next returned. The Conn says Ready when
+	// it has room.
+	noRoom()
 }
 
 func newSession(c *Client, conn transport.Conn, due renewalTimes) *session {
@@ -40,6 +57,9 @@ func newSession(c *Client, conn transport.Conn, due renewalTimes) *session {
 	s.features = newFeatures(c)
 	s.twin = newTwinLane(s)
 	s.renewal = renewalState{times: due, done: make(chan renewal, 1)}
+	if c.moreLanes != nil {
+		s.lanes = c.moreLanes()
+	}
 	return s
 }
 
@@ -133,30 +153,53 @@ func (s *session) step(ctx context.Context) (time.Duration, error) {
 		return 0, errRenew
 	}
 	for {
-		f, ok := s.next(now)
+		f, from, ok := s.next(now)
 		if !ok {
 			break
 		}
-		if err := s.send(ctx, f); err != nil {
+		if err := s.send(ctx, f, from); err != nil {
 			return 0, err
 		}
 	}
-	return min(s.features.due(now), s.twin.due(now), s.renewal.next(now, s.twin.idle())), nil
+	due := min(s.features.due(now), s.twin.due(now), s.renewal.next(now, s.twin.idle()))
+	for _, l := range s.lanes {
+		due = min(due, l.due(now))
+	}
+	return due, nil
 }
 
-// next is the next frame of the lanes, in turn.
-func (s *session) next(now time.Duration) (transport.Frame, bool) {
+// next is the next frame of the lanes, in turn, and the lane that it is from,
+// nil for the twin's and for features.
+func (s *session) next(now time.Duration) (transport.Frame, lane, bool) {
 	if f, ok := s.features.next(now, s.c.nextID); ok {
-		return f, true
+		return f, nil, true
 	}
-	if !s.busy && !s.renewal.draining(now) && s.features.ready(s.conn) {
-		return s.twin.next(now)
+	if s.renewal.draining(now) {
+		return transport.Frame{}, nil, false
 	}
-	return transport.Frame{}, false
+	for range len(s.lanes) + 1 {
+		turn := s.turn
+		s.turn = (s.turn + 1) % (len(s.lanes) + 1)
+		if turn > 0 {
+			if f, ok := s.lanes[turn-1].next(now); ok {
+				return f, s.lanes[turn-1], true
+			}
+		} else if !s.busy && s.features.ready(s.conn) {
+			if f, ok := s.twin.next(now); ok {
+				return f, nil, true
+			}
+		}
+	}
+	return transport.Frame{}, nil, false
 }
 
 // handle takes one frame from the hub. Only what ends the session is an error.
 func (s *session) handle(f transport.Frame) error {
+	for _, l := range s.lanes {
+		if l.took(f) {
+			return nil
+		}
+	}
 	switch f.Kind {
 	case transport.Accepted:
 		if s.features.accepted(f.ID) {
@@ -179,7 +222,7 @@ func (s *session) settle(ctx context.Context, f transport.Frame) error {
 	if f.Delivery == 0 {
 		return nil
 	}
-	return s.send(ctx, transport.Frame{Kind: transport.Settle, Delivery: f.Delivery, Outcome: transport.Complete})
+	return s.send(ctx, transport.Frame{Kind: transport.Settle, Delivery: f.Delivery, Outcome: transport.Complete}, nil)
 }
 
 // online notes that all features in use are accepted, and the twin is read.
@@ -212,10 +255,13 @@ func text(err error) string {
 }
 
 // send hands a frame to the Conn. A request that has no room waits for Ready.
-func (s *session) send(ctx context.Context, f transport.Frame) error {
+func (s *session) send(ctx context.Context, f transport.Frame, from lane) error {
 	err := s.conn.Send(ctx, f)
 	switch {
 	case err == nil:
+		return nil
+	case errors.Is(err, transport.ErrBusy) && from != nil:
+		from.noRoom()
 		return nil
 	case errors.Is(err, transport.ErrBusy) && f.Kind == transport.Request:
 		s.busy = true

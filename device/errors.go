@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/transport"
@@ -128,6 +129,14 @@ func worthTelling(err error) bool {
 func untrusted(err error) bool {
 	var bad *tls.CertificateVerificationError
 	return errors.Is(err, transport.ErrUntrusted) || errors.As(err, &bad)
+}
+
+// callTimeout is why a call without a deadline has ended.
+type callTimeout time.Duration
+
+// Error names the option.
+func (t callTimeout) Error() string {
+	return fmt.Sprintf("the hub's answer did not come within Options.CallTimeout, %v", time.Duration(t))
 }
 
 // contextError is what a call returns whose context ended: the context's

@@ -112,7 +112,7 @@ func (l *twinLane) patch(now time.Duration) (transport.Frame, bool) {
 	if !l.met || now < c.patchPace.notBefore {
 		return transport.Frame{}, false
 	}
-	patch, demand, ok := c.nextPatch()
+	patch, demand, ok := c.nextPatch(now)
 	if !ok {
 		return transport.Frame{}, false
 	}

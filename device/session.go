@@ -29,6 +29,7 @@ type session struct {
 	renewal  renewalState
 
 	busy     bool          // the Conn has no room for requests until it says Ready
+	at       time.Duration // on the elapsed clock: now
 	onlineAt time.Duration // on the elapsed clock; < 0 before
 	missing  string        // what State says of features
 }
@@ -50,7 +51,7 @@ type lane interface {
 
 func newSession(c *Client, conn transport.Conn, due renewalTimes) *session {
 	s := &session{
-		c: c, conn: conn, onlineAt: -1,
+		c: c, conn: conn, onlineAt: -1, at: c.opts.Elapsed(),
 		frames: make(chan transport.Frame),
 		failed: make(chan error, 1),
 	}
@@ -105,14 +106,19 @@ func (s *session) receive(ctx context.Context) {
 
 // serve is the session's loop.
 func (s *session) serve(ctx context.Context) error {
-	for {
+	for read := false; ; {
+		if !read {
+			s.at = s.c.opts.Elapsed()
+		}
+		read = false
 		due, err := s.step(ctx)
 		if err != nil {
 			return err
 		}
-		s.c.sleeper.set(due - s.now())
+		s.c.sleeper.set(due, s.at)
 		select {
 		case f := <-s.frames:
+			s.at, read = s.c.opts.Elapsed(), true
 			if err := s.handle(f); err != nil {
 				return err
 			}
@@ -123,12 +129,13 @@ func (s *session) serve(ctx context.Context) error {
 			return err
 		case <-s.c.work:
 		case <-s.c.renew:
-			s.renewal.ask(s.now())
+			s.renewal.ask(s.c.opts.Elapsed())
 		case r := <-s.renewal.done:
 			if err := s.renewal.took(r, s.c.log); err != nil {
 				return err
 			}
 		case <-s.c.sleeper.C:
+			s.c.sleeper.woke()
 		case <-ctx.Done():
 			return nil
 		}
@@ -137,7 +144,7 @@ func (s *session) serve(ctx context.Context) error {
 
 // step does what is due, and returns when more is.
 func (s *session) step(ctx context.Context) (time.Duration, error) {
-	now := s.now()
+	now := s.at
 	if err := s.features.expire(now); err != nil {
 		return 0, err
 	}
@@ -274,7 +281,9 @@ func (s *session) send(ctx context.Context, f transport.Frame, from lane) error 
 	return fmt.Errorf("send: %w", err)
 }
 
-func (s *session) now() time.Duration { return s.c.opts.Elapsed() }
+// now is the elapsed clock when the session woke last. Reading the clock costs
+// two system calls.
+func (s *session) now() time.Duration { return s.at }
 
 // nextID makes the ID of a request, unique in the client's life.
 func (c *Client) nextID() string {

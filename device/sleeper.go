@@ -12,20 +12,28 @@ type sleeper struct {
 	C     chan struct{} // capacity 1
 	timer *time.Timer
 	alarm *boottime.Timer // counts in suspend
+	at    time.Duration   // what set was given; negative if it may have passed
 }
 
 func newSleeper() *sleeper {
-	s := &sleeper{C: make(chan struct{}, 1)}
+	s := &sleeper{C: make(chan struct{}, 1), at: -1}
 	s.timer = time.AfterFunc(never, func() { poke(s.C) })
 	s.alarm = boottime.NewTimerOn(s.C)
 	return s
 }
 
-// set makes the sleeper wake d from now.
-func (s *sleeper) set(d time.Duration) {
-	s.timer.Reset(d)
-	s.alarm.Reset(d)
+// set makes the sleeper wake at a time on the elapsed clock, which is at now.
+func (s *sleeper) set(at, now time.Duration) {
+	if at == s.at {
+		return // it is set already, and setting it costs system calls
+	}
+	s.at = at
+	s.timer.Reset(at - now)
+	s.alarm.Reset(at - now)
 }
+
+// woke is called when C has fired.
+func (s *sleeper) woke() { s.at = -1 }
 
 func (s *sleeper) close() {
 	s.timer.Stop()

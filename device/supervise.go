@@ -60,9 +60,10 @@ func (c *Client) supervise() error {
 func (c *Client) pause(d time.Duration) {
 	until := c.opts.Elapsed() + d
 	for left := d; left > 0; left = until - c.opts.Elapsed() {
-		c.sleeper.set(left)
+		c.sleeper.set(until, until-left)
 		select {
 		case <-c.sleeper.C:
+			c.sleeper.woke()
 		case <-c.renew:
 			return
 		case <-c.life.Done():

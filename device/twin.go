@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
 	"github.com/devicetwin/devicetwin-go/transport"
@@ -193,10 +194,13 @@ func (c *Client) ReportLater(ctx context.Context, p twin.Patch) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	ctx, cancel := c.bound(ctx)
-	defer cancel()
-	if err := c.awaitClaim(ctx); err != nil {
-		return err
+	if c.opts.Store != nil { // else it does not wait
+		var cancel context.CancelFunc
+		ctx, cancel = c.bound(ctx)
+		defer cancel()
+		if err := c.awaitClaim(ctx); err != nil {
+			return err
+		}
 	}
 	var err error
 	var stored chan error
@@ -250,14 +254,12 @@ func (c *Client) bound(ctx context.Context) (context.Context, context.CancelFunc
 	if _, ok := ctx.Deadline(); ok || c.opts.CallTimeout < 0 {
 		return ctx, func() {}
 	}
-	cause := fmt.Errorf("the hub's answer did not come within Options.CallTimeout, %v", c.opts.CallTimeout)
-	return context.WithTimeoutCause(ctx, c.opts.CallTimeout, cause)
+	return context.WithTimeoutCause(ctx, c.opts.CallTimeout, callTimeout(c.opts.CallTimeout))
 }
 
 // nextPatch is what the reported machine has to send, and the version that it
 // demands. Reports that it finds to be too late are told to their callers.
-func (c *Client) nextPatch() (patch twin.Patch, demand int64, ok bool) {
-	now := c.opts.Elapsed()
+func (c *Client) nextPatch(now time.Duration) (patch twin.Patch, demand int64, ok bool) {
 	c.with(func() {
 		patch, ok = c.reported.Next(now)
 		demand = c.reported.Demand()

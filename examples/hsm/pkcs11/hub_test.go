@@ -119,12 +119,16 @@ func TestRenewalsUnderLoad(t *testing.T) {
 
 func TestFlags(t *testing.T) {
 	b := bench.New(t, program())
-	for _, flags := range [][]string{nil, {"-module", "/no/such.so"}, {"-token", "t"}} {
-		if code, _, stderr := b.Run("", append(flags, "run", "sas")...); code != firmware.ExitUsage || !strings.Contains(stderr, "missing -module") {
+	for _, tt := range []struct {
+		flags   []string
+		missing string
+	}{{nil, "missing -module"}, {[]string{"-module", "/no/such.so"}, "missing -token"}, {[]string{"-token", "t"}, "missing -module"}} {
+		flags := tt.flags
+		if code, _, stderr := b.Run("", append(flags, "run", "sas")...); code != firmware.ExitUsage || !strings.Contains(stderr, tt.missing) {
 			t.Errorf("%q: got exit status %d and %q, want %d and what is missing", flags, code, stderr, firmware.ExitUsage)
 		}
 	}
-	if code, _, stderr := b.Run("", "-module", "/no/such.so", "-token", "t", "-pin", "/no/pin", "run", "sas"); code != firmware.ExitUsage || !strings.Contains(stderr, "the file of the PIN") {
+	if code, _, stderr := b.Run("", "-module", "/no/such.so", "-token", "t", "-pin", "/no/pin", "run", "sas"); code != firmware.ExitUsage || !strings.Contains(stderr, "-pin: its file") {
 		t.Errorf("no PIN file: got exit status %d and %q, want %d and the reason", code, stderr, firmware.ExitUsage)
 	}
 	if code, _, stderr := b.Run("", "-module", "/no/such.so", "-token", "t", "remove", "sas"); code != firmware.ExitFailed || !strings.Contains(stderr, "no PKCS#11 module at /no/such.so") {

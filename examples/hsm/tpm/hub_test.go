@@ -113,12 +113,12 @@ func TestHandleFlag(t *testing.T) {
 	r.InStep(1400)
 	r.End()
 	for _, wrong := range []string{"0x80000000", "one"} {
-		if code, _, stderr := b.Run("", "-handle", wrong, "run", "sas"); code != firmware.ExitUsage || !strings.Contains(stderr, "-handle is none of") {
+		if code, _, stderr := b.Run("", "-handle", wrong, "run", "sas"); code != firmware.ExitUsage || !strings.Contains(stderr, "-handle") || !strings.Contains(stderr, wrong) {
 			t.Errorf("-handle %s: got exit status %d and %q, want %d and the range", wrong, code, stderr, firmware.ExitUsage)
 		}
 	}
 	for _, flag := range []string{"-auth", "-owner-auth"} {
-		if code, _, stderr := b.Run("", flag, os.DevNull+"/x", "run", "sas"); code != firmware.ExitUsage || !strings.Contains(stderr, "the file of the PIN") {
+		if code, _, stderr := b.Run("", flag, os.DevNull+"/x", "run", "sas"); code != firmware.ExitUsage || !strings.Contains(stderr, flag+": its file") {
 			t.Errorf("%s: got exit status %d and %q, want %d and that the file cannot be read", flag, code, stderr, firmware.ExitUsage)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -49,6 +50,7 @@ func (t *task) keep(ctx context.Context, h *Hardware, stderr io.Writer) error {
 	}
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 	dev := device.New(t.id, t.credential(h), mqtt.Dialer{Stream: t.stream}, &device.Options{Logger: log})
+	defer dev.Close()
 	_, err := dev.OnDesired("fan.rpm", twin.Typed(func(ctx context.Context, rpm int, c twin.Change) error {
 		log.Info("fan.rpm is to be set", "rpm", rpm, "version", c.Version)
 		return dev.ReportLater(ctx, c.Ack(twin.AckOK, ""))
@@ -56,9 +58,11 @@ func (t *task) keep(ctx context.Context, h *Hardware, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	// What these two could tell, the logger and Run tell: the client goes on
-	// trying, unless the configuration is wrong.
-	_ = dev.Connect(ctx)
+	// The logger and Run report all other failures, and the client goes on trying.
+	// A wrong PIN or key is not tried again: hardware locks itself at that.
+	if err := dev.Connect(ctx); errors.Is(err, auth.ErrInvalid) {
+		return fmt.Errorf("run: %w", err)
+	}
 	_ = dev.ReportLater(ctx, twin.Set("climate.temperature", 21.5))
 	if err := dev.Run(ctx); err != nil {
 		return fmt.Errorf("run: %w", err)

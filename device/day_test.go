@@ -9,6 +9,7 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/transport/mqtt"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
@@ -116,6 +117,7 @@ func TestHubWithoutTwins(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			story(t, func(t *testing.T, w *world) {
 				w.broken = true
+				w.dialer = mqtt.Dialer{Stream: w.stream} // AMQP has no such packet to refuse
 				remove := w.hub.Intercept(hubtest.FromDevice("dev1", hubtest.Subscribe), act.Times(-1))
 				c := w.client(nil)
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)

@@ -7,14 +7,17 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/transport"
+	"github.com/devicetwin/devicetwin-go/transport/mqtt"
 )
 
 // TestDisabledDevice: a hub answers a disabled device as one that is
 // unavailable does. Connect returns after some tries, and the client goes on
-// slowly, until the device is enabled.
+// slowly, until the device is enabled. That is MQTT's answer: over AMQP it is
+// 401, as for a wrong key.
 func TestDisabledDevice(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
 		w.broken = true
+		w.dialer = mqtt.Dialer{Stream: w.stream}
 		if err := w.hub.SetEnabled("dev1", false); err != nil {
 			t.Fatal(err)
 		}

@@ -129,7 +129,7 @@ func TestWrongMessages(t *testing.T) {
 		"annotations under a key that is a map": {"005372 c10502 c10100 40", "does not hold"},
 		"annotations under binary":              {"005372 c10502 a00161 40", "does not hold"},
 		"a value nested too deep":               {"005377" + nest(9), "nested deeper"},
-		"a value that go-amqp does not know":    {"005377 7300000041", "char not implemented"},
+		"a value that go-amqp does not know":    {"005377 7300000041", "malformed AMQP message: char"},
 		"header fields beyond the last":         {"005370 c00706 404040404040", "invalid field count"},
 	}
 	for name, tt := range tests {

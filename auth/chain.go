@@ -33,8 +33,8 @@ func blocks(what string, text []byte) ([]*pem.Block, error) {
 	return ParsePEM(text)
 }
 
-// certificateIn returns the DER of the certificate in a block; nil for a block of
-// another kind. One in which certificates stand that would be passed over is an
+// certificateIn returns the DER of the certificate in a block, or nil for a block of
+// another kind. One that holds certificates that would be passed over is an
 // error.
 func certificateIn(b *pem.Block) ([]byte, error) {
 	switch b.Type {

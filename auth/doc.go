@@ -36,7 +36,7 @@
 // [NewCertificate] joins certificates and a key that live apart, and
 // [X509Reload] reads files of any other form. The chain is put in order and
 // presented whole; a gap in it, a key that does not fit, and a certificate
-// that is out of its time are told by name, before anything is sent. Nothing in a
+// that is out of its time are named, before anything is sent. Nothing in a
 // PEM file vanishes: [ParsePEM] and [ParseRoots], which reads the CAs to trust,
 // name the block that cannot be read.
 //

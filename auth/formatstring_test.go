@@ -9,7 +9,7 @@ import (
 )
 
 // TestFormatConnectionString holds the law: what is written is read as the same
-// identity, with the same proof; what cannot be written is an error that names
+// identity, with the same proof. What cannot be written is an error that names
 // the field.
 func TestFormatConnectionString(t *testing.T) {
 	for _, id := range []string{"dev1", "-:.+%_#*?!(),=@$'", "a=b", "=", "x509=true", "%3B", "a%3Bb", "HostName=evil.example", "..."} {
@@ -119,7 +119,7 @@ func TestScopeEncodedMoreThanOnce(t *testing.T) {
 }
 
 // TestInvisibleAroundSecrets: what cannot be seen around a key or token is skipped,
-// and what stands inside is named.
+// and what is inside is named.
 func TestInvisibleAroundSecrets(t *testing.T) {
 	for _, c := range []string{"\ufeff", "\u00a0", "\u200b", "\u2028", "\r\n", "\x00", "\u00ad", "\u3000"} {
 		if _, err := auth.ParseKey(c + key1 + c); err != nil {

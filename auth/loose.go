@@ -54,7 +54,7 @@ type (
 		Validity  struct{ NotBefore, NotAfter time.Time }
 		Subject   asn1.RawValue
 		PublicKey asn1.RawValue
-		// Extensions follow; a hub reads them.
+		// Extensions follow. A hub reads them.
 	}
 	looseAttribute struct {
 		Type  asn1.ObjectIdentifier
@@ -95,7 +95,7 @@ func parseLoosely(der []byte) (*x509.Certificate, error) {
 	return c, nil
 }
 
-// looseName reads a name whatever is in its texts; what is no name is empty.
+// looseName reads a name whatever is in its texts. What is no name is empty.
 func looseName(der []byte) (name pkix.Name) {
 	var raw []asn1.RawValue // of sets
 	if _, err := asn1.Unmarshal(der, &raw); err != nil {

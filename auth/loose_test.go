@@ -28,7 +28,7 @@ import (
 type lax struct {
 	what    string
 	change  func(*x509.Certificate) // of the template
-	patch   func(tbs []byte) []byte // of the bytes that are signed; nil for none
+	patch   func(tbs []byte) []byte // of the bytes that are signed, or nil for none
 	subject string                  // what an error would name
 }
 
@@ -197,7 +197,7 @@ func TestLaxCertificatesOverTLS(t *testing.T) {
 	}
 	for _, l := range laxOnes() {
 		if l.what == "Latin-1 in a UTF8String" {
-			continue // OpenSSL refuses that, too; what a hub does with it only the hub knows
+			continue // OpenSSL refuses that, too. What a hub does with it only the hub knows
 		}
 		key := newECKey(t)
 		der := l.make(t, nil, key)

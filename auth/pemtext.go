@@ -57,7 +57,7 @@ const (
 	pemRule  = "-----"
 )
 
-// next reads the next block; nil at the end.
+// next reads the next block, or nil at the end.
 func (r *pemReader) next() (*pem.Block, error) {
 	begin := strings.Index(r.text[r.at:], pemBegin)
 	gap := r.text[r.at:]

@@ -137,7 +137,7 @@ func TestNoBlockVanishes(t *testing.T) {
 	}
 }
 
-// TestBlocksOfOtherKinds: certificates stand in other blocks than CERTIFICATE, and
+// TestBlocksOfOtherKinds: certificates in other blocks than CERTIFICATE, and
 // do not vanish there.
 func TestBlocksOfOtherKinds(t *testing.T) {
 	root := newIssuer(t, "root", nil)

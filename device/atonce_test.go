@@ -18,7 +18,7 @@ import (
 )
 
 // Shutdown returns nil where the store holds everything, also where another
-// snapshot had become due while one was being written; and nothing is begun on
+// snapshot had become due while one was being written, and nothing is begun on
 // a store whose claim was given back, or it replaces what the next client has.
 func TestShutdownWhileASnapshotIsWritten(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
@@ -189,7 +189,7 @@ func TestDurableListenerThatNamesItsAnswer(t *testing.T) {
 }
 
 // It holds: what ReportLater took is at the hub, or with the next client on the
-// store, whenever Shutdown comes and the power goes; and without a store
+// store, whenever Shutdown comes and the power goes, and without a store
 // Shutdown's word is true.
 func TestShutdownAtAnyMoment(t *testing.T) {
 	for _, stored := range []bool{true, false} {

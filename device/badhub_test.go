@@ -16,7 +16,7 @@ import (
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
-// State tells what is missing, and no longer once the feature is back,
+// State reports what is missing, and no longer once the feature is back,
 // on a connection that stays (X.509, or a token that is renewed in place).
 func TestMissingIsGoneOnceTheFeatureIsBack(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
@@ -42,7 +42,7 @@ func TestMissingIsGoneOnceTheFeatureIsBack(t *testing.T) {
 }
 
 // a report with a precondition that a missing feature ends is given up,
-// and its caller isn't told that it is still wanted.
+// and its caller doesn't hear that it is still wanted.
 func TestGuardedAtAHubWithoutTwin(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
 		remove := w.hub.Intercept(hubtest.FromDevice("dev1", hubtest.Subscribe), hubtest.Fail(403004).Times(-1))
@@ -313,7 +313,7 @@ func TestRefusedKeyStarvesAFrequentOne(t *testing.T) {
 	})
 }
 
-// State tells of a feature that the hub refuses on a connection that
+// State reports a feature that the hub refuses on a connection that
 // resumes a session.
 func TestMissingOnAResumedSession(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {

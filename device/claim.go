@@ -11,7 +11,7 @@ type claim struct {
 	err  error         // set before
 }
 
-// made reports whether the claim was granted; never by nil.
+// made reports whether the claim was granted. A nil claim never is.
 func (a *claim) made() bool {
 	if a == nil {
 		return false

@@ -26,12 +26,12 @@ type Client struct {
 	opts   Options
 	log    *slog.Logger
 
-	life  context.Context // ends at Stop; listeners see it
+	life  context.Context // ends at Stop. Listeners see it
 	end   context.CancelFunc
 	begun chan struct{}  // closed when the client has started
 	ended chan struct{}  // closed when all is over, but for callbacks that still run
 	done  chan struct{}  // closed when every goroutine has ended
-	owned sync.WaitGroup // the client's own goroutines and timers; Add under mu
+	owned sync.WaitGroup // the client's own goroutines and timers. Add under mu
 	calls sync.WaitGroup // the goroutines that run callbacks
 
 	work chan struct{} // capacity 1: the session has something to send
@@ -56,11 +56,11 @@ type Client struct {
 	trouble atomic.Pointer[trouble] // what a session that is up suffers from
 
 	mu       sync.Mutex // held for moments, never across I/O or a callback
-	notes    []func()   // to be called once mu is free; see with
+	notes    []func()   // to be called once mu is free. See with
 	wanted   bool       // the client is to start as soon as its store is claimed
 	started  bool
 	running  bool   // main has its goroutine
-	claim    *claim // of the store, under way or made; nil before
+	claim    *claim // of the store, under way or made, or nil before
 	desired  catchup.Desired
 	reported catchup.Reported
 	reports  map[catchup.Ticket]chan catchup.Settlement
@@ -69,7 +69,7 @@ type Client struct {
 	journal  *journal      // nil without a store, and before it is claimed
 	states   []State       // for OnState; nil without one
 	changed  chan struct{} // closed and replaced at each new state
-	settled  chan struct{} // closed and replaced when reports settle; nil while nobody drains
+	settled  chan struct{} // closed and replaced when reports settle, or nil while nobody drains
 	stats    Stats
 	told     int    // failures worth telling so far
 	attempts int    // at a connection so far
@@ -78,7 +78,7 @@ type Client struct {
 	listeners map[catchup.ListenerID]*listener
 	memories  memories        // of durable listeners
 	calling   []*listenerCall // of listeners, in the order of their start
-	holder    *listenerCall   // whose turn it is; nil for nobody
+	holder    *listenerCall   // whose turn it is, or nil for nobody
 	returning []*listenerCall // that wait to have their turn back
 }
 

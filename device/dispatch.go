@@ -53,16 +53,16 @@ type listener struct {
 //
 // Listeners run one at a time, in the order of their registration. One that
 // waits in a call of a client, with the context that it was given or one made
-// of that, gives its turn away meanwhile, so others may run; it has its turn
+// of that, gives its turn away meanwhile, so others may run. It has its turn
 // back before the call returns. So the context of such a call bounds its work,
 // not the wait for the turn. A listener that runs for longer than 30 s, calls
 // of the client aside, is reported to Options.Logger by its path. If listeners
 // are slow, each gets the newest value, and none has a queue. See
 // ListenOptions.Concurrent, and twin.Listener for what a listener may do.
 //
-// remove takes the listener away; a call in progress may still finish.
+// remove takes the listener away. A call in progress may still finish.
 // OnDesired may be called before Connect, and by a listener. It fails on a path
-// with a key that no property can have ("a/b" is one key; dots make a path), on
+// with a key that no property can have ("a/b" is one key. Dots make a path), on
 // a nil listener, on a durable name that another listener has, and on a closed
 // client.
 func (c *Client) OnDesired(path string, fn twin.Listener, opts *ListenOptions) (remove func(), err error) {

@@ -27,7 +27,7 @@
 // neither lost nor applied twice. UpdateReportedIf demands a version.
 //
 // Without Options.Store, reports that are not confirmed when the process ends
-// are lost with it; Shutdown waits for them. With a store, each report is safe
+// are lost with it. Shutdown waits for them. With a store, each report is safe
 // from a power cut once ReportLater has returned nil. The whole reported state
 // comes back even to a device that was created again, a durable listener is
 // called after a restart only with what changed since it last returned, and
@@ -36,15 +36,15 @@
 //
 // # The start and the end
 //
-// New does no I/O. Connect and Run start the client, and so claim its store;
-// the first ReportLater claims it, too. A store that is in use or belongs to
+// New does no I/O. Connect and Run start the client, and so claim its store.
+// The first ReportLater claims it, too. A store that is in use or belongs to
 // another device is an error of that call, and nothing is written to it.
 // ReportLater may come before the start. Calls that wait for the hub wait up to
 // 10 s for it, and then fail with ErrNotStarted.
 //
 //	Shutdown  waits until the hub has what was reported, then closes
-//	Close     closes; waits for the store and the callbacks, up to 5 s each
-//	Stop      begins to close and returns at once; a listener may call it
+//	Close     closes, and waits for the store and the callbacks, up to 5 s each
+//	Stop      begins to close and returns at once. A listener may call it
 //	Run       starts, waits for its context, then calls Shutdown with 10 s
 //
 // # Contexts
@@ -57,8 +57,8 @@
 // # Goroutines
 //
 // A client has one goroutine that owns the others, one that speaks, one that
-// reads, one that calls the listeners, and on Linux one that wakes from suspend;
-// one for OnState, where it is set, and one for each listener that runs. The
+// reads, one that calls the listeners, and on Linux one that wakes from suspend.
+// One for OnState, where it is set, and one for each listener that runs. The
 // MQTT connection adds one for its keep-alive. Close waits for all of them.
 //
 // No callback and no log is called under a lock. A callback that panics, or ends
@@ -67,14 +67,14 @@
 // # Listeners
 //
 //	order             one at a time, in the order of their registration, and of versions
-//	a slow listener   gets the newest value; it has no queue
+//	a slow listener   gets the newest value. It has no queue
 //	waits in a call   others run meanwhile, if the call has the listener's context
-//	Concurrent        has a goroutine of its own; never runs beside itself
-//	Durable           has a memory in the Store, by a name; see Client.ForgetDurable
+//	Concurrent        has a goroutine of its own, and never runs beside itself
+//	Durable           has a memory in the Store, by a name. See Client.ForgetDurable
 //	Acknowledge       200, or what a twin.AckError names, 400 for a bad value, else 500
-//	may call          every method but Run; Stop to end the client
+//	may call          every method but Run, and Stop to end the client
 //	Close, Shutdown   called by a listener, return ErrListenerRuns after 5 s
-//	an error          is reported to OnListenerError; the change counts as delivered
+//	an error          is reported to OnListenerError. The change counts as delivered
 //	nothing desired   twin.Typed is not called, twin.TypedOr is called with a default,
 //	                  twin.Removed is called for a deletion
 //
@@ -82,8 +82,8 @@
 //
 // What shares a connection takes turns, and one kind does not hold up another.
 //
-//	features   each is opened by itself; one that is refused is left out
-//	twin       one request in flight; GETs and patches take turns, reports go on
+//	features   each is opened by itself. One that is refused is left out
+//	twin       one request in flight. GETs and patches take turns, reports go on
 //	           while the hub refuses GETs
 //	renewal    a new token is fetched beside both
 //
@@ -92,7 +92,7 @@
 //	states that wait for a slow OnState          32, the oldest go
 //	what waits for a slow listener               one difference, to the newest value
 //	lines of the log with the same message       20 a minute, from warnings on
-//	memories of durable names without a listener 64, and 64 KB; the oldest go
+//	memories of durable names without a listener 64, and 64 KB. The oldest go
 //	writes of the desired half to the store      one a second
 //	attempts at a store that fails               1 s … 2 min apart
 //	what waits for a store that hangs            its own bound, then ErrNotStored
@@ -142,8 +142,8 @@
 //	any           403002 (daily quota)         the same after midnight UTC, spread over 5 min
 //
 // What the hub has must be known before the first patch: reports gather until the
-// first GET has an answer. So does a patch of unknown fate until a GET decides it;
-// after 8 GETs in a row that the hub refuses it is sent again without. These
+// first GET has an answer. So does a patch of unknown fate until a GET decides it.
+// After 8 GETs in a row that the hub refuses it is sent again without. These
 // delays outlive a connection, and end with a success.
 //
 // # What fails again and again
@@ -153,7 +153,7 @@
 //	what                                   bound
 //	a report at which the line ends, or    taken apart into eighths, and the last
 //	that gets no answer, 3 times in a row  property travels alone: after 1 min, doubling
-//	                                       to 1 h; a new value goes once more
+//	                                       to 1 h. A new value goes once more
 //	a part refused in company              sent alone up to 3 times more
 //	all of that together, in an hour       40 connects, 60 GETs, 120 patches
 //	other reports meanwhile                wait at most 90 s for that budget

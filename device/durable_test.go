@@ -143,7 +143,7 @@ func TestForgetDurable(t *testing.T) {
 }
 
 // Whatever changes, a durable listener is called after a power cut with what it
-// did not hear, and with nothing else; from records and from snapshots.
+// did not hear, and with nothing else, from records and from snapshots.
 func TestDurableMemoryOfDifferences(t *testing.T) {
 	for _, path := range []string{"", "a", "a.b"} {
 		t.Run(fmt.Sprintf("path %q", path), func(t *testing.T) {

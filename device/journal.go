@@ -27,9 +27,9 @@ type journal struct {
 	rebase     bool          // the next write is a snapshot
 	pace       pacer         // of attempts at a store that failed
 	failure    error         // of the last attempt
-	retry      *time.Timer   // of the next attempt; nil while the store is well
+	retry      *time.Timer   // of the next attempt, or nil while the store is well
 	last       bool          // the client closes: one more attempt, whatever the pace
-	quiet      chan struct{} // closed when nothing more is being written; nil if nobody waits
+	quiet      chan struct{} // closed when nothing more is being written, or nil if nobody waits
 	logging    bool          // a failure is being logged
 	failed     bool          // and that attempt failed
 	released   bool
@@ -178,7 +178,7 @@ func (c *Client) failedLocked(err error) {
 	}
 }
 
-// answerLocked tells the result of a write once the lock is free.
+// answerLocked reports the result of a write once the lock is free.
 func (c *Client) answerLocked(err error, then func(error)) {
 	if then == nil {
 		return
@@ -213,7 +213,7 @@ func (c *Client) noteReport(p twin.Patch, then func(error)) {
 	c.keepLocked(savedRecord{Want: p.JSON(), Gone: p.Replaced().JSON(), Covered: covered, Version: c.reported.Version()}, then)
 }
 
-// noteMended writes what refusals did; the caller holds the mutex.
+// noteMended writes what refusals did. The caller holds the mutex.
 func (c *Client) noteMended() {
 	for _, p := range c.reported.Mended() {
 		if c.journal != nil {
@@ -222,7 +222,7 @@ func (c *Client) noteMended() {
 	}
 }
 
-// noteRebased writes the whole state where a GET has made it anew; the caller
+// noteRebased writes the whole state where a GET has rebuilt it. The caller
 // holds the mutex.
 func (c *Client) noteRebased() {
 	if c.reported.Rebased() && c.journal != nil {

@@ -19,12 +19,12 @@ type twinLane struct {
 	s       *session
 	pending *request   // nil when nothing is under way
 	misses  int        // requests in a row that were not answered
-	owe     twin.Cause // a GET is due, for this cause; 0 for none
-	met     bool       // the hub has answered a GET in this session, be it with a refusal
+	owe     twin.Cause // a GET is due, for this cause, or 0 for none
+	met     bool       // the hub has answered a GET in this session, or has refused one
 	refused int        // GETs in a row that the hub refused
 	lastGet bool       // the last request was a GET
 
-	gapFrom time.Duration // no GET before, unless called for; on the elapsed clock
+	gapFrom time.Duration // no GET before, unless called for, on the elapsed clock
 	resync  time.Duration // a GET is due then, to find what was lost without a trace
 }
 
@@ -204,7 +204,7 @@ func (l *twinLane) abandon() {
 	}
 }
 
-// oweGet remembers that a full GET is due; the first cause stands.
+// oweGet remembers that a full GET is due. The first cause is kept.
 func (l *twinLane) oweGet(cause twin.Cause) {
 	if l.owe == 0 {
 		l.owe = cause
@@ -212,7 +212,7 @@ func (l *twinLane) oweGet(cause twin.Cause) {
 }
 
 // answered pairs an answer with its request. One that fits none is late: its
-// request was given up, and a GET has told or will tell what it did.
+// request was given up, and a GET has shown or will show what it did.
 func (l *twinLane) answered(f transport.Frame) {
 	c := l.s.c
 	c.count(func(n *Stats) { n.BytesIn += int64(len(f.Body)) })
@@ -261,7 +261,7 @@ func (l *twinLane) gotTwin(p *request, f transport.Frame) {
 }
 
 // failGet takes a GET that brought nothing. What the hub may do better in a
-// while is asked again for its callers too, else they are told.
+// while is asked again for its callers too, else they hear of it.
 func (l *twinLane) failGet(p *request, err error, status *transport.StatusError) {
 	c := l.s.c
 	c.log.Warn("get twin failed", "cause", err)
@@ -318,7 +318,7 @@ func (l *twinLane) gotPatched(f transport.Frame) {
 		c.log.Warn("hub rejected a report", "cause", err)
 		c.with(func() { c.reported.Refused(err, now) })
 	case err.Status >= 500:
-		// It may have been applied all the same: the GET tells.
+		// It may have been applied all the same: the GET shows it.
 		c.log.Warn("report failed; getting the twin", "cause", err)
 		c.suffers(err)
 		l.oweGet(twin.CauseGap)
@@ -342,7 +342,7 @@ func (l *twinLane) notified(f transport.Frame) {
 	c := l.s.c
 	patch, version, err := twin.ParseNotification(f.Body)
 	if f.Version != 0 {
-		version = f.Version // the topic's; bodies of old hubs lack it
+		version = f.Version // the topic's. Bodies of old hubs lack it
 	}
 	if err != nil {
 		c.log.Warn("desired change cannot be read; getting the twin", "cause", err)
@@ -368,7 +368,7 @@ func (l *twinLane) notified(f transport.Frame) {
 	poke(c.turn) // a gap may have been applied, too
 }
 
-// failMissing tells all who wait that there is no twin. What was reported stays
+// failMissing fails all calls that wait, since the hub has no twin. Reports stay
 // wanted.
 func (l *twinLane) failMissing(cause error) {
 	c := l.s.c

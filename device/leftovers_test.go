@@ -73,7 +73,7 @@ func (s *sdk) read() packets.ControlPacket {
 	return p
 }
 
-// subscribe asks for filters; the grant comes first.
+// subscribe asks for filters. The grant comes first.
 func (s *sdk) subscribe(filters ...string) {
 	s.Helper()
 	p := packets.NewControlPacket(packets.Subscribe).(*packets.SubscribePacket)

@@ -80,7 +80,7 @@ func (c *Client) awaitCallbacks(over <-chan struct{}) bool {
 	return false
 }
 
-// callbacks returns the paths of the listeners that run. Where there are none,
+// callbacks returns the paths of the listeners that run. If there is no such listener,
 // it is OnState that runs.
 func (c *Client) callbacks() (paths []string) {
 	c.mu.Lock()
@@ -167,7 +167,7 @@ func (c *Client) Shutdown(ctx context.Context) error {
 // drain waits until the hub has all that was reported, and otherwise returns
 // why not.
 func (c *Client) drain(ctx context.Context) error {
-	before := -1 // attempts before the one that decides; < 0 for none
+	before := -1 // attempts before the one that decides, or < 0 for none
 	for {
 		var settled, changed chan struct{}
 		var s State

@@ -195,7 +195,7 @@ func TestShutdownOfAClientThatNeverStarted(t *testing.T) {
 	})
 }
 
-// What is reported before the start is taken; calls that wait, wait for it.
+// What is reported before the start is taken. Calls that wait, wait for it.
 func TestCallsRaceWithTheStart(t *testing.T) {
 	for _, stored := range []bool{false, true} {
 		t.Run(fmt.Sprint("store ", stored), func(t *testing.T) {

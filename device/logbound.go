@@ -25,7 +25,7 @@ type boundLog struct {
 
 type lineCounts struct {
 	mu    sync.Mutex
-	lines map[string]*lineCount // by message; the messages are constants
+	lines map[string]*lineCount // by message. The messages are constants
 }
 
 type lineCount struct {

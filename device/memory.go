@@ -54,7 +54,7 @@ func (m *memories) enlist(name string, id catchup.ListenerID) {
 	m.live[name] = id
 }
 
-// at returns the memory of a name, which it makes where there is none. One of
+// at returns the memory of a name, making it if needed. One of
 // another path begins again.
 func (m *memories) at(name, path string) *memory {
 	if m.byName == nil {
@@ -102,7 +102,7 @@ func (m *memories) byAge() []string {
 }
 
 // saved is what a snapshot holds: the difference to its desired half, since most
-// often there is none.
+// often there is no such listener.
 func (m *memories) saved(seen keptDoc) (all []savedHeard) {
 	for _, name := range m.byAge() {
 		h := m.byName[name]
@@ -146,7 +146,7 @@ func (m *memories) forgetLater(name string) {
 	}
 }
 
-// recallLocked tells the machine what a durable listener heard in an earlier
+// recallLocked gives the machine what a durable listener heard in an earlier
 // life of the program.
 func (c *Client) recallLocked(id catchup.ListenerID) {
 	l := c.listeners[id]
@@ -191,7 +191,7 @@ func (c *Client) forgetLocked(name string) {
 
 // ForgetDurable forgets what the durable listener of that name heard, see
 // ListenOptions.Durable: after the next start it is called with the present
-// value, as if it were new. It returns at once; a store learns of it within
+// value, as if it were new. It returns at once. A store learns of it within
 // moments, or at the client's start, before which the last 256 names count.
 //
 // What was heard under a name that no listener has any more is kept for 64

@@ -48,12 +48,12 @@ type Options struct {
 	// Resync makes a GET when neither a GET nor a change came for that long,
 	// give or take a quarter, to find desired changes that got lost on a line
 	// that stayed up: the hub sends them with QoS 0. 0 means DefaultResync, a
-	// negative value never; else at least a minute. A GET costs two messages of
+	// negative value never, else at least a minute. A GET costs two messages of
 	// the size of the twin, which hubs bill in units of 4 KB (0.5 KB in the free
 	// tier): with a twin of up to 4 KB, the default is 4 billed reads a day.
 	Resync time.Duration
 	// Logger is told of states, failures and listeners' errors, and never of a
-	// secret; nil means silence. Of warnings and errors with the same message, 20
+	// secret. Nil means silence. Of warnings and errors with the same message, 20
 	// a minute are logged, and the next one says how many were left out.
 	Logger *slog.Logger
 	// OnState, if not nil, is called with each new state, Closed included, in
@@ -67,7 +67,7 @@ type Options struct {
 	// listener itself does.
 	OnListenerError func(c twin.Change, err error)
 	// Store, if not nil, keeps what was reported, what durable listeners heard,
-	// and the desired properties over a restart and a power cut; see
+	// and the desired properties over a restart and a power cut. See
 	// device/store. The client claims it when it starts, which is in Connect, Run
 	// or the first ReportLater, and gives it back in Close, for the next client.
 	// A nil *store.Store is like nil. Close the store after the client.

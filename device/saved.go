@@ -30,7 +30,7 @@ type savedState struct {
 	Based   bool              `json:"based"`
 	Version int64             `json:"v,omitempty"` // the hub's of the reported half
 	Wanted  json.RawMessage   `json:"wanted,omitempty"`
-	Unsent  []json.RawMessage `json:"unsent,omitempty"` // in order; what a patch deletes before it merges stands before it
+	Unsent  []json.RawMessage `json:"unsent,omitempty"` // in order. What a patch deletes before it merges comes before it
 	Seen    *savedDoc         `json:"desired,omitempty"`
 	Heard   []savedHeard      `json:"heard,omitempty"` // in the order of age
 }
@@ -120,7 +120,7 @@ func (c *Client) restoreLocked(snapshot []byte, records [][]byte) {
 	var state savedState
 	if snapshot != nil {
 		if err := json.Unmarshal(snapshot, &state); err != nil {
-			state = savedState{} // what was reported since may stand by itself
+			state = savedState{} // what was reported since may be kept by itself
 			note("snapshot", err)
 		}
 	}

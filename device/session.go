@@ -25,7 +25,7 @@ type session struct {
 	features features
 	twin     twinLane
 	lanes    []lane // beside the twin's
-	turn     int    // the lane whose turn is next; 0 is the twin's
+	turn     int    // the lane whose turn is next. 0 is the twin's
 	renewal  renewalState
 
 	busy     bool          // the Conn has no room for requests until it says Ready
@@ -224,7 +224,7 @@ func (s *session) handle(f transport.Frame) error {
 	return nil
 }
 
-// settle tells the hub that a frame was taken, where it wants to know.
+// settle reports to the hub that a frame was taken, where it wants to know.
 func (s *session) settle(ctx context.Context, f transport.Frame) error {
 	if f.Delivery == 0 {
 		return nil
@@ -244,7 +244,7 @@ func (s *session) online() {
 	s.c.enter(State{Phase: Online, Missing: missing})
 }
 
-// tellMissing tells of a change of the features that are left out.
+// tellMissing reports a change of the features that are left out.
 func (s *session) tellMissing() {
 	missing := s.features.missing()
 	if s.onlineAt < 0 || text(missing) == s.missing {

@@ -12,7 +12,7 @@ type sleeper struct {
 	C     chan struct{} // capacity 1
 	timer *time.Timer
 	alarm *boottime.Timer // counts in suspend
-	at    time.Duration   // what set was given; negative if it may have passed
+	at    time.Duration   // what set was given, or negative if it may have passed
 }
 
 func newSleeper() *sleeper {

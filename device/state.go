@@ -92,7 +92,7 @@ func (c *Client) reason() error {
 	return nil
 }
 
-// enter moves to a new state, tells it to the log, to callers that wait, and to
+// enter moves to a new state, passes it to the log, to callers that wait, and to
 // the OnState callback.
 func (c *Client) enter(s State) {
 	s.Since = c.opts.Now()

@@ -18,7 +18,7 @@ import (
 // for Stats: what was acknowledged and is not durable yet, and since when.
 type Store interface {
 	// Claim gives the store to one user, until that calls release. It fails
-	// where another user has it, or where it belongs to another device; nothing
+	// where another user has it, or where it belongs to another device. Nothing
 	// is written then. An error that matches errors.ErrUnsupported says that
 	// there is no store, and the client goes on without one. release waits until
 	// all that was begun is durable, or ctx ends, and ends the claim in any case.

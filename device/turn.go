@@ -15,12 +15,12 @@ type listenerCall struct {
 	id         catchup.ListenerID
 	path       string
 	concurrent bool
-	durable    string        // its name; empty also once that is forgotten
+	durable    string        // its name, or empty also once that is forgotten
 	removed    bool          // the listener was, while it runs
 	answered   bool          // its error only names the code of an acknowledgement
 	since      time.Time     // when it began, or came back from a call of a client
 	away       int           // calls of a client in progress
-	back       chan struct{} // closed when its turn is back; nil while it doesn't wait for it
+	back       chan struct{} // closed when its turn is back, or nil while it doesn't wait for it
 	over       bool
 	reported   bool // as slow
 }

@@ -278,8 +278,8 @@ func (c *Client) settle() {
 				continue
 			}
 			delete(c.reports, s.Ticket)
-			// Told only once the records are safe: a start without them would take
-			// a value that its caller was told the hub has for an old one.
+			// Reported only once the records are safe: a start without them would take
+			// a value that its caller knows at the hub for an old one.
 			c.barrierLocked(func() { ch <- s })
 		}
 		c.wakeDrainsLocked()

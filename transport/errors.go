@@ -71,7 +71,7 @@ type StatusError struct {
 	Message string
 	// TrackingID is what Microsoft's support asks for; empty when not given.
 	TrackingID string
-	// RetryAfter is the pause that the hub asks for; 0 when not given. It does
+	// RetryAfter is the pause that the hub asks for, or 0 when not given. It does
 	// not come in the body: see Frame.RetryAfter.
 	RetryAfter time.Duration
 }

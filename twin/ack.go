@@ -35,7 +35,7 @@ type Ack struct {
 	Code int `json:"ac"`
 	// Version is the desired half's that is being answered.
 	Version int64 `json:"av"`
-	// Description is text for a person; empty for none. It is cleaned as
+	// Description is text for a person, or empty for none. It is cleaned as
 	// Change.Ack does it.
 	Description string `json:"ad,omitempty"`
 }

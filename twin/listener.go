@@ -67,7 +67,7 @@ type Change struct {
 	Value Value
 	// Old is what this listener heard last; missing at the start.
 	Old Value
-	// Version is the one of the desired properties that Value was read from; 0
+	// Version is the one of the desired properties that Value was read from, or 0
 	// where the hub names none, as IoT Edge may. A slow listener may skip
 	// versions. The version never goes back, except where Cause is
 	// CauseNewTwin.

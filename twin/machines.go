@@ -9,7 +9,7 @@ import (
 // This file is for package device, whose machines work on trees. Its functions
 // ask for a tree.Key, which only packages of this module can make.
 
-// RootOf returns the tree of a value; nil where it is empty or missing.
+// RootOf returns the tree of a value, or nil where it is empty or missing.
 func RootOf[T Patch | Properties | Value](_ tree.Key, v T) *tree.Node {
 	switch v := any(v).(type) {
 	case Patch:

@@ -20,7 +20,7 @@ import (
 // by [Patch.Err], and by everything that would send the patch; a failed patch
 // changes nothing.
 type Patch struct {
-	root *tree.Node // an object without "$" keys; nil when empty
+	root *tree.Node // an object without "$" keys, or nil when empty
 	err  error
 }
 

@@ -15,7 +15,7 @@ import (
 // untouched. Copy it, keep it, read it from any goroutine. The zero
 // Properties is an empty half of no version.
 type Properties struct {
-	root    *tree.Node // an object without "$" keys and null members; nil when empty
+	root    *tree.Node // an object without "$" keys and null members, or nil when empty
 	version int64
 }
 
@@ -52,7 +52,7 @@ func sectionOf(n *tree.Node, name string) (Properties, error) {
 	return propertiesOf(dropSystem(n), version), nil
 }
 
-// versionOf reads the value of "$version"; 0 where there is none.
+// versionOf reads the value of "$version", or 0.
 func versionOf(n *tree.Node) (int64, error) {
 	if n == nil {
 		return 0, nil

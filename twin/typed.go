@@ -77,7 +77,7 @@ func Removed(fn func(ctx context.Context, c Change) error) Listener {
 	}
 }
 
-// isDesired reports whether a value is there. A null is none to a listener.
+// isDesired reports whether a value is there. A listener sees null as a deletion.
 func isDesired(v Value) bool { return v.Kind() > Null }
 
 // decodeDesired stores the value in what into points to, and reports whether a

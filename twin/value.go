@@ -37,7 +37,7 @@ func (v Value) Exists() bool { return v.n != nil }
 // A path walks one key for each part between dots, whatever its characters:
 // none is special. A hub may hold an empty key, so At reads one, as an empty
 // part: "a.". At a root only [Properties.All] finds it. Paths that are written
-// or listened to have no empty part; see [Patch.Set].
+// or listened to have no empty part. See [Patch.Set].
 func (v Value) At(path string) Value {
 	if path == "" {
 		return v

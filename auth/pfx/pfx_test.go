@@ -100,7 +100,7 @@ func TestFilesOfTheLibrary(t *testing.T) {
 }
 
 // A certificate that Go's parser refuses and hubs take says how it is read: a PFX
-// that is written anew would hold the same.
+// that is written again would hold the same.
 func TestLaxCertificates(t *testing.T) {
 	p := pair{name: "P-256", key: pairs(t)[1].key}.certified(t)
 	for _, which := range []string{"leaf", "intermediate"} {

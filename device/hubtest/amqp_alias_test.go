@@ -10,7 +10,7 @@ import (
 )
 
 // TestAMQPAliases: ids of which one is the other's percent-encoding are two
-// devices, whichever way a client spells them and whoever else is there.
+// devices, whichever way a client spells them and with other clients there.
 func TestAMQPAliases(t *testing.T) { bubble(t, testAMQPAliases) }
 func testAMQPAliases(t *testing.T) {
 	h := New(t, nil)

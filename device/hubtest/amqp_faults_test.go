@@ -67,7 +67,7 @@ func testAMQPLineEnds(t *testing.T) {
 }
 
 // TestAMQPWithdrawn: the links of an identity that is removed or disabled are
-// detached, closed or, as newer gateways do, not; the connection stays.
+// detached, closed or, as newer gateways do, not. The connection stays.
 func TestAMQPWithdrawn(t *testing.T) { bubble(t, testAMQPWithdrawn) }
 func testAMQPWithdrawn(t *testing.T) {
 	for _, suspend := range []bool{false, true} {

@@ -128,7 +128,7 @@ func (h *Hub) resolve(device, module string, fits ...func(*identity) bool) strin
 	return decoded.id
 }
 
-// resolveLogin is resolve for a put-token: the token tells whose it is, by its
+// resolveLogin is resolve for a put-token: the token names its owner, by its
 // scope's very words before any other reading of them.
 func (a *amqpConn) resolveLogin(device, module, token string, now time.Time) string {
 	good := func(who *identity) bool {

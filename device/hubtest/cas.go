@@ -44,7 +44,7 @@ type deviceAuthority struct {
 
 // AddCA makes a CA known, under a name of the caller's, or replaces the one of
 // that name: with it devices of certificateAuthority prove themselves. The PEM
-// holds the CA's certificate, one and nothing else, as auth.ParsePEM reads it; it may be a root or an
+// holds the CA's certificate, one and nothing else, as auth.ParsePEM reads it. It may be a root or an
 // intermediate. It counts as verified. A hub has at most 25, then
 // ErrTooManyCAs; its DeviceCA is one of them once it was asked for.
 func (h *Hub) AddCA(name string, certPEM []byte) error {

@@ -239,7 +239,7 @@ func describe(who auth.Identity, keys keyPair) (Device, error) {
 	}, nil
 }
 
-// stringFor is a connection string; empty where there can be none, for one that
+// stringFor is a connection string, or empty where there can be none, for one that
 // says something else is worse.
 func stringFor(who auth.Identity, key string) string {
 	s, err := auth.FormatConnectionString(who, key)

@@ -60,7 +60,7 @@ func testServiceClients(t *testing.T) {
 			t.Errorf("after the patch, %s: got %s, want %s", path, got, want)
 		}
 	}
-	// amenzhinsky's queries; names of Json.NET have no case.
+	// amenzhinsky's queries. Names of Json.NET have no case.
 	for _, body := range []string{`{"Query":"SELECT * FROM devices"}`, `{"QUERY":"select * from devices"}`} {
 		r = s.do("POST", "/devices/query", body)
 		r.want(t, body, 200)

@@ -20,7 +20,7 @@ import (
 )
 
 // oddIDs are ids with every character that one may hold, at its beginning, its
-// middle and its end, and all together; encodings of others; dots; the names of
+// middle and its end, and all together, encodings of others, dots, the names of
 // routes.
 func oddIDs() (all []string) {
 	for _, c := range "-:.+%_#*?!(),=@;$'" {

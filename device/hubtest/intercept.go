@@ -125,7 +125,7 @@ type Action struct {
 	status int
 	code   int
 	body   string
-	after  time.Duration // the pause that is asked for; 0 for none
+	after  time.Duration // the pause that is asked for, or 0 for none
 	times  int           // 0 means 1
 }
 
@@ -196,7 +196,7 @@ func (a Action) RetryAfter(d time.Duration) Action {
 	return a
 }
 
-// pause is the pause that is asked for, in whole seconds; 0 for none.
+// pause is the pause that is asked for, in whole seconds, or 0 for none.
 func (a Action) pause() int { return int((a.after + time.Second - 1) / time.Second) }
 
 // Times makes the action apply to n matching messages instead of one; below 0,

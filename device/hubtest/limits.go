@@ -6,11 +6,11 @@ import (
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 )
 
-// The limits of every front stand here, side by side. LIMITS.md names those that
+// The limits of every front, side by side. LIMITS.md names those that
 // are this hub's own.
 
 // How long a client may take. The first four are the same over MQTT, AMQP, REST
-// and WebSocket; none of them waits for a token to judge.
+// and WebSocket. None of them waits for a token to judge.
 const (
 	// firstPacket is how long a client has until its CONNECT, its OPEN or the
 	// end of its request's header, TLS included.

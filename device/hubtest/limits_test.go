@@ -14,7 +14,7 @@ import (
 )
 
 // TestClientsThatStay holds that no front keeps a connection for a client that
-// sends too little, or reads nothing of what it is sent, whoever it is.
+// sends too little, or reads nothing of what it is sent.
 func TestClientsThatStay(t *testing.T) {
 	const request = "PATCH /twins/dev1?api-version=2021-04-12 HTTP/1.1\r\nHost: h\r\n"
 	const unknown = "POST /nowhere HTTP/1.1\r\nHost: h\r\n"
@@ -193,7 +193,7 @@ func TestClientsThatReadNothing(t *testing.T) {
 	}
 }
 
-// TestSlowReaders: a client that reads slowly, and reads, gets all of it; and a
+// TestSlowReaders: a client that reads slowly, and reads, gets all of it, and a
 // method may take longer than a body.
 func TestSlowReaders(t *testing.T) { bubble(t, testSlowReaders) }
 func testSlowReaders(t *testing.T) {

@@ -44,7 +44,7 @@ func (m *members) lookup(key string) (any, bool) {
 	return v, ok
 }
 
-// get returns the member of that name, nil where there is none.
+// get returns the member of that name, or nil.
 func (m *members) get(key string) any {
 	v, _ := m.lookup(key)
 	return v
@@ -241,7 +241,7 @@ func appendJSON(b []byte, v any) []byte {
 	return append(b, "null"...)
 }
 
-// appendText writes a JSON string; what JSON lets stand, stands.
+// appendText writes a JSON string. What JSON allows as it is stays.
 func appendText(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')

@@ -20,7 +20,7 @@ type Options struct {
 	// and metadata is stamped with it. Nil means time.Now. Silences on the
 	// line are measured by time.Now's elapsed time, whatever this says.
 	Now func() time.Time
-	// CA signs the hub's certificate, and is what clients trust; nil means one
+	// CA signs the hub's certificate, and is what clients trust. Nil means one
 	// that is made when first needed. With LoadCA it outlives the process.
 	CA *CA
 	// DeviceCA is the root of Hub.DeviceCA, likewise.

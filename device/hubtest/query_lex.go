@@ -137,8 +137,8 @@ const (
 )
 
 // isReserved reports whether a word is one of the language's own, which name no
-// property unless they stand in double brackets. The list is that of Azure
-// Digital Twins, whose language shares it: DEVICES stands in it.
+// property unless they are in double brackets. The list is that of Azure
+// Digital Twins, whose language shares it: DEVICES is in it.
 func isReserved(word string) bool {
 	return slices.ContainsFunc([]string{
 		"ALL", "AND", "AS", "ASC", "AVG", "BY", "COUNT", "DESC", "DEVICES", "DEVICES_JOBS", "DEVICES_MODULES", "ENDS_WITH",

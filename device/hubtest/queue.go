@@ -28,7 +28,7 @@ type outgoing struct {
 	present  bool   // CONNACK: session present
 	final    bool   // the connection ends after it
 	asIs     bool   // Intercept has had it
-	pause    int    // seconds for which the device is asked to wait; 0 for none
+	pause    int    // seconds for which the device is asked to wait, or 0 for none
 
 	by *amqpOutgoing // nil over MQTT
 }

@@ -15,8 +15,8 @@ type record struct {
 	etag       uint64    // counts the changes of the identity
 	reason     string    // why it has its status
 	statusAt   time.Time // when that changed last; zero for never
-	stateAt    time.Time // when it came or went last; zero for never
-	active     time.Time // the last login or message; zero for never
+	stateAt    time.Time // when it came or went last, or zero for never
+	active     time.Time // the last login or message, or zero for never
 	managedBy  string    // modules
 	iotEdge    bool
 	scope      string // of an edge device: under which its children are

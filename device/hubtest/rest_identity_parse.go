@@ -52,7 +52,7 @@ func utf16Len(s string) (n int) {
 	return n
 }
 
-// textOf is the member of that name, in any case, as a text; empty where it is
+// textOf is the member of that name, in any case, as a text, or empty where it is
 // none.
 func textOf(doc *members, name string) string {
 	v, _ := doc.fold(name)

@@ -7,7 +7,7 @@ import (
 )
 
 // newTwinJSON is what a hub shows of a device that was just created, in the order
-// of recorded answers; "…" stands for what differs each time.
+// of recorded answers. "…" means what differs each time.
 const newTwinJSON = `{"deviceId":"dev1","etag":"AAAAAAAAAAE=","deviceEtag":"…","status":"enabled","statusReason":null,` +
 	`"statusUpdateTime":"0001-01-01T00:00:00Z","connectionState":"Disconnected","lastActivityTime":"0001-01-01T00:00:00Z",` +
 	`"cloudToDeviceMessageCount":0,"authenticationType":"sas","x509Thumbprint":{"primaryThumbprint":null,"secondaryThumbprint":null},` +

@@ -27,7 +27,7 @@ type fault struct {
 
 	ungated bool // the tracking id of REST names no gateway
 
-	pause int // seconds for which a device is asked to wait; 0 for none
+	pause int // seconds for which a device is asked to wait, or 0 for none
 }
 
 func (f *fault) status() int { return f.code / 1000 }

@@ -24,7 +24,7 @@ type claim struct {
 }
 
 // parseToken reads a token as Microsoft's own parser does: names have no case,
-// unknown fields are ignored, no field stands twice, and in the signature a raw
+// unknown fields are ignored, no field appears twice, and in the signature a raw
 // '/' passes where '+' would be read as a blank and '=' as the end.
 func parseToken(text string) (claim, error) {
 	fields, err := tokenFields(text)

@@ -148,7 +148,7 @@ func TestTokensRefused(t *testing.T) { // 14.2
 	}
 }
 
-// TestTokenSignatureSigns holds what may stand raw in a signature: base64's
+// TestTokenSignatureSigns holds what may be raw in a signature: base64's
 // slash, which Python's service SDK leaves, and neither '+' nor '='.
 func TestTokenSignatureSigns(t *testing.T) {
 	seen := map[string]int{}

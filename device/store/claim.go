@@ -13,13 +13,13 @@ type claim struct{ holder auth.Identity }
 
 // Claim gives the store to one user, until that calls release or the store is
 // closed. Before, a second Claim fails with ErrInUse. A Claim for another
-// device or module than the store's fails with ErrForeign; the host may
+// device or module than the store's fails with ErrForeign. The host may
 // change. Nothing is written then. A store that was opened with the zero
 // Identity takes its ids from the first Claim, and has them on flash when that
 // returns. The Claim of a nil *Store fails with ErrNoStore.
 //
 // Load returns what all users before have kept. ctx bounds the waiting for the
-// disk; a Claim that fails leaves the store free.
+// disk. A Claim that fails leaves the store free.
 //
 // release waits until all that was begun is durable, ends the claim, and
 // returns nil, or why something is not durable. ctx bounds its waiting, and the
@@ -128,7 +128,7 @@ func (s *Store) release(ctx context.Context, c *claim) error {
 
 // Load returns what the store holds: the last snapshot, nil for none or an
 // empty one, and the records appended to it since, in order. The caller owns
-// them; they are parts of one buffer as large as the file, so what is to be
+// them. They are parts of one buffer as large as the file, so what is to be
 // kept for long is better copied.
 //
 // After Open, and after Claim, the first Load does no I/O. The store keeps no

@@ -181,7 +181,7 @@ func TestUnreadable(t *testing.T) {
 	mustAppend(t, s, "b")
 }
 
-// TestClaimOnSlowFlash: ctx bounds Claim and release; a claim that was given
+// TestClaimOnSlowFlash: ctx bounds Claim and release. A claim that was given
 // up leaves the store free, and its ids count if they were written.
 func TestClaimOnSlowFlash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

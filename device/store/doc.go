@@ -31,8 +31,8 @@
 // file. Its user has in memory what the snapshot needs. The store keeps no
 // second copy, but of the 64 KiB at most that [Options].SyncEvery acknowledged
 // before their fsync: with these and the old file it mends itself. So any
-// failed Append may be answered by a Compact whose snapshot covers the record;
-// where that fails too, wait a while before the next.
+// failed Append may be answered by a Compact whose snapshot covers the record.
+// Where that fails too, wait a while before the next.
 //
 // # Users
 //

@@ -49,8 +49,8 @@ func headerSize(id auth.Identity) int64 {
 	return headerLen + int64(len(id.DeviceID)+len(id.ModuleID))
 }
 
-// checkOwner compares the device and module of a store with those of a user;
-// the hosts may differ. Its error matches ErrForeign.
+// checkOwner compares the device and module of a store with those of a user.
+// The hosts may differ. Its error matches ErrForeign.
 func checkOwner(owner, id auth.Identity) error {
 	if owner.DeviceID == id.DeviceID && owner.ModuleID == id.ModuleID {
 		return nil
@@ -160,8 +160,8 @@ type contents struct {
 	header   int64         // length of the header
 	snapshot []byte        // record 0
 	records  [][]byte      // the others
-	good     int64         // where they end; 0 if not even the snapshot is whole
-	damage   error         // what is wrong at good; nil if the file ends there
+	good     int64         // where they end, or 0 if not even the snapshot is whole
+	damage   error         // what is wrong at good, or nil if the file ends there
 	torn     bool          // nothing good comes after the damage
 }
 

@@ -22,7 +22,7 @@ type journal struct {
 	base   int64  // where the header and the snapshot end
 	end    int64  // where the log ends: all of it written whole
 	synced int64  // up to where an fsync has succeeded
-	broken error  // matches ErrBroken; only a new file mends it
+	broken error  // matches ErrBroken. Only a new file mends it
 	stats  Stats
 
 	// Of a lazy journal: tail is what is in the log behind synced, so that a

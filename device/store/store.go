@@ -29,9 +29,9 @@ type Store struct {
 	done    chan struct{} // closed when the writer has ended
 
 	mu       sync.Mutex    // held for moments, never across I/O
-	found    *contents     // for Load; nil once Load was called, or something was written
+	found    *contents     // for Load, or nil once Load was called, or something was written
 	unread   error         // of a Load that failed: what is there must not be overwritten
-	owner    auth.Identity // as in the file; DeviceID is empty before the first claim
+	owner    auth.Identity // as in the file. DeviceID is empty before the first claim
 	claim    *claim        // nil if nobody holds one
 	queue    []*Pending    // in the order of the log
 	queued   int64         // bytes in queue and in the writer's hands
@@ -217,7 +217,7 @@ func (s *Store) view() view {
 // Close finishes what was begun, syncs, unlocks, and waits for the store's
 // goroutine; what is begun later fails with ErrClosed. It takes as long as the
 // flash does. Its error says that the last fsync failed, or that the store was
-// broken; every call of Close returns the same. Close the clients that use the
+// broken. Every call of Close returns the same. Close the clients that use the
 // store first. A nil *Store is closed already.
 func (s *Store) Close() error {
 	if s == nil {

@@ -12,8 +12,8 @@ import (
 // A Pending is an append or a compaction that has its place in the log, and
 // isn't durable yet.
 type Pending struct {
-	data    [][]byte     // our own copy of the records, or the snapshot; dropped when done
-	do      func() error // what the writer does for it; nil for an append
+	data    [][]byte     // our own copy of the records, or the snapshot, dropped when done
+	do      func() error // what the writer does for it, or nil for an append
 	compact bool
 	size    int64 // what it counts in Store.queued
 	then    func(error)

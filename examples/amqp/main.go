@@ -1,5 +1,5 @@
 // Command amqp is a whole device over AMQP: what examples/sas does, by the other
-// protocol, until Ctrl-C or SIGTERM. Only the dialer differs; nothing of MQTT is linked.
+// protocol, until Ctrl-C or SIGTERM. Only the dialer differs. Nothing of MQTT is linked.
 package main
 
 import (
@@ -34,7 +34,7 @@ func main() {
 	}), nil)
 	exitOn(err)
 	if err := dev.Connect(ctx); err != nil {
-		log.Print(err) // reported early; it goes on trying, unless the configuration is wrong
+		log.Print(err) // reported early. It goes on trying, unless the configuration is wrong
 	} else if version, err := dev.UpdateReported(ctx, twin.Set("climate.temperature", 21.5)); err != nil {
 		log.Print(err) // not confirmed in time; it goes on trying here, too
 	} else {

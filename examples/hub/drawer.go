@@ -59,7 +59,7 @@ func openDrawer(folder string) (d *drawer, err error) {
 	return d, nil
 }
 
-// readIfThere reads a file; nil where there is none, or nothing in it.
+// readIfThere reads a file. It returns nil if the file is missing or empty.
 func readIfThere(name string) ([]byte, error) {
 	data, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(data) == 0 {
@@ -180,7 +180,7 @@ func (d *drawer) add(hub *hubtest.Hub, spec deviceSpec) (made hubtest.Device, ce
 }
 
 // addKeyed adds a device of keys: those of the command line's file, of the
-// state, or of the folder, in this order; else new ones.
+// state, or of the folder, in this order, else new ones.
 func (d *drawer) addKeyed(hub *hubtest.Hub, spec deviceSpec, made hubtest.Device, restored bool) (hubtest.Device, error) {
 	kept := keys{spec.PrimaryKey, spec.SecondaryKey}
 	if !restored {
@@ -237,7 +237,7 @@ func addX509(hub *hubtest.Hub, id string, opts *hubtest.X509Options, restored bo
 	return hub.AddX509Device(device, opts)
 }
 
-// keptCertificate reads a device's certificate, with its key; nil where there is
+// keptCertificate reads a device's certificate, with its key, or nil where there is
 // none, or the one that is there is of another CA or another kind.
 func (d *drawer) keptCertificate(spec deviceSpec, certFile, keyFile string) (*x509.Certificate, error) {
 	cert, err1 := readIfThere(certFile)

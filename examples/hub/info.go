@@ -34,7 +34,7 @@ func (i *info) addPolicy(name, connectionString string) {
 	i.Service.Policies[name] = connectionString
 }
 
-// addDevice tells of a device, and of its files, if it has some.
+// addDevice describes a device, and of its files, if it has some.
 func (i *info) addDevice(id string, made hubtest.Device, cert, key string) {
 	i.Devices[id] = desk.DeviceInfo{
 		DeviceID: made.Identity.DeviceID, ModuleID: made.Identity.ModuleID, Auth: made.Auth,

@@ -15,7 +15,7 @@
 //
 // With -dir the CA, the certificates and the keys of a start are those of the
 // next: a board that trusts ca.pem needs no other. With -state identities and
-// twins come back, too, those that a back end created and those of -device; the
+// twins come back, too, those that a back end created and those of -device. The
 // file is written within a second of a change, as a whole or not at all.
 //
 // The -config file is JSON, all of it optional; keys that it does not give are

@@ -203,8 +203,8 @@ func TestInfoOfAnother(t *testing.T) {
 	}
 }
 
-// Keys are written to files that nobody else has, whatever stood there before,
-// and under names that every file system takes and tells apart.
+// Keys are written to files that nobody else has, whatever was there before,
+// and under names that every file system takes and distinguishes.
 func TestKeyFiles(t *testing.T) {
 	dir := t.TempDir()
 	elsewhere := filepath.Join(dir, "elsewhere")

@@ -27,7 +27,7 @@ func restore(hub *hubtest.Hub, name string) error {
 	return nil
 }
 
-// A saver keeps the -state file up to date. One goroutine writes it; close waits
+// A saver keeps the -state file up to date. One goroutine writes it. Close waits
 // for its end, and writes what changed last.
 type saver struct {
 	hub    *hubtest.Hub

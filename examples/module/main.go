@@ -49,7 +49,7 @@ func run(ctx context.Context, getenv func(string) string, line *transport.TLSOpt
 		return err
 	}
 	if err := dev.Connect(ctx); err != nil {
-		log.Print(err) // reported early, such as a daemon that is down; it goes on trying
+		log.Print(err) // reported early, such as a daemon that is down. It goes on trying
 	}
 	if err := dev.ReportLater(ctx, twin.Set("status", "running")); err != nil {
 		log.Print(err) // it was stopped meanwhile, or ended by its configuration

@@ -39,7 +39,7 @@ func main() {
 	}), nil)
 	exitOn(err)
 	if err := dev.Connect(ctx); err != nil {
-		log.Print(err) // reported early; it goes on trying, unless the configuration is wrong
+		log.Print(err) // reported early. It goes on trying, unless the configuration is wrong
 	} else if version, err := dev.UpdateReported(ctx, twin.Set("climate.temperature", 21.5)); err != nil {
 		log.Print(err) // not confirmed in time; it goes on trying here, too
 	} else {

@@ -134,7 +134,7 @@ func (t *tool) watch(ctx context.Context, dev *device.Client, out *json.Encoder)
 	if err != nil {
 		return desk.Usagef("%s: %w", desk.Quote(t.path), err)
 	}
-	// Connect reports what waiting will not mend; Run waits.
+	// Connect reports what waiting will not mend. Run waits.
 	if err := dev.Connect(run); err != nil && run.Err() == nil {
 		return err
 	}

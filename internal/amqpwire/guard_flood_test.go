@@ -64,7 +64,7 @@ func TestGuardMessages(t *testing.T) {
 	}
 }
 
-// A server that talks and talks is not listened to; one that answers is, also
+// A server that talks and talks is not listened to. One that answers is, also
 // one that asks for an echo now and then.
 func TestGuardMindsFloods(t *testing.T) {
 	echo := &flow{nextIncomingID: some[uint32](0), incomingWindow: 100, echo: true}

@@ -18,7 +18,7 @@ type guarded struct {
 
 const theirChannel = 5
 
-// newGuarded is one whose session stands, with a sender "out" of handle 0 (the
+// newGuarded is one whose session is open, with a sender "out" of handle 0 (the
 // server's 7) and a receiver "in" of handle 1 (the server's 8). Nobody has credit.
 func newGuarded(t *testing.T) *guarded {
 	g := &guarded{t: t, now: time.Unix(1000, 0)}
@@ -255,7 +255,7 @@ func TestGuardAttach(t *testing.T) {
 	}
 }
 
-// A server may abort all that it has credit for, and gets more all the same; one
+// A server may abort all that it has credit for, and gets more all the same. One
 // that does nothing else floods.
 func TestGuardRenewsWhatIsAborted(t *testing.T) {
 	abort := func(g *guarded, id uint32) error {
@@ -291,7 +291,7 @@ func TestGuardRenewsWhatIsAborted(t *testing.T) {
 	}
 }
 
-// Window and credit are the server's, whatever go-amqp was told.
+// Window and credit are the server's, whatever go-amqp was given.
 func TestGuardRoom(t *testing.T) {
 	grant := func(base, window, count, credit uint32) *flow {
 		return &flow{nextIncomingID: some(base), incomingWindow: window, handle: some[uint32](7), deliveryCount: some(count), linkCredit: some(credit)}

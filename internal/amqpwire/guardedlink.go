@@ -174,7 +174,7 @@ func (g *Guard) transfer(now time.Time, s *account, f *Frame) error {
 	return nil
 }
 
-// renew has go-amqp tell its credit where the server used up half of it for
+// renew has go-amqp announce its credit where the server used up half of it for
 // messages that it aborted: go-amqp, which hears nothing of them, would wait for
 // the others for ever.
 func (l *GuardedLink) renew(now time.Time, remote uint16, handle uint32) error {

@@ -70,7 +70,7 @@ func rooms() []room {
 		// What the programs share around the library: command lines, and the way to a hub.
 		{folder: "examples/internal/desk/proxyflag", own: []string{"transport/proxy", "examples/internal/desk"}},
 		{folder: "examples/internal/...", own: []string{"transport", "auth", "examples/internal/..."}},
-		// How two of the programs write files; it knows nothing of this module.
+		// How two of the programs write files. It knows nothing of this module.
 		{folder: "examples/internal/files"},
 		// The tool for the shell, whose paths and patches gjson and sjson take apart.
 		{folder: "examples/twin", own: []string{"device", "transport/...", "auth/...", "twin", "examples/internal/..."}, others: []string{"github.com/tidwall/gjson", "github.com/tidwall/sjson"}},

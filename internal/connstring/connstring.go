@@ -37,7 +37,7 @@ type Fields map[string]string
 // Parse takes a connection string apart. One more ';' at its end is allowed, and
 // what cannot be seen around the whole is skipped. In each part the first '='
 // ends the name, which has no case. Values are taken as they are: nothing in them
-// is unquoted or decoded. Unknown names are ignored, but none may stand twice.
+// is unquoted or decoded. Unknown names are ignored, but none may appear twice.
 //
 // Nothing that is not recognized is quoted: a key broken by a line or by a ';'
 // looks like a part without '=', and its end, with the padding, like an unknown

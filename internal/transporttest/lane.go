@@ -19,7 +19,7 @@ type Lane struct {
 	dialer transport.Dialer
 	window int
 
-	mu      sync.Mutex // guards the rest; nothing waits while it is held
+	mu      sync.Mutex // guards the rest. Nothing waits while it is held
 	conn    *laneConn  // the newest
 	waiting []string   // IDs of the frames without an answer
 	busy    bool       // a Send had no room
@@ -86,8 +86,8 @@ type laneConn struct {
 	end   context.CancelFunc   // ends the pump, and the connection below
 	ended chan struct{}        // closed when the pump has ended
 
-	mu     sync.Mutex        // guards frames; nothing waits while it is held
-	frames []transport.Frame // of the lane; at most one Accepted a place, and Ready
+	mu     sync.Mutex        // guards frames. Nothing waits while it is held
+	frames []transport.Frame // of the lane: at most one Accepted a place, and Ready
 }
 
 // push queues a frame of the lane.

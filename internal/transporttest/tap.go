@@ -71,7 +71,7 @@ func (s *tapped) Close() error {
 
 // A gate lets senders wait for a Ready frame.
 type gate struct {
-	mu    sync.Mutex // guards ready; nothing waits while it is held
+	mu    sync.Mutex // guards ready. Nothing waits while it is held
 	ready chan struct{}
 }
 

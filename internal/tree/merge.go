@@ -30,7 +30,7 @@ func Apply(doc, patch *Node) *Node {
 	return e.done()
 }
 
-// Diff is the patch from a to b, null where b is nil; nil when they are equal.
+// Diff is the patch from a to b, null where b is nil, or nil when they are equal.
 func Diff(a, b *Node) *Node {
 	switch {
 	case a == b:

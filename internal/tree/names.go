@@ -58,7 +58,7 @@ func Meet(a, b *Node) *Node {
 }
 
 // Partition takes a patch apart, leaf by leaf: what take accepts, and the rest.
-// take sees what stands at the leaf's path in a and b.
+// take sees what is at the leaf's path in a and b.
 func Partition(patch, a, b *Node, take func(leaf, a, b *Node) bool) (taken, rest *Node) {
 	switch {
 	case patch == nil:

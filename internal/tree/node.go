@@ -44,7 +44,7 @@ func (k Kind) String() string {
 // A node is a JSON value. It is never changed once it is built, so trees share
 // their branches and any goroutine may read them. A nil *node is no value.
 //
-// A patch may hold null members, and objects that are whole; a document holds
+// A patch may hold null members, and objects that are whole. A document holds
 // neither, except for nulls within arrays: an array is one opaque value to
 // every merge.
 type Node struct {
@@ -52,7 +52,7 @@ type Node struct {
 	Whole   bool     // Object: it replaces what is there, and does not merge with it
 	Acts    bool     // it is null or whole, or has a member that is: no document holds it
 	Depth   uint8    // levels of objects and arrays, this one included
-	Text    string   // Number: the literal; String: decoded; Bool: true or false
+	Text    string   // Number: the literal. String: decoded. Bool: true or false
 	Members []Member // Object: sorted by key, each key once
 	Items   []*Node  // Array
 	Size    Size
@@ -108,7 +108,7 @@ func NewObject(members ...Member) *Node {
 	return n
 }
 
-// survey finds depth and acts anew; size and wire are kept by sums.
+// survey computes depth and acts again. Size and wire are kept by sums.
 func (n *Node) survey() {
 	n.Depth, n.Acts = 1, n.Whole
 	for _, m := range n.Members {
@@ -125,14 +125,14 @@ func (m Member) size() Size { return TextSize(m.Key).Plus(m.Value.Size) }
 // wire is the member's share of its object's JSON, with colon and comma.
 func (m Member) wire() int { return QuotedLen(m.Key) + m.Value.Wire + 2 }
 
-// Seek finds where key stands among sorted members, or would.
+// Seek finds the place of key among sorted members, or would.
 func Seek(members []Member, key string) (int, bool) {
 	return slices.BinarySearchFunc(members, key, func(m Member, key string) int {
 		return strings.Compare(m.Key, key)
 	})
 }
 
-// Get is the value of an object's key; nil when there is none.
+// Get is the value of an object's key, or nil.
 func (n *Node) Get(key string) *Node {
 	if n == nil || n.Kind != Object {
 		return nil
@@ -144,7 +144,7 @@ func (n *Node) Get(key string) *Node {
 }
 
 // With is n with key set to v, or without key when v is nil. It copies
-// n's own level and shares the rest; n itself when nothing changes. What is no
+// n's own level and shares the rest. It is n itself when nothing changes. What is no
 // object counts as an empty one.
 func (n *Node) With(key string, v *Node) *Node {
 	if n == nil || n.Kind != Object {
@@ -162,7 +162,7 @@ type editor struct {
 	copied  int // from.members[:copied] are dealt with
 	members []Member
 	to      *Node // nil until the first change
-	stale   bool  // to.depth and to.acts must be found anew
+	stale   bool  // to.depth and to.acts must be computed again
 }
 
 // set gives key the value v, nil for none. At most grow keys are still to

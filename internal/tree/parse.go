@@ -17,12 +17,12 @@ const (
 )
 
 // A parser reads JSON text into a tree in one pass. It takes exactly RFC 8259,
-// in valid UTF-8; of a key that stands twice in an object, the last wins.
+// in valid UTF-8. Of a key that appears twice in an object, the last wins.
 type parser struct {
 	b []byte
 	i int // the next byte
-	// strict refuses an escaped surrogate without its pair. A caller is told;
-	// from the hub it becomes U+FFFD, as encoding/json has it, since refusing
+	// strict refuses an escaped surrogate without its pair. A caller gets an error.
+	// From the hub it becomes U+FFFD, as encoding/json has it, since refusing
 	// would keep a device from its twin for as long as somebody's mistake
 	// stands in it.
 	strict bool
@@ -184,7 +184,7 @@ func (p *parser) object(level int) (*Node, error) {
 	return n, nil
 }
 
-// tidy sorts members by key, in place, and keeps the last of each; and with
+// tidy sorts members by key, in place, and keeps the last of each, and with
 // drop none that are null.
 func tidy(members []Member, drop bool) []Member {
 	byKey := func(a, b Member) int { return strings.Compare(a.Key, b.Key) }

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Find walks from n along the keys; nil when the way ends.
+// Find walks from n along the keys, or nil when the way ends.
 func Find(n *Node, keys []string) *Node {
 	for _, key := range keys {
 		if n = n.Get(key); n == nil {
@@ -38,7 +38,7 @@ func FindPath(n *Node, path string) (found *Node, array int) {
 	return n, -1
 }
 
-// Wrap puts n below a path of objects; nil stays nil.
+// Wrap puts n below a path of objects. It keeps nil.
 func Wrap(path []string, n *Node) *Node {
 	if n == nil {
 		return nil
@@ -87,7 +87,7 @@ func DeletesMissing(doc, patch *Node) bool {
 	return false
 }
 
-// Overlay lays patch b over patch a: where both are objects, member by member;
+// Overlay lays patch b over patch a: where both are objects, member by member,
 // else b wins. It is how names are gathered, and not a composition of merges.
 func Overlay(a, b *Node) *Node {
 	switch {
@@ -99,7 +99,7 @@ func Overlay(a, b *Node) *Node {
 	return Update(a, b, Overlay)
 }
 
-// Intersect keeps of names what stands in doc, with doc's values.
+// Intersect keeps of names what is in doc, with doc's values.
 func Intersect(names, doc *Node) *Node {
 	if names == nil || doc == nil {
 		return nil
@@ -121,7 +121,7 @@ func Intersect(names, doc *Node) *Node {
 const ComponentMarker = "__t"
 
 // Update is object a with each key of object b set to what f makes of both
-// values; nil removes the key. It is one pass over both.
+// values. Nil removes the key. It is one pass over both.
 func Update(a, b *Node, f func(a, b *Node) *Node) *Node {
 	if a == nil || a.Kind != Object {
 		a = NewObject()

@@ -1,6 +1,6 @@
 package tree
 
-// AsWhole is an object that replaces; any other value does that by itself.
+// AsWhole is an object that replaces. Any other value does that by itself.
 func AsWhole(n *Node) *Node {
 	if n.Kind != Object || n.Whole {
 		return n
@@ -80,7 +80,7 @@ func Compose(m, p *Node) *Node {
 	return Update(m, p, Compose)
 }
 
-// Replaced is null wherever a patch is whole; nil when it is nowhere.
+// Replaced is null wherever a patch is whole, or nil when it is nowhere.
 func Replaced(patch *Node) *Node {
 	switch {
 	case patch == nil || !patch.Acts:

@@ -21,7 +21,7 @@ type turncoat struct {
 	stream net.Conn
 	says   func(net.Conn)
 	stays  bool                                 // until the device hangs up
-	on     func(*turncoat, amqpwire.Event) bool // answers an event of the login in the hub's place; nil for none
+	on     func(*turncoat, amqpwire.Event) bool // answers an event of the login in the hub's place, or nil for none
 	done   chan struct{}
 }
 

@@ -89,7 +89,7 @@ func parse(m *amqp.Message) (f transport.Frame, ok bool) {
 	return f, true
 }
 
-// pause reads the pause that a service asks for, in whole seconds. 0 is none.
+// pause reads the pause that a service asks for, in whole seconds. 0 means no pause.
 func pause(properties map[string]any) time.Duration {
 	for name, v := range properties {
 		if !strings.EqualFold(name, hubproto.RetryAfter) {

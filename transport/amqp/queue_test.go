@@ -243,7 +243,7 @@ func testSendTooLargeForTheLink(t *testing.T) {
 	}
 }
 
-// A lost line ends a renewal under way at once, whoever notices it.
+// A lost line ends a renewal under way at once.
 func TestRenewEndsWithTheLine(t *testing.T) { bubble(t, testRenewEndsWithTheLine) }
 func testRenewEndsWithTheLine(t *testing.T) {
 	for _, pooled := range []bool{false, true} {

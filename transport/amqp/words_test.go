@@ -118,7 +118,7 @@ func TestWordsLater(t *testing.T) {
 	}
 }
 
-// What is no AMQP at all is told in few words too.
+// What is no AMQP at all is reported in few words too.
 func TestWordsOfOthers(t *testing.T) {
 	for _, says := range []string{"HTTP/1.1 400 Bad\r\nRequest", "AMQP\x03\x01\x00\x00", "\n\n\n\n\n\n\n\n\n", "A", ""} {
 		stream := transport.StreamFunc(func(context.Context, transport.Target) (net.Conn, error) {

@@ -30,7 +30,7 @@ type conn struct {
 	stream    net.Conn
 	keepAlive time.Duration
 	resumed   bool      // set before Dial returns
-	leftovers []string  // filters to give back beside the first GET; guarded by the turn
+	leftovers []string  // filters to give back beside the first GET, guarded by the turn
 	start     time.Time // what sent and heard are counted from
 
 	in    *bufio.Reader // owned by the caller of Receive
@@ -44,7 +44,7 @@ type conn struct {
 	closed chan struct{} // closed when Close is done
 	owed   chan struct{} // capacity 1: wakes the keeper to write PUBACKs
 
-	mu         sync.Mutex         // guards the rest; nothing waits while it is held
+	mu         sync.Mutex         // guards the rest. Nothing waits while it is held
 	asked      map[uint16]request // what waits for SUBACK or UNSUBACK, by packet id
 	lastID     uint16             // the packet id used last
 	deliveries []delivery         // in the order of arrival

@@ -7,13 +7,13 @@
 //	Open TwinResponses      SUBSCRIBE $iothub/twin/res/#, QoS 1
 //	Open DesiredChanges     SUBSCRIBE $iothub/twin/PATCH/properties/desired/#, QoS 1
 //	Close                   UNSUBSCRIBE
-//	Accepted                SUBACK or UNSUBACK; one that refuses is a Response with status 403
+//	Accepted                SUBACK or UNSUBACK. One that refuses is a Response with status 403
 //	Request GetTwin         PUBLISH $iothub/twin/GET/?$rid={ID}, QoS 0, no payload
 //	Request PatchReported   PUBLISH $iothub/twin/PATCH/properties/reported/?$rid={ID}[&$version={Version}], QoS 0
 //	Response                PUBLISH $iothub/twin/res/{Status}/?$rid={ID}[&$version={Version}][&retry-after={RetryAfter}]
 //	Desired                 PUBLISH $iothub/twin/PATCH/properties/desired/?$version={Version}
 //	Settle Complete         PUBACK
-//	Settle Release          nothing; the hub delivers again. Reject is not possible
+//	Settle Release          nothing. The hub delivers again. Reject is not possible
 //
 // Requests have QoS 0, since their Response acknowledges more than a PUBACK
 // would. So Send never returns transport.ErrBusy.

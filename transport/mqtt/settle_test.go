@@ -10,7 +10,7 @@ import (
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
-// publish1 is a PUBLISH of QoS 1; again for one that is repeated.
+// publish1 is a PUBLISH of QoS 1. If again is set, it is a duplicate.
 func publish1(id uint16, again bool, topic, payload string) string {
 	first := byte(0x32)
 	if again {

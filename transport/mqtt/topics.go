@@ -109,7 +109,7 @@ func parseStatus(s string) int {
 	return int(n)
 }
 
-// parameters are what stands behind a topic; zero for what does not.
+// parameters follow a topic. A missing one is zero.
 type parameters struct {
 	id         string
 	version    int64
@@ -141,7 +141,7 @@ func parseQuery(query string) (p parameters, ok bool) {
 	return p, true
 }
 
-// parseSeconds reads whole seconds; 0 if it is none.
+// parseSeconds reads whole seconds, or 0.
 func parseSeconds(s string) time.Duration {
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err != nil {

@@ -28,12 +28,12 @@ import (
 // are always reached directly. Without a proxy, or without getenv, all is.
 //
 // The variable belongs to the machine, and other programs write it in other ways.
-// An entry that is none of these is skipped, and Options.Logger hears of it; but
+// An entry that is none of these is skipped, and Options.Logger hears of it. But
 // where it may mean the host that is dialed, dialing fails with ErrInvalid: the
 // proxy is never taken in silence.
 //
 // The variables are read now, not at each dial. A proxy's URL that is not well
-// formed matches ErrInvalid, and the error names its variable; so do more than
+// formed matches ErrInvalid, and the error names its variable. So do more than
 // 1000 entries in NO_PROXY.
 func FromEnvironment(getenv func(name string) string, opts *Options) (DialFunc, error) {
 	o := opts.withDefaults()

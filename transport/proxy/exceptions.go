@@ -20,12 +20,12 @@ const (
 
 // An exception is one entry of NO_PROXY.
 type exception struct {
-	block netip.Prefix // of addresses; not valid for all else
-	name  string       // in lower case, and without a dot at its end; the host and all below
-	group string       // with its colon, how an IPv6 address may begin; empty for none
+	block netip.Prefix // of addresses, and not valid for all else
+	name  string       // in lower case, and without a dot at its end: the host and all below
+	group string       // with its colon, how an IPv6 address may begin, or empty for none
 	like  string       // in lower case, with * for any text
 	local bool         // names without a dot
-	port  string       // only this port; empty for all
+	port  string       // only this port, or empty for all
 }
 
 // An unclear entry is one in a way of writing that is not known here.

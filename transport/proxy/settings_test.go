@@ -220,7 +220,7 @@ func TestNoProxy(t *testing.T) {
 func TestUnclearEntries(t *testing.T) {
 	for _, c := range []struct {
 		list, address string
-		fails         string // the entry that is named; empty where the proxy is taken
+		fails         string // the entry that is named, or empty where the proxy is taken
 	}{
 		{"^.*\\.example$", "hub.example:443", `^.*\\.example$`},
 		{"(hub|edge).example", "hub.example:443", "(hub"},

@@ -31,7 +31,7 @@ type line struct {
 	answering bool    // a goroutine answers pings
 }
 
-// nextPong takes the answer that waits. If there is none, the goroutine ends.
+// nextPong takes the answer that waits. If no answer waits, the goroutine ends.
 func (l *line) nextPong() *string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -116,7 +116,7 @@ func (l *line) await(more int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.writers += more; more > 0 && !l.data {
-		_ = l.Conn.SetWriteDeadline(l.ownLimitLocked()) // the stream's end is told by what is written
+		_ = l.Conn.SetWriteDeadline(l.ownLimitLocked()) // the stream's end is reported by what is written
 	}
 }
 

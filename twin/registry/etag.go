@@ -1,6 +1,6 @@
 package registry
 
-// An ETag names one state of a twin or of an identity; each write makes another.
+// An ETag names one state of a twin or of an identity. Each write makes another.
 // It is a type of its own so that it cannot be mistaken for an id.
 type ETag string
 

@@ -56,7 +56,7 @@ type Identity struct {
 func (i Identity) ID() string { return joinID(i.DeviceID, i.ModuleID) }
 
 // ConnectionString is what the device or module needs to log in with its
-// primary key; empty where the hub has told none, and where no connection string
+// primary key, or empty where the hub has returned no key, and where no connection string
 // can hold the id: one with a ';'. What is wrong then
 // auth.FormatConnectionString says.
 func (i Identity) ConnectionString() Secret {

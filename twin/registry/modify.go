@@ -21,7 +21,7 @@ var errAnswerLost = errors.New("the answer to an earlier attempt was lost, and t
 // ModifyTwin changes a twin depending on what it holds: it reads the twin, calls
 // modify, and merges the change that modify returns, if nobody has written the
 // twin meanwhile. Otherwise it reads the twin and calls modify again, up to eight
-// times; then the error matches transport.ErrPrecondition. It returns the twin as
+// times. Then the error matches transport.ErrPrecondition. It returns the twin as
 // it is after the change.
 //
 // An empty change writes nothing, and the twin is returned as it was read. An

@@ -202,7 +202,7 @@ func TestLostAnswerOfADeletion(t *testing.T) {
 			}
 		})
 	}
-	// An update that finds nothing is told so, and what came before.
+	// An update that finds nothing fails with that, and what came before.
 	story(t, nil, func(t *testing.T, w *world) {
 		w.device("fan1")
 		etag := w.twin("fan1").ETag

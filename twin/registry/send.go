@@ -42,7 +42,7 @@ func (o Options) sender(host string) *http.Client {
 	return &c
 }
 
-// A fence keeps requests at the hub. It stands between package net/http's client,
+// A fence keeps requests at the hub. It is between package net/http's client,
 // which follows redirects, and what sends.
 type fence struct {
 	next http.RoundTripper

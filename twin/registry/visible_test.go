@@ -13,7 +13,7 @@ import (
 )
 
 // What nobody sees around a key or a thumbprint is not written to the hub, and
-// what stands inside is named.
+// what is inside is named.
 func TestInvisibleInIdentities(t *testing.T) {
 	story(t, nil, func(t *testing.T, w *world) {
 		print := strings.Repeat("0A", 20)

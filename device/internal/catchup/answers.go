@@ -10,7 +10,7 @@ import (
 // This file is what the hub's answer to the patch in flight means. A patch that
 // fails as a whole is taken apart, deletions first since they make room, then in
 // halves, by waiting caller and by property, until what the hub does not take
-// stands alone.
+// is alone.
 
 // Acked takes the hub's word that it applied the patch in flight, with the
 // version after it, 0 at a hub that names none. Gap says that the version is

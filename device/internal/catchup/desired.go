@@ -40,7 +40,7 @@ func (o Outcome) String() string {
 // The hub's word comes in two forms. Notify takes a patch, which counts only
 // where it follows the known version. Fetched takes a whole section. The
 // document never goes back to an older version, with one exception: a device
-// that was created again at the hub. See Fetched for how the two are told apart.
+// that was created again at the hub. See Fetched for how the two differ.
 //
 // A document without a version, as IoT Edge sends it, is known like any other.
 // Its version is 0. Patches are then applied as they come, and the first one

@@ -108,7 +108,7 @@ func (w *desiredWorld) fetch() {
 	}
 }
 
-// answers lets the hub make the answer; it may be long on its way.
+// answers lets the hub make the answer. It may be long on its way.
 func (w *desiredWorld) answers() {
 	if w.fetching && w.answer == nil {
 		now := w.hub.properties()
@@ -134,8 +134,8 @@ func (w *desiredWorld) fails(cut bool) {
 	}
 }
 
-// createAgain deletes the device and creates it again. A hub cuts the line then;
-// a gateway may not.
+// createAgain deletes the device and creates it again. A hub cuts the line then.
+// A gateway may not.
 func (w *desiredWorld) createAgain() {
 	w.hub, w.recreated = newModelHub(w.rule), true
 	for range w.rnd.IntN(4) {

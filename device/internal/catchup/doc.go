@@ -1,6 +1,6 @@
 // Package catchup decides what brings a device's twin back in step: for the
 // desired half, which of the hub's words count and which listener is called
-// with what; for the reported half, what is to be sent next, and what became of
+// with what, and for the reported half, what is to be sent next, and what became of
 // it. Both machines are pure. They do no I/O and have no clock. Package device
 // drives them.
 package catchup

@@ -19,7 +19,7 @@ const keepOverhead = 64
 type fetch struct {
 	on    bool
 	from  int64       // the version of the document when it left
-	kept  []keptPatch // by version, newer than from; those without one first
+	kept  []keptPatch // by version, newer than from, those without one first
 	bytes int
 	owed  bool // a patch came that needs a GET
 	again bool // a patch came that needs a GET after this one

@@ -10,7 +10,7 @@ const heardKey = "v"
 
 // Doc returns what was heard as a document: the value at the key "v", or an
 // empty document where nothing was desired. So a difference to what was heard
-// before can be told by twin.Diff, whatever the kinds.
+// before can be found by twin.Diff, whatever the kinds.
 func (h Heard) Doc() twin.Properties {
 	n := rootOf(h.Value)
 	if n == nil {

@@ -18,7 +18,7 @@ func TestOlderImageDeletesNothing(t *testing.T) {
 		{"what waits goes out", `{"old":1}`, `{"old":5,"gone":null}`, `{"old":2,"gone":1,"since":1}`, `{"gone":null,"old":5}`, 9},
 		{"deletes an object", `{"o":{"x":1}}`, `{"o":null}`, `{"o":{"x":1,"y":1},"since":1}`, `{"o":null}`, 9},
 		{"the same version", `{"old":1}`, ``, `{"old":2}`, `{"old":1}`, 4},
-		{"created anew", `{"old":1}`, ``, `{}`, `{"old":1}`, 1},
+		{"created again", `{"old":1}`, ``, `{}`, `{"old":1}`, 1},
 	} {
 		t.Run(tc.desc, func(t *testing.T) {
 			rp := newReporter(t, 4, tc.held)
@@ -36,7 +36,7 @@ func TestOlderImageDeletesNothing(t *testing.T) {
 	}
 }
 
-// TestEqualVersionsAreNotEqualHistories: a device that was created anew may be
+// TestEqualVersionsAreNotEqualHistories: a device that was created again may be
 // at the known version.
 func TestEqualVersionsAreNotEqualHistories(t *testing.T) {
 	rp := newReporter(t, 1, `{}`)

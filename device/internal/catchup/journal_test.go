@@ -34,7 +34,7 @@ type clerk struct {
 	dated    bool         // versions are written
 	now      time.Duration
 	flying   bool  // a patch awaits its answer
-	landed   int64 // the version after it at the hub; 0 when it got lost
+	landed   int64 // the version after it at the hub, or 0 when it got lost
 }
 
 // TestJournalConverges tells random stories of a machine whose driver writes a

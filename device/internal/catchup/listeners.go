@@ -62,13 +62,13 @@ type subscription struct {
 	told     bool       // it had its first call
 	seen     *tree.Node // the value that it heard last
 	ackedAt  int64      // the version of its last call
-	recalled bool       // told in an earlier life of the program
+	recalled bool       // heard in an earlier life of the program
 	another  bool       // the device was created again since its last call
 
 	waiting bool // in dirty
 	removed bool
 	touched bool       // a patch named its path, or a part of it
-	named   *tree.Node // what the patches named, as a document; see touch
+	named   *tree.Node // what the patches named, as a document. See touch
 	cause   twin.Cause // of the first change that waits
 }
 
@@ -113,7 +113,7 @@ func (r *routes) add(text string, fn twin.Listener, opts ListenerOptions) (*subs
 }
 
 // acknowledger returns a listener that acknowledges at the path, above it or
-// below it; nil where there is none.
+// below it, or nil.
 func (rt *route) acknowledger(path []string) *subscription {
 	for _, s := range rt.subs {
 		if s.opts.Acknowledge {

@@ -11,7 +11,7 @@ import (
 )
 
 // TestMixedStories mixes suspects, refusals, guards, forgets, restarts, and
-// devices created anew, on a clock. Right: each caller learns the truth about a
+// devices created again, on a clock. Right: each caller learns the truth about a
 // key of its own, the machine comes to rest once the hub is mended, and the hub
 // then has what firmware said, by a plain map's judgement.
 func TestMixedStories(t *testing.T) {
@@ -262,7 +262,7 @@ func mixedStory(rnd *rand.Rand, trace func(string, ...any)) string {
 			case recreate && rnd.IntN(3) == 0 && flyMap == nil:
 				rule := hub.rule
 				hub, inAir = newModelHub(rule), nil
-				say("created anew")
+				say("created again")
 				sync()
 			}
 		}

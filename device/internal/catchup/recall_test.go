@@ -6,7 +6,7 @@ import (
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
-// A device created anew while the program was off is another twin for a durable
+// A device created again while the program was off is another twin for a durable
 // listener that acknowledges, as it is on a live line: the answer that the
 // reported half still has names a version of the other twin.
 func TestRecalledAcknowledgerOfAnotherTwin(t *testing.T) {

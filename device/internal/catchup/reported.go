@@ -37,7 +37,7 @@ type Reported struct {
 	acked  twin.Properties
 	known  bool // a GET has answered
 	wanted *tree.Node
-	based  bool  // wanted stands on what the hub had, now or before a restart
+	based  bool  // wanted is based on what the hub had, now or before a restart
 	image  int64 // the version that a restored state belongs to, until the first GET
 
 	wishes []*wish // what is not at the hub, in order
@@ -46,7 +46,7 @@ type Reported struct {
 
 	taken   uint64 // reports so far
 	dropped uint64 // deletions forgotten before the first GET
-	rebased bool   // wanted was made anew since Rebased was called
+	rebased bool   // wanted was rebuilt since Rebased was called
 	mended  []twin.Patch
 
 	open    map[Ticket]*ticket
@@ -60,7 +60,7 @@ type Reported struct {
 	families int
 	guarded  bool          // the last guarded patch was refused
 	poor     *tree.Node    // what the hub refused lately, as names
-	now      time.Duration // of the last call that told it
+	now      time.Duration // of the last call that returned it
 }
 
 // A flight is the patch on its way to the hub, or of unknown fate.

@@ -23,7 +23,7 @@ type Snapshot struct {
 	Unsent []twin.Patch
 }
 
-// Snapshot is what outlives the process, as it stands now.
+// Snapshot is what outlives the process, as it is now.
 func (r *Reported) Snapshot() Snapshot {
 	s := Snapshot{Based: r.based, Version: r.Version()}
 	if r.based {
@@ -108,8 +108,8 @@ type Heard struct {
 	Value   twin.Value
 }
 
-// Recall tells a listener that was registered as durable what it heard before
-// a restart: at the start it is told only what changed since.
+// Recall gives a listener that was registered as durable what it heard before
+// a restart: at the start it hears only what changed since.
 func (d *Desired) Recall(id ListenerID, h Heard) {
 	if s := d.routes.byID[id]; s != nil && !s.told {
 		s.told, s.seen, s.ackedAt, s.recalled = true, rootOf(h.Value), h.Version, true

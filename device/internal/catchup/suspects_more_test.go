@@ -88,7 +88,7 @@ func TestGuardedRefusalStorm(t *testing.T) {
 	}
 }
 
-// the hub refuses one key, which firmware reports each ten seconds; others
+// the hub refuses one key, which firmware reports each ten seconds, and others
 // arrive within a minute.
 func TestRefusedKeyHoldsUpOthers(t *testing.T) {
 	r := &Reported{}

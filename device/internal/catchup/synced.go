@@ -132,7 +132,7 @@ func impose(doc, names, image *tree.Node) *tree.Node {
 	})
 }
 
-// Rebased reports whether what is wanted was made anew by a GET since the last
+// Rebased reports whether what is wanted was rebuilt by a GET since the last
 // call, which no record of a report says.
 func (r *Reported) Rebased() bool {
 	was := r.rebased
@@ -143,7 +143,7 @@ func (r *Reported) Rebased() bool {
 // accept takes another history at the same version for what it is. What the
 // hub has instead of what it acknowledged is accepted, so that a hub that
 // rewrites values is not sent them for ever. What it does not have is sent
-// again: the device may have been created anew.
+// again: the device may have been created again.
 func (r *Reported) accept(expected *tree.Node) (readBack []string) {
 	got, before := tree.OrEmpty(rootOf(r.acked)), tree.OrEmpty(r.wanted)
 	expected = tree.OrEmpty(expected)

@@ -9,7 +9,7 @@ import (
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
-// TestSettlementsAreTrue tells random stories in which each caller learns the
+// TestSettlementsAreTrue runs random stories in which each caller learns the
 // truth about its own key.
 func TestSettlementsAreTrue(t *testing.T) {
 	for seed := range uint64(*stories) {

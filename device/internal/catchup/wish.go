@@ -32,7 +32,7 @@ type ticket struct {
 // what is wanted before the hub has it.
 type guard struct {
 	version int64
-	since   *tree.Node    // what was named after it, and so stands above it
+	since   *tree.Node    // what was named after it, and so goes above it
 	due     time.Duration // not before, on the driver's clock
 	turns   int           // how often it was given its turn back
 }
@@ -285,7 +285,7 @@ func (r *Reported) boundEarly() {
 }
 
 // dropVain is a patch without the deletions of what neither side has, so that
-// names stay within the document's bounds; nil where nothing is left.
+// names stay within the document's bounds, or nil where nothing is left.
 func dropVain(names, acked, wanted *tree.Node) *tree.Node {
 	switch {
 	case acked == nil && wanted == nil:

@@ -21,7 +21,7 @@ type Console struct {
 }
 
 // Main runs a whole program and ends the process with its exit status. Ctrl-C and
-// SIGTERM end the context; a second one kills the process.
+// SIGTERM end the context. A second one kills the process.
 func Main(run func(ctx context.Context, args []string, c Console) int) {
 	ctx, stop := Signals()
 	status := run(ctx, os.Args[1:], Console{os.Getenv, os.Stdin, os.Stdout, &serial{w: os.Stderr}})

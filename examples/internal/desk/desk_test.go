@@ -18,7 +18,7 @@ import (
 func TestParse(t *testing.T) {
 	for _, tt := range []struct {
 		args []string
-		want string // of the error; empty for none
+		want string // of the error, or empty for none
 	}{
 		{nil, ""},
 		{[]string{"-b", "-n", "7", "-t", "5s", "-f", "1.5", "-s", "-x", "word", "-n", "no"}, ""},

@@ -55,7 +55,7 @@ func (p *Place) Line(port string, dial DialFunc) (transport.StreamFunc, error) {
 	return transport.TLS(opts), nil
 }
 
-// Roots returns the CAs of -ca; nil means the system's.
+// Roots returns the CAs of -ca. Nil means the system's.
 func (p *Place) Roots() (*x509.CertPool, error) { return roots(p.CA) }
 
 func checkEndpoint(endpoint string) error {

@@ -13,7 +13,7 @@ import (
 	"github.com/devicetwin/devicetwin-go/examples/internal/desk/desktest"
 )
 
-// TestSmallPrograms runs those that are told nothing on the command line.
+// TestSmallPrograms runs those that take nothing from the command line.
 func TestSmallPrograms(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()

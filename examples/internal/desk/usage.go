@@ -60,7 +60,7 @@ func mayBeSecret(value string) bool {
 	if scheme, rest, ok := strings.Cut(value, "://"); ok && scheme != "" && strings.Contains(rest, "@") {
 		return true
 	}
-	// "@" and "file:" stand before the names of files.
+	// "@" and "file:" precede the names of files.
 	if isPath(strings.TrimPrefix(strings.TrimPrefix(value, "@"), "file:")) {
 		return false
 	}

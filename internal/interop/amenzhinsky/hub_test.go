@@ -21,7 +21,7 @@ import (
 // standard ports, so the hub has to have them: ../amenzhinsky.test.mjs starts one.
 const variable = "INTEROP_INFO"
 
-// patience bounds each case; nothing waits for it that goes well.
+// patience bounds each case. Nothing waits for it that goes well.
 const patience = 20 * time.Second
 
 // A hub is what its file says.

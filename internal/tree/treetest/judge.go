@@ -151,7 +151,7 @@ func Sound(t TB, n *tree.Node) {
 	}
 }
 
-// DeletesOnlyWhatIs checks that a diff holds null only for what stands there:
+// DeletesOnlyWhatIs checks that a diff holds null only for what is there:
 // hubs disagree on what other nulls do.
 func DeletesOnlyWhatIs(t TB, doc, patch *tree.Node) {
 	t.Helper()

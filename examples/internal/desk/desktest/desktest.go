@@ -24,7 +24,7 @@ type Wrong struct {
 	Args  []string
 	Env   map[string]string
 	Stdin string
-	// Code is the exit status; 0 means desk.ExitUsage.
+	// Code is the exit status. 0 means desk.ExitUsage.
 	Code int
 	// Names are what the error must name: the flag, variable or command, and the
 	// value. How it says so is not looked at.

@@ -16,7 +16,7 @@ func Define(f *flag.FlagSet) *string {
 	return f.String("proxy", "", "go through the proxy at this `URL`, http:// or socks5://, in place of HTTPS_PROXY's; \"none\" for none. Others on this machine see a password in it: better set HTTPS_PROXY")
 }
 
-// Dial returns the way to the proxy that -proxy names, or else the environment; nil
+// Dial returns the way to the proxy that -proxy names, or else the environment, or nil
 // for none. The log hears of entries of NO_PROXY that are not understood.
 func Dial(url string, env func(string) string, log *slog.Logger) (proxy.DialFunc, error) {
 	switch url {

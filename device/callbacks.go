@@ -30,7 +30,7 @@ func apart(f func() error) error {
 	return <-over
 }
 
-// tell runs OnState, one state at a time, until it has heard the last.
+// tell calls OnState, one state at a time, until it has heard the last.
 func (c *Client) tell() {
 	for range c.news {
 		for {

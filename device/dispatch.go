@@ -224,7 +224,7 @@ func (c *Client) conclude(d catchup.Delivery, call *listenerCall, result error) 
 		c.with(func() {
 			if c.life.Err() != nil {
 				err = nil
-				return // closing: the next start tells it again
+				return // closing: the next start delivers it again
 			}
 			if c.answeredLocked(d, call) {
 				err = nil

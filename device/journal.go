@@ -226,7 +226,7 @@ func (c *Client) noteMended() {
 // holds the mutex.
 func (c *Client) noteRebased() {
 	if c.reported.Rebased() && c.journal != nil {
-		c.journal.rebase = true // from now on there is a base to stand on
+		c.journal.rebase = true // from now on there is a base to build on
 		c.mendLocked()
 	}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // The twin's lane has one request in flight, so that a GET's answer always
-// stands in a known order to the patches of the same device. GETs and patches
+// has a known order to the patches of the same device. GETs and patches
 // take turns. Neither waits for the other: a hub that refuses GETs gets reports,
 // and the reverse.
 type twinLane struct {

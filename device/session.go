@@ -12,7 +12,7 @@ import (
 )
 
 // A session is the life of one live Conn. Its lanes are state without
-// goroutines: each says what it sends next and when it is due, and is told what
+// goroutines: each says what it sends next and when it is due, and hears what
 // the hub answers. The session's loop gives them turns. Its fields belong to
 // the goroutine that runs it.
 type session struct {

@@ -106,7 +106,7 @@ func (u *unit) run(ctx context.Context) {
 }
 
 // obey takes the interval that is desired, or the usual one. It is acknowledged
-// by itself, and with 400 where it is none.
+// by itself, and with 400 if it is not one.
 func (u *unit) obey(_ context.Context, every interval, _ twin.Change) error {
 	select {
 	case <-u.every: // nobody took it, and this one is newer

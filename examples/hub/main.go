@@ -1,6 +1,6 @@
 // Command hub is an IoT Hub on your desk: the hub in the box as a program, for
 // devices and back ends in any language. What it knows ends with it, unless it is
-// told where to keep it.
+// given a place to keep it.
 //
 //	hub -device dev1 -x509-device dev2
 //	hub -devices 100

@@ -338,5 +338,5 @@ func QuotedLen(s string) int {
 	return n
 }
 
-// plain reports whether a byte stands for itself in a JSON string.
+// plain reports whether a byte is written as it is in a JSON string.
 func plain(c byte) bool { return c >= ' ' && c != '"' && c != '\\' }

@@ -24,7 +24,7 @@ type parser struct {
 	// strict refuses an escaped surrogate without its pair. A caller gets an error.
 	// From the hub it becomes U+FFFD, as encoding/json has it, since refusing
 	// would keep a device from its twin for as long as somebody's mistake
-	// stands in it.
+	// is in it.
 	strict bool
 	// marshalled says that the text is encoding/json's, which writes the escape
 	// \ufffd for bytes that are not UTF-8, and the character for itself: the
@@ -299,7 +299,7 @@ func (p *parser) escaped(start int) (string, error) {
 		switch c := p.b[p.i]; {
 		case c == '"':
 			p.i++
-			// An escape stands for whole characters, so it can neither mend
+			// An escape means whole characters, so it can neither mend
 			// nor break the bytes around it.
 			if !utf8.Valid(p.buf) {
 				return "", p.fail(start, "the string is not UTF-8")
@@ -357,7 +357,7 @@ func (p *parser) unicode() error {
 				return err
 			}
 			if r = utf16.DecodeRune(high, low); r == utf8.RuneError {
-				p.i = second // it stands for itself
+				p.i = second // it means itself
 			}
 		}
 		if r == utf8.RuneError && p.strict {

@@ -109,7 +109,7 @@ func testSettle(t *testing.T) {
 	send(t, c, settle(4, transport.Complete))
 	p.wantBytes("acknowledged in the order of arrival", puback(0x0104)+puback(0x0103))
 
-	// A packet id that was acknowledged stands for another message.
+	// A packet id that was acknowledged names another message.
 	p.say(publish1(0x0102, false, topic, "{}"))
 	wantFrame(t, "a packet id is used again", c, delivered(change(2, "{}"), 5))
 	wantError(t, "Settle of its first use", c.Send(t.Context(), settle(1, transport.Complete)), transport.ErrUnsupported)

@@ -50,7 +50,7 @@ func (c *conn) Send(ctx context.Context, f transport.Frame) error {
 	return c.write(ctx, b, nil)
 }
 
-// sendOpen subscribes or unsubscribes. The packet id stands for the frame's ID
+// sendOpen subscribes or unsubscribes. The packet id maps to the frame's ID
 // until SUBACK or UNSUBACK.
 func (c *conn) sendOpen(ctx context.Context, f transport.Frame) error {
 	filter, err := featureFilter(f)
@@ -98,7 +98,7 @@ func (c *conn) reserve(r request) (uint16, error) {
 	}
 }
 
-// answered gives a packet id back and returns the frame's ID that it stood for.
+// answered gives a packet id back and returns the frame's ID that it mapped to.
 // It reports false if a packet of that kind answers no frame.
 func (c *conn) answered(packetID uint16, kind byte) (id string, ok bool) {
 	c.mu.Lock()

@@ -203,7 +203,7 @@ func (u unclear) mayMean(host string, ip netip.Addr) bool {
 		block, ok := parseBlock(text[:max(0, strings.LastIndexByte(text, ':'))]) // with a port
 		return words[0] == first || ok && block.Contains(ip)
 	}
-	const telling = 3 // letters: less stands in every name
+	const telling = 3 // letters: less is in every name
 	told := false
 	for i, w := range words {
 		if w = strings.Trim(w, "-"); len(w) < telling || told && i == len(words)-1 && len(w) == telling {

@@ -116,7 +116,7 @@ func ExampleClient_ModifyTwin() {
 	// {"fan":{"rpm":200},"$version":3} <nil>
 }
 
-// The ETag tells the second of two writers that there was a first.
+// The ETag shows the second of two writers that there was a first.
 func ExampleClient_UpdateTwin() {
 	hub, policy := fleet("fan1")
 	defer hub.Close()

@@ -15,7 +15,7 @@ import (
 const full = 15*4096 + 3960
 
 // A ping that meets a full send buffer is answered when there is room. Reading and
-// writing go on, as long as the line is idle for less than it may be.
+// writing go on, as long as the line stalls for less than the limit.
 func TestPingIntoAFullLine(t *testing.T) {
 	for _, test := range []struct {
 		name   string

@@ -204,7 +204,7 @@ func (c *Client) barrierLocked(then func()) {
 // is durable. The caller holds the mutex, and there is a store.
 func (c *Client) noteReport(p twin.Patch, then func(error)) {
 	j := c.journal
-	c.noteMended() // what the machine did before this report stands before it
+	c.noteMended() // what the machine did before this report comes first
 	if n := c.reported.Covered(); n > 0 {
 		j.covered = max(j.covered, j.before+n)
 	}

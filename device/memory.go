@@ -54,8 +54,8 @@ func (m *memories) enlist(name string, id catchup.ListenerID) {
 	m.live[name] = id
 }
 
-// at returns the memory of a name, making it if needed. One of
-// another path begins again.
+// at returns the memory of a name, making it if needed. A memory
+// of another path begins again.
 func (m *memories) at(name, path string) *memory {
 	if m.byName == nil {
 		m.byName = map[string]*memory{}

@@ -1,10 +1,9 @@
 // Crosswise: the official device SDK, over each of its transports, with our back
 // end, examples/backend over twin/registry.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { after, describe, test } from 'node:test';
 import { createRequire } from 'node:module';
-import { build, scratch, startHub, told, within } from './lib.mjs';
+import { build, execute, scratch, startHub, told, within } from './lib.mjs';
 import { missing, required, transports } from './transports.mjs';
 
 const { Client } = createRequire(import.meta.url)('azure-iot-device');
@@ -20,18 +19,10 @@ const bounded = { timeout: 60_000 };
 const plant = "SELECT * FROM devices WHERE tags.location.plant = 'Redmond43'";
 const cellular = `${plant} AND properties.reported.connectivity.type = 'cellular'`;
 
-// Runs our back end to its end, and returns what it told, or fails with what
+// Runs our back end to its end, and returns what it printed, or fails with what
 // went wrong.
 async function backend(...words) {
-  const child = spawn(program, ['-info', hub.file, '-device', 'dev1', ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
-  const kill = () => child.kill('SIGKILL'); // whatever happens, it does not stay
-  process.once('exit', kill);
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (text) => { stdout += text; });
-  child.stderr.on('data', (text) => { stderr += text; });
-  const code = await within('backend', new Promise((resolve) => child.once('close', resolve)), 40_000)
-    .finally(() => { kill(); process.removeListener('exit', kill); });
+  const { code, stdout, stderr } = await execute(program, ['-info', hub.file, '-device', 'dev1', ...words], { ms: 40_000 });
   assert.equal(code, 0, stderr);
   return stdout;
 }

@@ -41,17 +41,18 @@ type Client struct {
 	renew chan struct{} // capacity 1: Renew was called
 
 	// The supervisor's own.
-	token     auth.Token             // of the last login
-	tokenAt   time.Time              // when the credential first gave it; wall clock alone
-	sessions  tls.ClientSessionCache // of its credential
-	leaf      []byte                 // the certificate that these belong to
-	loggedIn  bool                   // the hub accepted a login
-	tidied    bool                   // a connection has sent its first GET
-	sleeper   *sleeper
-	moreLanes func() []lane // nil but in tests
-	features  [2]featureMemory
-	getPace   pacer // what the hub wished outlives a connection
-	patchPace pacer
+	token      auth.Token             // of the last login
+	tokenAt    time.Time              // when the credential first gave it; wall clock alone
+	sessions   tls.ClientSessionCache // of its credential
+	leaf       []byte                 // the certificate that these belong to
+	loggedIn   bool                   // the hub accepted a login
+	tidied     bool                   // a connection has sent its first GET
+	sleeper    *sleeper
+	moreLanes  func() []lane // nil but in tests
+	features   [2]featureMemory
+	getPace    pacer // what the hub wished outlives a connection
+	patchPace  pacer
+	getTrouble int // of GETs in a row that failed, see maxGetTrouble
 
 	trouble atomic.Pointer[trouble] // what a session that is up suffers from
 

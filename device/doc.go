@@ -142,9 +142,11 @@
 //	any           403002 (daily quota)         the same after midnight UTC, spread over 5 min
 //
 // What the hub has must be known before the first patch: reports gather until the
-// first GET has an answer. So does a patch of unknown fate until a GET decides it.
-// After 8 GETs in a row that the hub refuses it is sent again without. These
-// delays outlive a connection, and end with a success.
+// first GET has an answer. After 3 GETs in a row that the hub refuses, or 5 that it
+// does not answer, values are sent without one. Deletions, replacements and
+// UpdateReportedIf wait. A patch of unknown fate waits until a GET decides it.
+// After 8 refused GETs in a row, or 12 without an answer, it is sent again without.
+// These delays outlive a connection, and end with a success.
 //
 // # What fails again and again
 //

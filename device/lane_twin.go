@@ -20,8 +20,7 @@ type twinLane struct {
 	pending *request   // nil when nothing is under way
 	misses  int        // requests in a row that were not answered
 	owe     twin.Cause // a GET is due, for this cause, or 0 for none
-	met     bool       // the hub has answered a GET in this session, or has refused one
-	refused int        // GETs in a row that the hub refused
+	met     bool       // the hub was asked for the twin in this session, and has answered or was silent
 	lastGet bool       // the last request was a GET
 
 	gapFrom time.Duration // no GET before, unless called for, on the elapsed clock
@@ -45,9 +44,16 @@ const gapSpacing = time.Second
 // shows signs of life, before a new connection is thought better.
 const maxMisses = 2
 
-// maxRefusedGets is how many GETs in a row the hub may refuse before a patch of
-// unknown fate is sent again without one.
-const maxRefusedGets = 8
+// GETs in a row that fail cost this much. From maxGetTrouble on, a patch of
+// unknown fate is sent again without one. From maxFirstTrouble on, at the start,
+// values are reported without one.
+const (
+	costGetRefused = 3
+	costGetSilent  = 2
+
+	maxGetTrouble   = 8 * costGetRefused
+	maxFirstTrouble = 3 * costGetRefused
+)
 
 // maxUndecided is how far the hub may put off the next GET before a patch of
 // unknown fate does not wait for it.
@@ -153,13 +159,16 @@ func (l *twinLane) expire(now time.Duration) error {
 	if p == nil || now < p.deadline {
 		return nil
 	}
+	c := l.s.c
 	l.pending = nil
 	l.misses++
-	l.s.c.log.Warn("request was not answered", "id", p.id, "inARow", l.misses)
-	l.s.c.suffers(errNoAnswer)
+	c.log.Warn("request was not answered", "id", p.id, "inARow", l.misses)
+	c.suffers(errNoAnswer)
 	switch p.op {
 	case transport.GetTwin:
-		l.getFailed(p, nil)
+		l.met = true
+		c.getTrouble += costGetSilent
+		l.getFailed(p, errNoAnswer, nil)
 	case transport.PatchReported:
 		l.oweGet(twin.CauseGap) // it decides
 	}
@@ -246,7 +255,7 @@ func (l *twinLane) gotTwin(p *request, f transport.Frame) {
 	}
 	now := l.s.now()
 	c.getPace.backoff.reset()
-	l.refused = 0
+	c.getTrouble = 0
 	l.gapFrom = now + gapSpacing
 	l.resync = c.nextResync(now)
 	l.owe = 0
@@ -264,9 +273,9 @@ func (l *twinLane) gotTwin(p *request, f transport.Frame) {
 // while is asked again for its callers too, else they hear of it.
 func (l *twinLane) failGet(p *request, err error, status *transport.StatusError) {
 	c := l.s.c
+	c.getTrouble += costGetRefused
 	c.log.Warn("get twin failed", "cause", err)
 	c.suffers(err)
-	l.refused++
 	if !retryable(err) {
 		for _, call := range p.calls {
 			call.answer <- getAnswer{err: err}
@@ -276,16 +285,13 @@ func (l *twinLane) failGet(p *request, err error, status *transport.StatusError)
 	for _, call := range p.calls {
 		call.failed(err)
 	}
-	l.getFailed(p, status)
-	if l.refused >= maxRefusedGets || c.getPace.notBefore >= l.s.now()+maxUndecided {
-		c.with(func() { c.reported.Presume(fmt.Errorf("%w: %w", errUndecided, err)) })
-		c.settle()
-	}
+	l.getFailed(p, err, status)
 }
 
 // getFailed puts the GET off, and its callers back in line. One that only
-// callers wanted is not due once they have gone.
-func (l *twinLane) getFailed(p *request, status *transport.StatusError) {
+// callers wanted is not due once they have gone. After too many, reports go
+// on without.
+func (l *twinLane) getFailed(p *request, err error, status *transport.StatusError) {
 	c := l.s.c
 	var outcome catchup.Outcome
 	c.with(func() { outcome = c.desired.FetchFailed() })
@@ -297,6 +303,16 @@ func (l *twinLane) getFailed(p *request, status *transport.StatusError) {
 		l.oweGet(twin.CauseGap)
 	}
 	c.putOff(&c.getPace, status)
+	c.with(func() {
+		most := maxGetTrouble
+		if !c.reported.Known() {
+			most = maxFirstTrouble
+		}
+		if c.getTrouble >= most || c.getPace.notBefore >= l.s.now()+maxUndecided {
+			c.reported.Presume(fmt.Errorf("%w: %w", errUndecided, err))
+		}
+	})
+	c.settle()
 }
 
 // gotPatched takes the hub's word on the patch in flight.

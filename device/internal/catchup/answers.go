@@ -21,6 +21,13 @@ func (r *Reported) Acked(version int64) Outcome {
 	if f == nil {
 		return Duplicate
 	}
+	if !r.known {
+		if version == r.image+1 {
+			r.image = version
+		}
+		r.arrived(f, version)
+		return Applied
+	}
 	before := r.acked.Version()
 	r.acked = propertiesOf(tree.Apply(rootOf(r.acked), f.patch), version)
 	r.arrived(f, version)
@@ -113,11 +120,12 @@ func (r *Reported) giveBack(wishes []*wish) {
 }
 
 // Presume says that no GET will decide the fate of a patch in flight: it is sent
-// again, and where the hub had it, the version after it shows that.
+// again, and where the hub had it, the version after it shows that. Where no GET
+// was ever answered, values go without one from now on.
 //
 // A guarded patch cannot be sent again so: its caller fails with err.
 func (r *Reported) Presume(err error) {
-	r.guess = false
+	r.guess, r.blind = false, true
 	switch f := r.flight; {
 	case f == nil:
 	case f.guard() != nil:
@@ -179,7 +187,9 @@ func (r *Reported) Refused(err error, now time.Duration) {
 	}
 	g.refused, g.seen, g.suspect = err, g.family.accepted, false
 	r.giveBack(inGroup(alone, g))
-	r.conclude()
+	if r.known {
+		r.conclude()
+	}
 }
 
 func inGroup(wishes []*wish, g *group) []*wish {

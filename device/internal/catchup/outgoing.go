@@ -25,10 +25,12 @@ const (
 // or unknown. now is the driver's clock.
 func (r *Reported) Next(now time.Duration) (twin.Patch, bool) {
 	r.now = now
-	if !r.known || r.guess || r.flight != nil {
+	if !r.mayFly() {
 		return twin.Patch{}, false
 	}
-	r.conclude()
+	if r.known {
+		r.conclude()
+	}
 	for i := range kinds {
 		k := (r.turn + i) % kinds
 		at, ok := r.ready(k)
@@ -56,6 +58,7 @@ func (r *Reported) ready(k kind) (time.Duration, bool) {
 	due, any := never, false
 	for _, w := range r.wishes {
 		switch {
+		case !r.mayBoard(w):
 		case k == plainKind && w.plain():
 			return 0, true
 		case k == guardKind && w.guard != nil:
@@ -64,10 +67,28 @@ func (r *Reported) ready(k kind) (time.Duration, bool) {
 			due, any = min(due, w.group.due), true
 		}
 	}
-	if k == plainKind && !tree.IsEmpty(r.unnamed(nil)) {
+	if k == plainKind && r.known && !tree.IsEmpty(r.unnamed(nil)) {
 		return 0, true
 	}
 	return due, any
+}
+
+// mayBoard reports whether a wish, or a part of it, may go now. Before the first
+// GET only values go: what a deletion or a replacement has to send depends on
+// what the hub has.
+func (r *Reported) mayBoard(w *wish) bool {
+	switch {
+	case r.known:
+		return true
+	case w.guard != nil:
+		return false
+	}
+	values, rest := tree.Partition(w.names, nil, r.wanted, isValue)
+	return values != nil && (w.plain() || rest == nil)
+}
+
+func isValue(leaf, _, wanted *tree.Node) bool {
+	return leaf.Kind != tree.Null && !leaf.Whole && wanted != nil
 }
 
 // board puts the next wishes of a kind in flight.
@@ -102,7 +123,7 @@ func (r *Reported) boardGuard(now time.Duration) {
 func (r *Reported) boardGroup(now time.Duration) {
 	var first *group
 	for _, w := range r.wishes {
-		if g := w.group; g != nil && g.refused == nil && now >= g.due && (first == nil || g.before(first)) {
+		if g := w.group; g != nil && g.refused == nil && now >= g.due && r.mayBoard(w) && (first == nil || g.before(first)) {
 			first = g
 		}
 	}
@@ -111,7 +132,7 @@ func (r *Reported) boardGroup(now time.Duration) {
 	}
 	var aboard []*wish
 	r.wishes = slices.DeleteFunc(r.wishes, func(w *wish) bool {
-		if w.group != first {
+		if w.group != first || !r.mayBoard(w) {
 			return false
 		}
 		aboard = append(aboard, w)
@@ -130,7 +151,7 @@ func compose(a, b *tree.Node) *tree.Node {
 
 // boardPlain takes all plain wishes, and what else differs, as far as one patch
 // may carry. While plain patches fail, it takes first what the hub has taken
-// before.
+// before. Before the first GET it takes values only.
 func (r *Reported) boardPlain(now time.Duration) {
 	var aboard []*wish
 	for _, w := range r.wishes {
@@ -140,23 +161,29 @@ func (r *Reported) boardPlain(now time.Duration) {
 	}
 	names := allNames(aboard)
 	proven := r.pace == paceStrict && now < min(r.budget.free(now), r.plainAt+maxHeld)
-	if proven {
-		known, rest := tree.Partition(names, rootOf(r.acked), nil, isThere)
-		parts := divide(aboard, known, rest)
+	some := proven || !r.known
+	if some {
+		which := isThere
+		if !r.known {
+			which = isValue
+		}
+		first, rest := tree.Partition(names, rootOf(r.acked), r.wanted, which)
+		parts := divide(aboard, first, rest)
 		r.remove(aboard...)
 		r.wishes = append(r.wishes, parts[1]...)
-		names, aboard = known, parts[0]
-	} else {
+		names, aboard = first, parts[0]
+	}
+	if !proven {
 		r.plainAt = now
 	}
 	var rest *tree.Node
-	if !proven {
+	if !some {
 		rest = r.unnamed(names)
 	}
 	if outgoing(names, rootOf(r.acked), r.wanted, true).Wire+tree.OrEmpty(rest).Wire > maxReport {
 		var fits []*wish
 		names, fits = r.fitting(aboard)
-		if proven {
+		if some {
 			r.wishes = append(r.wishes, except(aboard, fits)...)
 		}
 		aboard = fits

@@ -36,6 +36,7 @@ type Settlement struct {
 type Reported struct {
 	acked  twin.Properties
 	known  bool // a GET has answered
+	blind  bool // no GET is to be expected soon: values go without one
 	wanted *tree.Node
 	based  bool  // wanted is based on what the hub had, now or before a restart
 	image  int64 // the version that a restored state belongs to, until the first GET
@@ -120,7 +121,7 @@ func (r *Reported) equal() bool {
 // have.
 func (r *Reported) Outstanding() bool {
 	if !r.known && !r.based {
-		return len(r.wishes) > 0
+		return len(r.underway()) > 0
 	}
 	return !r.Idle()
 }
@@ -311,7 +312,7 @@ func (r *Reported) settle(w *wish, version int64, err error) {
 // Due is when Next has something to send that it does not have now, on the
 // clock that Next is given.
 func (r *Reported) Due(now time.Duration) time.Duration {
-	if !r.known || r.guess || r.flight != nil {
+	if !r.mayFly() {
 		return never
 	}
 	due := never
@@ -321,6 +322,11 @@ func (r *Reported) Due(now time.Duration) time.Duration {
 		}
 	}
 	return due
+}
+
+// mayFly reports whether a patch may go now, if there is one.
+func (r *Reported) mayFly() bool {
+	return (r.known || r.blind) && !r.guess && r.flight == nil
 }
 
 // never is a time that does not come.

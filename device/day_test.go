@@ -45,7 +45,9 @@ func TestDaysWithABadHub(t *testing.T) {
 		"hangs up at each patch":        {patches(), hubtest.Cut(), false, true, 0},
 		"throttles patches":             {patches(), hubtest.Fail(429001), false, true, 0},
 		"throttles GETs":                {hubtest.FromDevice("dev1", hubtest.GetTwin), hubtest.Fail(429001), true, false, 0},
-		"answers no GET":                {hubtest.FromDevice("dev1", hubtest.GetTwin), hubtest.Drop(), false, false, 0},
+		"throttles a property":          {patches(`"poison"`), hubtest.Fail(429001), true, true, 0},
+		"throttles two":                 {patches(`"poison"`, `"venom"`), hubtest.Fail(429001), true, true, 0},
+		"answers no GET":                {hubtest.FromDevice("dev1", hubtest.GetTwin), hubtest.Drop(), true, false, 0},
 		"refuses GETs as not permitted": {hubtest.FromDevice("dev1", hubtest.GetTwin), hubtest.Fail(404001), true, false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -157,6 +157,8 @@
 //	that gets no answer, 3 times in a row  property travels alone: after 1 min, doubling
 //	                                       to 1 h. A new value goes once more
 //	a part refused in company              sent alone up to 3 times more
+//	a report put off (429 and the like)    taken apart into eighths, each sent alone at
+//	10 times in a row                      most 2 min apart, further once the hub takes one
 //	all of that together, in an hour       40 connects, 60 GETs, 120 patches
 //	other reports meanwhile                wait at most 90 s for that budget
 //	a feature that the hub refuses         left out, tried after 30 s, doubling to 1 h

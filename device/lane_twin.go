@@ -344,7 +344,7 @@ func (l *twinLane) gotPatched(f transport.Frame) {
 		c.log.Warn("report put off", "cause", err)
 		c.suffers(err)
 		c.with(func() {
-			c.reported.Retry()
+			c.reported.PutOff(now)
 			c.stats.Retried++
 		})
 		c.putOff(&c.patchPace, err)

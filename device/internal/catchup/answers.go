@@ -51,6 +51,7 @@ func (r *Reported) arrived(f *flight, version int64) {
 		f.apart().family.accepted++
 	} else {
 		r.pace = r.pace.after(f)
+		r.putOffs = 0
 	}
 	if r.poor != nil && f.guard() == nil {
 		_, r.poor = tree.Split(r.poor, f.names)
@@ -78,8 +79,8 @@ func (r *Reported) mend(before, after *tree.Node) {
 	}
 }
 
-// Retry says that the hub did not apply the patch in flight and may be asked
-// again, as after 429: it goes back to what is wanted.
+// Retry says that the patch in flight was not sent: it goes back to what is
+// wanted.
 func (r *Reported) Retry() {
 	if r.flight != nil {
 		r.unsend()

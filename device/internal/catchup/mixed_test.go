@@ -205,7 +205,11 @@ func mixedStory(rnd *rand.Rand, trace func(string, ...any)) string {
 			if flyMap != nil {
 				say("retry")
 				flying, flyMap = "", nil
-				r.Retry()
+				if rnd.IntN(2) == 0 {
+					r.Retry()
+				} else {
+					r.PutOff(now)
+				}
 				settle()
 			}
 		case 10: // the answer is lost

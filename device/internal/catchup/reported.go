@@ -60,6 +60,7 @@ type Reported struct {
 	plainAt  time.Duration // when plain wishes were sent last
 	families int
 	guarded  bool          // the last guarded patch was refused
+	putOffs  int           // plain patches in a row that the hub put off
 	poor     *tree.Node    // what the hub refused lately, as names
 	now      time.Duration // of the last call that returned it
 }

@@ -1,6 +1,7 @@
 package catchup
 
 import (
+	"slices"
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/internal/tree"
@@ -70,18 +71,68 @@ func (r *Reported) failed(now time.Duration) {
 	r.giveBack(append(suspects, back...))
 }
 
+// maxPutOffs is how often in a row the hub may put a patch off before it is
+// taken apart.
+const maxPutOffs = 10
+
+// putOffMax bounds the time between two attempts at a part that the hub puts off.
+const putOffMax = 2 * time.Minute
+
+// PutOff says that the hub did not apply the patch in flight and may be asked
+// again, as after 429: it goes back to what is wanted. A patch that is put off
+// again and again is taken apart, since the hub may take the rest of it. Its
+// parts are taken apart further only once the hub has taken one of them: a hub
+// that is busy gets few patches. now is the driver's clock.
+func (r *Reported) PutOff(now time.Duration) {
+	f := r.flight
+	if f == nil {
+		return
+	}
+	r.now = now
+	g := f.apart()
+	switch {
+	case f.guard() != nil:
+		r.unsend()
+		return
+	case g == nil:
+		r.putOffs++
+		if r.putOffs < maxPutOffs || r.putOffApart() {
+			r.unsend()
+			return
+		}
+		g = &group{family: r.newFamily()}
+	default:
+		r.budget.spend(costRefused, now)
+		g.putOffs++
+		g.due = now + min(time.Second<<min(g.putOffs, 7), putOffMax)
+		if g.family.accepted == g.seen {
+			r.unsend()
+			return
+		}
+	}
+	r.flight, r.putOffs = nil, 0
+	parts := r.eighths(f.wishes)
+	var all []*wish
+	for _, part := range parts {
+		next := &group{family: g.family, suspect: true, putOffs: g.putOffs + 1, due: g.due, seen: g.family.accepted}
+		all = append(all, inGroup(part, next)...)
+	}
+	r.giveBack(all)
+}
+
+// putOffApart reports whether parts of a patch that was put off travel apart, and
+// the hub has taken none of them.
+func (r *Reported) putOffApart() bool {
+	return slices.ContainsFunc(r.wishes, func(w *wish) bool {
+		return w.group != nil && w.group.putOffs > 0 && w.group.family.accepted == 0
+	})
+}
+
 // suspect divides wishes into groups that are sent one after the other: an
 // eighth each, so that a property at which the hub hangs up costs few
 // connections to find. A single property waits.
 func (r *Reported) suspect(wishes []*wish, g *group, now time.Duration) []*wish {
-	parts := [][]*wish{wishes}
-	for range 3 {
-		var finer [][]*wish
-		for _, part := range parts {
-			finer = append(finer, r.halves(part)...)
-		}
-		parts = finer
-	}
+	parts := r.eighths(wishes)
 	var all []*wish
 	for _, part := range parts {
 		next := &group{family: g.family, suspect: true}
@@ -93,6 +144,19 @@ func (r *Reported) suspect(wishes []*wish, g *group, now time.Duration) []*wish 
 		all = append(all, inGroup(part, next)...)
 	}
 	return all
+}
+
+// eighths divides wishes into up to eight parts.
+func (r *Reported) eighths(wishes []*wish) [][]*wish {
+	parts := [][]*wish{wishes}
+	for range 3 {
+		var finer [][]*wish
+		for _, part := range parts {
+			finer = append(finer, r.halves(part)...)
+		}
+		parts = finer
+	}
+	return parts
 }
 
 // The budget of failures: what the hub refuses, does not answer, or hangs up at

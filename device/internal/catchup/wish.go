@@ -48,6 +48,7 @@ type group struct {
 	refused error         // the hub's word, where it is left for a last try
 	seen    int           // what family.accepted was then
 	retries int
+	putOffs int // how often in a row the hub put it off
 }
 
 // before reports whether g goes first: the one that waits longer, and of an

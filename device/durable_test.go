@@ -138,7 +138,7 @@ func TestForgetDurable(t *testing.T) {
 		if err := c.Connect(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		wantLines(t, "forgotten before the start", e.take())
+		wantLines(t, "forgotten before the start", e.take(), "start 1")
 	})
 }
 

@@ -191,8 +191,9 @@ func (c *Client) forgetLocked(name string) {
 
 // ForgetDurable forgets what the durable listener of that name heard, see
 // ListenOptions.Durable: after the next start it is called with the present
-// value, as if it were new. It returns at once. A store learns of it within
-// moments, or at the client's start, before which the last 256 names count.
+// value, as if it were new. Before Connect, that is the start that Connect makes.
+// It returns at once. A store has it within moments, or at the start. The last
+// 256 names given before the start count.
 //
 // What was heard under a name that no listener has any more is kept for 64
 // names, and 64 KB. Beyond, the ones used longest ago are forgotten.

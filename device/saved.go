@@ -148,13 +148,13 @@ func (c *Client) restoreLocked(snapshot []byte, records [][]byte) {
 	for _, r := range since {
 		note("record", c.redo(j, r))
 	}
-	for id := range c.listeners {
-		c.recallLocked(id)
-	}
 	for _, name := range c.memories.forget {
 		c.forgetLocked(name)
 	}
 	c.memories.forget = nil
+	for id := range c.listeners {
+		c.recallLocked(id)
+	}
 	if unread != nil {
 		j.rebase = true // the next write is a snapshot
 		c.noteLocked(func() {

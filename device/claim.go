@@ -83,6 +83,9 @@ func (c *Client) take(a *claim, store Store) {
 		close(a.over)
 		c.beginLocked()
 	})
+	if err != nil && !closed {
+		c.log.Warn("the store cannot be claimed", "cause", err) // nobody may wait any more
+	}
 	if closed && release != nil {
 		// Nothing was written, so there is nothing to wait for.
 		if err := release(c.life); err != nil {

@@ -195,11 +195,17 @@ func TestNilStoreIsNone(t *testing.T) {
 }
 
 // slowClaim takes its time.
-type slowClaim struct{ memStore }
+type slowClaim struct {
+	memStore
+	err error // in the end
+}
 
 func (s *slowClaim) Claim(ctx context.Context, id auth.Identity) (func(context.Context) error, error) {
 	select {
 	case <-time.After(time.Hour):
+		if s.err != nil {
+			return nil, s.err
+		}
 		return s.memStore.Claim(ctx, id)
 	case <-ctx.Done():
 		return nil, ctx.Err()
@@ -231,6 +237,35 @@ func TestClaimThatHangs(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 		if got := c.State().Phase; got != device.Online {
 			t.Errorf("two hours later the client is %v", got)
+		}
+	})
+}
+
+// Stop ends Run while the store is being claimed, as it does later.
+func TestStopDuringAClaim(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		c := w.client(&device.Options{Store: &slowClaim{}})
+		done := make(chan error, 1)
+		go func() { done <- c.Run(t.Context()) }()
+		synctest.Wait()
+		c.Stop()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		if err := c.Run(t.Context()); !errors.Is(err, device.ErrClosed) {
+			t.Errorf("Run of a closed client: %v", err)
+		}
+	})
+}
+
+// A claim that fails when nobody waits for it any more is logged.
+func TestClaimThatFailsLateIsLogged(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		c := w.client(&device.Options{Store: &slowClaim{err: store.ErrForeign}})
+		_ = c.Connect(soon(t, time.Second))
+		time.Sleep(2 * time.Hour)
+		if !strings.Contains(w.log.String(), store.ErrForeign.Error()) {
+			t.Errorf("the log says %s", w.log.String())
 		}
 	})
 }

@@ -165,7 +165,12 @@ func (c *Client) Connect(ctx context.Context) error {
 // identity or a wrong clock is not an error of Run: Options.Logger, OnState and
 // State report it. A listener must not call Run.
 func (c *Client) Run(ctx context.Context) error {
-	if err := c.start(ctx); err != nil && !(ctx.Err() != nil && errors.Is(err, ctx.Err())) {
+	closed := c.life.Err() != nil
+	switch err := c.start(ctx); {
+	case err == nil || ctx.Err() != nil && errors.Is(err, ctx.Err()):
+	case !closed && err == ErrClosed:
+		return c.Close() // Stop came before the start was over
+	default:
 		return err
 	}
 	select {

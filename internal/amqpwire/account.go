@@ -42,6 +42,9 @@ func (s *account) drop() {
 	for _, l := range s.ours {
 		l.end()
 	}
+	for _, l := range s.theirs {
+		l.forget()
+	}
 	s.asked, s.ours, s.theirs = map[linkName]*GuardedLink{}, map[uint32]*GuardedLink{}, map[uint32]*GuardedLink{}
 }
 
@@ -88,6 +91,7 @@ func (g *Guard) detach(now time.Time, s *account, f *Frame) error {
 			close(l.Ended)
 		}
 		l.end()
+		l.forget()
 		delete(s.theirs, p.handle)
 	}
 	return g.passCounted(now, f.Channel, &p)

@@ -28,6 +28,7 @@ const (
 	freeCredit        = 1 << 30         // what go-amqp gets: who sends asks GuardedLink.Room before
 	renewFree         = 1 << 20         // messages after which it gets it again
 	maxEmptyParts     = 1024            // transfers without payload in one message
+	maxUnfinished     = 8 * MaxTaken    // bytes of unfinished messages, on all links
 	keptBuffer        = 8 << 10         // bytes of a buffer that are kept while nothing is in it
 )
 
@@ -53,6 +54,7 @@ type Guard struct {
 	maxFrame   uint32 // of the server's OPEN, within bounds
 	channelMax uint16
 	heard      uint64 // frames that say something
+	unfinished int    // bytes of messages of which some parts have come
 
 	left    float64 // frames that may come yet without cause
 	counted time.Time

@@ -124,6 +124,64 @@ func TestGuardBoundsParts(t *testing.T) {
 	}
 }
 
+// Messages that do not end fill no memory on many links either. A message that is
+// whole or aborted, and a link that ends, make room again.
+func TestGuardBoundsUnfinished(t *testing.T) {
+	g := newGuarded(t)
+	part := func(handle uint32, size int, aborted bool) error {
+		p := &transfer{handle: handle, deliveryID: some[uint32](0), tag: []byte("t"), format: some[uint32](0), more: !aborted, aborted: aborted}
+		return g.comes(appendFrame(nil, theirChannel, p, make([]byte, size)))
+	}
+	handles := []uint32{0, 1, 2, 3, 4, 5, 6, 9, 8}
+	for i, handle := range handles {
+		name := fmt.Sprint("in", i)
+		ours := uint32(i + 2)
+		if handle == 8 {
+			ours = 1
+		} else {
+			g.ours(&attach{name: name, handle: ours, role: Receiver})
+			if err := g.hub(theirChannel, answer(name, handle, Sender)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		g.ours(&flow{nextIncomingID: some[uint32](0), incomingWindow: 5000, handle: some(ours), deliveryCount: some[uint32](0), linkCredit: some[uint32](8)})
+	}
+	fill := func(handle uint32) (err error) {
+		for range 16 {
+			err = part(handle, MaxTaken/16, false)
+		}
+		return err
+	}
+	for _, handle := range handles[:7] {
+		if err := fill(handle); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := part(0, 1, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.hub(theirChannel, &detach{handle: 1, closed: true}); err != nil {
+		t.Fatal(err)
+	}
+	if want := 5 * MaxTaken; g.unfinished != want {
+		t.Errorf("it counts %d bytes, want %d", g.unfinished, want)
+	}
+	for _, handle := range []uint32{0, 9, 8} {
+		if err := fill(handle); err != nil {
+			t.Fatalf("handle %d: %v", handle, err)
+		}
+	}
+	g.ours(&detach{handle: 3, closed: true})
+	g.ours(&attach{name: "more", handle: 3, role: Receiver})
+	if err := g.hub(theirChannel, answer("more", 1, Sender)); err != nil {
+		t.Fatal(err)
+	}
+	g.ours(&flow{nextIncomingID: some[uint32](0), incomingWindow: 5000, handle: some[uint32](3), deliveryCount: some[uint32](0), linkCredit: some[uint32](8)})
+	if err := part(1, 1, false); !errors.Is(err, ErrMessage) {
+		t.Errorf("one byte more: %v", err)
+	}
+}
+
 func inUse() int64 {
 	var m runtime.MemStats
 	runtime.GC()
@@ -156,6 +214,17 @@ func FuzzGuard(f *testing.F) {
 				n := min(piece, len(b))
 				_ = g.comes(b[:n])
 				b = b[n:]
+			}
+			unfinished := 0
+			for _, s := range g.sessions {
+				for _, l := range s.theirs {
+					if l.begun != nil {
+						unfinished += len(l.begun.payload)
+					}
+				}
+			}
+			if unfinished != g.unfinished && g.err == nil {
+				t.Fatalf("it counts %d bytes of unfinished messages; there are %d", g.unfinished, unfinished)
 			}
 			return string(g.taken()), g.err
 		}

@@ -147,7 +147,7 @@ func (g *Guard) transfer(now time.Time, s *account, f *Frame) error {
 	}
 	m := l.begun
 	if p.aborted {
-		l.begun = nil
+		l.forget()
 		l.skew++
 		return l.renew(now, f.Channel, p.handle)
 	}
@@ -159,6 +159,9 @@ func (g *Guard) transfer(now time.Time, s *account, f *Frame) error {
 	}
 	m.head.settled = some(m.head.settled.value || p.settled.value)
 	if p.more {
+		if g.unfinished += len(f.payload); g.unfinished > maxUnfinished {
+			return fmt.Errorf("%w: over %d bytes of unfinished messages", ErrMessage, maxUnfinished)
+		}
 		m.payload = append(m.payload, f.payload...)
 		return nil
 	}
@@ -166,12 +169,21 @@ func (g *Guard) transfer(now time.Time, s *account, f *Frame) error {
 	if len(m.payload) > 0 {
 		payload = append(m.payload, f.payload...)
 	}
-	l.begun, m.head.more = nil, false
+	l.forget()
+	m.head.more = false
 	if err := checkTaken(payload); err != nil {
 		return err
 	}
 	g.pass(f.Channel, &m.head, payload)
 	return nil
+}
+
+// forget drops the message of which some parts have come, if any.
+func (l *GuardedLink) forget() {
+	if l.begun != nil {
+		l.session.guard.unfinished -= len(l.begun.payload)
+		l.begun = nil
+	}
 }
 
 // renew has go-amqp announce its credit where the server used up half of it for

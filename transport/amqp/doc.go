@@ -62,7 +62,8 @@
 // three more. Close waits for all of them.
 //
 // A hub can make a device hold 4 MB: it has credit for 8 messages, of at most 512
-// KB each. In a Pool that is each device's. What a hub sends beside messages is
+// KB each. In a Pool that is each device's, but all messages of which only some
+// parts have come take 4 MB at most on a connection. What a hub sends beside messages is
 // bounded by a rate: 1,000 frames and 32 for each session at once, and 20 a second
 // and 4 for each frame of ours.
 //

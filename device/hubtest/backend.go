@@ -2,11 +2,9 @@ package hubtest
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"strconv"
-	"strings"
 
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -55,7 +53,7 @@ func (h *Hub) SetDesired(id, patchJSON string) (int64, error) {
 	if f != nil {
 		return 0, f.err()
 	}
-	return h.writeDesired(id, func(old *members) (doc, told *members) {
+	return h.writeDesired(id, func(old *jsondoc.Object) (doc, told *jsondoc.Object) {
 		return merge(old, patch, h.opts.MergeRule), patch
 	})
 }
@@ -68,12 +66,12 @@ func (h *Hub) ReplaceDesired(id, docJSON string) (int64, error) {
 	if f != nil {
 		return 0, f.err()
 	}
-	return h.writeDesired(id, func(old *members) (*members, *members) {
+	return h.writeDesired(id, func(old *jsondoc.Object) (*jsondoc.Object, *jsondoc.Object) {
 		return doc, replacement(old, doc)
 	})
 }
 
-func (h *Hub) writeDesired(id string, change func(old *members) (doc, told *members)) (int64, error) {
+func (h *Hub) writeDesired(id string, change func(old *jsondoc.Object) (doc, told *jsondoc.Object)) (int64, error) {
 	now := h.opts.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -98,7 +96,7 @@ func (h *Hub) writeDesired(id string, change func(old *members) (doc, told *memb
 // notify tells a device of a change of its desired properties, if it listens:
 // nothing is kept for one that does not. h.mu is held, so that what is told
 // stays in the order of the versions.
-func (h *Hub) notify(who *identity, told *members) {
+func (h *Hub) notify(who *identity, told *jsondoc.Object) {
 	if who.conn == nil || !who.conn.hears() {
 		return
 	}
@@ -111,7 +109,7 @@ func (h *Hub) notify(who *identity, told *members) {
 }
 
 // checkSize refuses a document over the limit, unless it shrinks the section.
-func checkSize(name string, old, doc *members) *fault {
+func checkSize(name string, old, doc *jsondoc.Object) *fault {
 	if n := size(doc); n > maxSection && n > size(old) {
 		return refuse(codeOversize, "'%s' size should be less than %d bytes.", name, maxSection)
 	}
@@ -142,7 +140,7 @@ func (h *Hub) view(id string) (Twin, <-chan struct{}, error) {
 		Connected: who.conn != nil, Enabled: !who.disabled, ModelID: who.modelID,
 	}
 	h.mu.Unlock()
-	out.Tags = appendJSON(nil, sorted(t.tags))
+	out.Tags = jsondoc.Append(nil, jsondoc.Sorted(t.tags))
 	out.Desired = t.desired.view(true)
 	out.Reported = t.reported.view(false)
 	return out, changed, nil
@@ -168,7 +166,7 @@ func (h *Hub) SetTags(id, patchJSON string) (int64, error) {
 
 // view is the half as the hub's own API shows it.
 func (s section) view(versions bool) Section {
-	return Section{Version: s.version, JSON: appendJSON(nil, sorted(s.doc)), Metadata: appendJSON(nil, sorted(s.meta.tree(s.doc, versions)))}
+	return Section{Version: s.version, JSON: jsondoc.Append(nil, jsondoc.Sorted(s.doc)), Metadata: jsondoc.Append(nil, jsondoc.Sorted(s.meta.tree(s.doc, versions)))}
 }
 
 // Wait waits, without polling, until cond holds for the twin, and returns it
@@ -197,81 +195,22 @@ func (h *Hub) Wait(ctx context.Context, id string, cond func(Twin) bool) (Twin, 
 // whatever the order of their keys, and numbers by value. An empty wantJSON
 // waits until there is no such property.
 func (h *Hub) WaitReported(ctx context.Context, id, path, wantJSON string) (Twin, error) {
-	var want any = absent{}
+	var want any = jsondoc.Absent{}
 	wanted := wantJSON
 	if wantJSON == "" {
 		wanted = "gone"
 	} else {
 		var err error
-		if want, err = parseJSON([]byte(wantJSON)); err != nil {
+		if want, err = jsondoc.Parse([]byte(wantJSON)); err != nil {
 			return Twin{}, fmt.Errorf("hubtest: wantJSON: %w", err)
 		}
 	}
 	t, err := h.Wait(ctx, id, func(t Twin) bool {
-		doc, err := parseJSON(t.Reported.JSON)
-		return err == nil && equal(at(doc, path), want)
+		doc, err := jsondoc.Parse(t.Reported.JSON)
+		return err == nil && jsondoc.Equal(jsondoc.At(doc, path), want)
 	})
 	if err != nil {
 		return t, fmt.Errorf("%w: reported %q is not %s in %s", err, path, wanted, t.Reported.JSON)
 	}
 	return t, nil
-}
-
-// absent is the value of a path that leads nowhere.
-type absent struct{}
-
-// at follows a path; keys hold no dot, by the hub's rules.
-func at(v any, path string) any {
-	if path == "" {
-		return v
-	}
-	for key := range strings.SplitSeq(path, ".") {
-		m, ok := v.(*members)
-		if !ok {
-			return absent{}
-		}
-		if v, ok = m.lookup(key); !ok {
-			return absent{}
-		}
-	}
-	return v
-}
-
-// equal compares JSON values.
-func equal(a, b any) bool {
-	switch a := a.(type) {
-	case *members:
-		b, ok := b.(*members)
-		if !ok || a.len() != b.len() {
-			return false
-		}
-		for k, v := range a.all() {
-			if w, ok := b.lookup(k); !ok || !equal(v, w) {
-				return false
-			}
-		}
-		return true
-	case []any:
-		b, ok := b.([]any)
-		if !ok || len(a) != len(b) {
-			return false
-		}
-		for i := range a {
-			if !equal(a[i], b[i]) {
-				return false
-			}
-		}
-		return true
-	case json.Number:
-		b, ok := b.(json.Number)
-		return ok && equalNumbers(string(a), string(b))
-	}
-	return a == b
-}
-
-// equalNumbers compares as doubles, which hold every whole number of a twin.
-func equalNumbers(a, b string) bool {
-	x, errX := strconv.ParseFloat(a, 64)
-	y, errY := strconv.ParseFloat(b, 64)
-	return a == b || errX == nil && errY == nil && x == y
 }

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -87,12 +88,12 @@ func TestEqual(t *testing.T) {
 		{`4503599627370495`, `4503599627370494`, false},
 	}
 	for _, tt := range tests {
-		a, errA := parseJSON([]byte(tt.a))
-		b, errB := parseJSON([]byte(tt.b))
+		a, errA := jsondoc.Parse([]byte(tt.a))
+		b, errB := jsondoc.Parse([]byte(tt.b))
 		if err := errors.Join(errA, errB); err != nil {
 			t.Fatalf("parse: %v", err)
 		}
-		if got := equal(a, b); got != tt.want {
+		if got := jsondoc.Equal(a, b); got != tt.want {
 			t.Errorf("%s and %s: got %v, want %v", tt.a, tt.b, got, tt.want)
 		}
 	}

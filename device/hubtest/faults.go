@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
 // Cut ends the line of a device abruptly, without a word of MQTT; ErrOffline
@@ -132,9 +134,9 @@ func (f *fault) body(n uint64, now time.Time) []byte {
 	b := append([]byte(nil), `{"errorCode":`...)
 	b = strconv.AppendInt(b, int64(f.code), 10)
 	b = append(b, `,"trackingId":`...)
-	b = appendText(b, fmt.Sprintf("%032x-G:0-TimeStamp:%s", n, now.UTC().Format("01/02/2006 15:04:05")))
+	b = jsondoc.AppendText(b, fmt.Sprintf("%032x-G:0-TimeStamp:%s", n, now.UTC().Format("01/02/2006 15:04:05")))
 	b = append(b, `,"message":`...)
-	b = appendText(b, f.text)
+	b = jsondoc.AppendText(b, f.text)
 	b = append(b, `,"timestampUtc":"`...)
 	b = append(b, now.UTC().Format(errorTime)...)
 	return append(b, `"}`...)

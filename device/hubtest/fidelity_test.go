@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
 // The requests here are those of clients that nobody here wrote, as they send
@@ -122,7 +124,7 @@ func testRESTErrorTexts(t *testing.T) {
 	}
 	s := owner(t, h)
 	is := etagNumber(t, s.do("GET", "/devices/dev1", ""))
-	number := string(appendJSON(nil, jsonInt(int64(is))))
+	number := string(jsondoc.Append(nil, jsondoc.Int(int64(is))))
 	for _, test := range []struct{ name, method, path, match, message, tracking string }{
 		{"an identity", "PUT", "/devices/dev1", etagOf(7), "ErrorCode:PreconditionFailed;Precondition failed: Device version did not match, existingVersion:" + number + " newVersion:7", "REQUEST-G:0"},
 		{"an identity to delete", "DELETE", "/devices/dev1", etagOf(7), "ErrorCode:PreconditionFailed;Precondition failed: Device version did not match, existingVersion:" + number + " newVersion:7", "REQUEST-G:0"},

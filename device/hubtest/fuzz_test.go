@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
 // FuzzFront feeds a hub arbitrary bytes, before and after a good login: it
@@ -40,7 +42,7 @@ func FuzzFront(f *testing.F) {
 		_ = c.conn.Close()
 		login(t, h, d).play(ping)
 		tw := twinOf(t, h, "dev1")
-		if _, err := parseObject(tw.Reported.JSON); err != nil {
+		if _, err := jsondoc.ParseObject(tw.Reported.JSON); err != nil {
 			t.Errorf("reported: got %s, which is no JSON: %v", tw.Reported.JSON, err)
 		}
 	})
@@ -115,18 +117,18 @@ func FuzzPatch(f *testing.F) {
 			return
 		}
 		merged := merge(doc, patch, MergeRFC7396)
-		text := appendJSON(nil, merged)
+		text := jsondoc.Append(nil, merged)
 		if !utf8.Valid(text) {
 			t.Errorf("merged: got %q, which is not UTF-8", text)
 		}
 		again, f3 := o.parsePatch(text, false)
-		if f3 != nil || !equal(again, merged) || size(again) != size(merged) {
+		if f3 != nil || !jsondoc.Equal(again, merged) || size(again) != size(merged) {
 			t.Errorf("%s and %s: got %s, which reads back as %v (%v)", docText, patchText, text, again, f3)
 		}
-		if twice := merge(merged, patch, MergeRFC7396); !equal(twice, merged) {
+		if twice := merge(merged, patch, MergeRFC7396); !jsondoc.Equal(twice, merged) {
 			t.Errorf("merging %s twice: got %v, want %v", patchText, twice, merged)
 		}
-		if told := merge(doc, replacement(doc, merged), MergeRFC7396); !equal(told, merged) {
+		if told := merge(doc, replacement(doc, merged), MergeRFC7396); !jsondoc.Equal(told, merged) {
 			t.Errorf("a client told of the replacement: got %v, want %v", told, merged)
 		}
 	})

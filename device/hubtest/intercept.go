@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
 // Op says what a message is about. An answer has the Op of what it answers.
@@ -106,8 +108,8 @@ func PatchNaming(device, path string) func(Message) bool {
 		if !FromDevice(device, PatchReported)(m) {
 			return false
 		}
-		doc, err := parseJSON(m.Body)
-		return err == nil && at(doc, path) != any(absent{})
+		doc, err := jsondoc.Parse(m.Body)
+		return err == nil && jsondoc.At(doc, path) != any(jsondoc.Absent{})
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -100,7 +101,7 @@ func lineTo(t testing.TB, h *Hub, p Protocol, secure bool) net.Conn {
 	var c net.Conn
 	var err error
 	if secure {
-		c, err = h.Dial(context.Background(), "tcp", "hub:"+jsonInt(int64(p)).String())
+		c, err = h.Dial(context.Background(), "tcp", "hub:"+jsondoc.Int(int64(p)).String())
 	} else {
 		c, err = h.Stream(context.Background(), transport.Target{Port: int(p)})
 	}
@@ -207,7 +208,7 @@ func testSlowReaders(t *testing.T) {
 	c := lineTo(t, h, HTTPS, false)
 	const body = `{"query":"SELECT * FROM devices"}`
 	if _, err := io.WriteString(c, "POST /devices/query?api-version=2021-04-12 HTTP/1.1\r\nHost: h\r\nConnection: close\r\nAuthorization: "+
-		serviceToken(t, h, "iothubowner", h.Host(), time.Hour)+"\r\nContent-Length: "+jsonInt(int64(len(body))).String()+"\r\n\r\n"+body); err != nil {
+		serviceToken(t, h, "iothubowner", h.Host(), time.Hour)+"\r\nContent-Length: "+jsondoc.Int(int64(len(body))).String()+"\r\n\r\n"+body); err != nil {
 		t.Fatal(err)
 	}
 	var got int
@@ -240,6 +241,6 @@ func testLengths(t *testing.T) {
 		{strings.Repeat("x", 128), 200}, {strings.Repeat("é", 128), 200}, {strings.Repeat("€", 128), 200}, {strings.Repeat("😀", 64), 200},
 		{strings.Repeat("é", 129), 400}, {strings.Repeat("😀", 65), 400},
 	} {
-		s.do("PUT", "/devices/dev"+jsonInt(int64(n)).String(), `{"statusReason":"`+test.reason+`"}`).want(t, test.reason, test.status)
+		s.do("PUT", "/devices/dev"+jsondoc.Int(int64(n)).String(), `{"statusReason":"`+test.reason+`"}`).want(t, test.reason, test.status)
 	}
 }

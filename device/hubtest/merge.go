@@ -1,20 +1,22 @@
 package hubtest
 
+import "github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
+
 // merge applies a patch to a section in the way of RFC 7396: objects merge,
 // null deletes, anything else replaces. A member that stays keeps its place, a
 // new one comes last. Neither argument is changed.
-func merge(section, patch *members, rule MergeRule) *members {
-	out := &members{}
-	for k, v := range section.all() {
-		if p, named := patch.lookup(k); !named {
-			out.set(k, v)
+func merge(section, patch *jsondoc.Object, rule MergeRule) *jsondoc.Object {
+	out := &jsondoc.Object{}
+	for k, v := range section.All() {
+		if p, named := patch.Lookup(k); !named {
+			out.Set(k, v)
 		} else if p != nil {
-			out.set(k, mergeValue(v, p, rule))
+			out.Set(k, mergeValue(v, p, rule))
 		}
 	}
-	for k, p := range patch.all() {
-		if _, there := section.lookup(k); !there && p != nil {
-			out.set(k, mergeValue(nil, p, rule))
+	for k, p := range patch.All() {
+		if _, there := section.Lookup(k); !there && p != nil {
+			out.Set(k, mergeValue(nil, p, rule))
 		}
 	}
 	return out
@@ -23,11 +25,11 @@ func merge(section, patch *members, rule MergeRule) *members {
 // mergeValue is what becomes of a value when a patch names it; old is nil where
 // there is none.
 func mergeValue(old, patch any, rule MergeRule) any {
-	p, isObject := patch.(*members)
+	p, isObject := patch.(*jsondoc.Object)
 	if !isObject {
 		return patch
 	}
-	was, merges := old.(*members)
+	was, merges := old.(*jsondoc.Object)
 	switch {
 	case merges && rule == MergeEmpties && deletesInVain(was, p):
 		was = nil
@@ -38,9 +40,9 @@ func mergeValue(old, patch any, rule MergeRule) any {
 }
 
 // deletesInVain reports whether a patch deletes a member that isn't there.
-func deletesInVain(doc, patch *members) bool {
-	for k, v := range patch.all() {
-		if _, there := doc.lookup(k); v == nil && !there {
+func deletesInVain(doc, patch *jsondoc.Object) bool {
+	for k, v := range patch.All() {
+		if _, there := doc.Lookup(k); v == nil && !there {
 			return true
 		}
 	}
@@ -50,26 +52,26 @@ func deletesInVain(doc, patch *members) bool {
 // replacement is what a device is told of a replaced section: every new member
 // with its value, changed or not, and null for every one that vanished, at
 // every level that both documents have.
-func replacement(old, doc *members) *members {
-	out := &members{}
-	for k, was := range old.all() {
-		if is, stays := doc.lookup(k); stays {
-			out.set(k, replacedValue(was, is))
+func replacement(old, doc *jsondoc.Object) *jsondoc.Object {
+	out := &jsondoc.Object{}
+	for k, was := range old.All() {
+		if is, stays := doc.Lookup(k); stays {
+			out.Set(k, replacedValue(was, is))
 		} else {
-			out.set(k, nil)
+			out.Set(k, nil)
 		}
 	}
-	for k, is := range doc.all() {
-		if _, there := old.lookup(k); !there {
-			out.set(k, is)
+	for k, is := range doc.All() {
+		if _, there := old.Lookup(k); !there {
+			out.Set(k, is)
 		}
 	}
 	return out
 }
 
 func replacedValue(old, value any) any {
-	was, wasObject := old.(*members)
-	is, isObject := value.(*members)
+	was, wasObject := old.(*jsondoc.Object)
+	is, isObject := value.(*jsondoc.Object)
 	if wasObject && isObject {
 		return replacement(was, is)
 	}

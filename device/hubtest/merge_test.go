@@ -8,12 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
-func object(t *testing.T, text string) *members {
+func object(t *testing.T, text string) *jsondoc.Object {
 	t.Helper()
-	m, err := parseObject([]byte(text))
+	m, err := jsondoc.ParseObject([]byte(text))
 	if err != nil {
 		t.Fatalf("parseObject(%s): %v", text, err)
 	}
@@ -40,17 +41,17 @@ func TestMerge(t *testing.T) { // M1–M11, M18
 	}
 	for _, tt := range tests {
 		stored, patch := object(t, tt.stored), object(t, tt.patch)
-		if got := string(appendJSON(nil, merge(stored, patch, MergeRFC7396))); got != tt.want {
+		if got := string(jsondoc.Append(nil, merge(stored, patch, MergeRFC7396))); got != tt.want {
 			t.Errorf("%s: got %s, want %s", tt.id, got, tt.want)
 		}
 		want := tt.keepsNulls
 		if want == "" {
 			want = tt.want
 		}
-		if got := string(appendJSON(nil, merge(stored, patch, MergeKeepNulls))); got != want {
+		if got := string(jsondoc.Append(nil, merge(stored, patch, MergeKeepNulls))); got != want {
 			t.Errorf("%s, keeping nulls: got %s, want %s", tt.id, got, want)
 		}
-		if got := string(appendJSON(nil, stored)); got != tt.stored {
+		if got := string(jsondoc.Append(nil, stored)); got != tt.stored {
 			t.Errorf("%s: the target became %s", tt.id, got)
 		}
 	}
@@ -64,7 +65,7 @@ func TestMergeEmpties(t *testing.T) {
 		{`{"a":1}`, `{"z":null}`, `{"a":1}`},
 		{`{}`, `{"a":{"b":null,"c":1}}`, `{"a":{"c":1}}`},
 	} {
-		if got := string(appendJSON(nil, merge(object(t, tt.stored), object(t, tt.patch), MergeEmpties))); got != tt.want {
+		if got := string(jsondoc.Append(nil, merge(object(t, tt.stored), object(t, tt.patch), MergeEmpties))); got != tt.want {
 			t.Errorf("%s and %s: got %s, want %s", tt.stored, tt.patch, got, tt.want)
 		}
 	}
@@ -83,10 +84,10 @@ func TestReplacement(t *testing.T) { // M15 and 5.5: by existence, not by value
 	for _, tt := range tests {
 		old, doc := object(t, tt.old), object(t, tt.doc)
 		told := replacement(old, doc)
-		if got := string(appendJSON(nil, told)); got != tt.want {
+		if got := string(jsondoc.Append(nil, told)); got != tt.want {
 			t.Errorf("%s to %s: got %s, want %s", tt.old, tt.doc, got, tt.want)
 		}
-		if got := string(appendJSON(nil, merge(old, told, MergeRFC7396))); got != tt.doc {
+		if got := string(jsondoc.Append(nil, merge(old, told, MergeRFC7396))); got != tt.doc {
 			t.Errorf("%s to %s: a client that merges gets %s", tt.old, tt.doc, got)
 		}
 	}
@@ -179,7 +180,7 @@ func TestSectionLimit(t *testing.T) {
 	// A twin over the limit (of an older rule) may shrink, and stay over it.
 	h.mu.Lock()
 	s := &h.identities["dev1"].twin.desired
-	s.doc = merge(s.doc, newMembers("k8", letters(4096), "k9", letters(4096)), MergeRFC7396)
+	s.doc = merge(s.doc, jsondoc.New("k8", letters(4096), "k9", letters(4096)), MergeRFC7396)
 	h.mu.Unlock()
 	setDesired(t, h, "dev1", `{"k9":null}`)
 	setDesired(t, h, "dev1", `{"k8":"`+letters(4000)+`"}`)

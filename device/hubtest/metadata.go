@@ -3,6 +3,8 @@ package hubtest
 import (
 	"maps"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
 // stamp says when a part of a section was written last. The tree mirrors the
@@ -15,20 +17,20 @@ type stamp struct {
 
 // merge stamps all that a patch names, and every level above it: so a removal
 // leaves its trace.
-func (s *stamp) merge(patch *members, now time.Time, version int64) *stamp {
+func (s *stamp) merge(patch *jsondoc.Object, now time.Time, version int64) *stamp {
 	out := &stamp{at: now, version: version}
 	if s != nil {
 		out.members = maps.Clone(s.members)
 	}
-	for k, v := range patch.all() {
+	for k, v := range patch.All() {
 		if v == nil {
 			delete(out.members, k)
 			continue
 		}
 		if out.members == nil {
-			out.members = make(map[string]*stamp, patch.len())
+			out.members = make(map[string]*stamp, patch.Len())
 		}
-		inner, isObject := v.(*members)
+		inner, isObject := v.(*jsondoc.Object)
 		if !isObject {
 			out.members[k] = &stamp{at: now, version: version}
 			continue
@@ -51,15 +53,15 @@ func hubTime(t time.Time) string {
 
 // tree is the $metadata of a document, in the order of its members. Only desired
 // has versions in it.
-func (s *stamp) tree(doc any, versions bool) *members {
-	out := newMembers("$lastUpdated", hubTime(s.at))
+func (s *stamp) tree(doc any, versions bool) *jsondoc.Object {
+	out := jsondoc.New("$lastUpdated", hubTime(s.at))
 	if versions && s.version > 0 {
-		out.set("$lastUpdatedVersion", jsonInt(s.version))
+		out.Set("$lastUpdatedVersion", jsondoc.Int(s.version))
 	}
-	inner, _ := doc.(*members)
-	for k, v := range inner.all() {
+	inner, _ := doc.(*jsondoc.Object)
+	for k, v := range inner.All() {
 		if m := s.members[k]; m != nil {
-			out.set(k, m.tree(v, versions))
+			out.Set(k, m.tree(v, versions))
 		}
 	}
 	return out

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 )
 
@@ -82,7 +83,7 @@ func checkCall(name string, payload []byte) *fault {
 	case len(payload) == 0:
 		return nil
 	}
-	if _, err := parseJSON(payload); err != nil {
+	if _, err := jsondoc.Parse(payload); err != nil {
 		return refuse(codeFormat, "The payload is not JSON: %v.", err)
 	}
 	return nil

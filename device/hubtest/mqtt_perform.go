@@ -3,6 +3,7 @@ package hubtest
 import (
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 )
 
@@ -72,12 +73,12 @@ func (c *conn) patch(req request) {
 
 // patched merges a patch that was parsed with the outcome f, and returns its
 // answer. h.mu is held.
-func (h *Hub) patched(who *identity, req request, patch *members, f *fault, now time.Time) outgoing {
+func (h *Hub) patched(who *identity, req request, patch *jsondoc.Object, f *fault, now time.Time) outgoing {
 	s := &who.twin.reported
 	if f == nil && req.expects && req.msg.Version != s.version {
 		f = refuse(codePrecondition, "PreconditionFailed: expected reported version %d, it is %d", req.msg.Version, s.version)
 	}
-	var doc *members
+	var doc *jsondoc.Object
 	if f == nil {
 		doc = merge(s.doc, patch, h.opts.MergeRule)
 		f = checkSize("Properties.Reported", s.doc, doc)

@@ -4,46 +4,48 @@ import (
 	"encoding/json"
 	"strconv"
 	"strings"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
 // expr is a part of a condition. Its value on a row is one of JSON's, or absent
 // where nothing is defined.
 type expr interface {
-	eval(row *members) any
+	eval(row *jsondoc.Object) any
 }
 
 // keeps reports whether a row meets the condition: only true does.
-func (q query) keeps(row *members) bool {
+func (q query) keeps(row *jsondoc.Object) bool {
 	return q.where == nil || q.where.eval(row) == true
 }
 
 type literal struct{ v any }
 
-func (l literal) eval(*members) any { return l.v }
+func (l literal) eval(*jsondoc.Object) any { return l.v }
 
 // pathOf is a path from the row's root. The names at the root are the hub's own
 // and have no case; all below are kept as they are.
 type pathOf struct{ keys []string }
 
-func (p pathOf) eval(row *members) any {
+func (p pathOf) eval(row *jsondoc.Object) any {
 	v := any(row)
 	for i, key := range p.keys {
-		m, ok := v.(*members)
+		m, ok := v.(*jsondoc.Object)
 		if !ok {
-			return absent{}
+			return jsondoc.Absent{}
 		}
 		if i == 0 {
 			key = rootKey(m, key)
 		}
-		if v, ok = m.lookup(key); !ok {
-			return absent{}
+		if v, ok = m.Lookup(key); !ok {
+			return jsondoc.Absent{}
 		}
 	}
 	return v
 }
 
-func rootKey(row *members, key string) string {
-	for k := range row.all() {
+func rootKey(row *jsondoc.Object, key string) string {
+	for k := range row.All() {
 		if strings.EqualFold(k, key) {
 			return k
 		}
@@ -57,7 +59,7 @@ type logic struct {
 	or   bool
 }
 
-func (l logic) eval(row *members) any {
+func (l logic) eval(row *jsondoc.Object) any {
 	x, y := l.x.eval(row), l.y.eval(row)
 	if x == l.or || y == l.or { // false decides AND, true decides OR
 		return l.or
@@ -65,23 +67,23 @@ func (l logic) eval(row *members) any {
 	if x == !l.or && y == !l.or {
 		return !l.or
 	}
-	return absent{}
+	return jsondoc.Absent{}
 }
 
 type negation struct{ x expr }
 
-func (n negation) eval(row *members) any {
+func (n negation) eval(row *jsondoc.Object) any {
 	if b, ok := n.x.eval(row).(bool); ok {
 		return !b
 	}
-	return absent{}
+	return jsondoc.Absent{}
 }
 
 // defined is IS_DEFINED: a null is.
 type defined struct{ path pathOf }
 
-func (d defined) eval(row *members) any {
-	_, missing := d.path.eval(row).(absent)
+func (d defined) eval(row *jsondoc.Object) any {
+	_, missing := d.path.eval(row).(jsondoc.Absent)
 	return !missing
 }
 
@@ -91,11 +93,11 @@ type membership struct {
 	not  bool
 }
 
-func (m membership) eval(row *members) any {
+func (m membership) eval(row *jsondoc.Object) any {
 	v := m.x.eval(row)
 	switch v.(type) {
-	case absent, *members, []any:
-		return absent{}
+	case jsondoc.Absent, *jsondoc.Object, []any:
+		return jsondoc.Absent{}
 	}
 	for _, e := range m.list {
 		if compare(v, "=", e) == true {
@@ -111,7 +113,7 @@ type comparison struct {
 	y  expr
 }
 
-func (c comparison) eval(row *members) any {
+func (c comparison) eval(row *jsondoc.Object) any {
 	return compare(c.x.eval(row), c.op, c.y.eval(row))
 }
 
@@ -135,7 +137,7 @@ func compare(x any, op string, y any) any {
 			return equalOnly(true, op)
 		}
 	}
-	return absent{}
+	return jsondoc.Absent{}
 }
 
 // compareNumbers compares as doubles, which hold every whole number of a twin.
@@ -173,5 +175,5 @@ func equalOnly(same bool, op string) any {
 	case "!=", "<>":
 		return !same
 	}
-	return absent{}
+	return jsondoc.Absent{}
 }

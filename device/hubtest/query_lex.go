@@ -8,6 +8,8 @@ import (
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
 // tokenKind is what a piece of a query is.
@@ -49,7 +51,7 @@ type lexer struct {
 
 // lexQuery takes a query apart; the last lexeme is the end.
 func lexQuery(text string) ([]lexeme, *fault) {
-	if utf16Len(text) > maxQuery {
+	if jsondoc.UTF16Len(text) > maxQuery {
 		return nil, refuse(codeInvalid, "The query has more than %d characters.", maxQuery)
 	}
 	if !utf8.ValidString(text) {

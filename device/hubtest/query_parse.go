@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
 // query is a query that this hub can answer: whole twins, of devices or of
@@ -179,7 +181,7 @@ func (l lexeme) literal() (any, bool) {
 	case l.is("null"):
 		return nil, true
 	case l.is("undefined"):
-		return absent{}, true
+		return jsondoc.Absent{}, true
 	}
 	return nil, false
 }

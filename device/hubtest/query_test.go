@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
 // The evaluation table: what two values are to one another. Whatever is not
@@ -30,9 +32,9 @@ func TestCompare(t *testing.T) {
 		{"null and false", nil, false, "uuuuuu"},
 		{"number and string", num("1"), "1", "uuuuuu"},
 		{"string and bool", "true", true, "uuuuuu"},
-		{"undefined and a number", absent{}, num("1"), "uuuuuu"},
-		{"undefined twice", absent{}, absent{}, "uuuuuu"},
-		{"null and undefined", nil, absent{}, "uuuuuu"},
+		{"undefined and a number", jsondoc.Absent{}, num("1"), "uuuuuu"},
+		{"undefined twice", jsondoc.Absent{}, jsondoc.Absent{}, "uuuuuu"},
+		{"null and undefined", nil, jsondoc.Absent{}, "uuuuuu"},
 		{"objects", obj, obj, "uuuuuu"},
 		{"arrays", list, list, "uuuuuu"},
 		{"object and string", obj, "a", "uuuuuu"},
@@ -71,7 +73,7 @@ func mark(v any) string {
 
 // Conditions over one row, with their three outcomes.
 func TestConditions(t *testing.T) {
-	row, err := parseObject([]byte(`{"deviceId":"dev1","lastActivityTime":"2024-05-08T18:54:31Z","tags":{"location":{"plant":"Redmond43"},"Floor":3,
+	row, err := jsondoc.ParseObject([]byte(`{"deviceId":"dev1","lastActivityTime":"2024-05-08T18:54:31Z","tags":{"location":{"plant":"Redmond43"},"Floor":3,
 		"flag":true,"none":null,"odd-name":1,"a.b":2,"list":[1],"quote":"it's \"so\"","Tür":1,"2nd":2},
 		"properties":{"desired":{"$version":4},"reported":{"connectivity":{"type":"cellular"},"battery":19.5,"$version":5}}}`))
 	if err != nil {

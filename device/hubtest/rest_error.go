@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
 // Error codes that only services and methods meet.
@@ -94,15 +96,15 @@ func (h *Hub) restBody(f *fault, req restRequest, nested bool) []byte {
 	if nested {
 		message, exception = string(nestedMessage(f, tracking, now)), ""
 	}
-	b := appendText([]byte(`{"Message":`), message)
-	b = appendText(append(b, `,"ExceptionMessage":`...), exception)
+	b := jsondoc.AppendText([]byte(`{"Message":`), message)
+	b = jsondoc.AppendText(append(b, `,"ExceptionMessage":`...), exception)
 	return append(b, '}')
 }
 
 func nestedMessage(f *fault, tracking string, now time.Time) []byte {
 	b := strconv.AppendInt([]byte(`{"errorCode":`), int64(f.code), 10)
-	b = appendText(append(b, `,"trackingId":`...), tracking)
-	b = appendText(append(b, `,"message":`...), f.text)
+	b = jsondoc.AppendText(append(b, `,"trackingId":`...), tracking)
+	b = jsondoc.AppendText(append(b, `,"message":`...), f.text)
 	info := f.info
 	if info == "" {
 		info = "{}"

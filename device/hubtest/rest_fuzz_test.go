@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
 // FuzzQuery: any text is a query or a fault of 400, and what is a query says
@@ -16,7 +18,7 @@ func FuzzQuery(f *testing.F) {
 	} {
 		f.Add(s)
 	}
-	row, err := parseObject([]byte(newTwinJSON))
+	row, err := jsondoc.ParseObject([]byte(newTwinJSON))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -74,7 +76,7 @@ func FuzzTwinWrite(f *testing.F) {
 				t.Errorf("%q left %s, which breaks a rule: %s", body, half, f.text)
 			}
 		}
-		if _, err := parseObject(appendJSON(nil, e.document("2021-04-12"))); err != nil {
+		if _, err := jsondoc.ParseObject(jsondoc.Append(nil, e.document("2021-04-12"))); err != nil {
 			t.Errorf("%q left a twin that is no JSON: %v", body, err)
 		}
 	})

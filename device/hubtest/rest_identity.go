@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
 func (h *Hub) restGetIdentity(req restRequest) (restAnswer, *fault) {
@@ -19,7 +20,7 @@ func (h *Hub) restGetIdentity(req restRequest) (restAnswer, *fault) {
 
 // identityAnswer has the header ETag for devices alone.
 func identityAnswer(e entry, created bool) restAnswer {
-	a := restAnswer{body: appendJSON(nil, e.identityDocument(created))}
+	a := restAnswer{body: jsondoc.Append(nil, e.identityDocument(created))}
 	if e.module == "" {
 		a.etag = e.record.etagText()
 	}
@@ -51,7 +52,7 @@ func identityList(all []entry) restAnswer {
 	for i, e := range all {
 		rows[i] = e.identityDocument(false)
 	}
-	return restAnswer{body: appendJSON(nil, rows)}
+	return restAnswer{body: jsondoc.Append(nil, rows)}
 }
 
 func (h *Hub) restCountDevices(restRequest) (restAnswer, *fault) {

@@ -2,7 +2,8 @@ package hubtest
 
 import (
 	"strings"
-	"unicode/utf16"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
 // parseIdentity reads and checks an identity. What the hub itself writes, such
@@ -10,54 +11,38 @@ import (
 // ignored.
 func parseIdentity(req restRequest) (identityWrite, *fault) {
 	var w identityWrite
-	doc, err := parseObject(req.body)
+	doc, err := jsondoc.ParseObject(req.body)
 	if err != nil {
 		return w, refuse(codeFormat, "Cannot deserialize the body as an identity: %v.", err)
 	}
 	device, module, _ := strings.Cut(req.id, "/")
 	for name, want := range map[string]string{"deviceId": device, "moduleId": module} {
-		if got, _ := doc.fold(name); got != nil && got != want {
+		if got, _ := doc.Fold(name); got != nil && got != want {
 			return w, refuse(codeInvalid, "The %s in the body is not the one of the path.", name)
 		}
 	}
-	if v, _ := doc.fold("status"); v != nil {
+	if v, _ := doc.Fold("status"); v != nil {
 		w.status, _ = v.(string)
 		if w.status != "enabled" && w.status != "disabled" {
 			return w, refuse(codeInvalid, "status is neither 'enabled' nor 'disabled'.")
 		}
 	}
-	if v, given := doc.fold("statusReason"); given {
+	if v, given := doc.Fold("statusReason"); given {
 		w.reason, w.hasReason = "", true
 		if v != nil {
 			w.reason, _ = v.(string)
 		}
-		if utf16Len(w.reason) > maxStatusReason {
+		if jsondoc.UTF16Len(w.reason) > maxStatusReason {
 			return w, refuse(codeInvalid, "statusReason has more than %d characters.", maxStatusReason)
 		}
 	}
-	w.managedBy = textOf(doc, "managedBy")
-	v, _ := doc.fold("capabilities")
-	caps, _ := v.(*members)
-	v, _ = caps.fold("iotEdge")
+	w.managedBy = doc.Text("managedBy")
+	v, _ := doc.Fold("capabilities")
+	caps, _ := v.(*jsondoc.Object)
+	v, _ = caps.Fold("iotEdge")
 	w.iotEdge, w.hasEdge = v.(bool)
-	v, _ = doc.fold("authentication")
+	v, _ = doc.Fold("authentication")
 	return w, w.parseAuthentication(v)
-}
-
-// utf16Len is the length of a text in .NET's characters.
-func utf16Len(s string) (n int) {
-	for _, r := range s {
-		n += max(1, utf16.RuneLen(r))
-	}
-	return n
-}
-
-// textOf is the member of that name, in any case, as a text, or empty where it is
-// none.
-func textOf(doc *members, name string) string {
-	v, _ := doc.fold(name)
-	text, _ := v.(string)
-	return text
 }
 
 // parseAuthentication reads how the identity proves itself, where that is given.
@@ -65,11 +50,11 @@ func (w *identityWrite) parseAuthentication(v any) *fault {
 	if v == nil {
 		return nil
 	}
-	doc, ok := v.(*members)
+	doc, ok := v.(*jsondoc.Object)
 	if !ok {
 		return refuse(codeInvalid, "authentication is not an object.")
 	}
-	kind, _ := doc.fold("type")
+	kind, _ := doc.Fold("type")
 	switch kind {
 	case nil:
 	case "sas":
@@ -78,9 +63,9 @@ func (w *identityWrite) parseAuthentication(v any) *fault {
 		w.proof = &proofRule{kind: authCA}
 		return nil
 	case "selfSigned":
-		v, _ := doc.fold("x509Thumbprint")
-		prints, _ := v.(*members)
-		rule, err := thumbprintRule(textOf(prints, "primaryThumbprint"), textOf(prints, "secondaryThumbprint"))
+		v, _ := doc.Fold("x509Thumbprint")
+		prints, _ := v.(*jsondoc.Object)
+		rule, err := thumbprintRule(prints.Text("primaryThumbprint"), prints.Text("secondaryThumbprint"))
 		if err != nil {
 			return refuse(codeInvalid, "x509Thumbprint: %v.", err)
 		}
@@ -90,20 +75,20 @@ func (w *identityWrite) parseAuthentication(v any) *fault {
 		return refuse(codeInvalid, "authentication.type is none of 'sas', 'selfSigned' and 'certificateAuthority'.")
 	}
 	var f *fault
-	pair, _ := doc.fold("symmetricKey")
+	pair, _ := doc.Fold("symmetricKey")
 	w.keys, f = parseKeys(pair)
 	return f
 }
 
 // parseKeys reads the keys: nil where none are given.
 func parseKeys(v any) (*[2]string, *fault) {
-	pair, ok := v.(*members)
+	pair, ok := v.(*jsondoc.Object)
 	if !ok {
 		return nil, nil
 	}
 	var keys [2]string
 	for i, name := range []string{"primaryKey", "secondaryKey"} {
-		text := textOf(pair, name)
+		text := pair.Text(name)
 		if text == "" {
 			continue
 		}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
 // etagOf is a number as identities show it in their etag.
@@ -117,14 +119,14 @@ func testRESTModules(t *testing.T) {
 	s.do("PUT", "/devices/a/modules/cam", `{}`, `If-Match: "*"`).want(t, "update a module", 200)
 	ids := func(r reply) string {
 		t.Helper()
-		doc, err := parseJSON([]byte(r.body))
+		doc, err := jsondoc.Parse([]byte(r.body))
 		if err != nil {
 			t.Fatalf("list %q: %v", r.body, err)
 		}
 		got := ""
 		for _, row := range doc.([]any) {
-			got += at(row, "deviceId").(string)
-			if m, ok := at(row, "moduleId").(string); ok {
+			got += jsondoc.At(row, "deviceId").(string)
+			if m, ok := jsondoc.At(row, "moduleId").(string); ok {
 				got += "/" + m
 			}
 			got += " "

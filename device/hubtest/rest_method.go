@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
 // restMethod calls a direct method, as its body says.
@@ -12,11 +14,11 @@ func (h *Hub) restMethod(req restRequest) (restAnswer, *fault) {
 	if _, f := h.entryOf(req.id); f != nil {
 		return restAnswer{}, f
 	}
-	doc, err := parseObject(req.body)
+	doc, err := jsondoc.ParseObject(req.body)
 	if err != nil {
 		return restAnswer{}, refuse(codeFormat, "Cannot deserialize the body as a method: %v.", err)
 	}
-	v, _ := doc.fold("methodName")
+	v, _ := doc.Fold("methodName")
 	name, ok := v.(string)
 	if !ok {
 		return restAnswer{}, refuse(codeNull, "methodName is missing, or no text.")
@@ -33,8 +35,8 @@ func (h *Hub) restMethod(req restRequest) (restAnswer, *fault) {
 		response = defaultResponseTimeout
 	}
 	var payload []byte
-	if v, given := doc.fold("payload"); given {
-		payload = appendJSON(nil, v)
+	if v, given := doc.Fold("payload"); given {
+		payload = jsondoc.Append(nil, v)
 	}
 	if f := checkCall(name, payload); f != nil {
 		return restAnswer{}, f
@@ -60,17 +62,17 @@ func methodAnswer(r MethodResult) (restAnswer, *fault) {
 	var payload any
 	if len(r.Payload) > 0 {
 		var err error
-		if payload, err = parseJSON(r.Payload); err != nil || len(r.Payload) > maxPayload {
+		if payload, err = jsondoc.Parse(r.Payload); err != nil || len(r.Payload) > maxPayload {
 			return restAnswer{}, refuse(codeBadAnswer, "The device's answer is not JSON, or larger than %d bytes.", maxPayload)
 		}
 	}
-	return restAnswer{body: appendJSON(nil, newMembers("status", jsonInt(int64(r.Status)), "payload", payload))}, nil
+	return restAnswer{body: jsondoc.Append(nil, jsondoc.New("status", jsondoc.Int(int64(r.Status)), "payload", payload))}, nil
 }
 
 // seconds reads a time-out: a whole number, or a text of one, which the Azure
 // CLI sends.
-func seconds(doc *members, name string, usually time.Duration) (time.Duration, *fault) {
-	v, _ := doc.fold(name)
+func seconds(doc *jsondoc.Object, name string, usually time.Duration) (time.Duration, *fault) {
+	v, _ := doc.Fold(name)
 	var text string
 	switch v := v.(type) {
 	case nil:

@@ -5,16 +5,18 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
 // restQuery answers a page of a query. The continuation is opaque to clients:
 // it names the last row, so it stays good when the data change.
 func (h *Hub) restQuery(req restRequest) (restAnswer, *fault) {
-	doc, err := parseObject(req.body)
+	doc, err := jsondoc.ParseObject(req.body)
 	if err != nil {
 		return restAnswer{}, refuse(codeFormat, "Cannot deserialize the body as a query: %v.", err)
 	}
-	v, _ := doc.fold("query")
+	v, _ := doc.Fold("query")
 	text, ok := v.(string)
 	if !ok {
 		return restAnswer{}, refuse(codeNull, "BadRequest")
@@ -51,7 +53,7 @@ func (h *Hub) restQuery(req restRequest) (restAnswer, *fault) {
 		}
 		rows, last = append(rows, row), e.id
 	}
-	return restAnswer{header: header, body: appendJSON(nil, rows)}, nil
+	return restAnswer{header: header, body: jsondoc.Append(nil, rows)}, nil
 }
 
 const continuationPrefix = "after:"

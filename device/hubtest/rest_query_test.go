@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
 // ask asks for one page.
@@ -16,16 +18,16 @@ func (s service) query(text, page, token string) (ids, next string, r reply) {
 	if token != "" {
 		headers = append(headers, "x-ms-continuation: "+token)
 	}
-	r = s.do("POST", "/devices/query", `{"query":`+string(appendText(nil, text))+`}`, headers...)
+	r = s.do("POST", "/devices/query", `{"query":`+string(jsondoc.AppendText(nil, text))+`}`, headers...)
 	r.want(s.t, text, 200)
-	doc, err := parseJSON([]byte(r.body))
+	doc, err := jsondoc.Parse([]byte(r.body))
 	if err != nil {
 		s.t.Fatalf("%s: body %q: %v", text, r.body, err)
 	}
 	var all []string
 	for _, row := range doc.([]any) {
-		id := at(row, "deviceId").(string)
-		if m, ok := at(row, "moduleId").(string); ok {
+		id := jsondoc.At(row, "deviceId").(string)
+		if m, ok := jsondoc.At(row, "moduleId").(string); ok {
 			id += "/" + m
 		}
 		all = append(all, id)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -118,15 +119,15 @@ func (r reply) code(t testing.TB) string {
 // field follows a path in the body.
 func (r reply) field(t testing.TB, path string) string {
 	t.Helper()
-	doc, err := parseJSON([]byte(r.body))
+	doc, err := jsondoc.Parse([]byte(r.body))
 	if err != nil {
 		t.Fatalf("body %q: %v", r.body, err)
 	}
-	v := at(doc, path)
-	if v == (absent{}) {
+	v := jsondoc.At(doc, path)
+	if v == (jsondoc.Absent{}) {
 		return "absent"
 	}
-	return string(appendJSON(nil, v))
+	return string(jsondoc.Append(nil, v))
 }
 
 func (r reply) want(t testing.TB, what string, status int) {

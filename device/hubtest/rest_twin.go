@@ -3,6 +3,8 @@ package hubtest
 import (
 	"errors"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
 func (h *Hub) restGetTwin(req restRequest) (restAnswer, *fault) {
@@ -15,7 +17,7 @@ func (h *Hub) restGetTwin(req restRequest) (restAnswer, *fault) {
 
 // twinAnswer has no header ETag: the twin holds it.
 func (req restRequest) twinAnswer(e entry) restAnswer {
-	return restAnswer{body: appendJSON(nil, e.document(req.version))}
+	return restAnswer{body: jsondoc.Append(nil, e.document(req.version))}
 }
 
 func (h *Hub) restPatchTwin(req restRequest) (restAnswer, *fault) { return h.restWriteTwin(req, false) }
@@ -37,7 +39,7 @@ func (h *Hub) restWriteTwin(req restRequest, replace bool) (restAnswer, *fault) 
 // twinWrite is what a service writes to a twin. Of a patch, nil leaves as it
 // is; of a replacement, neither is nil.
 type twinWrite struct {
-	tags, desired *members
+	tags, desired *jsondoc.Object
 	replace       bool
 }
 
@@ -46,27 +48,27 @@ type twinWrite struct {
 // included: many clients send back the twin that they got.
 func (o *Options) parseTwinWrite(body []byte, replace bool) (twinWrite, *fault) {
 	w := twinWrite{replace: replace}
-	doc, err := parseObject(body)
+	doc, err := jsondoc.ParseObject(body)
 	switch {
-	case errors.Is(err, errNotObject):
+	case errors.Is(err, jsondoc.ErrNotObject):
 		return w, refuse(codeInvalid, "The body is not a twin.")
 	case err != nil:
 		return w, refuse(codeFormat, "Cannot deserialize the body as JSON: %v.", err)
 	}
 	var f *fault
-	tags, named := doc.fold("tags")
+	tags, named := doc.Fold("tags")
 	if w.tags, f = o.writable(tags, named, replace); f != nil {
 		return w, f
 	}
-	v, named := doc.fold("properties")
-	properties, isObject := v.(*members)
+	v, named := doc.Fold("properties")
+	properties, isObject := v.(*jsondoc.Object)
 	if named && !isObject {
 		return w, refuse(codeInvalid, "'properties' is not an object.")
 	}
-	desired, named := properties.lookup("desired")
-	if half, isObject := desired.(*members); isObject {
+	desired, named := properties.Lookup("desired")
+	if half, isObject := desired.(*jsondoc.Object); isObject {
 		// A hub's own members come back with what was got before.
-		desired = half.without("$version", "$metadata")
+		desired = half.Without("$version", "$metadata")
 	}
 	w.desired, f = o.writable(desired, named, replace)
 	return w, f
@@ -74,14 +76,14 @@ func (o *Options) parseTwinWrite(body []byte, replace bool) (twinWrite, *fault) 
 
 // writable checks what is written: an object by the rules of a section. Where it
 // is not named it is nil, or in a replacement empty.
-func (o *Options) writable(v any, named, replace bool) (*members, *fault) {
+func (o *Options) writable(v any, named, replace bool) (*jsondoc.Object, *fault) {
 	if !named && replace {
-		return &members{}, nil
+		return &jsondoc.Object{}, nil
 	}
 	if !named {
 		return nil, nil
 	}
-	part, ok := v.(*members)
+	part, ok := v.(*jsondoc.Object)
 	if !ok {
 		return nil, refuse(codeInvalid, "Provided json is not a valid 'tags' or 'properties' object.")
 	}

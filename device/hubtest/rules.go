@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
 // Error codes that the hub answers with. The status is the code / 1000.
@@ -38,9 +40,9 @@ func refuse(code int, format string, args ...any) *fault {
 
 // parsePatch reads and checks a patch, or a whole section when nulls are not
 // allowed.
-func (o *Options) parsePatch(text []byte, nulls bool) (*members, *fault) {
-	patch, err := parseObject(text)
-	if errors.Is(err, errNotObject) {
+func (o *Options) parsePatch(text []byte, nulls bool) (*jsondoc.Object, *fault) {
+	patch, err := jsondoc.ParseObject(text)
+	if errors.Is(err, jsondoc.ErrNotObject) {
 		return nil, refuse(codeInvalid, "Provided json is not a valid 'tags' or 'properties' object.")
 	}
 	if err != nil {
@@ -57,8 +59,8 @@ func (o *Options) parsePatch(text []byte, nulls bool) (*members, *fault) {
 
 // checkObject checks the members of an object that sits at the depth; the
 // section itself is at 0.
-func checkObject(m *members, depth int, nulls bool) *fault {
-	for k, v := range m.all() {
+func checkObject(m *jsondoc.Object, depth int, nulls bool) *fault {
+	for k, v := range m.All() {
 		if f := checkKey(k); f != nil {
 			return f
 		}
@@ -94,7 +96,7 @@ func checkValue(key string, v any, depth int, nulls bool) *fault {
 		}
 	case json.Number:
 		return checkNumber(key, string(v))
-	case *members:
+	case *jsondoc.Object:
 		if depth > maxDepth {
 			return tooDeep()
 		}
@@ -135,9 +137,9 @@ func checkNumber(key, text string) *fault {
 // rewriteNumbers writes numbers in place, as a .NET library would.
 func rewriteNumbers(v any) any {
 	switch v := v.(type) {
-	case *members:
-		for k, e := range v.all() {
-			v.set(k, rewriteNumbers(e))
+	case *jsondoc.Object:
+		for k, e := range v.All() {
+			v.Set(k, rewriteNumbers(e))
 		}
 	case []any:
 		for i, e := range v {

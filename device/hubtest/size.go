@@ -1,6 +1,10 @@
 package hubtest
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
+)
 
 // What the documentation counts for a value that is no text.
 const (
@@ -15,8 +19,8 @@ const (
 func size(v any) int {
 	n := 0
 	switch v := v.(type) {
-	case *members:
-		for k, e := range v.all() {
+	case *jsondoc.Object:
+		for k, e := range v.All() {
 			if !strings.HasPrefix(k, "$") {
 				n += textSize(k) + size(e)
 			}

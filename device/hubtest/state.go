@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
 // stateVersion is the format of what State returns.
@@ -28,22 +29,22 @@ func (h *Hub) State() []byte {
 		policies = append(policies, h.policies[name])
 	}
 	h.mu.Unlock()
-	doc := newMembers("version", stateVersion)
+	doc := jsondoc.New("version", stateVersion)
 	list := []any{}
 	for _, p := range policies {
 		permissions := []any{}
 		for _, permission := range p.Permissions {
 			permissions = append(permissions, string(permission))
 		}
-		list = append(list, newMembers("name", p.Name, "primaryKey", p.PrimaryKey, "secondaryKey", p.SecondaryKey, "permissions", permissions))
+		list = append(list, jsondoc.New("name", p.Name, "primaryKey", p.PrimaryKey, "secondaryKey", p.SecondaryKey, "permissions", permissions))
 	}
-	doc.set("policies", list)
+	doc.Set("policies", list)
 	list = []any{}
 	for _, e := range all {
 		list = append(list, e.saved())
 	}
-	doc.set("identities", list)
-	return append(appendJSON(nil, doc), '\n')
+	doc.Set("identities", list)
+	return append(jsondoc.Append(nil, doc), '\n')
 }
 
 // Revision returns a number that is another one after each change that State
@@ -91,8 +92,8 @@ func (h *Hub) Device(id string) (Device, error) {
 }
 
 // saved is an identity as State has it.
-func (e entry) saved() *members {
-	return newMembers(
+func (e entry) saved() *jsondoc.Object {
+	return jsondoc.New(
 		"deviceId", e.device, "moduleId", e.module, "auth", e.proof.kind.String(),
 		"primaryKey", e.keys.text[0], "secondaryKey", e.keys.text[1],
 		"primaryThumbprint", e.proof.thumbprints[0], "secondaryThumbprint", e.proof.thumbprints[1],
@@ -100,15 +101,15 @@ func (e entry) saved() *members {
 		"generation", e.record.generation, "etag", strconv.FormatUint(e.record.etag, 10), "reason", e.record.reason,
 		"statusAt", hubTime(e.record.statusAt), "stateAt", hubTime(e.record.stateAt), "active", hubTime(e.record.active),
 		"managedBy", e.record.managedBy, "iotEdge", e.record.iotEdge, "scope", e.record.scope,
-		"twin", newMembers(
-			"version", jsonInt(e.twin.version), "etag", strconv.FormatUint(e.twin.etag, 10), "tags", e.twin.tags,
+		"twin", jsondoc.New(
+			"version", jsondoc.Int(e.twin.version), "etag", strconv.FormatUint(e.twin.etag, 10), "tags", e.twin.tags,
 			"desired", e.twin.desired.saved(), "reported", e.twin.reported.saved(),
 		),
 	)
 }
 
-func (s section) saved() *members {
-	return newMembers("version", jsonInt(s.version), "document", s.doc, "metadata", s.meta.tree(s.doc, true))
+func (s section) saved() *jsondoc.Object {
+	return jsondoc.New("version", jsondoc.Int(s.version), "document", s.doc, "metadata", s.meta.tree(s.doc, true))
 }
 
 // Restore adds the identities and policies of a State, to a hub that has none of
@@ -154,11 +155,11 @@ func (h *Hub) readState(state []byte) (map[string]*identity, []Policy, error) {
 	if len(state) > maxState {
 		return nil, nil, fmt.Errorf("it has %d bytes; at most %d are read", len(state), maxState)
 	}
-	doc, err := parseObject(state)
+	doc, err := jsondoc.ParseObject(state)
 	if err != nil {
 		return nil, nil, err
 	}
-	if v := doc.get("version"); v != stateVersion {
+	if v := doc.Get("version"); v != stateVersion {
 		return nil, nil, fmt.Errorf("its version is %.20q, and %s is known; begin with a new file", fmt.Sprint(v), stateVersion)
 	}
 	identities := map[string]*identity{}
@@ -174,8 +175,8 @@ func (h *Hub) readState(state []byte) (map[string]*identity, []Policy, error) {
 	}
 	var policies []Policy
 	for i, v := range listOf(doc, "policies") {
-		p, _ := v.(*members)
-		policy := Policy{Name: textOf(p, "name"), PrimaryKey: textOf(p, "primaryKey"), SecondaryKey: textOf(p, "secondaryKey")}
+		p, _ := v.(*jsondoc.Object)
+		policy := Policy{Name: p.Text("name"), PrimaryKey: p.Text("primaryKey"), SecondaryKey: p.Text("secondaryKey")}
 		for _, permission := range listOf(p, "permissions") {
 			policy.Permissions = append(policy.Permissions, Permission(fmt.Sprint(permission)))
 		}
@@ -187,42 +188,42 @@ func (h *Hub) readState(state []byte) (map[string]*identity, []Policy, error) {
 	return identities, policies, nil
 }
 
-func listOf(doc *members, name string) []any {
-	list, _ := doc.get(name).([]any)
+func listOf(doc *jsondoc.Object, name string) []any {
+	list, _ := doc.Get(name).([]any)
 	return list
 }
 
 // restored is an identity of a state.
 func (o *Options) restored(v any) (*identity, error) {
-	m, ok := v.(*members)
+	m, ok := v.(*jsondoc.Object)
 	if !ok {
-		return nil, errNotObject
+		return nil, jsondoc.ErrNotObject
 	}
-	who := &identity{device: textOf(m, "deviceId"), module: textOf(m, "moduleId"), modelID: textOf(m, "modelId"), changed: make(chan struct{})}
+	who := &identity{device: m.Text("deviceId"), module: m.Text("moduleId"), modelID: m.Text("modelId"), changed: make(chan struct{})}
 	who.id = joinID(who.device, who.module)
 	if err := (auth.Identity{Host: o.Host, DeviceID: who.device, ModuleID: who.module}).Validate(); err != nil {
 		return nil, err
 	}
-	who.disabled, _ = m.get("disabled").(bool)
+	who.disabled, _ = m.Get("disabled").(bool)
 	if err := who.restoreProof(m); err != nil {
 		return nil, fmt.Errorf("%s: %w", who.id, err)
 	}
 	if err := who.record.restore(m); err != nil {
 		return nil, fmt.Errorf("%s: %w", who.id, err)
 	}
-	t, _ := m.get("twin").(*members)
+	t, _ := m.Get("twin").(*jsondoc.Object)
 	if err := who.twin.restore(o, t); err != nil {
 		return nil, fmt.Errorf("%s: twin: %w", who.id, err)
 	}
 	return who, nil
 }
 
-func (id *identity) restoreProof(m *members) (err error) {
-	switch textOf(m, "auth") {
+func (id *identity) restoreProof(m *jsondoc.Object) (err error) {
+	switch m.Text("auth") {
 	case authSAS.String():
-		id.keys, err = completeKeys(textOf(m, "primaryKey"), textOf(m, "secondaryKey"))
+		id.keys, err = completeKeys(m.Text("primaryKey"), m.Text("secondaryKey"))
 	case authSelfSigned.String():
-		id.proof, err = thumbprintRule(textOf(m, "primaryThumbprint"), textOf(m, "secondaryThumbprint"))
+		id.proof, err = thumbprintRule(m.Text("primaryThumbprint"), m.Text("secondaryThumbprint"))
 	case authCA.String():
 		id.proof = proofRule{kind: authCA}
 	default:
@@ -231,18 +232,18 @@ func (id *identity) restoreProof(m *members) (err error) {
 	return err
 }
 
-func (r *record) restore(m *members) error {
+func (r *record) restore(m *jsondoc.Object) error {
 	*r = record{
-		generation: textOf(m, "generation"), reason: textOf(m, "reason"), managedBy: textOf(m, "managedBy"), scope: textOf(m, "scope"),
+		generation: m.Text("generation"), reason: m.Text("reason"), managedBy: m.Text("managedBy"), scope: m.Text("scope"),
 	}
-	r.iotEdge, _ = m.get("iotEdge").(bool)
+	r.iotEdge, _ = m.Get("iotEdge").(bool)
 	var err1 error
-	r.etag, err1 = strconv.ParseUint(textOf(m, "etag"), 10, 63)
+	r.etag, err1 = strconv.ParseUint(m.Text("etag"), 10, 63)
 	_, err2 := strconv.ParseInt(r.generation, 10, 63)
 	var err3, err4, err5 error
-	r.statusAt, err3 = savedTime(textOf(m, "statusAt"))
-	r.stateAt, err4 = savedTime(textOf(m, "stateAt"))
-	r.active, err5 = savedTime(textOf(m, "active"))
+	r.statusAt, err3 = savedTime(m.Text("statusAt"))
+	r.stateAt, err4 = savedTime(m.Text("stateAt"))
+	r.active, err5 = savedTime(m.Text("active"))
 	return errors.Join(err1, err2, err3, err4, err5)
 }
 
@@ -255,33 +256,33 @@ func savedTime(text string) (time.Time, error) {
 	return t, nil
 }
 
-func (t *twin) restore(o *Options, m *members) (err error) {
+func (t *twin) restore(o *Options, m *jsondoc.Object) (err error) {
 	if t.version, err = savedVersion(m); err != nil {
 		return err
 	}
-	if t.etag, err = strconv.ParseUint(textOf(m, "etag"), 10, 63); err != nil {
+	if t.etag, err = strconv.ParseUint(m.Text("etag"), 10, 63); err != nil {
 		return err
 	}
-	if t.tags, err = savedDocument(m.get("tags")); err != nil {
+	if t.tags, err = savedDocument(m.Get("tags")); err != nil {
 		return fmt.Errorf("tags: %w", err)
 	}
 	for name, s := range map[string]*section{"desired": &t.desired, "reported": &t.reported} {
-		half, _ := m.get(name).(*members)
+		half, _ := m.Get(name).(*jsondoc.Object)
 		if s.version, err = savedVersion(half); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		if s.doc, err = savedDocument(half.get("document")); err != nil {
+		if s.doc, err = savedDocument(half.Get("document")); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		if s.meta, err = savedStamp(half.get("metadata"), s.version); err != nil {
+		if s.meta, err = savedStamp(half.Get("metadata"), s.version); err != nil {
 			return fmt.Errorf("%s: metadata: %w", name, err)
 		}
 	}
 	return nil
 }
 
-func savedVersion(m *members) (int64, error) {
-	n, err := strconv.ParseInt(fmt.Sprint(m.get("version")), 10, 63)
+func savedVersion(m *jsondoc.Object) (int64, error) {
+	n, err := strconv.ParseInt(fmt.Sprint(m.Get("version")), 10, 63)
 	if err != nil || n < 1 {
 		return 0, errors.New("version is no whole number from 1 on")
 	}
@@ -290,10 +291,10 @@ func savedVersion(m *members) (int64, error) {
 
 // savedDocument is a document by the rules of a section. MergeKeepNulls leaves
 // nulls in it.
-func savedDocument(v any) (*members, error) {
-	doc, ok := v.(*members)
+func savedDocument(v any) (*jsondoc.Object, error) {
+	doc, ok := v.(*jsondoc.Object)
 	if !ok {
-		return nil, errNotObject
+		return nil, jsondoc.ErrNotObject
 	}
 	if f := checkObject(doc, 0, true); f != nil {
 		return nil, errors.New(f.text)
@@ -306,12 +307,12 @@ func savedDocument(v any) (*members, error) {
 func savedStamp(v any, newest int64) (*stamp, error) { return stampAt(v, newest, 0) }
 
 func stampAt(v any, newest int64, depth int) (*stamp, error) {
-	m, ok := v.(*members)
+	m, ok := v.(*jsondoc.Object)
 	if !ok || depth > maxDepth+1 {
-		return nil, errNotObject
+		return nil, jsondoc.ErrNotObject
 	}
 	s := &stamp{}
-	for k, e := range m.all() {
+	for k, e := range m.All() {
 		var err error
 		switch {
 		case k == "$lastUpdated":

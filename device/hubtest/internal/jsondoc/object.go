@@ -1,4 +1,7 @@
-package hubtest
+// Package jsondoc keeps JSON as a hub does: objects in the order in which their
+// members were written, numbers by their text. It is pure, and shares no code
+// with package twin, which the hub judges.
+package jsondoc
 
 import (
 	"bytes"
@@ -6,37 +9,38 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 )
 
-// members are those of a JSON object, in the order in which they were written,
-// as a hub keeps them. Nil has none.
-type members struct {
+// An Object is the members of a JSON object, in the order in which they were
+// written. A nil one has none.
+type Object struct {
 	keys   []string
 	values map[string]any
 }
 
-// newMembers makes an object of names and values in turn.
-func newMembers(pairs ...any) *members {
-	m := &members{}
+// New makes an object of names and values in turn.
+func New(pairs ...any) *Object {
+	m := &Object{}
 	for i := 0; i < len(pairs); i += 2 {
-		m.set(pairs[i].(string), pairs[i+1])
+		m.Set(pairs[i].(string), pairs[i+1])
 	}
 	return m
 }
 
-func (m *members) len() int {
+func (m *Object) Len() int {
 	if m == nil {
 		return 0
 	}
 	return len(m.keys)
 }
 
-// lookup returns the member of that name, and whether there is one.
-func (m *members) lookup(key string) (any, bool) {
+// Lookup returns the member of that name, and whether there is one.
+func (m *Object) Lookup(key string) (any, bool) {
 	if m == nil {
 		return nil, false
 	}
@@ -44,19 +48,19 @@ func (m *members) lookup(key string) (any, bool) {
 	return v, ok
 }
 
-// get returns the member of that name, or nil.
-func (m *members) get(key string) any {
-	v, _ := m.lookup(key)
+// Get returns the member of that name, or nil.
+func (m *Object) Get(key string) any {
+	v, _ := m.Lookup(key)
 	return v
 }
 
-// fold is lookup without regard to case, as the model of a service's request is
+// Fold is Lookup without regard to case, as the model of a service's request is
 // read. The exact name goes before another.
-func (m *members) fold(key string) (any, bool) {
-	if v, ok := m.lookup(key); ok {
+func (m *Object) Fold(key string) (any, bool) {
+	if v, ok := m.Lookup(key); ok {
 		return v, true
 	}
-	for k, v := range m.all() {
+	for k, v := range m.All() {
 		if strings.EqualFold(k, key) {
 			return v, true
 		}
@@ -64,8 +68,8 @@ func (m *members) fold(key string) (any, bool) {
 	return nil, false
 }
 
-// set writes a member. A new one comes last, any other keeps its place.
-func (m *members) set(key string, v any) {
+// Set writes a member. A new one comes last, any other keeps its place.
+func (m *Object) Set(key string, v any) {
 	if m.values == nil {
 		m.values = map[string]any{}
 	}
@@ -75,8 +79,16 @@ func (m *members) set(key string, v any) {
 	m.values[key] = v
 }
 
-// all are the members in their order.
-func (m *members) all() iter.Seq2[string, any] {
+// Text is the member of that name, in any case, as a text, or empty where it is
+// none.
+func (m *Object) Text(key string) string {
+	v, _ := m.Fold(key)
+	text, _ := v.(string)
+	return text
+}
+
+// All are the members in their order.
+func (m *Object) All() iter.Seq2[string, any] {
 	return func(yield func(string, any) bool) {
 		if m == nil {
 			return
@@ -89,59 +101,59 @@ func (m *members) all() iter.Seq2[string, any] {
 	}
 }
 
-// without is a copy that lacks some members.
-func (m *members) without(keys ...string) *members {
-	out := &members{}
-	for k, v := range m.all() {
+// Without is a copy that lacks some members.
+func (m *Object) Without(keys ...string) *Object {
+	out := &Object{}
+	for k, v := range m.All() {
 		if !slices.Contains(keys, k) {
-			out.set(k, v)
+			out.Set(k, v)
 		}
 	}
 	return out
 }
 
-// sorted is a value with the members of every object in it in the order of their
+// Sorted is a value with the members of every object in it in the order of their
 // names.
-func sorted(v any) any {
+func Sorted(v any) any {
 	switch v := v.(type) {
-	case *members:
-		out := &members{}
+	case *Object:
+		out := &Object{}
 		if v == nil {
 			return out
 		}
-		for _, k := range sortedKeys(v.values) {
-			out.set(k, sorted(v.values[k]))
+		for _, k := range slices.Sorted(maps.Keys(v.values)) {
+			out.Set(k, Sorted(v.values[k]))
 		}
 		return out
 	case []any:
 		out := make([]any, len(v))
 		for i, e := range v {
-			out[i] = sorted(e)
+			out[i] = Sorted(e)
 		}
 		return out
 	}
 	return v
 }
 
-var errNotObject = errors.New("not a JSON object")
+var ErrNotObject = errors.New("not a JSON object")
 
-// parseObject reads one JSON object: numbers keep their text, members their
+// ParseObject reads one JSON object: numbers keep their text, members their
 // order, of duplicate keys the last wins, and nothing may follow.
-func parseObject(text []byte) (*members, error) {
-	v, err := parseJSON(text)
+func ParseObject(text []byte) (*Object, error) {
+	v, err := Parse(text)
 	if err != nil {
 		return nil, err
 	}
-	m, ok := v.(*members)
+	m, ok := v.(*Object)
 	if !ok {
-		return nil, errNotObject
+		return nil, ErrNotObject
 	}
 	return m, nil
 }
 
-// parseJSON reads one JSON value: *members, []any, json.Number, string, bool or
+// Parse reads one JSON value: *Object, []any, json.Number, string, bool or
 // nil.
-func parseJSON(text []byte) (any, error) {
+func Parse(text []byte) (any, error) {
 	if !utf8.Valid(text) {
 		return nil, errors.New("not UTF-8")
 	}
@@ -166,7 +178,7 @@ func parseValue(d *json.Decoder) (any, error) {
 	}
 	switch t {
 	case json.Delim('{'):
-		m := &members{}
+		m := &Object{}
 		for d.More() {
 			key, err := d.Token()
 			if err != nil {
@@ -177,7 +189,7 @@ func parseValue(d *json.Decoder) (any, error) {
 				return nil, err
 			}
 			name, _ := key.(string)
-			m.set(name, v)
+			m.Set(name, v)
 		}
 		_, err := d.Token() // its end
 		return m, err
@@ -196,30 +208,18 @@ func parseValue(d *json.Decoder) (any, error) {
 	return t, nil
 }
 
-// appendSection writes a document with its version as the last member.
-func appendSection(b []byte, doc *members, version int64) []byte {
-	b = appendJSON(b, doc)
-	b = b[:len(b)-1]
-	if doc.len() > 0 {
-		b = append(b, ',')
-	}
-	b = append(b, `"$version":`...)
-	b = strconv.AppendInt(b, version, 10)
-	return append(b, '}')
-}
-
-// appendJSON writes a value without white space.
-func appendJSON(b []byte, v any) []byte {
+// Append writes a value without white space.
+func Append(b []byte, v any) []byte {
 	switch v := v.(type) {
-	case *members:
+	case *Object:
 		b = append(b, '{')
 		first := true
-		for k, e := range v.all() {
+		for k, e := range v.All() {
 			if !first {
 				b = append(b, ',')
 			}
 			first = false
-			b = appendJSON(append(appendText(b, k), ':'), e)
+			b = Append(append(AppendText(b, k), ':'), e)
 		}
 		return append(b, '}')
 	case []any:
@@ -228,11 +228,11 @@ func appendJSON(b []byte, v any) []byte {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = appendJSON(b, e)
+			b = Append(b, e)
 		}
 		return append(b, ']')
 	case string:
-		return appendText(b, v)
+		return AppendText(b, v)
 	case json.Number:
 		return append(b, v...)
 	case bool:
@@ -241,8 +241,8 @@ func appendJSON(b []byte, v any) []byte {
 	return append(b, "null"...)
 }
 
-// appendText writes a JSON string. What JSON allows as it is stays.
-func appendText(b []byte, s string) []byte {
+// AppendText writes a JSON string. What JSON allows as it is stays.
+func AppendText(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
 	for i := range len(s) {

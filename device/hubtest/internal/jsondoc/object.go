@@ -32,6 +32,7 @@ func New(pairs ...any) *Object {
 	return m
 }
 
+// Len is the number of members.
 func (m *Object) Len() int {
 	if m == nil {
 		return 0

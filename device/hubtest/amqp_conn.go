@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/internal/amqpwire"
 )
 
@@ -294,16 +295,13 @@ func (a *amqpConn) expire() {
 	}
 }
 
-// codeTooManyTokens is IotHubMaxCbsTokenExceeded.
-const codeTooManyTokens = 403005
-
 // show says who uses the connection. hub.mu is held.
-func (a *amqpConn) show(id string) (*amqpLine, *fault) {
+func (a *amqpConn) show(id string) (*amqpLine, *fault.Fault) {
 	if l := a.lines[id]; l != nil {
 		return l, nil
 	}
 	if max := a.hub.opts.ConnectionTokens; len(a.lines) >= max && !a.prune(max) {
-		return nil, refuse(codeTooManyTokens, "The connection has %d tokens, which is as many as there can be.", max)
+		return nil, fault.New(fault.TooManyTokens, "The connection has %d tokens, which is as many as there can be.", max)
 	}
 	l := &amqpLine{amqpConn: a, id: id}
 	a.lines[id] = l

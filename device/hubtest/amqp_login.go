@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/internal/amqpwire"
 )
 
@@ -15,8 +16,8 @@ type amqpRequest struct {
 
 	// Of a put-token.
 	host, token string
-	refused     error  // why it is refused before it is looked at
-	full        *fault // the connection takes no more
+	refused     error        // why it is refused before it is looked at
+	full        *fault.Fault // the connection takes no more
 
 	// Of the link that shows a certificate.
 	attaching *amqpwire.Attaching
@@ -35,7 +36,7 @@ func (a *amqpConn) attaching(ev *amqpwire.Attaching) error {
 	}
 	at, err := parseAddress(text)
 	if err != nil {
-		a.refuseLink(link, condNotFound, string(a.hub.errorBody(refuse(codeNoAddress, "%v", err))))
+		a.refuseLink(link, condNotFound, string(a.hub.errorBody(fault.New(fault.NoAddress, "%v", err))))
 		return nil
 	}
 	if at.node == nodeCBS {
@@ -64,9 +65,6 @@ func (a *amqpConn) attaching(ev *amqpwire.Attaching) error {
 		from: &amqpRequest{attaching: ev, node: at.node},
 	})
 }
-
-// codeNoAddress is LinkAddress not found, as traces show it.
-const codeNoAddress = 404006
 
 // Properties of links.
 const (
@@ -216,7 +214,7 @@ func (l *amqpLine) connect(req request) {
 		return
 	}
 	if err != nil {
-		l.refuseLogin(req, err, usual(codeRefused))
+		l.refuseLogin(req, err, fault.Usual(fault.Refused))
 		return
 	}
 	if ev := req.from.attaching; ev != nil {
@@ -302,27 +300,27 @@ func (l *amqpLine) replyToken(req request, status int, text string, pause int) {
 
 // refuseLogin answers a login that the hub does not accept. A device is told no
 // more than that.
-func (l *amqpLine) refuseLogin(req request, why error, f *fault) {
+func (l *amqpLine) refuseLogin(req request, why error, f *fault.Fault) {
 	h := l.hub
 	switch from := req.from; {
 	case from.full != nil:
 		f = from.full
 	case from.refused != nil:
-		f = refuse(codeInvalid, "%v", from.refused)
+		f = fault.New(fault.Invalid, "%v", from.refused)
 	}
-	h.log.Warn("login refused", "device", l.id, "code", f.code, "reason", why)
-	text := f.text
-	if f.code == codeTooManyTokens { // which stands nowhere else
+	h.log.Warn("login refused", "device", l.id, "code", f.Code, "reason", why)
+	text := f.Text
+	if f.Code == fault.TooManyTokens { // which stands nowhere else
 		text = string(h.errorBody(f))
 	}
 	h.mu.Lock()
 	h.count(l.id, func(s *Stats) { s.Refused++ })
 	if req.from.attaching == nil && !req.mute {
-		l.replyToken(req, f.status(), text, f.pause)
+		l.replyToken(req, f.Status(), text, f.Pause)
 	}
 	h.mu.Unlock()
 	if ev := req.from.attaching; ev != nil {
-		l.refuseLink(ev.Link, f.condition(), string(h.errorBody(f)))
+		l.refuseLink(ev.Link, condition(f), string(h.errorBody(f)))
 		l.nudge()
 	}
 }
@@ -330,12 +328,9 @@ func (l *amqpLine) refuseLogin(req request, why error, f *fault) {
 // errFull says that a connection has as many tokens as there can be.
 var errFull = errors.New("the connection has as many tokens as there can be")
 
-// codeRefused is IotHubUnauthorized: what a refused device hears.
-const codeRefused = 401003
-
 // condition is the fault in AMQP's words.
-func (f *fault) condition() string {
-	switch status := f.status(); {
+func condition(f *fault.Fault) string {
+	switch status := f.Status(); {
 	case status == 429:
 		return "com.microsoft:device-container-throttled"
 	case status >= 500:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/internal/amqpwire"
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 )
@@ -40,7 +41,7 @@ func twinRequest(id string, m *amqpwire.Message) request {
 		if v, ok := m.Annotations[noteVersion]; ok && v != nil {
 			req.msg.Version, req.expects = wholeNumber(v)
 			if !req.expects {
-				req.bad = refuse(codeInvalid, "version is not a whole number")
+				req.bad = fault.New(fault.Invalid, "version is not a whole number")
 			}
 		}
 	case operation == "PUT" && resource == resourceChanges:
@@ -48,7 +49,7 @@ func twinRequest(id string, m *amqpwire.Message) request {
 	case operation == "DELETE" && resource == resourceChanges:
 		req.msg.Op, req.msg.Topics = Unsubscribe, []string{resource}
 	default:
-		req.bad = refuse(codeInvalid, "there is no operation %.100q on %.200q", operation, resource)
+		req.bad = fault.New(fault.Invalid, "there is no operation %.100q on %.200q", operation, resource)
 	}
 	return req
 }
@@ -117,7 +118,7 @@ func (l *amqpLine) perform(req request) error {
 		m.Body = l.who.twin.document()
 	default:
 		h.faultCount++
-		m.Status, m.Body = req.bad.status(), req.bad.body(h.faultCount, h.opts.Now())
+		m.Status, m.Body = req.bad.Status(), req.bad.Body(h.faultCount, h.opts.Now())
 	}
 	l.reply(req, outgoing{msg: m})
 	return nil
@@ -158,11 +159,11 @@ func (l *amqpLine) reply(req request, item outgoing) {
 func (l *amqpLine) answer(req request, act Action) {
 	switch req.msg.Op {
 	case Connect:
-		f := usual(act.code)
+		f := fault.Usual(act.code)
 		if act.code == 0 {
-			f = usual(amqpStatus(act.status)*1000 + 1)
+			f = fault.Usual(amqpStatus(act.status)*1000 + 1)
 		}
-		f.pause = act.pause()
+		f.Pause = act.pause()
 		l.refuseLogin(req, errors.New("intercepted"), f)
 	case Subscribe, Unsubscribe, GetTwin, PatchReported:
 		item := l.hub.replace(outgoing{msg: Message{Op: req.msg.Op}, asIs: true, by: &amqpOutgoing{}}, act)

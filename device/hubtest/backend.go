@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
@@ -51,7 +52,7 @@ type Section struct {
 func (h *Hub) SetDesired(id, patchJSON string) (int64, error) {
 	patch, f := h.opts.parsePatch([]byte(patchJSON), true)
 	if f != nil {
-		return 0, f.err()
+		return 0, statusError(f)
 	}
 	return h.writeDesired(id, func(old *jsondoc.Object) (doc, told *jsondoc.Object) {
 		return merge(old, patch, h.opts.MergeRule), patch
@@ -64,7 +65,7 @@ func (h *Hub) SetDesired(id, patchJSON string) (int64, error) {
 func (h *Hub) ReplaceDesired(id, docJSON string) (int64, error) {
 	doc, f := h.opts.parsePatch([]byte(docJSON), false)
 	if f != nil {
-		return 0, f.err()
+		return 0, statusError(f)
 	}
 	return h.writeDesired(id, func(old *jsondoc.Object) (*jsondoc.Object, *jsondoc.Object) {
 		return doc, replacement(old, doc)
@@ -85,7 +86,7 @@ func (h *Hub) writeDesired(id string, change func(old *jsondoc.Object) (doc, tol
 	s := &who.twin.desired
 	doc, told := change(s.doc)
 	if f := checkSize("Properties.Desired", s.doc, doc); f != nil {
-		return 0, f.err()
+		return 0, statusError(f)
 	}
 	who.twin.write(s, doc, told, now)
 	h.notify(who, told)
@@ -109,15 +110,16 @@ func (h *Hub) notify(who *identity, told *jsondoc.Object) {
 }
 
 // checkSize refuses a document over the limit, unless it shrinks the section.
-func checkSize(name string, old, doc *jsondoc.Object) *fault {
+func checkSize(name string, old, doc *jsondoc.Object) *fault.Fault {
 	if n := size(doc); n > maxSection && n > size(old) {
-		return refuse(codeOversize, "'%s' size should be less than %d bytes.", name, maxSection)
+		return fault.New(fault.Oversize, "'%s' size should be less than %d bytes.", name, maxSection)
 	}
 	return nil
 }
 
-func (f *fault) err() error {
-	return &transport.StatusError{Status: f.status(), Code: f.code, Message: f.text}
+// statusError is a fault as a service gets it.
+func statusError(f *fault.Fault) error {
+	return &transport.StatusError{Status: f.Status(), Code: f.Code, Message: f.Text}
 }
 
 // Twin returns the twin as it is now.
@@ -152,14 +154,14 @@ func (h *Hub) view(id string) (Twin, <-chan struct{}, error) {
 func (h *Hub) SetTags(id, patchJSON string) (int64, error) {
 	patch, f := h.opts.parsePatch([]byte(patchJSON), true)
 	if f != nil {
-		return 0, f.err()
+		return 0, statusError(f)
 	}
 	t, f := h.writeTwin(id, twinWrite{tags: patch}, etagMatch{}, h.opts.Now())
-	if f != nil && f.code/1000 == 404 {
+	if f != nil && f.Code/1000 == 404 {
 		return 0, fmt.Errorf("%w: %s", ErrUnknown, id)
 	}
 	if f != nil {
-		return 0, f.err()
+		return 0, statusError(f)
 	}
 	return t.twin.version, nil
 }

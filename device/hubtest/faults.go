@@ -2,10 +2,8 @@ package hubtest
 
 import (
 	"fmt"
-	"strconv"
-	"time"
 
-	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 )
 
 // Cut ends the line of a device abruptly, without a word of MQTT; ErrOffline
@@ -118,40 +116,11 @@ func (c *conn) freeze() {
 	c.frozen = true
 }
 
-// errorTime has seven fractional digits, whatever they are.
-const errorTime = "2006-01-02T15:04:05.0000000Z"
-
 // errorBody is how the hub words an error.
-func (h *Hub) errorBody(f *fault) []byte {
+func (h *Hub) errorBody(f *fault.Fault) []byte {
 	h.mu.Lock()
 	h.faultCount++
 	n := h.faultCount
 	h.mu.Unlock()
-	return f.body(n, h.opts.Now())
-}
-
-func (f *fault) body(n uint64, now time.Time) []byte {
-	b := append([]byte(nil), `{"errorCode":`...)
-	b = strconv.AppendInt(b, int64(f.code), 10)
-	b = append(b, `,"trackingId":`...)
-	b = jsondoc.AppendText(b, fmt.Sprintf("%032x-G:0-TimeStamp:%s", n, now.UTC().Format("01/02/2006 15:04:05")))
-	b = append(b, `,"message":`...)
-	b = jsondoc.AppendText(b, f.text)
-	b = append(b, `,"timestampUtc":"`...)
-	b = append(b, now.UTC().Format(errorTime)...)
-	return append(b, `"}`...)
-}
-
-// usual is the fault that Fail stands for.
-func usual(code int) *fault {
-	texts := map[int]string{
-		401003: "IotHubUnauthorizedAccess", 403002: "IotHubQuotaExceeded", 404001: "DeviceNotFound",
-		412001: "PreconditionFailed", 429001: "ThrottlingException", 500001: "ServerError",
-		503001: "ServiceUnavailable",
-	}
-	text := texts[code]
-	if text == "" {
-		text = "Error"
-	}
-	return &fault{code: code, text: "ErrorCode:" + text}
+	return f.Body(n, h.opts.Now())
 }

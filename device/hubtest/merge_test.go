@@ -152,7 +152,7 @@ func TestRules(t *testing.T) {
 		_, f := (&Options{}).parsePatch([]byte(tt.patch), true)
 		got := 0
 		if f != nil {
-			got = f.code
+			got = f.Code
 		}
 		if got != tt.want {
 			t.Errorf("%s: got %d, want %d", tt.desc, got, tt.want)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 )
@@ -48,7 +49,7 @@ func newCall(id string, who presence, over <-chan struct{}) *call {
 // payload that the hub refuses, one with 400; an unknown one, ErrUnknown.
 func (h *Hub) Call(ctx context.Context, id, method, payloadJSON string) (MethodResult, error) {
 	if f := checkCall(method, []byte(payloadJSON)); f != nil {
-		return MethodResult{}, f.err()
+		return MethodResult{}, statusError(f)
 	}
 	h.mu.Lock()
 	if h.identities[id] == nil {
@@ -58,33 +59,33 @@ func (h *Hub) Call(ctx context.Context, id, method, payloadJSON string) (MethodR
 	h.mu.Unlock()
 	c, f := h.connectCall(ctx, id, method, []byte(payloadJSON), 0)
 	if f != nil {
-		return MethodResult{}, f.err()
+		return MethodResult{}, statusError(f)
 	}
 	result, f := h.awaitCall(ctx, c, nil)
 	switch {
 	case ctx.Err() != nil && f != nil:
 		return result, fmt.Errorf("hubtest: call %s of %s: %w", method, id, ctx.Err())
 	case f != nil:
-		return result, f.err()
+		return result, statusError(f)
 	}
 	return result, nil
 }
 
 // checkCall judges a method before it is sent.
-func checkCall(name string, payload []byte) *fault {
+func checkCall(name string, payload []byte) *fault.Fault {
 	switch {
 	case name == "":
-		return refuse(codeNull, "The method has no name.")
+		return fault.New(fault.Null, "The method has no name.")
 	case strings.ContainsFunc(name, notMethodRune):
 		// The documentation's list, and what no topic may hold [MQTT-3.3.2-2].
-		return refuse(codeInvalid, "The method name %q holds a character that is not allowed.", name)
+		return fault.New(fault.Invalid, "The method name %q holds a character that is not allowed.", name)
 	case len(payload) > maxPayload:
-		return refuse(codeTooLarge, "The payload has %d bytes; at most %d are allowed.", len(payload), maxPayload)
+		return fault.New(fault.TooLarge, "The payload has %d bytes; at most %d are allowed.", len(payload), maxPayload)
 	case len(payload) == 0:
 		return nil
 	}
 	if _, err := jsondoc.Parse(payload); err != nil {
-		return refuse(codeFormat, "The payload is not JSON: %v.", err)
+		return fault.New(fault.Format, "The payload is not JSON: %v.", err)
 	}
 	return nil
 }
@@ -94,9 +95,9 @@ func notMethodRune(r rune) bool {
 }
 
 // notOnline is the fault of a device that does not listen.
-func notOnline(waited time.Duration) *fault {
-	f := refuse(codeNotOnline, "Timed out waiting for device to connect.")
-	f.info = timeoutInfo(waited)
+func notOnline(waited time.Duration) *fault.Fault {
+	f := fault.New(fault.NotOnline, "Timed out waiting for device to connect.")
+	f.Info = timeoutInfo(waited)
 	return f
 }
 
@@ -108,7 +109,7 @@ func timeoutInfo(d time.Duration) string {
 
 // connectCall sends a method as soon as its device listens, for which it has
 // so much patience.
-func (h *Hub) connectCall(ctx context.Context, id, name string, payload []byte, patience time.Duration) (*call, *fault) {
+func (h *Hub) connectCall(ctx context.Context, id, name string, payload []byte, patience time.Duration) (*call, *fault.Fault) {
 	t := time.NewTimer(patience)
 	defer t.Stop()
 	for {
@@ -126,22 +127,22 @@ func (h *Hub) connectCall(ctx context.Context, id, name string, payload []byte, 
 		case <-ctx.Done():
 			return nil, notOnline(patience)
 		case <-h.done:
-			return nil, usual(503001)
+			return nil, fault.Usual(503001)
 		}
 	}
 }
 
 // startCall sends a method if its device listens; otherwise it returns a
 // channel that is closed at the device's next change.
-func (h *Hub) startCall(id, name string, payload []byte) (*call, <-chan struct{}, *fault) {
+func (h *Hub) startCall(id, name string, payload []byte) (*call, <-chan struct{}, *fault.Fault) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	who := h.identities[id]
 	switch {
 	case h.closed:
-		return nil, nil, usual(503001)
+		return nil, nil, fault.Usual(503001)
 	case who == nil:
-		return nil, nil, unknownID(id)
+		return nil, nil, fault.UnknownID(id)
 	}
 	var c *call
 	if who.conn != nil {
@@ -167,7 +168,7 @@ func (c *conn) invoke(n uint64, m Message) *call {
 }
 
 // awaitCall waits for the answer. A late one is dropped.
-func (h *Hub) awaitCall(ctx context.Context, c *call, late <-chan time.Time) (MethodResult, *fault) {
+func (h *Hub) awaitCall(ctx context.Context, c *call, late <-chan time.Time) (MethodResult, *fault.Fault) {
 	defer func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -182,13 +183,13 @@ func (h *Hub) awaitCall(ctx context.Context, c *call, late <-chan time.Time) (Me
 			return r, nil
 		default:
 		}
-		return MethodResult{}, refuse(codeClosedRemotely, "The device's connection ended before it answered.")
+		return MethodResult{}, fault.New(fault.ClosedRemotely, "The device's connection ended before it answered.")
 	case <-late:
 	case <-ctx.Done():
 	case <-h.done:
-		return MethodResult{}, usual(503001)
+		return MethodResult{}, fault.Usual(503001)
 	}
-	return MethodResult{}, refuse(codeNoAnswer, "Timed out waiting for the response from device.")
+	return MethodResult{}, fault.New(fault.NoAnswer, "Timed out waiting for the response from device.")
 }
 
 // answered takes the answer of a device. h.mu is held.

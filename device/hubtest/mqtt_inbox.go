@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 )
 
@@ -46,9 +47,9 @@ func (h *Hub) SendMessage(id string, body []byte) error {
 	case who == nil:
 		return fmt.Errorf("%w: %s", ErrUnknown, id)
 	case len(body) > maxDevicebound:
-		return refuse(codeTooLarge, "The message has %d bytes; at most %d are allowed.", len(body), maxDevicebound).err()
+		return statusError(fault.New(fault.TooLarge, "The message has %d bytes; at most %d are allowed.", len(body), maxDevicebound))
 	case len(who.inbox) >= maxPending:
-		return refuse(codeQueueDepth, "Total number of messages on IotHub device exceeded the maximum of %d.", maxPending).err()
+		return statusError(fault.New(fault.QueueDepth, "Total number of messages on IotHub device exceeded the maximum of %d.", maxPending))
 	}
 	if who.lastID++; who.lastID == 0 {
 		who.lastID++

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -127,13 +128,13 @@ func testSendMessageRefuses(t *testing.T) {
 	if err := h.SendMessage("nobody", nil); !errors.Is(err, ErrUnknown) {
 		t.Errorf("to an unknown device: got %v", err)
 	}
-	if err := h.SendMessage("dev1", bytes.Repeat([]byte("x"), maxDevicebound+1)); code(err) != codeTooLarge {
+	if err := h.SendMessage("dev1", bytes.Repeat([]byte("x"), maxDevicebound+1)); code(err) != fault.TooLarge {
 		t.Errorf("of more than 64 KB: got %v", err)
 	}
 	for range maxPending {
 		sendMessage(t, h, "dev1", "x")
 	}
-	if err := h.SendMessage("dev1", nil); code(err) != codeQueueDepth {
+	if err := h.SendMessage("dev1", nil); code(err) != fault.QueueDepth {
 		t.Errorf("over the bound: got %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package hubtest
 import (
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 )
@@ -73,10 +74,10 @@ func (c *conn) patch(req request) {
 
 // patched merges a patch that was parsed with the outcome f, and returns its
 // answer. h.mu is held.
-func (h *Hub) patched(who *identity, req request, patch *jsondoc.Object, f *fault, now time.Time) outgoing {
+func (h *Hub) patched(who *identity, req request, patch *jsondoc.Object, f *fault.Fault, now time.Time) outgoing {
 	s := &who.twin.reported
 	if f == nil && req.expects && req.msg.Version != s.version {
-		f = refuse(codePrecondition, "PreconditionFailed: expected reported version %d, it is %d", req.msg.Version, s.version)
+		f = fault.New(fault.Precondition, "PreconditionFailed: expected reported version %d, it is %d", req.msg.Version, s.version)
 	}
 	var doc *jsondoc.Object
 	if f == nil {
@@ -85,7 +86,7 @@ func (h *Hub) patched(who *identity, req request, patch *jsondoc.Object, f *faul
 	}
 	if f != nil {
 		h.faultCount++
-		return outgoing{msg: Message{Op: PatchReported, Status: f.status(), Body: f.body(h.faultCount, now)}}
+		return outgoing{msg: Message{Op: PatchReported, Status: f.Status(), Body: f.Body(h.faultCount, now)}}
 	}
 	who.twin.write(s, doc, patch, now)
 	who.touch()
@@ -124,7 +125,7 @@ func (c *conn) answer(req request, act Action) {
 func (h *Hub) replace(item outgoing, act Action) outgoing {
 	body := []byte(act.body)
 	if act.code != 0 {
-		body = h.errorBody(usual(act.code))
+		body = h.errorBody(fault.Usual(act.code))
 	}
 	item.pause = act.pause()
 	op := item.msg.Op

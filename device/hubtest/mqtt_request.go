@@ -7,6 +7,7 @@ import (
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 )
 
@@ -14,11 +15,11 @@ import (
 type request struct {
 	msg      Message
 	packetID uint16
-	ack      bool   // a PUBACK is due
-	qos      []byte // SUBSCRIBE: what is asked for
-	expects  bool   // PatchReported: msg.Version must be the section's
-	bad      *fault // PatchReported: wrong before it is looked at
-	mute     bool   // it is not answered
+	ack      bool         // a PUBACK is due
+	qos      []byte       // SUBSCRIBE: what is asked for
+	expects  bool         // PatchReported: msg.Version must be the section's
+	bad      *fault.Fault // PatchReported: wrong before it is looked at
+	mute     bool         // it is not answered
 
 	from *amqpRequest // nil over MQTT
 }
@@ -93,7 +94,7 @@ func (req *request) parameters(topic, text string) error {
 			v, err := strconv.ParseInt(value, 10, 64)
 			req.msg.Version, req.expects = v, true
 			if err != nil {
-				req.bad = refuse(codeInvalid, "$version is not a whole number: %q", value)
+				req.bad = fault.New(fault.Invalid, "$version is not a whole number: %q", value)
 			}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
@@ -50,12 +51,12 @@ type lexer struct {
 }
 
 // lexQuery takes a query apart; the last lexeme is the end.
-func lexQuery(text string) ([]lexeme, *fault) {
+func lexQuery(text string) ([]lexeme, *fault.Fault) {
 	if jsondoc.UTF16Len(text) > maxQuery {
-		return nil, refuse(codeInvalid, "The query has more than %d characters.", maxQuery)
+		return nil, fault.New(fault.Invalid, "The query has more than %d characters.", maxQuery)
 	}
 	if !utf8.ValidString(text) {
-		return nil, refuse(codeFormat, "The query is not UTF-8.")
+		return nil, fault.New(fault.Format, "The query is not UTF-8.")
 	}
 	x := lexer{text: text}
 	var all []lexeme
@@ -71,7 +72,7 @@ func lexQuery(text string) ([]lexeme, *fault) {
 	}
 }
 
-func (x *lexer) next() (lexeme, *fault) {
+func (x *lexer) next() (lexeme, *fault.Fault) {
 	for x.pos < len(x.text) && strings.IndexByte(" \t\r\n", x.text[x.pos]) >= 0 {
 		x.pos++
 	}
@@ -107,7 +108,7 @@ func isWordRune(r rune) bool {
 
 // word reads a keyword or a path. A key with other signs in it stands in
 // double brackets.
-func (x *lexer) word() (lexeme, *fault) {
+func (x *lexer) word() (lexeme, *fault.Fault) {
 	l := lexeme{kind: tokenWord, at: x.pos}
 	keyword := ""
 	for {
@@ -150,7 +151,7 @@ func isReserved(word string) bool {
 }
 
 // part reads one key of a path.
-func (x *lexer) part() (string, *fault) {
+func (x *lexer) part() (string, *fault.Fault) {
 	rest := x.text[x.pos:]
 	if inner, ok := strings.CutPrefix(rest, "[["); ok {
 		key, _, ok := strings.Cut(inner, "]]")
@@ -172,7 +173,7 @@ func (x *lexer) part() (string, *fault) {
 }
 
 // number reads a number, hexadecimal or as JSON has it.
-func (x *lexer) number() (lexeme, *fault) {
+func (x *lexer) number() (lexeme, *fault.Fault) {
 	l := lexeme{kind: tokenNum, at: x.pos}
 	rest := x.text[x.pos:]
 	n := 1
@@ -200,7 +201,7 @@ func (x *lexer) number() (lexeme, *fault) {
 }
 
 // quoted reads a string in single or double quotes.
-func (x *lexer) quoted(quote byte) (lexeme, *fault) {
+func (x *lexer) quoted(quote byte) (lexeme, *fault.Fault) {
 	l := lexeme{kind: tokenText, at: x.pos}
 	var b strings.Builder
 	for i := x.pos + 1; i < len(x.text); i++ {
@@ -254,13 +255,13 @@ func unit(text string) (rune, bool) {
 }
 
 // syntaxFault says where a query is wrong.
-func syntaxFault(at int, format string, args ...any) *fault {
-	f := refuse(codeInvalid, format, args...)
-	f.text = "Syntax error in the query at offset " + strconv.Itoa(at) + ": " + f.text + "."
+func syntaxFault(at int, format string, args ...any) *fault.Fault {
+	f := fault.New(fault.Invalid, format, args...)
+	f.Text = "Syntax error in the query at offset " + strconv.Itoa(at) + ": " + f.Text + "."
 	return f
 }
 
 // unsupported says what this hub cannot do, though a real one may.
-func unsupported(at int, what string) *fault {
-	return refuse(codeInvalid, "This hub does not support %s (at offset %d of the query); a real one may.", what, at)
+func unsupported(at int, what string) *fault.Fault {
+	return fault.New(fault.Invalid, "This hub does not support %s (at offset %d of the query); a real one may.", what, at)
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
@@ -23,7 +24,7 @@ type queryParser struct {
 }
 
 // parseQuery reads SELECT * FROM devices[.modules] [WHERE condition].
-func parseQuery(text string) (query, *fault) {
+func parseQuery(text string) (query, *fault.Fault) {
 	all, f := lexQuery(text)
 	if f != nil {
 		return query{}, f
@@ -51,14 +52,14 @@ func (p *queryParser) accept(word string) bool {
 	return false
 }
 
-func (p *queryParser) expect(word string) *fault {
+func (p *queryParser) expect(word string) *fault.Fault {
 	if l := p.peek(); !p.accept(word) {
 		return syntaxFault(l.at, "expected %s, got %v", word, l)
 	}
 	return nil
 }
 
-func (p *queryParser) query() (q query, f *fault) {
+func (p *queryParser) query() (q query, f *fault.Fault) {
 	if f = p.expect("SELECT"); f != nil {
 		return q, f
 	}
@@ -93,7 +94,7 @@ func (p *queryParser) query() (q query, f *fault) {
 }
 
 // or, and, not and cmp are the levels of a condition, loosest first.
-func (p *queryParser) or() (expr, *fault) {
+func (p *queryParser) or() (expr, *fault.Fault) {
 	x, f := p.and()
 	for f == nil && p.accept("OR") {
 		var y expr
@@ -103,7 +104,7 @@ func (p *queryParser) or() (expr, *fault) {
 	return x, f
 }
 
-func (p *queryParser) and() (expr, *fault) {
+func (p *queryParser) and() (expr, *fault.Fault) {
 	x, f := p.not()
 	for f == nil && p.accept("AND") {
 		var y expr
@@ -113,7 +114,7 @@ func (p *queryParser) and() (expr, *fault) {
 	return x, f
 }
 
-func (p *queryParser) not() (expr, *fault) {
+func (p *queryParser) not() (expr, *fault.Fault) {
 	l := p.peek()
 	if !p.accept("NOT") {
 		return p.cmp()
@@ -126,7 +127,7 @@ func (p *queryParser) not() (expr, *fault) {
 	return negation{x}, f
 }
 
-func (p *queryParser) cmp() (expr, *fault) {
+func (p *queryParser) cmp() (expr, *fault.Fault) {
 	x, f := p.operand()
 	if f != nil {
 		return nil, f
@@ -148,7 +149,7 @@ func (p *queryParser) cmp() (expr, *fault) {
 }
 
 // in reads a list of literals in brackets.
-func (p *queryParser) in(x expr, not bool) (expr, *fault) {
+func (p *queryParser) in(x expr, not bool) (expr, *fault.Fault) {
 	if f := p.expect("["); f != nil {
 		return nil, f
 	}
@@ -186,7 +187,7 @@ func (l lexeme) literal() (any, bool) {
 	return nil, false
 }
 
-func (p *queryParser) operand() (expr, *fault) {
+func (p *queryParser) operand() (expr, *fault.Fault) {
 	l := p.take()
 	if v, ok := l.literal(); ok {
 		return literal{v}, nil
@@ -211,7 +212,7 @@ func (p *queryParser) operand() (expr, *fault) {
 }
 
 // call reads IS_DEFINED(path), the one function that twins have.
-func (p *queryParser) call(name lexeme) (expr, *fault) {
+func (p *queryParser) call(name lexeme) (expr, *fault.Fault) {
 	if !name.is("IS_DEFINED") {
 		return nil, unsupported(name.at, "the function "+name.text)
 	}

@@ -109,7 +109,7 @@ func TestConditions(t *testing.T) {
 	for _, test := range tests {
 		q, f := parseQuery("SELECT * FROM devices WHERE " + test.where)
 		if f != nil {
-			t.Errorf("%s: %s", test.where, f.text)
+			t.Errorf("%s: %s", test.where, f.Text)
 			continue
 		}
 		if got := mark(q.where.eval(row)); got != test.want {
@@ -128,7 +128,7 @@ func TestQuerySyntax(t *testing.T) {
 		"SELECT * FROM devices WHERE " + strings.Repeat("(", 100) + "true" + strings.Repeat(")", 100),
 	} {
 		if _, f := parseQuery(good); f != nil {
-			t.Errorf("%s: %s", good, f.text)
+			t.Errorf("%s: %s", good, f.Text)
 		}
 	}
 	tests := []struct{ query, want string }{
@@ -186,7 +186,7 @@ func TestQuerySyntax(t *testing.T) {
 		{"SELECT * FROM devices WHERE a = '" + strings.Repeat("😀", 4096-16) + "'", "more than 8192"}, // two of .NET's characters each
 	}
 	for _, test := range tests {
-		if _, f := parseQuery(test.query); f == nil || !strings.Contains(f.text, test.want) || f.status() != 400 {
+		if _, f := parseQuery(test.query); f == nil || !strings.Contains(f.Text, test.want) || f.Status() != 400 {
 			t.Errorf("%.80q: got %+v, want 400 with %q", test.query, f, test.want)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 )
 
 // record is what the registry keeps of an identity beside its keys and twin.
@@ -65,7 +67,7 @@ func (id *identity) entry() entry {
 }
 
 // entryOf finds an identity.
-func (h *Hub) entryOf(id string) (entry, *fault) {
+func (h *Hub) entryOf(id string) (entry, *fault.Fault) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	who, f := h.find(id)
@@ -77,14 +79,14 @@ func (h *Hub) entryOf(id string) (entry, *fault) {
 
 // find finds an identity, or says which part of the id nobody has. h.mu is
 // held.
-func (h *Hub) find(id string) (*identity, *fault) {
+func (h *Hub) find(id string) (*identity, *fault.Fault) {
 	if who := h.identities[id]; who != nil {
 		return who, nil
 	}
 	if device, _, ok := strings.Cut(id, "/"); ok && h.identities[device] == nil {
-		return nil, unknownID(device)
+		return nil, fault.UnknownID(device)
 	}
-	return nil, unknownID(id)
+	return nil, fault.UnknownID(id)
 }
 
 // entries are the identities that pass, in the order of their ids.

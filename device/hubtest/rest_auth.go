@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 )
 
 // authorizeService judges a request's Authorization. Whoever is refused is told
 // only that; the reason stands in the hub's log.
-func (h *Hub) authorizeService(rt route, req restRequest) *fault {
+func (h *Hub) authorizeService(rt route, req restRequest) *fault.Fault {
 	header := req.Header.Get("Authorization")
 	var err error
 	switch {
@@ -32,9 +34,9 @@ func (h *Hub) authorizeService(rt route, req restRequest) *fault {
 	return nil
 }
 
-func (h *Hub) unauthorized(req restRequest, err error) *fault {
+func (h *Hub) unauthorized(req restRequest, err error) *fault.Fault {
 	h.log.Warn("REST request not authorized", "request", req.Method+" "+req.URL.Path, "reason", err)
-	return refuse(codeUnauthorized, "Unauthorized")
+	return fault.New(fault.Unauthorized, "Unauthorized")
 }
 
 // checkServiceToken judges a token that a policy's key has signed.
@@ -146,13 +148,13 @@ func (h *Hub) Grant(principal string, roles ...Role) {
 }
 
 // checkRoles is the fault of a principal without the right.
-func (h *Hub) checkRoles(principal string, rt route, req restRequest) *fault {
+func (h *Hub) checkRoles(principal string, rt route, req restRequest) *fault.Fault {
 	h.mu.Lock()
 	roles := h.grants[principal]
 	h.mu.Unlock()
 	if slices.ContainsFunc(roles, func(r Role) bool { return r.allows(rt.action) }) {
 		return nil
 	}
-	return refuse(codeUnauthorized, "Principal %s is not authorized for %s on %s due to no assigned permissions",
+	return fault.New(fault.Unauthorized, "Principal %s is not authorized for %s on %s due to no assigned permissions",
 		principal, req.Method, req.URL.Path)
 }

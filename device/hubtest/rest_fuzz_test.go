@@ -25,7 +25,7 @@ func FuzzQuery(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		q, fault := parseQuery(text)
 		if fault != nil {
-			if fault.status() != 400 || fault.text == "" {
+			if fault.Status() != 400 || fault.Text == "" {
 				t.Errorf("%q: got %+v, want a 400 that says why", text, fault)
 			}
 			return
@@ -64,7 +64,7 @@ func FuzzTwinWrite(f *testing.F) {
 		after := twinOf(t, h, "dev1")
 		if fault != nil {
 			if after.ETag != before.ETag || string(after.Tags) != string(before.Tags) || string(after.Desired.JSON) != string(before.Desired.JSON) {
-				t.Errorf("%q was refused (%s) and changed the twin", body, fault.text)
+				t.Errorf("%q was refused (%s) and changed the twin", body, fault.Text)
 			}
 			return
 		}
@@ -73,7 +73,7 @@ func FuzzTwinWrite(f *testing.F) {
 		}
 		for _, half := range [][]byte{after.Tags, after.Desired.JSON} {
 			if _, f := h.opts.parsePatch(half, false); f != nil {
-				t.Errorf("%q left %s, which breaks a rule: %s", body, half, f.text)
+				t.Errorf("%q left %s, which breaks a rule: %s", body, half, f.Text)
 			}
 		}
 		if _, err := jsondoc.ParseObject(jsondoc.Append(nil, e.document("2021-04-12"))); err != nil {

@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
-func (h *Hub) restGetIdentity(req restRequest) (restAnswer, *fault) {
+func (h *Hub) restGetIdentity(req restRequest) (restAnswer, *fault.Fault) {
 	e, f := h.entryOf(req.id)
 	if f != nil {
 		return restAnswer{}, f
@@ -27,12 +28,12 @@ func identityAnswer(e entry, created bool) restAnswer {
 	return a
 }
 
-func (h *Hub) restListDevices(req restRequest) (restAnswer, *fault) {
+func (h *Hub) restListDevices(req restRequest) (restAnswer, *fault.Fault) {
 	top := maxListed
 	if text := req.URL.Query().Get("top"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > maxListed {
-			return restAnswer{}, refuse(codeResultCount, "top is not a whole number from 1 to %d.", maxListed)
+			return restAnswer{}, fault.New(fault.ResultCount, "top is not a whole number from 1 to %d.", maxListed)
 		}
 		top = n
 	}
@@ -40,7 +41,7 @@ func (h *Hub) restListDevices(req restRequest) (restAnswer, *fault) {
 	return identityList(all[:min(top, len(all))]), nil
 }
 
-func (h *Hub) restListModules(req restRequest) (restAnswer, *fault) {
+func (h *Hub) restListModules(req restRequest) (restAnswer, *fault.Fault) {
 	if _, f := h.entryOf(req.id); f != nil {
 		return restAnswer{}, f
 	}
@@ -55,7 +56,7 @@ func identityList(all []entry) restAnswer {
 	return restAnswer{body: jsondoc.Append(nil, rows)}
 }
 
-func (h *Hub) restCountDevices(restRequest) (restAnswer, *fault) {
+func (h *Hub) restCountDevices(restRequest) (restAnswer, *fault.Fault) {
 	enabled := len(h.entries(func(who *identity) bool { return who.module == "" && !who.disabled }))
 	disabled := len(h.entries(func(who *identity) bool { return who.module == "" && who.disabled }))
 	b := strconv.AppendInt([]byte(`{"totalDeviceCount":`), int64(enabled+disabled), 10)
@@ -64,16 +65,16 @@ func (h *Hub) restCountDevices(restRequest) (restAnswer, *fault) {
 	return restAnswer{body: append(b, '}')}, nil
 }
 
-func (h *Hub) restCountConnected(restRequest) (restAnswer, *fault) {
+func (h *Hub) restCountConnected(restRequest) (restAnswer, *fault.Fault) {
 	n := len(h.entries(func(who *identity) bool { return who.module == "" && who.conn != nil }))
 	return restAnswer{body: append(strconv.AppendInt([]byte(`{"connectedDeviceCount":`), int64(n), 10), '}')}, nil
 }
 
-func (h *Hub) restDeleteIdentity(req restRequest) (restAnswer, *fault) {
+func (h *Hub) restDeleteIdentity(req restRequest) (restAnswer, *fault.Fault) {
 	h.mu.Lock()
 	who, f := h.find(req.id)
 	if f == nil && req.match.differs(who.record.etagText()) {
-		f = otherIdentity(who.record.etag, req.match.etag)
+		f = fault.OtherIdentity(who.record.etag, req.match.etag)
 	}
 	if f != nil {
 		h.mu.Unlock()
@@ -100,7 +101,7 @@ type identityWrite struct {
 
 // restPutIdentity creates an identity where there is no If-Match, and updates
 // it where there is.
-func (h *Hub) restPutIdentity(req restRequest) (restAnswer, *fault) {
+func (h *Hub) restPutIdentity(req restRequest) (restAnswer, *fault.Fault) {
 	w, f := parseIdentity(req)
 	if f != nil {
 		return restAnswer{}, f
@@ -114,7 +115,7 @@ func (h *Hub) restPutIdentity(req restRequest) (restAnswer, *fault) {
 	}
 	keys, err := completeKeys(pair[0], pair[1])
 	if err != nil {
-		return restAnswer{}, refuse(codeInvalid, "%v", err)
+		return restAnswer{}, fault.New(fault.Invalid, "%v", err)
 	}
 	device, module, _ := strings.Cut(req.id, "/")
 	_, err = h.addWith(auth.Identity{Host: h.opts.Host, DeviceID: device, ModuleID: module}, keys, func(who *identity) {
@@ -122,30 +123,30 @@ func (h *Hub) restPutIdentity(req restRequest) (restAnswer, *fault) {
 	})
 	switch {
 	case errors.Is(err, ErrExists) && module != "":
-		return restAnswer{}, refuse(codeModuleExists, "Module %s exists on device %s.", module, device)
+		return restAnswer{}, fault.New(fault.ModuleExists, "Module %s exists on device %s.", module, device)
 	case errors.Is(err, ErrExists):
-		return restAnswer{}, refuse(codeExists, "A device with ID '%s' is already registered.", device)
+		return restAnswer{}, fault.New(fault.Exists, "A device with ID '%s' is already registered.", device)
 	case errors.Is(err, ErrUnknown):
-		return restAnswer{}, unknownID(device)
+		return restAnswer{}, fault.UnknownID(device)
 	case err != nil:
-		return restAnswer{}, refuse(codeInvalid, "%v", err)
+		return restAnswer{}, fault.New(fault.Invalid, "%v", err)
 	}
 	e, f := h.entryOf(req.id)
 	return identityAnswer(e, true), f
 }
 
-func (h *Hub) updateIdentity(req restRequest, w identityWrite) (restAnswer, *fault) {
+func (h *Hub) updateIdentity(req restRequest, w identityWrite) (restAnswer, *fault.Fault) {
 	var keys keyPair
 	if w.keys != nil {
 		var err error
 		if keys, err = completeKeys(w.keys[0], w.keys[1]); err != nil {
-			return restAnswer{}, refuse(codeInvalid, "%v", err)
+			return restAnswer{}, fault.New(fault.Invalid, "%v", err)
 		}
 	}
 	h.mu.Lock()
 	who, f := h.find(req.id)
 	if f == nil && req.match.differs(who.record.etagText()) {
-		f = otherIdentity(who.record.etag, req.match.etag)
+		f = fault.OtherIdentity(who.record.etag, req.match.etag)
 	}
 	if f != nil {
 		h.mu.Unlock()

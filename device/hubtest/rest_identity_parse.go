@@ -3,28 +3,29 @@ package hubtest
 import (
 	"strings"
 
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
 // parseIdentity reads and checks an identity. What the hub itself writes, such
 // as etag and connectionState, comes back with what was got before, and is
 // ignored.
-func parseIdentity(req restRequest) (identityWrite, *fault) {
+func parseIdentity(req restRequest) (identityWrite, *fault.Fault) {
 	var w identityWrite
 	doc, err := jsondoc.ParseObject(req.body)
 	if err != nil {
-		return w, refuse(codeFormat, "Cannot deserialize the body as an identity: %v.", err)
+		return w, fault.New(fault.Format, "Cannot deserialize the body as an identity: %v.", err)
 	}
 	device, module, _ := strings.Cut(req.id, "/")
 	for name, want := range map[string]string{"deviceId": device, "moduleId": module} {
 		if got, _ := doc.Fold(name); got != nil && got != want {
-			return w, refuse(codeInvalid, "The %s in the body is not the one of the path.", name)
+			return w, fault.New(fault.Invalid, "The %s in the body is not the one of the path.", name)
 		}
 	}
 	if v, _ := doc.Fold("status"); v != nil {
 		w.status, _ = v.(string)
 		if w.status != "enabled" && w.status != "disabled" {
-			return w, refuse(codeInvalid, "status is neither 'enabled' nor 'disabled'.")
+			return w, fault.New(fault.Invalid, "status is neither 'enabled' nor 'disabled'.")
 		}
 	}
 	if v, given := doc.Fold("statusReason"); given {
@@ -33,7 +34,7 @@ func parseIdentity(req restRequest) (identityWrite, *fault) {
 			w.reason, _ = v.(string)
 		}
 		if jsondoc.UTF16Len(w.reason) > maxStatusReason {
-			return w, refuse(codeInvalid, "statusReason has more than %d characters.", maxStatusReason)
+			return w, fault.New(fault.Invalid, "statusReason has more than %d characters.", maxStatusReason)
 		}
 	}
 	w.managedBy = doc.Text("managedBy")
@@ -46,13 +47,13 @@ func parseIdentity(req restRequest) (identityWrite, *fault) {
 }
 
 // parseAuthentication reads how the identity proves itself, where that is given.
-func (w *identityWrite) parseAuthentication(v any) *fault {
+func (w *identityWrite) parseAuthentication(v any) *fault.Fault {
 	if v == nil {
 		return nil
 	}
 	doc, ok := v.(*jsondoc.Object)
 	if !ok {
-		return refuse(codeInvalid, "authentication is not an object.")
+		return fault.New(fault.Invalid, "authentication is not an object.")
 	}
 	kind, _ := doc.Fold("type")
 	switch kind {
@@ -67,21 +68,21 @@ func (w *identityWrite) parseAuthentication(v any) *fault {
 		prints, _ := v.(*jsondoc.Object)
 		rule, err := thumbprintRule(prints.Text("primaryThumbprint"), prints.Text("secondaryThumbprint"))
 		if err != nil {
-			return refuse(codeInvalid, "x509Thumbprint: %v.", err)
+			return fault.New(fault.Invalid, "x509Thumbprint: %v.", err)
 		}
 		w.proof = &rule
 		return nil
 	default:
-		return refuse(codeInvalid, "authentication.type is none of 'sas', 'selfSigned' and 'certificateAuthority'.")
+		return fault.New(fault.Invalid, "authentication.type is none of 'sas', 'selfSigned' and 'certificateAuthority'.")
 	}
-	var f *fault
+	var f *fault.Fault
 	pair, _ := doc.Fold("symmetricKey")
 	w.keys, f = parseKeys(pair)
 	return f
 }
 
 // parseKeys reads the keys: nil where none are given.
-func parseKeys(v any) (*[2]string, *fault) {
+func parseKeys(v any) (*[2]string, *fault.Fault) {
 	pair, ok := v.(*jsondoc.Object)
 	if !ok {
 		return nil, nil
@@ -94,7 +95,7 @@ func parseKeys(v any) (*[2]string, *fault) {
 		}
 		k, err := completeKeys(text, "")
 		if err != nil || len(k.secret[0]) < minKeyBytes || len(k.secret[0]) > maxKeyBytes {
-			return nil, refuse(codeInvalid, "%s is not base64 of %d to %d bytes.", name, minKeyBytes, maxKeyBytes)
+			return nil, fault.New(fault.Invalid, "%s is not base64 of %d to %d bytes.", name, minKeyBytes, maxKeyBytes)
 		}
 		keys[i] = text
 	}

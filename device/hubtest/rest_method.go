@@ -6,22 +6,23 @@ import (
 	"strings"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
 // restMethod calls a direct method, as its body says.
-func (h *Hub) restMethod(req restRequest) (restAnswer, *fault) {
+func (h *Hub) restMethod(req restRequest) (restAnswer, *fault.Fault) {
 	if _, f := h.entryOf(req.id); f != nil {
 		return restAnswer{}, f
 	}
 	doc, err := jsondoc.ParseObject(req.body)
 	if err != nil {
-		return restAnswer{}, refuse(codeFormat, "Cannot deserialize the body as a method: %v.", err)
+		return restAnswer{}, fault.New(fault.Format, "Cannot deserialize the body as a method: %v.", err)
 	}
 	v, _ := doc.Fold("methodName")
 	name, ok := v.(string)
 	if !ok {
-		return restAnswer{}, refuse(codeNull, "methodName is missing, or no text.")
+		return restAnswer{}, fault.New(fault.Null, "methodName is missing, or no text.")
 	}
 	response, f := seconds(doc, "responseTimeoutInSeconds", defaultResponseTimeout)
 	if f != nil {
@@ -49,8 +50,8 @@ func (h *Hub) restMethod(req restRequest) (restAnswer, *fault) {
 	defer late.Stop()
 	result, f := h.awaitCall(req.Context(), c, late.C)
 	if f != nil {
-		if f.code == codeNoAnswer {
-			f.info = timeoutInfo(response)
+		if f.Code == fault.NoAnswer {
+			f.Info = timeoutInfo(response)
 		}
 		return restAnswer{}, f
 	}
@@ -58,12 +59,12 @@ func (h *Hub) restMethod(req restRequest) (restAnswer, *fault) {
 }
 
 // methodAnswer is a device's answer as a service sees it.
-func methodAnswer(r MethodResult) (restAnswer, *fault) {
+func methodAnswer(r MethodResult) (restAnswer, *fault.Fault) {
 	var payload any
 	if len(r.Payload) > 0 {
 		var err error
 		if payload, err = jsondoc.Parse(r.Payload); err != nil || len(r.Payload) > maxPayload {
-			return restAnswer{}, refuse(codeBadAnswer, "The device's answer is not JSON, or larger than %d bytes.", maxPayload)
+			return restAnswer{}, fault.New(fault.BadAnswer, "The device's answer is not JSON, or larger than %d bytes.", maxPayload)
 		}
 	}
 	return restAnswer{body: jsondoc.Append(nil, jsondoc.New("status", jsondoc.Int(int64(r.Status)), "payload", payload))}, nil
@@ -71,7 +72,7 @@ func methodAnswer(r MethodResult) (restAnswer, *fault) {
 
 // seconds reads a time-out: a whole number, or a text of one, which the Azure
 // CLI sends.
-func seconds(doc *jsondoc.Object, name string, usually time.Duration) (time.Duration, *fault) {
+func seconds(doc *jsondoc.Object, name string, usually time.Duration) (time.Duration, *fault.Fault) {
 	v, _ := doc.Fold(name)
 	var text string
 	switch v := v.(type) {
@@ -88,5 +89,5 @@ func seconds(doc *jsondoc.Object, name string, usually time.Duration) (time.Dura
 	if d := time.Duration(n) * time.Second; err == nil && d <= maxMethodTimeout {
 		return d, nil
 	}
-	return 0, refuse(codeInvalid, "%s is not a whole number of seconds from 0 to %d.", name, int(maxMethodTimeout/time.Second))
+	return 0, fault.New(fault.Invalid, "%s is not a whole number of seconds from 0 to %d.", name, int(maxMethodTimeout/time.Second))
 }

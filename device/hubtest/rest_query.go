@@ -6,20 +6,21 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
 // restQuery answers a page of a query. The continuation is opaque to clients:
 // it names the last row, so it stays good when the data change.
-func (h *Hub) restQuery(req restRequest) (restAnswer, *fault) {
+func (h *Hub) restQuery(req restRequest) (restAnswer, *fault.Fault) {
 	doc, err := jsondoc.ParseObject(req.body)
 	if err != nil {
-		return restAnswer{}, refuse(codeFormat, "Cannot deserialize the body as a query: %v.", err)
+		return restAnswer{}, fault.New(fault.Format, "Cannot deserialize the body as a query: %v.", err)
 	}
 	v, _ := doc.Fold("query")
 	text, ok := v.(string)
 	if !ok {
-		return restAnswer{}, refuse(codeNull, "BadRequest")
+		return restAnswer{}, fault.New(fault.Null, "BadRequest")
 	}
 	page, f := pageSize(req.Header.Get("x-ms-max-item-count"))
 	if f != nil {
@@ -58,7 +59,7 @@ func (h *Hub) restQuery(req restRequest) (restAnswer, *fault) {
 
 const continuationPrefix = "after:"
 
-func parseContinuation(text string) (string, *fault) {
+func parseContinuation(text string) (string, *fault.Fault) {
 	if text == "" {
 		return "", nil
 	}
@@ -66,16 +67,16 @@ func parseContinuation(text string) (string, *fault) {
 	if id, ok := strings.CutPrefix(string(b), continuationPrefix); ok && err == nil {
 		return id, nil
 	}
-	return "", refuse(codeInvalid, "The continuation token is not one of this hub.")
+	return "", fault.New(fault.Invalid, "The continuation token is not one of this hub.")
 }
 
-func pageSize(text string) (int, *fault) {
+func pageSize(text string) (int, *fault.Fault) {
 	if text == "" {
 		return defaultPage, nil
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 || n > maxPage {
-		return 0, refuse(codeResultCount, "x-ms-max-item-count is not a whole number from 1 to %d.", maxPage)
+		return 0, fault.New(fault.ResultCount, "x-ms-max-item-count is not a whole number from 1 to %d.", maxPage)
 	}
 	return n, nil
 }

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 )
 
 // restRequest is a request of a service, understood.
@@ -41,7 +43,7 @@ type route struct {
 	needs        Permission // of a policy
 	action       action     // of a role
 	nested       bool       // the dialect of its errors
-	do           func(*Hub, restRequest) (restAnswer, *fault)
+	do           func(*Hub, restRequest) (restAnswer, *fault.Fault)
 }
 
 func routes() []route {
@@ -123,7 +125,7 @@ func (h *Hub) serveREST(w http.ResponseWriter, r *http.Request, all []route) {
 	h.stats[""].Requests++
 	h.mu.Unlock()
 
-	perform := func() (restAnswer, *fault) {
+	perform := func() (restAnswer, *fault.Fault) {
 		if f != nil {
 			return restAnswer{}, f
 		}
@@ -161,23 +163,23 @@ func (h *Hub) serveREST(w http.ResponseWriter, r *http.Request, all []route) {
 	}
 	a, f := perform()
 	if f != nil {
-		h.log.Info("REST request refused", "request", msg.Request, "code", f.code, "reason", f.text)
-		w.Header().Set("iothub-errorcode", codeName(f.code))
-		a = restAnswer{status: f.status(), body: h.restBody(f, req, rt.nested)}
+		h.log.Info("REST request refused", "request", msg.Request, "code", f.Code, "reason", f.Text)
+		w.Header().Set("iothub-errorcode", codeName(f.Code))
+		a = restAnswer{status: f.Status(), body: h.restBody(f, req, rt.nested)}
 	}
 	a.write(w)
 }
 
 // body reads a request's body, all of which has to be there in time, however
 // steadily it comes and whether or not the client may do anything here.
-func (c *conn) body(w http.ResponseWriter, r *http.Request) ([]byte, *fault, error) {
+func (c *conn) body(w http.ResponseWriter, r *http.Request) ([]byte, *fault.Fault, error) {
 	if err := c.readBy(time.Now().Add(requestBody)); err != nil {
 		return nil, nil, err
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) { // the deadline stays, for the rest of the body
-		return body, refuse(codeTooLarge, "The body has more than %d bytes.", maxBody), nil
+		return body, fault.New(fault.TooLarge, "The body has more than %d bytes.", maxBody), nil
 	}
 	if err != nil {
 		return nil, nil, err
@@ -201,7 +203,7 @@ func newGUID() string {
 }
 
 // performREST authorises a request and performs it.
-func (h *Hub) performREST(rt route, req restRequest) (restAnswer, *fault) {
+func (h *Hub) performREST(rt route, req restRequest) (restAnswer, *fault.Fault) {
 	if f := h.authorizeService(rt, req); f != nil {
 		return restAnswer{}, f
 	}
@@ -213,10 +215,10 @@ func (h *Hub) performREST(rt route, req restRequest) (restAnswer, *fault) {
 }
 
 // route finds what is asked for, and whom it is about.
-func (req *restRequest) route(all []route) (route, *fault) {
+func (req *restRequest) route(all []route) (route, *fault.Fault) {
 	path, err := segments(req.URL)
 	if err != nil {
-		return route{}, refuse(codeInvalid, "The path is not percent-encoded.")
+		return route{}, fault.New(fault.Invalid, "The path is not percent-encoded.")
 	}
 	req.path = path
 	known := false
@@ -232,9 +234,9 @@ func (req *restRequest) route(all []route) (route, *fault) {
 		known = true
 	}
 	if known {
-		return route{}, refuse(codeNotAllowed, "There is no %s here.", req.Method)
+		return route{}, fault.New(fault.NotAllowed, "There is no %s here.", req.Method)
 	}
-	return route{}, refuse(codeNoRoute, "Nothing is found at this path; this hub knows a part of the interface.")
+	return route{}, fault.New(fault.NoRoute, "Nothing is found at this path; this hub knows a part of the interface.")
 }
 
 // segments takes a path apart, and decodes each part once: ids hold '%' and
@@ -259,11 +261,11 @@ func segments(u *url.URL) ([]string, error) {
 }
 
 // apiVersion accepts whatever looks like a version.
-func (req *restRequest) apiVersion() *fault {
+func (req *restRequest) apiVersion() *fault.Fault {
 	v := req.URL.Query().Get("api-version")
 	req.version = v
 	if ok, _ := regexp.MatchString(`^20\d\d-\d\d-\d\d(-preview)?$`, v); !ok {
-		return refuse(codeVersion, "The api-version %q is not supported.", v)
+		return fault.New(fault.Version, "The api-version %q is not supported.", v)
 	}
 	return nil
 }
@@ -271,8 +273,8 @@ func (req *restRequest) apiVersion() *fault {
 func (h *Hub) writeIntercepted(w http.ResponseWriter, rt route, act Action, req restRequest) {
 	a := restAnswer{status: act.status, body: []byte(act.body)}
 	if act.code != 0 {
-		f := usual(act.code)
-		f.text = strings.TrimPrefix(f.text, "ErrorCode:")
+		f := fault.Usual(act.code)
+		f.Text = strings.TrimPrefix(f.Text, "ErrorCode:")
 		w.Header().Set("iothub-errorcode", codeName(act.code))
 		a.body = h.restBody(f, req, rt.nested)
 	}

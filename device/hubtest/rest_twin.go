@@ -4,10 +4,11 @@ import (
 	"errors"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
-func (h *Hub) restGetTwin(req restRequest) (restAnswer, *fault) {
+func (h *Hub) restGetTwin(req restRequest) (restAnswer, *fault.Fault) {
 	e, f := h.entryOf(req.id)
 	if f != nil {
 		return restAnswer{}, f
@@ -20,11 +21,15 @@ func (req restRequest) twinAnswer(e entry) restAnswer {
 	return restAnswer{body: jsondoc.Append(nil, e.document(req.version))}
 }
 
-func (h *Hub) restPatchTwin(req restRequest) (restAnswer, *fault) { return h.restWriteTwin(req, false) }
+func (h *Hub) restPatchTwin(req restRequest) (restAnswer, *fault.Fault) {
+	return h.restWriteTwin(req, false)
+}
 
-func (h *Hub) restPutTwin(req restRequest) (restAnswer, *fault) { return h.restWriteTwin(req, true) }
+func (h *Hub) restPutTwin(req restRequest) (restAnswer, *fault.Fault) {
+	return h.restWriteTwin(req, true)
+}
 
-func (h *Hub) restWriteTwin(req restRequest, replace bool) (restAnswer, *fault) {
+func (h *Hub) restWriteTwin(req restRequest, replace bool) (restAnswer, *fault.Fault) {
 	w, f := h.opts.parseTwinWrite(req.body, replace)
 	if f != nil {
 		return restAnswer{}, f
@@ -46,16 +51,16 @@ type twinWrite struct {
 // parseTwinWrite reads a patch of a twin, or a whole one. Only tags and desired
 // properties are a service's to write. The rest is ignored, reported properties
 // included: many clients send back the twin that they got.
-func (o *Options) parseTwinWrite(body []byte, replace bool) (twinWrite, *fault) {
+func (o *Options) parseTwinWrite(body []byte, replace bool) (twinWrite, *fault.Fault) {
 	w := twinWrite{replace: replace}
 	doc, err := jsondoc.ParseObject(body)
 	switch {
 	case errors.Is(err, jsondoc.ErrNotObject):
-		return w, refuse(codeInvalid, "The body is not a twin.")
+		return w, fault.New(fault.Invalid, "The body is not a twin.")
 	case err != nil:
-		return w, refuse(codeFormat, "Cannot deserialize the body as JSON: %v.", err)
+		return w, fault.New(fault.Format, "Cannot deserialize the body as JSON: %v.", err)
 	}
-	var f *fault
+	var f *fault.Fault
 	tags, named := doc.Fold("tags")
 	if w.tags, f = o.writable(tags, named, replace); f != nil {
 		return w, f
@@ -63,7 +68,7 @@ func (o *Options) parseTwinWrite(body []byte, replace bool) (twinWrite, *fault) 
 	v, named := doc.Fold("properties")
 	properties, isObject := v.(*jsondoc.Object)
 	if named && !isObject {
-		return w, refuse(codeInvalid, "'properties' is not an object.")
+		return w, fault.New(fault.Invalid, "'properties' is not an object.")
 	}
 	desired, named := properties.Lookup("desired")
 	if half, isObject := desired.(*jsondoc.Object); isObject {
@@ -76,7 +81,7 @@ func (o *Options) parseTwinWrite(body []byte, replace bool) (twinWrite, *fault) 
 
 // writable checks what is written: an object by the rules of a section. Where it
 // is not named it is nil, or in a replacement empty.
-func (o *Options) writable(v any, named, replace bool) (*jsondoc.Object, *fault) {
+func (o *Options) writable(v any, named, replace bool) (*jsondoc.Object, *fault.Fault) {
 	if !named && replace {
 		return &jsondoc.Object{}, nil
 	}
@@ -85,7 +90,7 @@ func (o *Options) writable(v any, named, replace bool) (*jsondoc.Object, *fault)
 	}
 	part, ok := v.(*jsondoc.Object)
 	if !ok {
-		return nil, refuse(codeInvalid, "Provided json is not a valid 'tags' or 'properties' object.")
+		return nil, fault.New(fault.Invalid, "Provided json is not a valid 'tags' or 'properties' object.")
 	}
 	if f := checkObject(part, 0, !replace); f != nil {
 		return nil, f
@@ -98,7 +103,7 @@ func (o *Options) writable(v any, named, replace bool) (*jsondoc.Object, *fault)
 
 // writeTwin writes tags and desired properties as one change: all or nothing,
 // one step of the etag, and one word to the device if it concerns it.
-func (h *Hub) writeTwin(id string, w twinWrite, match etagMatch, now time.Time) (entry, *fault) {
+func (h *Hub) writeTwin(id string, w twinWrite, match etagMatch, now time.Time) (entry, *fault.Fault) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	who, f := h.find(id)
@@ -107,7 +112,7 @@ func (h *Hub) writeTwin(id string, w twinWrite, match etagMatch, now time.Time) 
 	}
 	t := &who.twin
 	if match.differs(t.etagText()) {
-		return entry{}, otherTwin(who.device)
+		return entry{}, fault.OtherTwin(who.device)
 	}
 	tags, desired, told := t.tags, t.desired.doc, w.desired
 	if w.tags != nil {
@@ -120,7 +125,7 @@ func (h *Hub) writeTwin(id string, w twinWrite, match etagMatch, now time.Time) 
 		tags, desired, told = w.tags, w.desired, replacement(t.desired.doc, w.desired)
 	}
 	if n := size(tags); n > maxTags && n > size(t.tags) {
-		return entry{}, refuse(codeOversize, "'Tags' size should be less than %d bytes.", maxTags)
+		return entry{}, fault.New(fault.Oversize, "'Tags' size should be less than %d bytes.", maxTags)
 	}
 	if f := checkSize("Properties.Desired", t.desired.doc, desired); f != nil {
 		return entry{}, f

@@ -3,50 +3,24 @@ package hubtest
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
 	"unicode"
 
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
-// Error codes that the hub answers with. The status is the code / 1000.
-const (
-	codeInvalid      = 400004 // ArgumentInvalid
-	codeFormat       = 400006 // IotHubFormatError
-	codeOversize     = 403100
-	codeUnknown      = 404001 // DeviceNotFound
-	codePrecondition = 412001
-)
-
-// fault is why the hub refuses a request.
-type fault struct {
-	code int
-	text string
-	info string // JSON, empty for none; REST tells it of direct methods
-
-	ungated bool // the tracking id of REST names no gateway
-
-	pause int // seconds for which a device is asked to wait, or 0 for none
-}
-
-func (f *fault) status() int { return f.code / 1000 }
-
-func refuse(code int, format string, args ...any) *fault {
-	return &fault{code: code, text: fmt.Sprintf(format, args...)}
-}
-
 // parsePatch reads and checks a patch, or a whole section when nulls are not
 // allowed.
-func (o *Options) parsePatch(text []byte, nulls bool) (*jsondoc.Object, *fault) {
+func (o *Options) parsePatch(text []byte, nulls bool) (*jsondoc.Object, *fault.Fault) {
 	patch, err := jsondoc.ParseObject(text)
 	if errors.Is(err, jsondoc.ErrNotObject) {
-		return nil, refuse(codeInvalid, "Provided json is not a valid 'tags' or 'properties' object.")
+		return nil, fault.New(fault.Invalid, "Provided json is not a valid 'tags' or 'properties' object.")
 	}
 	if err != nil {
-		return nil, refuse(codeFormat, "Cannot deserialize the body as JSON: %v.", err)
+		return nil, fault.New(fault.Format, "Cannot deserialize the body as JSON: %v.", err)
 	}
 	if f := checkObject(patch, 0, nulls); f != nil {
 		return nil, f
@@ -59,7 +33,7 @@ func (o *Options) parsePatch(text []byte, nulls bool) (*jsondoc.Object, *fault) 
 
 // checkObject checks the members of an object that sits at the depth; the
 // section itself is at 0.
-func checkObject(m *jsondoc.Object, depth int, nulls bool) *fault {
+func checkObject(m *jsondoc.Object, depth int, nulls bool) *fault.Fault {
 	for k, v := range m.All() {
 		if f := checkKey(k); f != nil {
 			return f
@@ -72,27 +46,27 @@ func checkObject(m *jsondoc.Object, depth int, nulls bool) *fault {
 }
 
 // checkKey refuses what the hub's own message names.
-func checkKey(k string) *fault {
+func checkKey(k string) *fault.Fault {
 	if len(k) > maxKey {
-		return refuse(codeInvalid, "Property or Tag name should be maximum %d bytes.", maxKey)
+		return fault.New(fault.Invalid, "Property or Tag name should be maximum %d bytes.", maxKey)
 	}
 	if strings.ContainsFunc(k, func(r rune) bool { return unicode.IsControl(r) || strings.ContainsRune(".$# ", r) }) {
-		return refuse(codeInvalid, "Property or Tag name has invalid characters. Error in Property/Tag %s. Must not contain Control Characters, '.', '$', '#', or ' '.", k)
+		return fault.New(fault.Invalid, "Property or Tag name has invalid characters. Error in Property/Tag %s. Must not contain Control Characters, '.', '$', '#', or ' '.", k)
 	}
 	return nil
 }
 
 // checkValue checks the value of the member or element named key; an object or
 // array would sit at the depth.
-func checkValue(key string, v any, depth int, nulls bool) *fault {
+func checkValue(key string, v any, depth int, nulls bool) *fault.Fault {
 	switch v := v.(type) {
 	case nil:
 		if !nulls {
-			return refuse(codeInvalid, "Value of Property or Tag cannot be null. Error in Property/Tag %s", key)
+			return fault.New(fault.Invalid, "Value of Property or Tag cannot be null. Error in Property/Tag %s", key)
 		}
 	case string:
 		if len(v) > maxText {
-			return refuse(codeInvalid, "Property or Tag value should be maximum %d bytes.", maxText)
+			return fault.New(fault.Invalid, "Property or Tag value should be maximum %d bytes.", maxText)
 		}
 	case json.Number:
 		return checkNumber(key, string(v))
@@ -116,20 +90,20 @@ func checkValue(key string, v any, depth int, nulls bool) *fault {
 	return nil
 }
 
-func tooDeep() *fault {
-	return refuse(codeInvalid, "Nested depth of twin property exceeds %d", maxDepth)
+func tooDeep() *fault.Fault {
+	return fault.New(fault.Invalid, "Nested depth of twin property exceeds %d", maxDepth)
 }
 
 // checkNumber refuses whole numbers beyond 53 bits and others beyond a double.
-func checkNumber(key, text string) *fault {
+func checkNumber(key, text string) *fault.Fault {
 	if strings.ContainsAny(text, ".eE") {
 		if f, err := strconv.ParseFloat(text, 64); err != nil || math.IsInf(f, 0) {
-			return refuse(codeInvalid, "Value of Property or Tag is not a double. Error in Property/Tag %s", key)
+			return fault.New(fault.Invalid, "Value of Property or Tag is not a double. Error in Property/Tag %s", key)
 		}
 		return nil
 	}
 	if n, err := strconv.ParseInt(text, 10, 64); err != nil || n < minInt || n > maxInt {
-		return refuse(codeInvalid, "Value of Property or Tag is outside of %d to %d. Error in Property/Tag %s", minInt, maxInt, key)
+		return fault.New(fault.Invalid, "Value of Property or Tag is outside of %d to %d. Error in Property/Tag %s", minInt, maxInt, key)
 	}
 	return nil
 }

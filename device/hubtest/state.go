@@ -297,7 +297,7 @@ func savedDocument(v any) (*jsondoc.Object, error) {
 		return nil, jsondoc.ErrNotObject
 	}
 	if f := checkObject(doc, 0, true); f != nil {
-		return nil, errors.New(f.text)
+		return nil, errors.New(f.Text)
 	}
 	return doc, nil
 }

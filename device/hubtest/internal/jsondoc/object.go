@@ -136,6 +136,7 @@ func Sorted(v any) any {
 	return v
 }
 
+// ErrNotObject is what ParseObject says of any other value.
 var ErrNotObject = errors.New("not a JSON object")
 
 // ParseObject reads one JSON object: numbers keep their text, members their

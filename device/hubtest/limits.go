@@ -63,7 +63,8 @@ const (
 	maxSubscriptions = 5
 )
 
-// What a hub's documentation allows in twins, identities, methods and queries.
+// What a hub's documentation allows in twins, identities, methods and queries. Package section has
+// the limits of twins, package query those of a query's text.
 const (
 	maxSection = 32 << 10 // desired, and reported
 	maxTags    = 8 << 10
@@ -81,8 +82,6 @@ const (
 	minKeyBytes     = 16
 	maxKeyBytes     = 64
 
-	maxQuery    = 8192 // characters, likewise
-	maxNesting  = 100  // levels of a condition
 	defaultPage = 100  // rows
 	maxPage     = 1000 // rows
 )

@@ -9,33 +9,6 @@ import (
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
-// FuzzQuery: any text is a query or a fault of 400, and what is a query says
-// the same of a twin each time.
-func FuzzQuery(f *testing.F) {
-	for _, s := range []string{
-		"SELECT * FROM devices WHERE tags.location.plant = 'Redmond43' AND properties.reported.connectivity.type = 'cellular'",
-		"select * from devices.modules where not (a.[[b]] in [1,-2.5e3,null,true,'x']) or is_defined(c)", `SELECT * FROM devices WHERE "\u0041\\" <> 0x1F`, "SELECT * FROM devices WHERE ((((a", "SELECT",
-	} {
-		f.Add(s)
-	}
-	row, err := jsondoc.ParseObject([]byte(newTwinJSON))
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		q, fault := parseQuery(text)
-		if fault != nil {
-			if fault.Status() != 400 || fault.Text == "" {
-				t.Errorf("%q: got %+v, want a 400 that says why", text, fault)
-			}
-			return
-		}
-		if again, _ := parseQuery(text); q.keeps(row) != again.keeps(row) {
-			t.Errorf("%q: it keeps a row, and does not", text)
-		}
-	})
-}
-
 // FuzzTwinWrite: what a service may write leaves the twin within its rules, and
 // what it may not leaves it as it was.
 func FuzzTwinWrite(f *testing.F) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/query"
 )
 
 // restQuery answers a page of a query. The continuation is opaque to clients:
@@ -30,7 +31,7 @@ func (h *Hub) restQuery(req restRequest) (restAnswer, *fault.Fault) {
 	if f != nil {
 		return restAnswer{}, f
 	}
-	q, f := parseQuery(text)
+	q, f := query.Parse(text)
 	if f != nil {
 		return restAnswer{}, f
 	}
@@ -38,14 +39,14 @@ func (h *Hub) restQuery(req restRequest) (restAnswer, *fault.Fault) {
 	rows := []any{}
 	last := ""
 	header := map[string]string{"x-ms-item-type": "Twin"}
-	all := h.entries(func(who *identity) bool { return (who.module != "") == q.modules })
+	all := h.entries(func(who *identity) bool { return (who.module != "") == q.Modules })
 	start, found := slices.BinarySearchFunc(all, after, func(e entry, id string) int { return strings.Compare(e.id, id) })
 	if found {
 		start++
 	}
 	for _, e := range all[start:] {
 		row := e.row(req.version)
-		if !q.keeps(row) {
+		if !q.Keeps(row) {
 			continue
 		}
 		if len(rows) == page {

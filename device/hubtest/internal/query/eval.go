@@ -1,4 +1,4 @@
-package hubtest
+package query
 
 import (
 	"encoding/json"
@@ -14,8 +14,8 @@ type expr interface {
 	eval(row *jsondoc.Object) any
 }
 
-// keeps reports whether a row meets the condition: only true does.
-func (q query) keeps(row *jsondoc.Object) bool {
+// Keeps reports whether a row meets the condition: only true does.
+func (q Query) Keeps(row *jsondoc.Object) bool {
 	return q.where == nil || q.where.eval(row) == true
 }
 

@@ -1,4 +1,4 @@
-package hubtest
+package query
 
 import (
 	"encoding/json"
@@ -50,8 +50,8 @@ type lexer struct {
 	pos  int
 }
 
-// lexQuery takes a query apart; the last lexeme is the end.
-func lexQuery(text string) ([]lexeme, *fault.Fault) {
+// lex takes a query apart; the last lexeme is the end.
+func lex(text string) ([]lexeme, *fault.Fault) {
 	if jsondoc.UTF16Len(text) > maxQuery {
 		return nil, fault.New(fault.Invalid, "The query has more than %d characters.", maxQuery)
 	}

@@ -1,4 +1,6 @@
-package hubtest
+// Package query is the language in which services ask a hub for twins, as far
+// as this hub has it. It is pure: a query is parsed once, and asked of each row.
+package query
 
 import (
 	"encoding/json"
@@ -9,33 +11,40 @@ import (
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
-// query is a query that this hub can answer: whole twins, of devices or of
+// Bounds, as the documentation of a hub has them.
+const (
+	maxQuery   = 8192 // characters, as .NET counts them: UTF-16
+	maxNesting = 100  // levels of a condition
+)
+
+// A Query is one that this hub can answer: whole twins, of devices or of
 // modules, that meet a condition.
-type query struct {
-	modules bool
+type Query struct {
+	Modules bool // of modules, and not of devices
 	where   expr // nil for all
 }
 
-// queryParser goes over the pieces of a query.
-type queryParser struct {
+// parser goes over the pieces of a query.
+type parser struct {
 	all   []lexeme
 	pos   int
 	depth int
 }
 
-// parseQuery reads SELECT * FROM devices[.modules] [WHERE condition].
-func parseQuery(text string) (query, *fault.Fault) {
-	all, f := lexQuery(text)
+// Parse reads SELECT * FROM devices[.modules] [WHERE condition]. What it does
+// not understand is a fault of 400 that names the place.
+func Parse(text string) (Query, *fault.Fault) {
+	all, f := lex(text)
 	if f != nil {
-		return query{}, f
+		return Query{}, f
 	}
-	p := &queryParser{all: all}
+	p := &parser{all: all}
 	return p.query()
 }
 
-func (p *queryParser) peek() lexeme { return p.all[p.pos] }
+func (p *parser) peek() lexeme { return p.all[p.pos] }
 
-func (p *queryParser) take() lexeme {
+func (p *parser) take() lexeme {
 	l := p.all[p.pos]
 	if l.kind != lexEnd {
 		p.pos++
@@ -44,7 +53,7 @@ func (p *queryParser) take() lexeme {
 }
 
 // accept takes the next piece if it is that keyword or sign.
-func (p *queryParser) accept(word string) bool {
+func (p *parser) accept(word string) bool {
 	if p.peek().is(word) {
 		p.take()
 		return true
@@ -52,14 +61,14 @@ func (p *queryParser) accept(word string) bool {
 	return false
 }
 
-func (p *queryParser) expect(word string) *fault.Fault {
+func (p *parser) expect(word string) *fault.Fault {
 	if l := p.peek(); !p.accept(word) {
 		return syntaxFault(l.at, "expected %s, got %v", word, l)
 	}
 	return nil
 }
 
-func (p *queryParser) query() (q query, f *fault.Fault) {
+func (p *parser) query() (q Query, f *fault.Fault) {
 	if f = p.expect("SELECT"); f != nil {
 		return q, f
 	}
@@ -72,7 +81,7 @@ func (p *queryParser) query() (q query, f *fault.Fault) {
 	switch l := p.take(); {
 	case l.is("devices"):
 	case l.is(fromModules):
-		q.modules = true
+		q.Modules = true
 	case l.is(fromJobs):
 		return q, unsupported(l.at, "jobs")
 	default:
@@ -94,7 +103,7 @@ func (p *queryParser) query() (q query, f *fault.Fault) {
 }
 
 // or, and, not and cmp are the levels of a condition, loosest first.
-func (p *queryParser) or() (expr, *fault.Fault) {
+func (p *parser) or() (expr, *fault.Fault) {
 	x, f := p.and()
 	for f == nil && p.accept("OR") {
 		var y expr
@@ -104,7 +113,7 @@ func (p *queryParser) or() (expr, *fault.Fault) {
 	return x, f
 }
 
-func (p *queryParser) and() (expr, *fault.Fault) {
+func (p *parser) and() (expr, *fault.Fault) {
 	x, f := p.not()
 	for f == nil && p.accept("AND") {
 		var y expr
@@ -114,7 +123,7 @@ func (p *queryParser) and() (expr, *fault.Fault) {
 	return x, f
 }
 
-func (p *queryParser) not() (expr, *fault.Fault) {
+func (p *parser) not() (expr, *fault.Fault) {
 	l := p.peek()
 	if !p.accept("NOT") {
 		return p.cmp()
@@ -127,7 +136,7 @@ func (p *queryParser) not() (expr, *fault.Fault) {
 	return negation{x}, f
 }
 
-func (p *queryParser) cmp() (expr, *fault.Fault) {
+func (p *parser) cmp() (expr, *fault.Fault) {
 	x, f := p.operand()
 	if f != nil {
 		return nil, f
@@ -149,7 +158,7 @@ func (p *queryParser) cmp() (expr, *fault.Fault) {
 }
 
 // in reads a list of literals in brackets.
-func (p *queryParser) in(x expr, not bool) (expr, *fault.Fault) {
+func (p *parser) in(x expr, not bool) (expr, *fault.Fault) {
 	if f := p.expect("["); f != nil {
 		return nil, f
 	}
@@ -187,7 +196,7 @@ func (l lexeme) literal() (any, bool) {
 	return nil, false
 }
 
-func (p *queryParser) operand() (expr, *fault.Fault) {
+func (p *parser) operand() (expr, *fault.Fault) {
 	l := p.take()
 	if v, ok := l.literal(); ok {
 		return literal{v}, nil
@@ -212,7 +221,7 @@ func (p *queryParser) operand() (expr, *fault.Fault) {
 }
 
 // call reads IS_DEFINED(path), the one function that twins have.
-func (p *queryParser) call(name lexeme) (expr, *fault.Fault) {
+func (p *parser) call(name lexeme) (expr, *fault.Fault) {
 	if !name.is("IS_DEFINED") {
 		return nil, unsupported(name.at, "the function "+name.text)
 	}

@@ -1,4 +1,4 @@
-package hubtest
+package query
 
 import (
 	"encoding/json"
@@ -107,7 +107,7 @@ func TestConditions(t *testing.T) {
 		{"-1.5e3 < -1", "T"}, {"tags.Floor<>3", "F"}, {"tags.Floor\t>=\n3", "T"},
 	}
 	for _, test := range tests {
-		q, f := parseQuery("SELECT * FROM devices WHERE " + test.where)
+		q, f := Parse("SELECT * FROM devices WHERE " + test.where)
 		if f != nil {
 			t.Errorf("%s: %s", test.where, f.Text)
 			continue
@@ -115,7 +115,7 @@ func TestConditions(t *testing.T) {
 		if got := mark(q.where.eval(row)); got != test.want {
 			t.Errorf("%s: got %s, want %s", test.where, got, test.want)
 		}
-		if got := q.keeps(row); got != (test.want == "T") {
+		if got := q.Keeps(row); got != (test.want == "T") {
 			t.Errorf("%s: keeps is %v", test.where, got)
 		}
 	}
@@ -127,7 +127,7 @@ func TestQuerySyntax(t *testing.T) {
 		"SELECT * FROM devices WHERE a = '" + strings.Repeat("😀", 4096-17) + "'", "SELECT * FROM devices WHERE a = '" + strings.Repeat("é", 8192-34) + "'",
 		"SELECT * FROM devices WHERE " + strings.Repeat("(", 100) + "true" + strings.Repeat(")", 100),
 	} {
-		if _, f := parseQuery(good); f != nil {
+		if _, f := Parse(good); f != nil {
 			t.Errorf("%s: %s", good, f.Text)
 		}
 	}
@@ -186,8 +186,35 @@ func TestQuerySyntax(t *testing.T) {
 		{"SELECT * FROM devices WHERE a = '" + strings.Repeat("😀", 4096-16) + "'", "more than 8192"}, // two of .NET's characters each
 	}
 	for _, test := range tests {
-		if _, f := parseQuery(test.query); f == nil || !strings.Contains(f.Text, test.want) || f.Status() != 400 {
+		if _, f := Parse(test.query); f == nil || !strings.Contains(f.Text, test.want) || f.Status() != 400 {
 			t.Errorf("%.80q: got %+v, want 400 with %q", test.query, f, test.want)
 		}
 	}
+}
+
+// FuzzQuery: any text is a query or a fault of 400, and what is a query says
+// the same of a twin each time.
+func FuzzQuery(f *testing.F) {
+	for _, s := range []string{
+		"SELECT * FROM devices WHERE tags.location.plant = 'Redmond43' AND properties.reported.connectivity.type = 'cellular'",
+		"select * from devices.modules where not (a.[[b]] in [1,-2.5e3,null,true,'x']) or is_defined(c)", `SELECT * FROM devices WHERE "\u0041\\" <> 0x1F`, "SELECT * FROM devices WHERE ((((a", "SELECT",
+	} {
+		f.Add(s)
+	}
+	row, err := jsondoc.ParseObject([]byte(`{"deviceId":"dev1","version":2,"tags":{"location":{"plant":"Redmond43"}},"properties":{"reported":{"$version":1}}}`))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		q, bad := Parse(text)
+		if bad != nil {
+			if bad.Status() != 400 || bad.Text == "" {
+				t.Errorf("%q: got %+v, want a 400 that says why", text, bad)
+			}
+			return
+		}
+		if again, _ := Parse(text); q.Keeps(row) != again.Keeps(row) {
+			t.Errorf("%q: it keeps a row, and does not", text)
+		}
+	})
 }

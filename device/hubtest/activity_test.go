@@ -3,6 +3,8 @@ package hubtest
 import (
 	"testing"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/section"
 )
 
 // TestLastActivity holds that a device is active over either protocol, by its
@@ -14,13 +16,13 @@ func testLastActivity(t *testing.T) {
 	seen := func(what, id string, active, state time.Time) {
 		t.Helper()
 		r := s.do("GET", "/devices/"+id, "")
-		if got, want := r.field(t, "lastActivityTime"), `"`+hubTime(active)+`"`; got != want {
+		if got, want := r.field(t, "lastActivityTime"), `"`+section.Time(active)+`"`; got != want {
 			t.Errorf("%s: lastActivityTime is %s, want %s", what, got, want)
 		}
-		if got, want := r.field(t, "connectionStateUpdatedTime"), `"`+hubTime(state)+`"`; got != want {
+		if got, want := r.field(t, "connectionStateUpdatedTime"), `"`+section.Time(state)+`"`; got != want {
 			t.Errorf("%s: connectionStateUpdatedTime is %s, want %s", what, got, want)
 		}
-		if got, want := s.do("GET", "/twins/"+id, "").field(t, "lastActivityTime"), `"`+hubTime(active)+`"`; got != want {
+		if got, want := s.do("GET", "/twins/"+id, "").field(t, "lastActivityTime"), `"`+section.Time(active)+`"`; got != want {
 			t.Errorf("%s, twin: lastActivityTime is %s, want %s", what, got, want)
 		}
 	}
@@ -49,7 +51,7 @@ func testLastActivity(t *testing.T) {
 	if err := h.SetEnabled("dev1", false); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := s.do("GET", "/devices/dev1", "").field(t, "statusUpdatedTime"), `"`+hubTime(h.opts.Now())+`"`; got != want {
+	if got, want := s.do("GET", "/devices/dev1", "").field(t, "statusUpdatedTime"), `"`+section.Time(h.opts.Now())+`"`; got != want {
 		t.Errorf("disabled: statusUpdatedTime is %s, want %s", got, want)
 	}
 }

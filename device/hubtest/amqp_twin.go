@@ -115,7 +115,7 @@ func (l *amqpLine) perform(req request) error {
 	case Unsubscribe:
 		l.desired = false
 	case GetTwin:
-		m.Body = l.who.twin.document()
+		m.Body = l.who.twin.Document()
 	default:
 		h.faultCount++
 		m.Status, m.Body = req.bad.Status(), req.bad.Body(h.faultCount, h.opts.Now())
@@ -127,7 +127,7 @@ func (l *amqpLine) perform(req request) error {
 // patch is conn.patch over AMQP.
 func (l *amqpLine) patch(req request) {
 	h := l.hub
-	patch, f := h.opts.parsePatch(req.msg.Body, true)
+	patch, f := h.opts.rules().Parse(req.msg.Body, true)
 	if req.bad != nil {
 		f = req.bad
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/section"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -50,12 +51,12 @@ type Section struct {
 //
 // The id is "device" or "device/module", here and everywhere.
 func (h *Hub) SetDesired(id, patchJSON string) (int64, error) {
-	patch, f := h.opts.parsePatch([]byte(patchJSON), true)
+	patch, f := h.opts.rules().Parse([]byte(patchJSON), true)
 	if f != nil {
 		return 0, statusError(f)
 	}
 	return h.writeDesired(id, func(old *jsondoc.Object) (doc, told *jsondoc.Object) {
-		return merge(old, patch, h.opts.MergeRule), patch
+		return h.opts.rules().Apply(old, patch), patch
 	})
 }
 
@@ -63,12 +64,12 @@ func (h *Hub) SetDesired(id, patchJSON string) (int64, error) {
 // The device is told every new member, and null for every one that vanished.
 // The document holds no null.
 func (h *Hub) ReplaceDesired(id, docJSON string) (int64, error) {
-	doc, f := h.opts.parsePatch([]byte(docJSON), false)
+	doc, f := h.opts.rules().Parse([]byte(docJSON), false)
 	if f != nil {
 		return 0, statusError(f)
 	}
 	return h.writeDesired(id, func(old *jsondoc.Object) (*jsondoc.Object, *jsondoc.Object) {
-		return doc, replacement(old, doc)
+		return doc, section.Replacement(old, doc)
 	})
 }
 
@@ -83,15 +84,15 @@ func (h *Hub) writeDesired(id string, change func(old *jsondoc.Object) (doc, tol
 	case who == nil:
 		return 0, fmt.Errorf("%w: %s", ErrUnknown, id)
 	}
-	s := &who.twin.desired
-	doc, told := change(s.doc)
-	if f := checkSize("Properties.Desired", s.doc, doc); f != nil {
+	s := &who.twin.Desired
+	doc, told := change(s.Doc)
+	if f := section.CheckSize("Properties.Desired", s.Doc, doc); f != nil {
 		return 0, statusError(f)
 	}
-	who.twin.write(s, doc, told, now)
+	who.twin.Write(s, doc, told, now)
 	h.notify(who, told)
 	who.touch()
-	return s.version, nil
+	return s.Version, nil
 }
 
 // notify tells a device of a change of its desired properties, if it listens:
@@ -101,20 +102,12 @@ func (h *Hub) notify(who *identity, told *jsondoc.Object) {
 	if who.conn == nil || !who.conn.hears() {
 		return
 	}
-	v := who.twin.desired.version
+	v := who.twin.Desired.Version
 	h.count(who.id, func(s *Stats) { s.Notifications++ })
 	who.conn.push(outgoing{msg: Message{
 		Device: who.id, Op: Desired, FromHub: true, Version: v,
-		Body: appendSection(nil, told, v),
+		Body: section.Append(nil, told, v),
 	}})
-}
-
-// checkSize refuses a document over the limit, unless it shrinks the section.
-func checkSize(name string, old, doc *jsondoc.Object) *fault.Fault {
-	if n := size(doc); n > maxSection && n > size(old) {
-		return fault.New(fault.Oversize, "'%s' size should be less than %d bytes.", name, maxSection)
-	}
-	return nil
 }
 
 // statusError is a fault as a service gets it.
@@ -138,13 +131,13 @@ func (h *Hub) view(id string) (Twin, <-chan struct{}, error) {
 	}
 	t, changed := who.twin, who.changed // documents are never changed in place
 	out := Twin{
-		DeviceID: who.device, ModuleID: who.module, ETag: t.etagText(), Version: t.version,
+		DeviceID: who.device, ModuleID: who.module, ETag: t.ETagText(), Version: t.Version,
 		Connected: who.conn != nil, Enabled: !who.disabled, ModelID: who.modelID,
 	}
 	h.mu.Unlock()
-	out.Tags = jsondoc.Append(nil, jsondoc.Sorted(t.tags))
-	out.Desired = t.desired.view(true)
-	out.Reported = t.reported.view(false)
+	out.Tags = jsondoc.Append(nil, jsondoc.Sorted(t.Tags))
+	out.Desired = viewOf(t.Desired, true)
+	out.Reported = viewOf(t.Reported, false)
 	return out, changed, nil
 }
 
@@ -152,7 +145,7 @@ func (h *Hub) view(id string) (Twin, <-chan struct{}, error) {
 // device is told. It returns the root version. What the hub's rules refuse is a
 // *transport.StatusError, and changes nothing.
 func (h *Hub) SetTags(id, patchJSON string) (int64, error) {
-	patch, f := h.opts.parsePatch([]byte(patchJSON), true)
+	patch, f := h.opts.rules().Parse([]byte(patchJSON), true)
 	if f != nil {
 		return 0, statusError(f)
 	}
@@ -163,12 +156,12 @@ func (h *Hub) SetTags(id, patchJSON string) (int64, error) {
 	if f != nil {
 		return 0, statusError(f)
 	}
-	return t.twin.version, nil
+	return t.twin.Version, nil
 }
 
-// view is the half as the hub's own API shows it.
-func (s section) view(versions bool) Section {
-	return Section{Version: s.version, JSON: jsondoc.Append(nil, jsondoc.Sorted(s.doc)), Metadata: jsondoc.Append(nil, jsondoc.Sorted(s.meta.tree(s.doc, versions)))}
+// viewOf is a half as the hub's own API shows it.
+func viewOf(s section.Half, versions bool) Section {
+	return Section{Version: s.Version, JSON: jsondoc.Append(nil, jsondoc.Sorted(s.Doc)), Metadata: jsondoc.Append(nil, jsondoc.Sorted(s.Meta.Tree(s.Doc, versions)))}
 }
 
 // Wait waits, without polling, until cond holds for the twin, and returns it

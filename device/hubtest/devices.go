@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/section"
 	"github.com/devicetwin/devicetwin-go/internal/connstring"
 )
 
@@ -44,7 +45,7 @@ type identity struct {
 	keys           keyPair
 	disabled       bool
 	modelID        string
-	twin           twin
+	twin           section.Twin
 	record         record   // what only services see of it
 	session        *session // nil when there is none to resume
 	conn           presence // the live one, nil when offline
@@ -107,14 +108,14 @@ func (h *Hub) register(who auth.Identity, proves func(*identity)) error {
 	}
 	id := &identity{
 		id: joinID(who.DeviceID, who.ModuleID), device: who.DeviceID, module: who.ModuleID,
-		twin: newTwin(), changed: make(chan struct{}),
+		twin: section.New(), changed: make(chan struct{}),
 	}
 	now := h.opts.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	id.record = h.newRecord(now)
 	if id.module == "" { // a module's halves were never written
-		id.twin.desired.meta, id.twin.reported.meta = &stamp{at: now}, &stamp{at: now}
+		id.twin.Desired.Meta, id.twin.Reported.Meta = section.NewStamp(now), section.NewStamp(now)
 	}
 	proves(id)
 	switch {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/section"
 )
 
 // The documents that services get. Their members come in the order of recorded
@@ -19,26 +20,26 @@ func (e entry) document(version string) *jsondoc.Object {
 	if e.module != "" {
 		doc.Set("moduleId", e.module)
 	}
-	doc.Set("etag", e.twin.etagText())
+	doc.Set("etag", e.twin.ETagText())
 	doc.Set("deviceEtag", e.record.etagText())
 	doc.Set("status", e.status())
 	if version >= newNames {
 		doc.Set("statusReason", textOrNull(e.record.reason))
 	}
-	doc.Set("statusUpdateTime", hubTime(e.record.statusAt))
+	doc.Set("statusUpdateTime", section.Time(e.record.statusAt))
 	doc.Set("connectionState", e.connection())
-	doc.Set("lastActivityTime", hubTime(e.record.active))
+	doc.Set("lastActivityTime", section.Time(e.record.active))
 	doc.Set("cloudToDeviceMessageCount", json.Number("0"))
 	doc.Set("authenticationType", e.proof.kind.String())
 	doc.Set("x509Thumbprint", e.proof.document())
 	if version >= newNames {
 		doc.Set("modelId", e.modelID)
 	}
-	doc.Set("version", jsondoc.Int(e.twin.version))
-	if e.twin.tags.Len() > 0 {
-		doc.Set("tags", e.twin.tags)
+	doc.Set("version", jsondoc.Int(e.twin.Version))
+	if e.twin.Tags.Len() > 0 {
+		doc.Set("tags", e.twin.Tags)
 	}
-	doc.Set("properties", jsondoc.New("desired", e.twin.desired.document(true), "reported", e.twin.reported.document(false)))
+	doc.Set("properties", jsondoc.New("desired", e.twin.Desired.Document(true), "reported", e.twin.Reported.Document(false)))
 	if e.module == "" {
 		doc.Set("capabilities", jsondoc.New("iotEdge", e.record.iotEdge))
 	}
@@ -55,14 +56,6 @@ func (e entry) row(version string) *jsondoc.Object {
 	return doc
 }
 
-// document is a half with the hub's own members.
-func (s section) document(versions bool) *jsondoc.Object {
-	doc := s.doc.Without()
-	doc.Set("$metadata", s.meta.tree(s.doc, versions))
-	doc.Set("$version", jsondoc.Int(s.version))
-	return doc
-}
-
 // identityDocument is the identity as the registry shows it: with its keys.
 // The answer to its creation prints what never was without a zone.
 func (e entry) identityDocument(created bool) *jsondoc.Object {
@@ -70,7 +63,7 @@ func (e entry) identityDocument(created bool) *jsondoc.Object {
 		if created && t.IsZero() {
 			return "0001-01-01T00:00:00"
 		}
-		return hubTime(t)
+		return section.Time(t)
 	}
 	doc := &jsondoc.Object{}
 	if e.module != "" {

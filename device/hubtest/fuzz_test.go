@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
@@ -96,40 +95,6 @@ func FuzzToken(f *testing.F) {
 		good := strings.Contains(s, "sr=myhub.azure-devices.net%2Fdevices%2Fdev1") || strings.Contains(s, "sr=myhub.azure-devices.net/devices/dev1")
 		if !good || end.Unix() != 1767225600 {
 			t.Errorf("accepted %q until %v", s, end)
-		}
-	})
-}
-
-// FuzzPatch: what passes the rules merges into a document that passes them
-// too, whole, within the limit, and with what the merge laws ask.
-func FuzzPatch(f *testing.F) {
-	for _, s := range []string{
-		`{"a":1,"b":{"c":[1,{"d":"e"}],"f":null},"":true}`, `{"a":{"b":null}}`, `{"a.b":1}`, `{"n":-4503599627370496,"f":1.10,"g":1e-400}`,
-		`{"a":1,"a":{"b":2}}`, `[`, `{"\ud800":"\u0000"}`, `{"温度":21.5}`,
-	} {
-		f.Add([]byte(s), []byte(`{"a":{"x":1},"z":[]}`))
-	}
-	f.Fuzz(func(t *testing.T, patchText, docText []byte) {
-		var o Options
-		doc, f1 := o.parsePatch(docText, false)
-		patch, f2 := o.parsePatch(patchText, true)
-		if f1 != nil || f2 != nil {
-			return
-		}
-		merged := merge(doc, patch, MergeRFC7396)
-		text := jsondoc.Append(nil, merged)
-		if !utf8.Valid(text) {
-			t.Errorf("merged: got %q, which is not UTF-8", text)
-		}
-		again, f3 := o.parsePatch(text, false)
-		if f3 != nil || !jsondoc.Equal(again, merged) || size(again) != size(merged) {
-			t.Errorf("%s and %s: got %s, which reads back as %v (%v)", docText, patchText, text, again, f3)
-		}
-		if twice := merge(merged, patch, MergeRFC7396); !jsondoc.Equal(twice, merged) {
-			t.Errorf("merging %s twice: got %v, want %v", patchText, twice, merged)
-		}
-		if told := merge(doc, replacement(doc, merged), MergeRFC7396); !jsondoc.Equal(told, merged) {
-			t.Errorf("a client told of the replacement: got %v, want %v", told, merged)
 		}
 	})
 }

@@ -198,3 +198,12 @@ func wait(d time.Duration, stop, done <-chan struct{}) bool {
 	}
 	return false
 }
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

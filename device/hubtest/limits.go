@@ -63,18 +63,9 @@ const (
 	maxSubscriptions = 5
 )
 
-// What a hub's documentation allows in twins, identities, methods and queries. Package section has
-// the limits of twins, package query those of a query's text.
+// What a hub's documentation allows in identities, methods and pages. Package
+// section has the limits of twins, package query those of a query's text.
 const (
-	maxSection = 32 << 10 // desired, and reported
-	maxTags    = 8 << 10
-	maxDepth   = 10 // levels
-	maxKey     = 1 << 10
-	maxText    = 4 << 10
-
-	minInt int64 = -1 << 52
-	maxInt int64 = 1<<52 - 1
-
 	maxPayload = 128 << 10 // of a method, each way
 
 	maxListed       = 1000 // identities of GET /devices

@@ -5,6 +5,7 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/section"
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 )
 
@@ -47,7 +48,7 @@ func (c *conn) perform(req request) error {
 	case MethodAnswer:
 		c.hub.answered(c, req.msg)
 	case GetTwin:
-		c.reply(req, outgoing{msg: Message{Op: GetTwin, Status: 200, Body: c.who.twin.document()}})
+		c.reply(req, outgoing{msg: Message{Op: GetTwin, Status: 200, Body: c.who.twin.Document()}})
 	}
 	return nil
 }
@@ -55,7 +56,7 @@ func (c *conn) perform(req request) error {
 // patch merges into the reported properties, or refuses the whole patch.
 func (c *conn) patch(req request) {
 	h := c.hub
-	patch, f := h.opts.parsePatch(req.msg.Body, true)
+	patch, f := h.opts.rules().Parse(req.msg.Body, true)
 	if req.bad != nil {
 		f = req.bad
 	}
@@ -75,22 +76,22 @@ func (c *conn) patch(req request) {
 // patched merges a patch that was parsed with the outcome f, and returns its
 // answer. h.mu is held.
 func (h *Hub) patched(who *identity, req request, patch *jsondoc.Object, f *fault.Fault, now time.Time) outgoing {
-	s := &who.twin.reported
-	if f == nil && req.expects && req.msg.Version != s.version {
-		f = fault.New(fault.Precondition, "PreconditionFailed: expected reported version %d, it is %d", req.msg.Version, s.version)
+	s := &who.twin.Reported
+	if f == nil && req.expects && req.msg.Version != s.Version {
+		f = fault.New(fault.Precondition, "PreconditionFailed: expected reported version %d, it is %d", req.msg.Version, s.Version)
 	}
 	var doc *jsondoc.Object
 	if f == nil {
-		doc = merge(s.doc, patch, h.opts.MergeRule)
-		f = checkSize("Properties.Reported", s.doc, doc)
+		doc = h.opts.rules().Apply(s.Doc, patch)
+		f = section.CheckSize("Properties.Reported", s.Doc, doc)
 	}
 	if f != nil {
 		h.faultCount++
 		return outgoing{msg: Message{Op: PatchReported, Status: f.Status(), Body: f.Body(h.faultCount, now)}}
 	}
-	who.twin.write(s, doc, patch, now)
+	who.twin.Write(s, doc, patch, now)
 	who.touch()
-	return outgoing{msg: Message{Op: PatchReported, Status: 204, Version: s.version}}
+	return outgoing{msg: Message{Op: PatchReported, Status: 204, Version: s.Version}}
 }
 
 // reply pushes the answer to a request, if the connection still stands, the

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/section"
 )
 
 // DefaultHost is the hub's name unless Options says otherwise.
@@ -61,15 +62,20 @@ type MergeRule uint8
 // The merge rules. They differ only in nulls that delete nothing.
 const (
 	// MergeRFC7396 drops such nulls: {} and {"a":{"b":null}} make {"a":{}}.
-	MergeRFC7396 MergeRule = iota
+	MergeRFC7396 = MergeRule(section.RFC7396)
 	// MergeKeepNulls stores such an object as it is, nulls included, as Azure
 	// IoT Edge does.
-	MergeKeepNulls
+	MergeKeepNulls = MergeRule(section.KeepNulls)
 	// MergeEmpties empties an object in which a patch deletes what isn't there,
 	// before it merges the rest: {"a":{"b":1}} and {"a":{"c":null}} make
 	// {"a":{}}. Azure's own hub was seen to do so in 2020.
-	MergeEmpties
+	MergeEmpties = MergeRule(section.Empties)
 )
+
+// rules are those of the hub's twins.
+func (o *Options) rules() section.Rules {
+	return section.Rules{Merge: section.MergeRule(o.MergeRule), RewriteNumbers: o.RewriteNumbers}
+}
 
 // fill copies the options and completes them.
 func (o *Options) fill() (Options, error) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/section"
 )
 
 // record is what the registry keeps of an identity beside its keys and twin.
@@ -54,7 +55,7 @@ type entry struct {
 	disabled           bool
 	connected          bool
 	modelID            string
-	twin               twin
+	twin               section.Twin
 	record             record
 }
 

@@ -45,7 +45,7 @@ func FuzzTwinWrite(f *testing.F) {
 			t.Errorf("%q: version %d to %d, reported %s", body, before.Version, after.Version, after.Reported.JSON)
 		}
 		for _, half := range [][]byte{after.Tags, after.Desired.JSON} {
-			if _, f := h.opts.parsePatch(half, false); f != nil {
+			if _, f := h.opts.rules().Parse(half, false); f != nil {
 				t.Errorf("%q left %s, which breaks a rule: %s", body, half, f.Text)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/section"
 )
 
 // etagOf is a number as identities show it in their etag.
@@ -72,7 +73,7 @@ func testRESTIdentities(t *testing.T) {
 	r.want(t, "disable", 200)
 	c.play("< close")
 	for path, want := range map[string]string{
-		"status": `"disabled"`, "statusReason": `"stolen"`, "etag": `"` + etagOf(first+2) + `"`, "statusUpdatedTime": `"` + hubTime(h.opts.Now()) + `"`,
+		"status": `"disabled"`, "statusReason": `"stolen"`, "etag": `"` + etagOf(first+2) + `"`, "statusUpdatedTime": `"` + section.Time(h.opts.Now()) + `"`,
 		"capabilities.iotEdge": "true", "authentication.symmetricKey.primaryKey": `"` + secret + `"`, "connectionState": `"Disconnected"`,
 	} {
 		if got := r.field(t, path); got != want {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/section"
 )
 
 func (h *Hub) restGetTwin(req restRequest) (restAnswer, *fault.Fault) {
@@ -88,17 +89,7 @@ func (o *Options) writable(v any, named, replace bool) (*jsondoc.Object, *fault.
 	if !named {
 		return nil, nil
 	}
-	part, ok := v.(*jsondoc.Object)
-	if !ok {
-		return nil, fault.New(fault.Invalid, "Provided json is not a valid 'tags' or 'properties' object.")
-	}
-	if f := checkObject(part, 0, !replace); f != nil {
-		return nil, f
-	}
-	if o.RewriteNumbers {
-		rewriteNumbers(part)
-	}
-	return part, nil
+	return o.rules().Check(v, !replace)
 }
 
 // writeTwin writes tags and desired properties as one change: all or nothing,
@@ -111,32 +102,32 @@ func (h *Hub) writeTwin(id string, w twinWrite, match etagMatch, now time.Time) 
 		return entry{}, f
 	}
 	t := &who.twin
-	if match.differs(t.etagText()) {
+	if match.differs(t.ETagText()) {
 		return entry{}, fault.OtherTwin(who.device)
 	}
-	tags, desired, told := t.tags, t.desired.doc, w.desired
+	tags, desired, told := t.Tags, t.Desired.Doc, w.desired
 	if w.tags != nil {
-		tags = merge(tags, w.tags, h.opts.MergeRule)
+		tags = h.opts.rules().Apply(tags, w.tags)
 	}
 	if w.desired != nil {
-		desired = merge(desired, w.desired, h.opts.MergeRule)
+		desired = h.opts.rules().Apply(desired, w.desired)
 	}
 	if w.replace {
-		tags, desired, told = w.tags, w.desired, replacement(t.desired.doc, w.desired)
+		tags, desired, told = w.tags, w.desired, section.Replacement(t.Desired.Doc, w.desired)
 	}
-	if n := size(tags); n > maxTags && n > size(t.tags) {
-		return entry{}, fault.New(fault.Oversize, "'Tags' size should be less than %d bytes.", maxTags)
-	}
-	if f := checkSize("Properties.Desired", t.desired.doc, desired); f != nil {
+	if f := section.CheckTags(t.Tags, tags); f != nil {
 		return entry{}, f
 	}
-	t.tags = tags
+	if f := section.CheckSize("Properties.Desired", t.Desired.Doc, desired); f != nil {
+		return entry{}, f
+	}
+	t.Tags = tags
 	if w.desired != nil {
-		t.write(&t.desired, desired, told, now)
+		t.Write(&t.Desired, desired, told, now)
 		h.notify(who, told)
 	} else {
-		t.version++
-		t.etag++
+		t.Version++
+		t.ETag++
 	}
 	who.touch()
 	return who.entry(), nil

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/section"
 )
 
 // newTwinJSON is what a hub shows of a device that was just created, in the order
@@ -124,8 +126,8 @@ func testRESTPreconditions(t *testing.T) {
 			{"the etag before", `"OLD"`, 412}, {"nonsense", `"x"`, 412}, {"an empty etag", `""`, 200},
 		} {
 			tw := twinOf(t, h, "dev1")
-			old := twin{etag: uint64(tw.Version) - 2}
-			match := replaceAll(test.match, "ETAG", tw.ETag, "OLD", old.etagText())
+			old := section.Twin{ETag: uint64(tw.Version) - 2}
+			match := replaceAll(test.match, "ETAG", tw.ETag, "OLD", old.ETagText())
 			var headers []string
 			if match != "" {
 				headers = []string{"If-Match: " + match}

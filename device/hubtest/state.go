@@ -6,11 +6,10 @@ import (
 	"hash/fnv"
 	"io"
 	"strconv"
-	"strings"
-	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/section"
 )
 
 // stateVersion is the format of what State returns.
@@ -56,7 +55,7 @@ func (h *Hub) Revision() uint64 {
 	for id, who := range h.identities {
 		f := fnv.New64a()
 		_, _ = io.WriteString(f, id+"/"+who.record.generation+"/"+strconv.FormatUint(who.record.etag, 10)+"/"+
-			strconv.FormatInt(who.twin.version, 10)) // never fails, by its documentation
+			strconv.FormatInt(who.twin.Version, 10)) // never fails, by its documentation
 		sum += f.Sum64()
 	}
 	for _, p := range h.policies {
@@ -99,17 +98,10 @@ func (e entry) saved() *jsondoc.Object {
 		"primaryThumbprint", e.proof.thumbprints[0], "secondaryThumbprint", e.proof.thumbprints[1],
 		"disabled", e.disabled, "modelId", e.modelID,
 		"generation", e.record.generation, "etag", strconv.FormatUint(e.record.etag, 10), "reason", e.record.reason,
-		"statusAt", hubTime(e.record.statusAt), "stateAt", hubTime(e.record.stateAt), "active", hubTime(e.record.active),
+		"statusAt", section.Time(e.record.statusAt), "stateAt", section.Time(e.record.stateAt), "active", section.Time(e.record.active),
 		"managedBy", e.record.managedBy, "iotEdge", e.record.iotEdge, "scope", e.record.scope,
-		"twin", jsondoc.New(
-			"version", jsondoc.Int(e.twin.version), "etag", strconv.FormatUint(e.twin.etag, 10), "tags", e.twin.tags,
-			"desired", e.twin.desired.saved(), "reported", e.twin.reported.saved(),
-		),
+		"twin", e.twin.Saved(),
 	)
-}
-
-func (s section) saved() *jsondoc.Object {
-	return jsondoc.New("version", jsondoc.Int(s.version), "document", s.doc, "metadata", s.meta.tree(s.doc, true))
 }
 
 // Restore adds the identities and policies of a State, to a hub that has none of
@@ -212,7 +204,7 @@ func (o *Options) restored(v any) (*identity, error) {
 		return nil, fmt.Errorf("%s: %w", who.id, err)
 	}
 	t, _ := m.Get("twin").(*jsondoc.Object)
-	if err := who.twin.restore(o, t); err != nil {
+	if err := who.twin.Restore(t); err != nil {
 		return nil, fmt.Errorf("%s: twin: %w", who.id, err)
 	}
 	return who, nil
@@ -241,97 +233,8 @@ func (r *record) restore(m *jsondoc.Object) error {
 	r.etag, err1 = strconv.ParseUint(m.Text("etag"), 10, 63)
 	_, err2 := strconv.ParseInt(r.generation, 10, 63)
 	var err3, err4, err5 error
-	r.statusAt, err3 = savedTime(m.Text("statusAt"))
-	r.stateAt, err4 = savedTime(m.Text("stateAt"))
-	r.active, err5 = savedTime(m.Text("active"))
+	r.statusAt, err3 = section.ParseTime(m.Text("statusAt"))
+	r.stateAt, err4 = section.ParseTime(m.Text("stateAt"))
+	r.active, err5 = section.ParseTime(m.Text("active"))
 	return errors.Join(err1, err2, err3, err4, err5)
-}
-
-// savedTime reads a time of hubTime's.
-func savedTime(text string) (time.Time, error) {
-	t, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("%.40q is no time", text)
-	}
-	return t, nil
-}
-
-func (t *twin) restore(o *Options, m *jsondoc.Object) (err error) {
-	if t.version, err = savedVersion(m); err != nil {
-		return err
-	}
-	if t.etag, err = strconv.ParseUint(m.Text("etag"), 10, 63); err != nil {
-		return err
-	}
-	if t.tags, err = savedDocument(m.Get("tags")); err != nil {
-		return fmt.Errorf("tags: %w", err)
-	}
-	for name, s := range map[string]*section{"desired": &t.desired, "reported": &t.reported} {
-		half, _ := m.Get(name).(*jsondoc.Object)
-		if s.version, err = savedVersion(half); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		if s.doc, err = savedDocument(half.Get("document")); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		if s.meta, err = savedStamp(half.Get("metadata"), s.version); err != nil {
-			return fmt.Errorf("%s: metadata: %w", name, err)
-		}
-	}
-	return nil
-}
-
-func savedVersion(m *jsondoc.Object) (int64, error) {
-	n, err := strconv.ParseInt(fmt.Sprint(m.Get("version")), 10, 63)
-	if err != nil || n < 1 {
-		return 0, errors.New("version is no whole number from 1 on")
-	}
-	return n, nil
-}
-
-// savedDocument is a document by the rules of a section. MergeKeepNulls leaves
-// nulls in it.
-func savedDocument(v any) (*jsondoc.Object, error) {
-	doc, ok := v.(*jsondoc.Object)
-	if !ok {
-		return nil, jsondoc.ErrNotObject
-	}
-	if f := checkObject(doc, 0, true); f != nil {
-		return nil, errors.New(f.Text)
-	}
-	return doc, nil
-}
-
-// savedStamp is the tree of a $metadata, which is no deeper than its document
-// may be.
-func savedStamp(v any, newest int64) (*stamp, error) { return stampAt(v, newest, 0) }
-
-func stampAt(v any, newest int64, depth int) (*stamp, error) {
-	m, ok := v.(*jsondoc.Object)
-	if !ok || depth > maxDepth+1 {
-		return nil, jsondoc.ErrNotObject
-	}
-	s := &stamp{}
-	for k, e := range m.All() {
-		var err error
-		switch {
-		case k == "$lastUpdated":
-			s.at, err = savedTime(fmt.Sprint(e))
-		case k == "$lastUpdatedVersion":
-			if s.version, err = strconv.ParseInt(fmt.Sprint(e), 10, 63); err == nil && (s.version < 1 || s.version > newest) {
-				err = errors.New("a $lastUpdatedVersion is none of the section's")
-			}
-		case strings.HasPrefix(k, "$"):
-			err = fmt.Errorf("a member %.40q", k)
-		default:
-			if s.members == nil {
-				s.members = map[string]*stamp{}
-			}
-			s.members[k], err = stampAt(e, newest, depth+1)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return s, nil
 }

@@ -1,4 +1,4 @@
-package hubtest
+package section
 
 import (
 	"encoding/json"
@@ -12,23 +12,54 @@ import (
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
-// parsePatch reads and checks a patch, or a whole section when nulls are not
+// Limits that a hub's documentation gives for twins.
+const (
+	maxSection = 32 << 10 // bytes of desired, and of reported
+	maxTags    = 8 << 10
+	maxDepth   = 10 // levels
+	maxKey     = 1 << 10
+	maxText    = 4 << 10
+
+	minInt int64 = -1 << 52
+	maxInt int64 = 1<<52 - 1
+)
+
+// Rules are what differs from hub to hub; the zero value is the documentation's.
+type Rules struct {
+	Merge          MergeRule
+	RewriteNumbers bool // numbers are written as a .NET library would
+}
+
+// Parse reads and checks a patch, or a whole section when nulls are not
 // allowed.
-func (o *Options) parsePatch(text []byte, nulls bool) (*jsondoc.Object, *fault.Fault) {
+func (r Rules) Parse(text []byte, nulls bool) (*jsondoc.Object, *fault.Fault) {
 	patch, err := jsondoc.ParseObject(text)
 	if errors.Is(err, jsondoc.ErrNotObject) {
-		return nil, fault.New(fault.Invalid, "Provided json is not a valid 'tags' or 'properties' object.")
+		return nil, notSection()
 	}
 	if err != nil {
 		return nil, fault.New(fault.Format, "Cannot deserialize the body as JSON: %v.", err)
 	}
-	if f := checkObject(patch, 0, nulls); f != nil {
+	return r.Check(patch, nulls)
+}
+
+// Check is Parse of a value that was read before. It may change it.
+func (r Rules) Check(v any, nulls bool) (*jsondoc.Object, *fault.Fault) {
+	part, ok := v.(*jsondoc.Object)
+	if !ok {
+		return nil, notSection()
+	}
+	if f := checkObject(part, 0, nulls); f != nil {
 		return nil, f
 	}
-	if o.RewriteNumbers {
-		rewriteNumbers(patch)
+	if r.RewriteNumbers {
+		rewriteNumbers(part)
 	}
-	return patch, nil
+	return part, nil
+}
+
+func notSection() *fault.Fault {
+	return fault.New(fault.Invalid, "Provided json is not a valid 'tags' or 'properties' object.")
 }
 
 // checkObject checks the members of an object that sits at the depth; the

@@ -1,8 +1,9 @@
-package hubtest
+package section
 
 import (
 	"strings"
 
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
@@ -52,4 +53,20 @@ func textSize(s string) int {
 		}
 	}
 	return n
+}
+
+// CheckSize refuses a half over the limit, unless it shrinks the section.
+func CheckSize(name string, old, doc *jsondoc.Object) *fault.Fault {
+	if n := size(doc); n > maxSection && n > size(old) {
+		return fault.New(fault.Oversize, "'%s' size should be less than %d bytes.", name, maxSection)
+	}
+	return nil
+}
+
+// CheckTags refuses tags over their limit, unless they shrink.
+func CheckTags(old, tags *jsondoc.Object) *fault.Fault {
+	if n := size(tags); n > maxTags && n > size(old) {
+		return fault.New(fault.Oversize, "'Tags' size should be less than %d bytes.", maxTags)
+	}
+	return nil
 }

@@ -1,15 +1,12 @@
-package hubtest
+package section
 
 import (
 	"encoding/json"
-	"errors"
-	"maps"
 	"strings"
 	"testing"
-	"time"
+	"unicode/utf8"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
-	"github.com/devicetwin/devicetwin-go/transport"
 )
 
 func object(t *testing.T, text string) *jsondoc.Object {
@@ -41,14 +38,14 @@ func TestMerge(t *testing.T) { // M1–M11, M18
 	}
 	for _, tt := range tests {
 		stored, patch := object(t, tt.stored), object(t, tt.patch)
-		if got := string(jsondoc.Append(nil, merge(stored, patch, MergeRFC7396))); got != tt.want {
+		if got := string(jsondoc.Append(nil, Rules{}.Apply(stored, patch))); got != tt.want {
 			t.Errorf("%s: got %s, want %s", tt.id, got, tt.want)
 		}
 		want := tt.keepsNulls
 		if want == "" {
 			want = tt.want
 		}
-		if got := string(jsondoc.Append(nil, merge(stored, patch, MergeKeepNulls))); got != want {
+		if got := string(jsondoc.Append(nil, Rules{Merge: KeepNulls}.Apply(stored, patch))); got != want {
 			t.Errorf("%s, keeping nulls: got %s, want %s", tt.id, got, want)
 		}
 		if got := string(jsondoc.Append(nil, stored)); got != tt.stored {
@@ -65,7 +62,7 @@ func TestMergeEmpties(t *testing.T) {
 		{`{"a":1}`, `{"z":null}`, `{"a":1}`},
 		{`{}`, `{"a":{"b":null,"c":1}}`, `{"a":{"c":1}}`},
 	} {
-		if got := string(jsondoc.Append(nil, merge(object(t, tt.stored), object(t, tt.patch), MergeEmpties))); got != tt.want {
+		if got := string(jsondoc.Append(nil, Rules{Merge: Empties}.Apply(object(t, tt.stored), object(t, tt.patch)))); got != tt.want {
 			t.Errorf("%s and %s: got %s, want %s", tt.stored, tt.patch, got, tt.want)
 		}
 	}
@@ -83,11 +80,11 @@ func TestReplacement(t *testing.T) { // M15 and 5.5: by existence, not by value
 	}
 	for _, tt := range tests {
 		old, doc := object(t, tt.old), object(t, tt.doc)
-		told := replacement(old, doc)
+		told := Replacement(old, doc)
 		if got := string(jsondoc.Append(nil, told)); got != tt.want {
 			t.Errorf("%s to %s: got %s, want %s", tt.old, tt.doc, got, tt.want)
 		}
-		if got := string(jsondoc.Append(nil, merge(old, told, MergeRFC7396))); got != tt.doc {
+		if got := string(jsondoc.Append(nil, Rules{}.Apply(old, told))); got != tt.doc {
 			t.Errorf("%s to %s: a client that merges gets %s", tt.old, tt.doc, got)
 		}
 	}
@@ -149,7 +146,7 @@ func TestRules(t *testing.T) {
 		{"leading zero", `{"a":01}`, 400006},
 	}
 	for _, tt := range tests {
-		_, f := (&Options{}).parsePatch([]byte(tt.patch), true)
+		_, f := Rules{}.Parse([]byte(tt.patch), true)
 		got := 0
 		if f != nil {
 			got = f.Code
@@ -157,35 +154,6 @@ func TestRules(t *testing.T) {
 		if got != tt.want {
 			t.Errorf("%s: got %d, want %d", tt.desc, got, tt.want)
 		}
-	}
-}
-
-func TestSectionLimit(t *testing.T) {
-	h := New(t, nil)
-	addDevice(t, h, "dev1")
-	full := `{`
-	for i := range 8 { // 8·(3+4093) = 32768
-		full += `"k0` + string(rune('0'+i)) + `":"` + letters(4093) + `",`
-	}
-	full = strings.TrimSuffix(full, ",") + `}`
-	setDesired(t, h, "dev1", full)
-	_, err := h.SetDesired("dev1", `{"k8":true}`)
-	var status *transport.StatusError
-	if !errors.As(err, &status) || status.Status != 403 || status.Code != 403100 || !errors.Is(err, transport.ErrRejected) {
-		t.Errorf("a ninth key: got %v, want 403 and 403100", err)
-	}
-	if got := twinOf(t, h, "dev1").Desired; got.Version != 2 || string(got.JSON) != full {
-		t.Errorf("after a refusal: got version %d and %d bytes, want 2 and %d", got.Version, len(got.JSON), len(full))
-	}
-	// A twin over the limit (of an older rule) may shrink, and stay over it.
-	h.mu.Lock()
-	s := &h.identities["dev1"].twin.desired
-	s.doc = merge(s.doc, jsondoc.New("k8", letters(4096), "k9", letters(4096)), MergeRFC7396)
-	h.mu.Unlock()
-	setDesired(t, h, "dev1", `{"k9":null}`)
-	setDesired(t, h, "dev1", `{"k8":"`+letters(4000)+`"}`)
-	if _, err := h.SetDesired("dev1", `{"k8":"`+letters(4001)+`"}`); err == nil {
-		t.Errorf("growing above the limit: got it accepted")
 	}
 }
 
@@ -199,72 +167,40 @@ func TestRewriteNumbers(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", in, got, want)
 		}
 	}
-	h := New(t, &Options{RewriteNumbers: true})
-	addDevice(t, h, "dev1")
-	setDesired(t, h, "dev1", `{"a":1.10,"l":[1e21,{"x":2.50}]}`)
-	if got, want := string(twinOf(t, h, "dev1").Desired.JSON), `{"a":1.1,"l":[1E+21,{"x":2.5}]}`; got != want {
-		t.Errorf("got %s, want %s", got, want)
-	}
 }
 
-func TestNumbersKeepTheirText(t *testing.T) {
-	h := New(t, nil)
-	addDevice(t, h, "dev1")
-	const doc = `{"a":1.10,"b":1e21,"c":-0,"d":1E+2}`
-	setDesired(t, h, "dev1", doc)
-	if got := string(twinOf(t, h, "dev1").Desired.JSON); got != doc {
-		t.Errorf("got %s, want %s", got, doc)
+// FuzzPatch: what passes the rules merges into a document that passes them
+// too, whole, within the limit, and with what the merge laws ask.
+func FuzzPatch(f *testing.F) {
+	for _, s := range []string{
+		`{"a":1,"b":{"c":[1,{"d":"e"}],"f":null},"":true}`, `{"a":{"b":null}}`, `{"a.b":1}`, `{"n":-4503599627370496,"f":1.10,"g":1e-400}`,
+		`{"a":1,"a":{"b":2}}`, `[`, `{"\ud800":"\u0000"}`, `{"温度":21.5}`,
+	} {
+		f.Add([]byte(s), []byte(`{"a":{"x":1},"z":[]}`))
 	}
+	f.Fuzz(func(t *testing.T, patchText, docText []byte) {
+		var r Rules
+		doc, f1 := r.Parse(docText, false)
+		patch, f2 := r.Parse(patchText, true)
+		if f1 != nil || f2 != nil {
+			return
+		}
+		merged := r.Apply(doc, patch)
+		text := jsondoc.Append(nil, merged)
+		if !utf8.Valid(text) {
+			t.Errorf("merged: got %q, which is not UTF-8", text)
+		}
+		again, f3 := r.Parse(text, false)
+		if f3 != nil || !jsondoc.Equal(again, merged) || size(again) != size(merged) {
+			t.Errorf("%s and %s: got %s, which reads back as %v (%v)", docText, patchText, text, again, f3)
+		}
+		if twice := r.Apply(merged, patch); !jsondoc.Equal(twice, merged) {
+			t.Errorf("merging %s twice: got %v, want %v", patchText, twice, merged)
+		}
+		if told := r.Apply(doc, Replacement(doc, merged)); !jsondoc.Equal(told, merged) {
+			t.Errorf("a client told of the replacement: got %v, want %v", told, merged)
+		}
+	})
 }
 
-func TestTextsSurvive(t *testing.T) {
-	h := New(t, nil)
-	addDevice(t, h, "dev1")
-	const doc = `{"<&>":"\"\\\n\u0000é€😀</script> ` + "\u2028" + `","k\"":"\\"}`
-	setDesired(t, h, "dev1", doc)
-	var got, want map[string]string
-	if err := json.Unmarshal(twinOf(t, h, "dev1").Desired.JSON, &got); err != nil {
-		t.Fatalf("the hub's JSON: %v", err)
-	}
-	if err := json.Unmarshal([]byte(doc), &want); err != nil {
-		t.Fatalf("the test's JSON: %v", err)
-	}
-	if !maps.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}
-
-func TestVersionsAndMetadata(t *testing.T) {
-	now := time.Date(2025, 12, 31, 1, 2, 3, 4500, time.UTC)
-	h := New(t, &Options{Now: func() time.Time { return now }})
-	addDevice(t, h, "dev1")
-	tw := twinOf(t, h, "dev1")
-	if tw.Version != 2 || tw.ETag != "AAAAAAAAAAE=" || tw.Desired.Version != 1 || tw.Reported.Version != 1 || string(tw.Desired.JSON) != "{}" {
-		t.Errorf("a new twin: got %+v", tw)
-	}
-	if got, want := string(tw.Desired.Metadata), `{"$lastUpdated":"2025-12-31T01:02:03.0000045Z"}`; got != want {
-		t.Errorf("metadata of a new twin: got %s, want %s", got, want)
-	}
-	setDesired(t, h, "dev1", `{"a":{"b":1,"c":[{"x":1}]},"d":2}`)
-	now = now.Add(time.Hour)
-	setDesired(t, h, "dev1", `{"a":{"b":null}}`)
-	tw = twinOf(t, h, "dev1")
-	if tw.Version != 4 || tw.ETag != "AAAAAAAAAAM=" || tw.Desired.Version != 3 || tw.Reported.Version != 1 {
-		t.Errorf("after two writes: got %+v", tw)
-	}
-	const first, second = `"$lastUpdated":"2025-12-31T01:02:03.0000045Z","$lastUpdatedVersion":2`, `"$lastUpdated":"2025-12-31T02:02:03.0000045Z","$lastUpdatedVersion":3`
-	if got, want := string(tw.Desired.Metadata), `{`+second+`,"a":{`+second+`,"c":{`+first+`}},"d":{`+first+`}}`; got != want {
-		t.Errorf("metadata: got  %s\nwant %s", got, want)
-	}
-	setDesired(t, h, "dev1", `{"a":5}`)
-	if _, err := h.ReplaceDesired("dev1", `{"a":5}`); err != nil {
-		t.Fatalf("ReplaceDesired: %v", err)
-	}
-	const last = `"$lastUpdated":"2025-12-31T02:02:03.0000045Z","$lastUpdatedVersion":5`
-	if got, want := string(twinOf(t, h, "dev1").Desired.Metadata), `{`+last+`,"a":{`+last+`}}`; got != want {
-		t.Errorf("metadata after a replacement: got  %s\nwant %s", got, want)
-	}
-	if _, err := h.ReplaceDesired("dev1", `{"a":null}`); !errors.Is(err, transport.ErrRejected) { // M16
-		t.Errorf("replacing with a null: got %v, want it rejected", err)
-	}
-}
+func letters(n int) string { return strings.Repeat("x", n) }

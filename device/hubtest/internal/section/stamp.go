@@ -1,4 +1,4 @@
-package hubtest
+package section
 
 import (
 	"maps"
@@ -7,18 +7,18 @@ import (
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
-// stamp says when a part of a section was written last. The tree mirrors the
+// A Stamp says when a part of a section was written last. The tree mirrors the
 // document; one is never changed in place.
-type stamp struct {
+type Stamp struct {
 	at      time.Time // zero for never
 	version int64     // of the section; 0 for never
-	members map[string]*stamp
+	members map[string]*Stamp
 }
 
 // merge stamps all that a patch names, and every level above it: so a removal
 // leaves its trace.
-func (s *stamp) merge(patch *jsondoc.Object, now time.Time, version int64) *stamp {
-	out := &stamp{at: now, version: version}
+func (s *Stamp) merge(patch *jsondoc.Object, now time.Time, version int64) *Stamp {
+	out := &Stamp{at: now, version: version}
 	if s != nil {
 		out.members = maps.Clone(s.members)
 	}
@@ -28,11 +28,11 @@ func (s *stamp) merge(patch *jsondoc.Object, now time.Time, version int64) *stam
 			continue
 		}
 		if out.members == nil {
-			out.members = make(map[string]*stamp, patch.Len())
+			out.members = make(map[string]*Stamp, patch.Len())
 		}
 		inner, isObject := v.(*jsondoc.Object)
 		if !isObject {
-			out.members[k] = &stamp{at: now, version: version}
+			out.members[k] = &Stamp{at: now, version: version}
 			continue
 		}
 		out.members[k] = out.members[k].merge(inner, now, version)
@@ -40,28 +40,31 @@ func (s *stamp) merge(patch *jsondoc.Object, now time.Time, version int64) *stam
 	return out
 }
 
+// NewStamp is the stamp of a section that was made at a moment, by no version.
+func NewStamp(at time.Time) *Stamp { return &Stamp{at: at} }
+
 // timeFormat has up to the seven fractional digits that .NET prints.
 const timeFormat = "2006-01-02T15:04:05.9999999Z"
 
-// hubTime is a time as a hub prints it. Never is the year 1.
-func hubTime(t time.Time) string {
+// Time is a time as a hub prints it. Never is the year 1.
+func Time(t time.Time) string {
 	if t.IsZero() {
 		return "0001-01-01T00:00:00Z"
 	}
 	return t.UTC().Format(timeFormat)
 }
 
-// tree is the $metadata of a document, in the order of its members. Only desired
+// Tree is the $metadata of a document, in the order of its members. Only desired
 // has versions in it.
-func (s *stamp) tree(doc any, versions bool) *jsondoc.Object {
-	out := jsondoc.New("$lastUpdated", hubTime(s.at))
+func (s *Stamp) Tree(doc any, versions bool) *jsondoc.Object {
+	out := jsondoc.New("$lastUpdated", Time(s.at))
 	if versions && s.version > 0 {
 		out.Set("$lastUpdatedVersion", jsondoc.Int(s.version))
 	}
 	inner, _ := doc.(*jsondoc.Object)
 	for k, v := range inner.All() {
 		if m := s.members[k]; m != nil {
-			out.Set(k, m.tree(v, versions))
+			out.Set(k, m.Tree(v, versions))
 		}
 	}
 	return out

@@ -29,8 +29,9 @@ type amqpConn struct {
 	opened bool      // of the reading goroutine
 	openBy time.Time // when OPEN has to be there
 
-	// hub.mu guards what follows, as it does conn.lines.
-	several bool // more than one identity has shown up
+	// hub.mu guards what follows.
+	lines   map[string]*amqpLine // who uses the connection, by id
+	several bool                 // more than one identity has shown up
 	cbs     map[amqpwire.Role]*amqpwire.Link
 	nodes   map[*amqpwire.Link]attached
 }
@@ -42,22 +43,42 @@ type attached struct {
 }
 
 // speakAMQP serves the devices on a connection.
-func (c *conn) speakAMQP() error {
-	a := &amqpConn{
+func speakAMQP(c *conn) error {
+	return c.speakAs(&amqpConn{
 		conn: c, turn: make(chan struct{}, 1), openBy: time.Now().Add(firstPacket),
 		engine: amqpwire.NewConn(time.Now(), &amqpwire.Options{OmitNextIncomingID: c.hub.opts.OmitNextIncomingID}),
 		cbs:    map[amqpwire.Role]*amqpwire.Link{},
+		lines:  map[string]*amqpLine{},
 		nodes:  map[*amqpwire.Link]attached{},
-	}
-	c.hub.mu.Lock()
-	c.amqp, c.lines = a, map[string]*amqpLine{}
-	c.hub.mu.Unlock()
-	c.hub.spawn(c.writeAll)
+	})
+}
+
+// serve implements front.
+func (a *amqpConn) serve() error {
 	for {
 		if err := a.listen(a.nextLook()); err != nil {
 			return err
 		}
 	}
+}
+
+// late implements front.
+func (a *amqpConn) late() (time.Time, error) {
+	err := a.tick()
+	return a.nextLook(), err
+}
+
+// leave implements front.
+func (a *amqpConn) leave() {
+	for _, l := range a.lines {
+		l.leave()
+	}
+}
+
+// user implements front.
+func (a *amqpConn) user(id string) (user, bool) {
+	l := a.lines[id]
+	return l, l != nil
 }
 
 // listen takes what the client sends until the limit, and acts on it.
@@ -74,7 +95,7 @@ func (a *amqpConn) listen(limit time.Time) error {
 		return errEnded
 	}
 	if beat {
-		if err := a.handleBy(a, a.ping()); err != nil {
+		if err := a.handle(a.beat()); err != nil {
 			return err
 		}
 	}
@@ -165,7 +186,7 @@ func (a *amqpConn) farewell(ev *amqpwire.Closed) error {
 		return ev.Cause
 	}
 	for _, l := range a.all() {
-		if err := a.handleBy(l, request{msg: Message{Device: l.id, Op: Disconnect}}); err != nil {
+		if err := a.handle(l.request(Disconnect)); err != nil {
 			return err
 		}
 	}
@@ -207,19 +228,26 @@ func (a *amqpConn) chunk() (b []byte, beat bool, err error) {
 	return b, beat, err
 }
 
-// ping is a heartbeat as a request of whoever has the connection alone.
-func (a *amqpConn) ping() request {
-	a.hub.mu.Lock()
-	defer a.hub.mu.Unlock()
-	return request{msg: Message{Device: a.name, Op: Ping}}
+// amqpBeat is a heartbeat: a request of whoever has the connection alone. Nobody
+// answers it, for the hub has heartbeats of its own.
+type amqpBeat struct {
+	*amqpConn
+	request
 }
 
-// perform implements performer for heartbeats, which nobody answers: the hub
-// has heartbeats of its own.
-func (a *amqpConn) perform(request) error { return nil }
+func (a *amqpConn) beat() *amqpBeat {
+	a.hub.mu.Lock()
+	defer a.hub.mu.Unlock()
+	return &amqpBeat{a, request{msg: Message{Device: a.name, Op: Ping}}}
+}
 
-// answer does nothing likewise.
-func (a *amqpConn) answer(request, Action) {}
+func (b *amqpBeat) perform(bool) error { return nil }
+
+func (b *amqpBeat) repeat() error { return nil }
+
+func (b *amqpBeat) answer(Action) error { return nil }
+
+func (b *amqpBeat) hold(act Action) error { return b.later(act, b) }
 
 // flush writes what the engine has to say.
 func (a *amqpConn) flush() error {
@@ -251,9 +279,20 @@ func (a *amqpConn) nudge() {
 	a.hub.mu.Lock()
 	defer a.hub.mu.Unlock()
 	if !a.hub.closed {
-		a.push(outgoing{by: &amqpOutgoing{}, asIs: true})
+		a.push(outgoing{form: amqpNudge{a}, asIs: true})
 	}
 }
+
+// amqpNudge is a message of nothing: it has the engine's output written.
+type amqpNudge struct{ *amqpConn }
+
+func (n amqpNudge) write(outgoing) error { return n.flush() }
+
+func (n amqpNudge) replace(item outgoing, _ Action) outgoing { return item }
+
+func (n amqpNudge) end() error { return nil }
+
+func (n amqpNudge) spare(error) bool { return false }
 
 // nextLook is when the engine or a token wants to look at the clock.
 func (a *amqpConn) nextLook() time.Time {

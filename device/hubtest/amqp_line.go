@@ -43,13 +43,11 @@ type half struct {
 // live reports whether this is the line of its identity. hub.mu is held.
 func (l *amqpLine) live() bool { return l.who != nil && l.who.conn == presence(l) }
 
-// push implements presence.
-func (l *amqpLine) push(item outgoing) {
-	if item.by == nil {
-		item.by = &amqpOutgoing{line: l}
-	}
-	l.amqpConn.push(item)
-}
+// tell implements presence.
+func (l *amqpLine) tell(m Message) { l.push(outgoing{msg: m, form: amqpForm{amqpLine: l}}) }
+
+// deliverInbox implements presence: over AMQP nothing is delivered.
+func (l *amqpLine) deliverInbox() {}
 
 // leave implements presence.
 func (l *amqpLine) leave() {
@@ -155,10 +153,10 @@ func (l *amqpLine) paired(n node) bool {
 	return in && out
 }
 
-// drop forgets a link that is gone, and reports whether it was the line's last,
+// forget forgets a link that is gone, and reports whether it was the line's last,
 // and whether it was the one on which changes are told. One that was forgotten
 // before is neither: the client confirms its end when a newer login may be there.
-func (l *amqpLine) drop(link *amqpwire.Link, n node) (last, told bool) {
+func (l *amqpLine) forget(link *amqpwire.Link, n node) (last, told bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	here, other := end{n, link.Role()}, slices.Index(l.others, link)
@@ -188,7 +186,7 @@ func (a *amqpConn) detached(link *amqpwire.Link) {
 	if !ok || at.line == nil {
 		return
 	}
-	last, told := at.line.drop(link, at.node)
+	last, told := at.line.forget(link, at.node)
 	a.hub.mu.Lock()
 	if told {
 		at.line.desired = false
@@ -210,16 +208,6 @@ func (l *amqpLine) lost() bool {
 	l.hub.mu.Lock()
 	defer l.hub.mu.Unlock()
 	return l.several && l.hub.stalled[l.id]
-}
-
-// spare reports whether a failure over one message ends only its line, and ends
-// it.
-func (c *conn) spare(item outgoing, err error) bool {
-	if item.by == nil || item.by.line == nil || err == errEnded {
-		return false
-	}
-	item.by.line.close(err.Error())
-	return !c.ended.Load()
 }
 
 // blame ends the line that a request failed on, when others share the

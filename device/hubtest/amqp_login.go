@@ -3,24 +3,26 @@ package hubtest
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/internal/amqpwire"
 )
 
-// amqpRequest is what AMQP adds to a request.
-type amqpRequest struct {
-	correlation any // echoed with its type
+// amqpLogin is a login: a token that is put, or a link of who shows a
+// certificate, or has put a token before.
+type amqpLogin struct {
+	*amqpLine
+	request
 
 	// Of a put-token.
+	correlation any // echoed with its type
 	host, token string
 	refused     error        // why it is refused before it is looked at
 	full        *fault.Fault // the connection takes no more
 
-	// Of the link that shows a certificate.
-	attaching *amqpwire.Attaching
+	// Of a link.
+	attaching *amqpwire.Attaching // nil for a put-token
 	node      node
 }
 
@@ -60,10 +62,7 @@ func (a *amqpConn) attaching(ev *amqpwire.Attaching) error {
 		a.accept(l, ev, at.node)
 		return nil
 	}
-	return a.knock(l, request{
-		msg:  Message{Device: id, Op: Connect},
-		from: &amqpRequest{attaching: ev, node: at.node},
-	})
+	return l.knock(&amqpLogin{amqpLine: l, request: request{msg: Message{Device: id, Op: Connect}}, attaching: ev, node: at.node})
 }
 
 // Properties of links.
@@ -124,9 +123,11 @@ func (a *amqpConn) delivery(d *amqpwire.Delivery) error {
 	case nodeCBS:
 		return a.putToken(d.Payload)
 	case nodeEvents:
-		return l.take(request{msg: Message{Device: l.id, Op: Telemetry, Body: d.Payload}, from: &amqpRequest{}})
+		r := l.request(Telemetry)
+		r.msg.Body = d.Payload
+		return l.take(r)
 	case nodeMethods:
-		answer, err := methodAnswerOf(l.id, d.Payload)
+		answer, err := l.methodAnswer(d.Payload)
 		if err != nil {
 			return l.blame(err)
 		}
@@ -136,7 +137,7 @@ func (a *amqpConn) delivery(d *amqpwire.Delivery) error {
 		if err != nil {
 			return l.blame(err)
 		}
-		return l.take(twinRequest(l.id, m))
+		return l.take(l.twinRequest(m))
 	}
 	return nil
 }
@@ -147,12 +148,12 @@ func (a *amqpConn) putToken(payload []byte) error {
 	if err != nil {
 		return err
 	}
-	from := &amqpRequest{}
+	login := &amqpLogin{}
 	if m.Properties != nil {
-		from.correlation = m.Properties.MessageID
+		login.correlation = m.Properties.MessageID
 	}
 	text := func(name string) string { s, _ := m.ApplicationProperties[name].(string); return s }
-	from.token, _ = m.Value.(string)
+	login.token, _ = m.Value.(string)
 	host, device, module, err := parseAudience(text("name"))
 	switch {
 	case err != nil:
@@ -160,16 +161,16 @@ func (a *amqpConn) putToken(payload []byte) error {
 		err = fmt.Errorf("operation %.100q; known is put-token", text("operation"))
 	case text("type") != "servicebus.windows.net:sastoken":
 		err = fmt.Errorf("type %.100q; known is servicebus.windows.net:sastoken", text("type"))
-	case from.token == "":
+	case login.token == "":
 		err = errors.New("there is no token in the body")
 	}
-	from.host, from.refused = host, err
+	login.host, login.refused = host, err
 	now := a.hub.opts.Now()
 	a.hub.mu.Lock()
-	id := a.resolveLogin(device, module, from.token, now)
+	id := a.resolveLogin(device, module, login.token, now)
 	var l *amqpLine
 	if device != "" {
-		l, from.full = a.show(id)
+		l, login.full = a.show(id)
 	}
 	if l != nil {
 		l.named = joinID(device, module)
@@ -178,55 +179,70 @@ func (a *amqpConn) putToken(payload []byte) error {
 		l = &amqpLine{amqpConn: a} // somebody who is nobody
 	}
 	a.hub.mu.Unlock()
-	return a.knock(l, request{msg: Message{Device: id, Op: Connect}, from: from})
+	login.amqpLine, login.msg = l, Message{Device: id, Op: Connect}
+	return l.knock(login)
 }
 
 // knock lets a login pass the line and Intercept, and judges it.
-func (a *amqpConn) knock(l *amqpLine, req request) error {
-	a.hub.mu.Lock()
-	down := a.hub.down[l.id]
+func (l *amqpLine) knock(login *amqpLogin) error {
+	l.hub.mu.Lock()
+	down := l.hub.down[l.id]
 	l.knocking = true
-	a.hub.mu.Unlock()
+	l.hub.mu.Unlock()
 	if down {
 		return l.blame(errLineDown)
 	}
-	return l.take(req)
+	return l.take(login)
 }
 
 // take lets a request pass the line and Intercept, and performs it.
-func (l *amqpLine) take(req request) error {
+func (l *amqpLine) take(p passage) error {
 	if !l.passGate() {
 		return errEnded
 	}
 	if l.lost() {
 		return nil
 	}
-	return l.blame(l.handleBy(l, req))
+	return l.blame(l.handle(p))
 }
 
-// connect judges a login: a token, or the certificate of the stream.
-func (l *amqpLine) connect(req request) {
-	old, err := l.enter(req)
-	if old != nil {
-		old.close("taken over by a newer connection")
-	}
-	if err == errEnded {
-		return
-	}
-	if err != nil {
-		l.refuseLogin(req, err, fault.Usual(fault.Refused))
-		return
-	}
-	if ev := req.from.attaching; ev != nil {
-		l.accept(l, ev, req.from.node)
+// perform implements passage: it judges a token, or the certificate of the
+// stream.
+func (l *amqpLogin) perform(mute bool) error {
+	old, err := l.enter(mute)
+	supersede(old)
+	switch {
+	case err == errEnded:
+	case err != nil:
+		l.refuse(err, fault.Usual(fault.Refused), mute)
+	case l.attaching != nil:
+		l.accept(l.amqpLine, l.attaching, l.node)
 		l.nudge()
 	}
+	return nil
+}
+
+// repeat implements passage.
+func (l *amqpLogin) repeat() error { return l.perform(false) }
+
+// hold implements passage.
+func (l *amqpLogin) hold(act Action) error { return l.later(act, l) }
+
+// answer implements passage.
+func (l *amqpLogin) answer(act Action) error {
+	f := fault.Usual(act.code)
+	if act.code == 0 {
+		f = fault.Usual(amqpStatus(act.status)*1000 + 1)
+	}
+	f.Pause = act.pause()
+	l.refuse(errors.New("intercepted"), f, false)
+	return nil
 }
 
 // enter makes this the line of its identity, if the proof is good, and returns
 // the one that it takes over from.
-func (l *amqpLine) enter(req request) (old presence, err error) {
-	h, from := l.hub, req.from
+func (l *amqpLogin) enter(mute bool) (old presence, err error) {
+	h := l.hub
 	now := h.opts.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -234,48 +250,39 @@ func (l *amqpLine) enter(req request) (old presence, err error) {
 	switch {
 	case l.ended.Load(): // while the login was delayed
 		return nil, errEnded
-	case from.full != nil:
+	case l.full != nil:
 		return nil, errFull
-	case from.refused != nil:
-		return nil, from.refused
+	case l.refused != nil:
+		return nil, l.refused
 	}
-	if from.attaching == nil && !strings.EqualFold(from.host, h.opts.Host) {
-		return nil, fmt.Errorf("audience: the hub %q is not this one", from.host)
-	}
-	who, err := h.enabled(l.id)
-	if err != nil {
-		return nil, err
-	}
-	p := proof{token: from.token, peer: l.peer}
-	again := from.attaching != nil && l.token != ""
-	if again { // it is good for the connection, whatever became of links
-		p.token = l.token
-		if !now.Before(l.tokenEnd) {
-			return nil, errTokenEnd
+	p := proof{token: l.token, peer: l.peer}
+	again := l.attaching != nil && l.amqpLine.token != ""
+	switch {
+	case again && !now.Before(l.tokenEnd):
+		return nil, errTokenEnd
+	case again: // it is good for the connection, whatever became of links
+		p.token = l.amqpLine.token
+	case l.attaching == nil:
+		if err := h.isHere(l.host, "audience"); err != nil {
+			return nil, err
 		}
 	}
-	expires, err := h.judge(who, p, now)
+	who, expires, err := h.authenticate(l.id, p, now)
 	if err != nil {
 		return nil, err
 	}
 	if !again {
-		l.token, l.tokenEnd = p.token, tokenEnd(expires, now, h.opts.TokenGrace)
+		l.amqpLine.token, l.tokenEnd = p.token, tokenEnd(expires, now, h.opts.TokenGrace)
 	}
-	if who.conn != presence(l) {
-		if old = who.conn; old != nil {
-			h.count(who.id, func(s *Stats) { s.Takeovers++ })
-			old.leave()
-		}
-		who.came(now)
-		l.who, who.conn, l.desired, l.left = who, l, false, make(chan struct{})
-		h.count(who.id, func(s *Stats) { s.Connects++ })
+	if who.conn != presence(l.amqpLine) {
+		old = h.welcome(who, l.amqpLine, now)
+		l.who, l.desired, l.left = who, false, make(chan struct{})
 		h.log.Info("connected", "device", who.id, "over", l.over(AMQP))
 	}
-	if from.attaching != nil {
-		who.modelID = from.attaching.Properties[propModel]
-	}
-	if !req.mute && from.attaching == nil {
-		l.replyToken(req, statusOK, "OK", 0)
+	if l.attaching != nil {
+		who.modelID = l.attaching.Properties[propModel]
+	} else if !mute {
+		l.replyToken(statusOK, "OK", 0)
 	}
 	_ = l.readBy(time.Now()) // so that the reading goroutine looks at the token's end
 	who.touch()
@@ -289,39 +296,39 @@ const (
 )
 
 // replyToken answers a put-token. hub.mu is held.
-func (l *amqpLine) replyToken(req request, status int, text string, pause int) {
+func (l *amqpLogin) replyToken(status int, text string, pause int) {
 	l.push(outgoing{
-		msg: Message{Device: l.id, Op: Connect, FromHub: true, Status: status},
-		by:  &amqpOutgoing{line: l, correlation: req.from.correlation, text: text},
+		msg:  Message{Device: l.id, Op: Connect, FromHub: true, Status: status},
+		form: amqpForm{amqpLine: l.amqpLine, correlation: l.correlation, text: text},
 
 		pause: pause,
 	})
 }
 
-// refuseLogin answers a login that the hub does not accept. A device is told no
-// more than that.
-func (l *amqpLine) refuseLogin(req request, why error, f *fault.Fault) {
+// refuse answers a login that the hub does not accept. A device is told no more
+// than that.
+func (l *amqpLogin) refuse(why error, f *fault.Fault, mute bool) {
 	h := l.hub
-	switch from := req.from; {
-	case from.full != nil:
-		f = from.full
-	case from.refused != nil:
-		f = fault.New(fault.Invalid, "%v", from.refused)
+	switch {
+	case l.full != nil:
+		f = l.full
+	case l.refused != nil:
+		f = fault.New(fault.Invalid, "%v", l.refused)
 	}
-	h.log.Warn("login refused", "device", l.id, "code", f.Code, "reason", why)
+	h.refused(l.id, f.Code, why)
+	if l.attaching != nil {
+		l.refuseLink(l.attaching.Link, condition(f), string(h.errorBody(f)))
+		l.nudge()
+		return
+	}
 	text := f.Text
 	if f.Code == fault.TooManyTokens { // which stands nowhere else
 		text = string(h.errorBody(f))
 	}
 	h.mu.Lock()
-	h.count(l.id, func(s *Stats) { s.Refused++ })
-	if req.from.attaching == nil && !req.mute {
-		l.replyToken(req, f.Status(), text, f.Pause)
-	}
-	h.mu.Unlock()
-	if ev := req.from.attaching; ev != nil {
-		l.refuseLink(ev.Link, condition(f), string(h.errorBody(f)))
-		l.nudge()
+	defer h.mu.Unlock()
+	if !mute {
+		l.replyToken(f.Status(), text, f.Pause)
 	}
 }
 

@@ -23,7 +23,7 @@ func (l *amqpLine) invoke(n uint64, m Message) *call {
 	}
 	correlation := callUUID(n)
 	m.RequestID = correlation.String()
-	l.push(outgoing{msg: m, by: &amqpOutgoing{line: l, correlation: correlation}})
+	l.push(outgoing{msg: m, form: amqpForm{amqpLine: l, correlation: correlation}})
 	return newCall(m.RequestID, l, l.left)
 }
 
@@ -38,36 +38,37 @@ func callUUID(n uint64) amqpwire.UUID {
 
 // callMessage is a call as AMQP says it. It always has a body, for C's SDK
 // refuses a call without one.
-func (o outgoing) callMessage() *amqpwire.Message {
+func (f amqpForm) callMessage(o outgoing) *amqpwire.Message {
 	return &amqpwire.Message{
-		Properties:            &amqpwire.MessageProperties{CorrelationID: o.by.correlation},
+		Properties:            &amqpwire.MessageProperties{CorrelationID: f.correlation},
 		ApplicationProperties: map[string]any{propMethodName: o.msg.Method},
 		Data:                  [][]byte{o.msg.Body},
 	}
 }
 
-// methodAnswerOf understands a message on the link for answers. An error ends
+// methodAnswer understands a message on the link for answers. An error ends
 // the line, as a topic without status or $rid does over MQTT.
-func methodAnswerOf(id string, payload []byte) (request, error) {
+func (l *amqpLine) methodAnswer(payload []byte) (*amqpRequest, error) {
 	m, err := amqpwire.DecodeMessage(payload)
 	if err != nil {
-		return request{}, err
+		return nil, err
 	}
 	if m.Properties == nil {
-		return request{}, errors.New("answer to a method without correlation-id")
+		return nil, errors.New("answer to a method without correlation-id")
 	}
 	call, ok := m.Properties.CorrelationID.(amqpwire.UUID)
 	if !ok {
-		return request{}, fmt.Errorf("answer to a method whose correlation-id is a %T, and not the UUID of the call", m.Properties.CorrelationID)
+		return nil, fmt.Errorf("answer to a method whose correlation-id is a %T, and not the UUID of the call", m.Properties.CorrelationID)
 	}
 	status, ok := m.ApplicationProperties[propMethodStatus].(int32)
 	if !ok {
-		return request{}, fmt.Errorf("answer to a method whose %s is a %T, and not an int", propMethodStatus, m.ApplicationProperties[propMethodStatus])
+		return nil, fmt.Errorf("answer to a method whose %s is a %T, and not an int", propMethodStatus, m.ApplicationProperties[propMethodStatus])
 	}
 	if len(m.Data) > 1 || m.Value != nil || len(m.Sequence) > 0 {
-		return request{}, errors.New("answer to a method whose body is not one section of data")
+		return nil, errors.New("answer to a method whose body is not one section of data")
 	}
-	req := request{from: &amqpRequest{}, msg: Message{Device: id, Op: MethodAnswer, RequestID: call.String(), Status: int(status)}}
+	req := l.request(MethodAnswer)
+	req.msg.RequestID, req.msg.Status = call.String(), int(status)
 	if len(m.Data) == 1 {
 		req.msg.Body = m.Data[0]
 	}

@@ -431,13 +431,14 @@ func FuzzAMQPMethodAnswer(f *testing.F) {
 	// Node's: its properties in the wide form, the status as it writes it.
 	f.Add([]byte("\x00\x53\x73\xd0\x00\x00\x00\x1a\x00\x00\x00\x06\x40\x40\x40\x40\x40\x98\x00\x00\x00\x00\x00\x00\x40\x00\x80\x00\x00\x00\x00\x00\x00\x01" +
 		"\x00\x53\x74\xd1\x00\x00\x00\x18\x00\x00\x00\x02\xa1\x0dIoThub-status\x71\x00\x00\x00\xc8\x00\x53\x75\xa0\x02{}"))
+	line := &amqpLine{id: "dev1"}
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		got, err := methodAnswerOf("dev1", payload)
+		got, err := line.methodAnswer(payload)
 		if err != nil {
 			return
 		}
 		m := answerMessage(uuidOf(t, got.msg.RequestID), got.msg.Status, string(got.msg.Body))
-		again, err := methodAnswerOf("dev1", must[[]byte](t, "encode")(amqpwire.EncodeMessage(m)))
+		again, err := line.methodAnswer(must[[]byte](t, "encode")(amqpwire.EncodeMessage(m)))
 		if err != nil || fmt.Sprintf("%+v", again.msg) != fmt.Sprintf("%+v", got.msg) {
 			t.Errorf("%x: got %+v, said again %+v, %v", payload, got.msg, again.msg, err)
 		}

@@ -21,13 +21,25 @@ const (
 	resourceChanges  = "/notifications/twin/properties/desired"
 )
 
+// amqpRequest is a message of a device, understood.
+type amqpRequest struct {
+	*amqpLine
+	request
+	correlation any // echoed with its type
+}
+
+// request is a request of the line's device that has no more than its kind.
+func (l *amqpLine) request(op Op) *amqpRequest {
+	return &amqpRequest{amqpLine: l, request: request{msg: Message{Device: l.id, Op: op}}}
+}
+
 // twinRequest understands a message on the twin's link.
-func twinRequest(id string, m *amqpwire.Message) request {
-	from := &amqpRequest{}
+func (l *amqpLine) twinRequest(m *amqpwire.Message) *amqpRequest {
+	req := l.request(0)
 	if m.Properties != nil {
-		from.correlation = m.Properties.CorrelationID
+		req.correlation = m.Properties.CorrelationID
 	}
-	req := request{msg: Message{Device: id, RequestID: correlationText(from.correlation)}, from: from}
+	req.msg.RequestID = correlationText(req.correlation)
 	note := func(name string) string { s, _ := m.Annotations[name].(string); return s }
 	resource := note(noteResource)
 	switch operation := note(noteOperation); {
@@ -82,25 +94,21 @@ func wholeNumber(v any) (int64, bool) {
 	return 0, false
 }
 
-// perform implements performer.
-func (l *amqpLine) perform(req request) error {
-	switch req.msg.Op {
-	case Connect:
-		l.connect(req)
-		return nil
-	case PatchReported:
-		l.patch(req)
+// perform implements passage.
+func (r *amqpRequest) perform(mute bool) error {
+	if r.msg.Op == PatchReported {
+		r.patch(mute)
 		return nil
 	}
-	h := l.hub
+	l, h := r.amqpLine, r.hub
 	now := h.opts.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !l.live() {
 		return nil
 	}
-	m := Message{Op: req.msg.Op, Status: statusOK}
-	switch req.msg.Op {
+	m := Message{Op: r.msg.Op, Status: statusOK}
+	switch r.msg.Op {
 	case Disconnect:
 		l.leave()
 		return nil
@@ -108,7 +116,7 @@ func (l *amqpLine) perform(req request) error {
 		l.who.record.active = now
 		return nil
 	case MethodAnswer:
-		h.answered(l, req.msg)
+		h.answered(l, r.msg)
 		return nil
 	case Subscribe:
 		l.desired = true
@@ -118,76 +126,101 @@ func (l *amqpLine) perform(req request) error {
 		m.Body = l.who.twin.Document()
 	default:
 		h.faultCount++
-		m.Status, m.Body = req.bad.Status(), req.bad.Body(h.faultCount, h.opts.Now())
+		m.Status, m.Body = r.bad.Status(), r.bad.Body(h.faultCount, h.opts.Now())
 	}
-	l.reply(req, outgoing{msg: m})
+	if !mute {
+		r.reply(outgoing{msg: m})
+	}
 	return nil
 }
 
-// patch is conn.patch over AMQP.
-func (l *amqpLine) patch(req request) {
-	h := l.hub
-	patch, f := h.opts.rules().Parse(req.msg.Body, true)
-	if req.bad != nil {
-		f = req.bad
-	}
+// patch merges into the reported properties, or refuses the whole patch.
+func (r *amqpRequest) patch(mute bool) {
+	h := r.hub
+	patch, f := h.opts.rules().Parse(r.msg.Body, true)
 	now := h.opts.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if l.who == nil || h.identities[l.id] != l.who {
-		return // removed since
+	m, ok := h.patched(r.who, &r.request, patch, f, now)
+	if !ok || mute {
+		return
 	}
-	item := h.patched(l.who, req, patch, f, now)
-	if item.msg.Status == 204 {
-		item.msg.Status = statusOK // over AMQP
+	if m.Status == 204 {
+		m.Status = statusOK // over AMQP
 	}
-	l.reply(req, item)
+	r.reply(outgoing{msg: m})
 }
 
 // reply pushes the answer to a request, if there is anybody to hear it. hub.mu
 // is held.
-func (l *amqpLine) reply(req request, item outgoing) {
-	if req.mute || !l.live() {
+func (r *amqpRequest) reply(item outgoing) {
+	if !r.live() {
 		return
 	}
-	item.msg.Device, item.msg.RequestID, item.msg.FromHub = l.id, req.msg.RequestID, true
-	item.by = &amqpOutgoing{line: l, correlation: req.from.correlation}
-	l.push(item)
+	item.msg.Device, item.msg.RequestID, item.msg.FromHub = r.id, r.msg.RequestID, true
+	item.form = amqpForm{amqpLine: r.amqpLine, correlation: r.correlation}
+	r.push(item)
 }
 
-// answer implements performer.
-func (l *amqpLine) answer(req request, act Action) {
-	switch req.msg.Op {
-	case Connect:
-		f := fault.Usual(act.code)
-		if act.code == 0 {
-			f = fault.Usual(amqpStatus(act.status)*1000 + 1)
-		}
-		f.Pause = act.pause()
-		l.refuseLogin(req, errors.New("intercepted"), f)
+// repeat implements passage: the request is performed twice.
+func (r *amqpRequest) repeat() error { return r.perform(false) }
+
+// hold implements passage.
+func (r *amqpRequest) hold(act Action) error { return r.later(act, r) }
+
+// answer implements passage.
+func (r *amqpRequest) answer(act Action) error {
+	switch r.msg.Op {
 	case Subscribe, Unsubscribe, GetTwin, PatchReported:
-		item := l.hub.replace(outgoing{msg: Message{Op: req.msg.Op}, asIs: true, by: &amqpOutgoing{}}, act)
-		l.hub.mu.Lock()
-		defer l.hub.mu.Unlock()
-		l.reply(req, item)
+		item := amqpForm{amqpLine: r.amqpLine}.replace(outgoing{msg: Message{Op: r.msg.Op}, asIs: true}, act)
+		r.hub.mu.Lock()
+		defer r.hub.mu.Unlock()
+		r.reply(item)
 	}
+	return nil
 }
 
-// amqpOutgoing is what AMQP adds to a message to the device.
-type amqpOutgoing struct {
-	line        *amqpLine // nil when there is nothing but the engine's output
-	correlation any       // of an answer
-	text        string    // of the answer to a put-token
+// amqpForm is what AMQP adds to a message to the device.
+type amqpForm struct {
+	*amqpLine
+	correlation any    // of an answer
+	text        string // of the answer to a put-token
 }
 
-// write sends a message to a device, and what else the engine has to say.
-func (a *amqpConn) write(item outgoing) error {
-	l := item.by.line
-	if l == nil || l.lost() {
+// end implements form.
+func (f amqpForm) end() error { return nil }
+
+// spare implements form.
+func (f amqpForm) spare(err error) bool {
+	if err == errEnded {
+		return false
+	}
+	f.close(err.Error())
+	return !f.ended.Load()
+}
+
+// replace implements form.
+func (f amqpForm) replace(item outgoing, act Action) outgoing {
+	op := item.msg.Op
+	if op == Subscribe || op == Unsubscribe {
+		op = GetTwin // they are requests like any other
+	}
+	item = f.hub.replace(item, op, act)
+	if op == Connect {
+		item.msg.Status = amqpStatus(act.status)
+	}
+	return item
+}
+
+// write implements form. It sends a message to a device, and what else the engine
+// has to say.
+func (f amqpForm) write(item outgoing) error {
+	l, a := f.amqpLine, f.amqpConn
+	if l.lost() {
 		return a.flush()
 	}
 	a.trace(item.msg)
-	payload, err := amqpwire.EncodeMessage(item.message())
+	payload, err := amqpwire.EncodeMessage(f.message(item))
 	if err != nil {
 		return err
 	}
@@ -197,7 +230,7 @@ func (a *amqpConn) write(item outgoing) error {
 	out := amqpwire.Outgoing{Payload: payload}
 	a.mu.Lock()
 	if item.msg.Op != Connect {
-		link, out.Settled = l.links[end{item.node(), amqpwire.Receiver}].link, true
+		link, out.Settled = l.links[end{nodeOf(item.msg.Op), amqpwire.Receiver}].link, true
 	}
 	if link != nil {
 		err = link.Send(out)
@@ -209,9 +242,9 @@ func (a *amqpConn) write(item outgoing) error {
 	return errors.Join(err, a.flush())
 }
 
-// node is where a message is sent.
-func (o outgoing) node() node {
-	switch o.msg.Op {
+// nodeOf is where a message is sent.
+func nodeOf(op Op) node {
+	switch op {
 	case Connect:
 		return nodeCBS
 	case Method:
@@ -233,14 +266,14 @@ func (o outgoing) askForPause(m *amqpwire.Message) {
 
 // message is the message as AMQP says it, with the types that the SDKs insist
 // on: status an int, version a long, keys symbols.
-func (o outgoing) message() *amqpwire.Message {
+func (f amqpForm) message(o outgoing) *amqpwire.Message {
 	if o.msg.Op == Method {
-		return o.callMessage()
+		return f.callMessage(o)
 	}
 	m := &amqpwire.Message{}
 	if o.msg.Op == Connect {
-		m.Properties = &amqpwire.MessageProperties{CorrelationID: o.by.correlation}
-		m.ApplicationProperties = map[string]any{"status-code": int32(o.msg.Status), "status-description": o.by.text}
+		m.Properties = &amqpwire.MessageProperties{CorrelationID: f.correlation}
+		m.ApplicationProperties = map[string]any{"status-code": int32(o.msg.Status), "status-description": f.text}
 		o.askForPause(m)
 		return m
 	}
@@ -249,7 +282,7 @@ func (o outgoing) message() *amqpwire.Message {
 	if o.msg.Op == Desired {
 		m.Annotations[noteResource] = resourceDesired
 	} else {
-		m.Properties = &amqpwire.MessageProperties{CorrelationID: o.by.correlation}
+		m.Properties = &amqpwire.MessageProperties{CorrelationID: f.correlation}
 		m.Annotations[noteStatus] = int32(o.msg.Status)
 	}
 	if o.msg.Version != 0 {

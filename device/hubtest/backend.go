@@ -3,6 +3,7 @@ package hubtest
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
@@ -73,43 +74,6 @@ func (h *Hub) ReplaceDesired(id, docJSON string) (int64, error) {
 	})
 }
 
-func (h *Hub) writeDesired(id string, change func(old *jsondoc.Object) (doc, told *jsondoc.Object)) (int64, error) {
-	now := h.opts.Now()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	who := h.identities[id]
-	switch {
-	case h.closed:
-		return 0, ErrClosed
-	case who == nil:
-		return 0, fmt.Errorf("%w: %s", ErrUnknown, id)
-	}
-	s := &who.twin.Desired
-	doc, told := change(s.Doc)
-	if f := section.CheckSize("Properties.Desired", s.Doc, doc); f != nil {
-		return 0, statusError(f)
-	}
-	who.twin.Write(s, doc, told, now)
-	h.notify(who, told)
-	who.touch()
-	return s.Version, nil
-}
-
-// notify tells a device of a change of its desired properties, if it listens:
-// nothing is kept for one that does not. h.mu is held, so that what is told
-// stays in the order of the versions.
-func (h *Hub) notify(who *identity, told *jsondoc.Object) {
-	if who.conn == nil || !who.conn.hears() {
-		return
-	}
-	v := who.twin.Desired.Version
-	h.count(who.id, func(s *Stats) { s.Notifications++ })
-	who.conn.push(outgoing{msg: Message{
-		Device: who.id, Op: Desired, FromHub: true, Version: v,
-		Body: section.Append(nil, told, v),
-	}})
-}
-
 // statusError is a fault as a service gets it.
 func statusError(f *fault.Fault) error {
 	return &transport.StatusError{Status: f.Status(), Code: f.Code, Message: f.Text}
@@ -157,6 +121,34 @@ func (h *Hub) SetTags(id, patchJSON string) (int64, error) {
 		return 0, statusError(f)
 	}
 	return t.twin.Version, nil
+}
+
+// SendMessage queues a message for a device or module ("device/module"), as a
+// back end sends it from cloud to device. Over MQTT the hub delivers it to a
+// client that has subscribed to such messages, at once or at its next login with
+// clean session 0, and again after a minute and at each login, until PUBACK
+// completes it. A login with clean session 1 drops what waits. Over AMQP nothing
+// is delivered. An unknown device is ErrUnknown. The 51st message that waits, and
+// a body of more than 64 KB, are a *transport.StatusError.
+func (h *Hub) SendMessage(id string, body []byte) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	who := h.identities[id]
+	switch {
+	case h.closed:
+		return ErrClosed
+	case who == nil:
+		return fmt.Errorf("%w: %s", ErrUnknown, id)
+	case len(body) > maxDevicebound:
+		return statusError(fault.New(fault.TooLarge, "The message has %d bytes; at most %d are allowed.", len(body), maxDevicebound))
+	case len(who.mqtt.inbox) >= maxPending:
+		return statusError(fault.New(fault.QueueDepth, "Total number of messages on IotHub device exceeded the maximum of %d.", maxPending))
+	}
+	who.mqtt.add(slices.Clone(body))
+	if who.conn != nil {
+		who.conn.deliverInbox()
+	}
+	return nil
 }
 
 // viewOf is a half as the hub's own API shows it.

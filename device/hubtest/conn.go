@@ -14,14 +14,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"github.com/eclipse/paho.mqtt.golang/packets"
-
-	"github.com/devicetwin/devicetwin-go/internal/hubproto"
-	"github.com/devicetwin/devicetwin-go/internal/mqttwire"
 )
 
-// Limits of one connection.
 // Why a connection ended, for the log.
 var (
 	errPolite   = errors.New("device said goodbye")
@@ -46,25 +40,35 @@ type conn struct {
 	out    queue
 
 	// Of the reading goroutine; stream is set before the writing one starts.
-	stream   net.Conn
-	in       *bufio.Reader
-	peer     *tls.ConnectionState // nil where no TLS is spoken
-	silence  time.Duration        // the longest that is borne
-	limit    time.Time            // when it will have lasted too long
-	tokenEnd time.Time            // by the wall clock, grace included; zero for none
+	stream net.Conn
+	in     *bufio.Reader
+	peer   *tls.ConnectionState // nil where no TLS is spoken
 
 	// hub.mu guards what follows.
-	name    string    // who it claims to be, from CONNECT on
-	who     *identity // who it is, from its login on
-	session *session  // from its login on
-	frozen  bool
-	lines   map[string]*amqpLine // AMQP: who uses the connection, by id
+	name   string // who claims to use it alone; empty until then, and where several do
+	frozen bool
+	front  front // nil until a device speaks
+}
 
-	amqp *amqpConn // AMQP's own; set before the writing goroutine starts
+// A front is what devices speak on a connection, with the state that it keeps
+// there. Services speak HTTP, which keeps none.
+type front interface {
+	// serve reads and performs until the connection ends, and says why.
+	serve() error
+	// late does what is due when nothing came in time, and says when to look at
+	// the clocks again. An error ends the connection. The reading goroutine
+	// calls it.
+	late() (next time.Time, err error)
+	// leave ends the connection's part in the life of whoever uses it. hub.mu is
+	// held.
+	leave()
+	// user is the part that an identity has of a shared connection, if it has
+	// one. hub.mu is held.
+	user(id string) (user, bool)
 }
 
 func newConn(h *Hub, raw net.Conn, secure bool, speaks []Protocol) *conn {
-	return &conn{hub: h, raw: raw, secure: secure, speaks: speaks, done: make(chan struct{}), silence: firstPacket, out: newQueue()}
+	return &conn{hub: h, raw: raw, secure: secure, speaks: speaks, done: make(chan struct{}), out: newQueue()}
 }
 
 // close ends the connection; only the first reason counts. No lock is held.
@@ -82,18 +86,6 @@ func (c *conn) close(reason string) {
 		attrs = append(attrs, "closeErr", oneLine(err.Error()))
 	}
 	c.hub.log.Info("connection ended", attrs...)
-}
-
-// withdraw implements presence: MQTT has no word for it.
-func (c *conn) withdraw(reason string) { c.close(reason) }
-
-// over says what a device is connected over, for the log. The stream is the one
-// that the protocol is spoken on.
-func (c *conn) over(p Protocol) string {
-	if _, web := c.stream.(*webStream); web {
-		return p.String() + "/WebSocket"
-	}
-	return p.String()
 }
 
 // oneLine is a text of joined errors as a line of a log has it.
@@ -172,27 +164,21 @@ func (c *conn) serve() {
 	c.hub.mu.Unlock()
 }
 
-// leave ends a connection's part in the life of whoever uses it; a clean
-// session ends with it.
+// leave ends a connection's part in the life of whoever uses it. hub.mu is held.
 func (c *conn) leave() {
-	for _, l := range c.lines {
-		l.leave()
+	if c.front != nil {
+		c.front.leave()
 	}
-	if !c.live() {
-		return
-	}
-	c.who.conn = nil
-	if c.who.session == c.session && c.session.clean {
-		c.who.session = nil
-	}
-	c.who.touch()
 }
 
-// hears reports whether the device asked for changes of its desired properties.
-func (c *conn) hears() bool { return c.session.has(hubproto.FilterDesired) }
-
-// live reports whether this is the connection of its identity. hub.mu is held.
-func (c *conn) live() bool { return c.who != nil && c.who.conn == c }
+// speakAs serves devices in a protocol until the connection ends.
+func (c *conn) speakAs(f front) error {
+	c.hub.mu.Lock()
+	c.front = f
+	c.hub.mu.Unlock()
+	c.hub.spawn(c.writeAll)
+	return f.serve()
+}
 
 // run serves the connection and says why it ended.
 func (c *conn) run() error {
@@ -203,27 +189,6 @@ func (c *conn) run() error {
 		return err
 	}
 	return c.speak()
-}
-
-// speakMQTT serves a device.
-func (c *conn) speakMQTT() error {
-	c.hub.spawn(c.writeAll)
-	if err := c.login(); err != nil {
-		return err
-	}
-	for {
-		p, err := c.next()
-		if err != nil {
-			return err
-		}
-		req, err := c.parse(p)
-		if err != nil {
-			return err
-		}
-		if err := c.handle(req); err != nil {
-			return err
-		}
-	}
 }
 
 // secureStream speaks TLS where it is to be spoken.
@@ -250,41 +215,6 @@ func (c *conn) secureStream() error {
 	return nil
 }
 
-// next reads the next packet, unless the silence or the token ends first.
-func (c *conn) next() (packets.ControlPacket, error) {
-	c.limit = time.Now().Add(c.silence)
-	for {
-		if err := c.readBy(c.nextLook()); err != nil {
-			return nil, err
-		}
-		_, err := c.in.Peek(1) // loses nothing when it fails
-		late := errors.Is(err, os.ErrDeadlineExceeded)
-		if err != nil && !late {
-			return nil, err
-		}
-		if err := c.look(late); err != nil {
-			return nil, err
-		}
-		if !late {
-			return c.packet()
-		}
-	}
-}
-
-// look says why the connection ends now, if it does. Only one that is late can
-// have been silent for too long.
-func (c *conn) look(late bool) error {
-	switch {
-	case !c.passGate() || c.ended.Load():
-		return errEnded
-	case !c.tokenEnd.IsZero() && !c.hub.opts.Now().Before(c.tokenEnd):
-		return errTokenEnd
-	case late && !time.Now().Before(c.limit):
-		return errSilent
-	}
-	return nil
-}
-
 // readBy sets the deadline of reads, unless the end of the connection has set
 // one before.
 func (c *conn) readBy(t time.Time) error {
@@ -299,35 +229,6 @@ func (c *conn) readBy(t time.Time) error {
 		return errEnded
 	}
 	return nil
-}
-
-// nextLook is when to look at the clocks again: at the limit, or at the
-// token's end as the wall clock sees it now.
-func (c *conn) nextLook() time.Time {
-	if c.tokenEnd.IsZero() {
-		return c.limit
-	}
-	end := time.Now().Add(c.tokenEnd.Sub(c.hub.opts.Now()))
-	if end.Before(c.limit) {
-		return end
-	}
-	return c.limit
-}
-
-// packet reads the packet whose first byte has come.
-func (c *conn) packet() (packets.ControlPacket, error) {
-	c.limit = time.Now().Add(c.silence)
-	if err := c.readBy(c.limit); err != nil {
-		return nil, err
-	}
-	p, err := mqttwire.Read(c.in, hubproto.MaxPacket)
-	if err != nil {
-		return nil, err
-	}
-	if !c.passGate() { // stalled while the packet came
-		return nil, errEnded
-	}
-	return p, nil
 }
 
 // trace logs one message.

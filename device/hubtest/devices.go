@@ -46,11 +46,9 @@ type identity struct {
 	disabled       bool
 	modelID        string
 	twin           section.Twin
-	record         record   // what only services see of it
-	session        *session // nil when there is none to resume
+	record         record // what only services see of it
+	mqtt           mqttState
 	conn           presence // the live one, nil when offline
-	inbox          []*devicebound
-	lastID         uint16 // the packet id used last
 	changed        chan struct{}
 }
 

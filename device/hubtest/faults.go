@@ -43,7 +43,7 @@ func (h *Hub) SetLine(id string, up bool) error {
 		return nil
 	}
 	h.down[id] = true
-	cut := h.presencesOf(id)
+	cut := h.usersOf(id)
 	for _, l := range cut {
 		l.leave()
 	}
@@ -109,11 +109,13 @@ func (c *conn) passGate() bool {
 	}
 }
 
-// freeze makes the connection half-open for good.
-func (c *conn) freeze() {
+// freeze makes the connection half-open for good, and waits for its end.
+func (c *conn) freeze() error {
 	c.hub.mu.Lock()
-	defer c.hub.mu.Unlock()
 	c.frozen = true
+	c.hub.mu.Unlock()
+	c.passGate()
+	return errEnded
 }
 
 // errorBody is how the hub words an error.

@@ -23,6 +23,8 @@ const (
 	linger = 5 * time.Second
 	// maxSilence is the longest silence over MQTT, whatever the keep-alive.
 	maxSilence = 1767 * time.Second
+	// messageLock is how long a hub waits for PUBACK before it delivers again.
+	messageLock = time.Minute
 	// httpIdle is how long an HTTP connection may wait for its next request.
 	httpIdle = 3 * time.Minute
 	// clockSkew is how far a device's clock may be behind or ahead: a token is
@@ -67,6 +69,9 @@ const (
 // section has the limits of twins, package query those of a query's text.
 const (
 	maxPayload = 128 << 10 // of a method, each way
+
+	maxPending     = 50       // messages that wait for a device
+	maxDevicebound = 64 << 10 // the body of one
 
 	maxListed       = 1000 // identities of GET /devices
 	maxStatusReason = 128  // characters, as .NET counts them: UTF-16

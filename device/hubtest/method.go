@@ -3,20 +3,11 @@ package hubtest
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
-	"github.com/devicetwin/devicetwin-go/internal/hubproto"
-)
-
-// Topics of direct methods.
-const (
-	prefixMethod       = "$iothub/methods/POST/"
-	filterMethods      = hubproto.FilterMethods
-	prefixMethodAnswer = "$iothub/methods/res/"
 )
 
 // A MethodResult is what a device answered to a direct method.
@@ -155,16 +146,6 @@ func (h *Hub) startCall(id, name string, payload []byte) (*call, <-chan struct{}
 	h.calls[c.id] = c
 	h.count(id, func(s *Stats) { s.Methods++ })
 	return c, nil, nil
-}
-
-// invoke implements presence: a device subscribes to all methods, or to one.
-func (c *conn) invoke(n uint64, m Message) *call {
-	if !c.session.has(filterMethods) && !c.session.has(prefixMethod+m.Method+"/#") {
-		return nil
-	}
-	m.RequestID = strconv.FormatUint(n, 16)
-	c.push(outgoing{msg: m})
-	return newCall(m.RequestID, c, c.done)
 }
 
 // awaitCall waits for the answer. A late one is dropped.

@@ -1,22 +1,10 @@
 package hubtest
 
 import (
-	"fmt"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
-)
-
-const (
-	// maxPending is how many messages may wait for a device.
-	maxPending = 50
-	// maxDevicebound bounds the body of a message from the cloud.
-	maxDevicebound = 64 << 10
-	// messageLock is how long a hub waits for PUBACK before it delivers again.
-	messageLock = time.Minute
 )
 
 // filterAnyDevicebound is a device's, too.
@@ -27,38 +15,7 @@ const filterAnyDevicebound = hubproto.PrefixDevices + "+/" + hubproto.FilterDevi
 type devicebound struct {
 	packetID uint16
 	body     []byte
-	on       *conn // the connection that it was delivered on, nil for none
-}
-
-// SendMessage queues a message for a device or module ("device/module"), as a
-// back end sends it from cloud to device. Over MQTT the hub delivers it to a
-// client that has subscribed to such messages, at once or at its next login with
-// clean session 0, and again after a minute and at each login, until PUBACK
-// completes it. A login with clean session 1 drops what waits. Over AMQP nothing
-// is delivered. An unknown device is ErrUnknown. The 51st message that waits, and
-// a body of more than 64 KB, are a *transport.StatusError.
-func (h *Hub) SendMessage(id string, body []byte) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	who := h.identities[id]
-	switch {
-	case h.closed:
-		return ErrClosed
-	case who == nil:
-		return fmt.Errorf("%w: %s", ErrUnknown, id)
-	case len(body) > maxDevicebound:
-		return statusError(fault.New(fault.TooLarge, "The message has %d bytes; at most %d are allowed.", len(body), maxDevicebound))
-	case len(who.inbox) >= maxPending:
-		return statusError(fault.New(fault.QueueDepth, "Total number of messages on IotHub device exceeded the maximum of %d.", maxPending))
-	}
-	if who.lastID++; who.lastID == 0 {
-		who.lastID++
-	}
-	who.inbox = append(who.inbox, &devicebound{packetID: who.lastID, body: slices.Clone(body)})
-	if c, ok := who.conn.(*conn); ok {
-		c.deliverInbox()
-	}
-	return nil
+	on       *mqttConn // the connection that it was delivered on, nil for none
 }
 
 // ownTopics begins the topics of a device or module.
@@ -72,7 +29,7 @@ func (id *identity) ownTopics() string {
 
 // inboxQoS is the QoS that messages from the cloud were subscribed with. It
 // reports false if they were not.
-func (c *conn) inboxQoS() (qos byte, ok bool) {
+func (c *mqttConn) inboxQoS() (qos byte, ok bool) {
 	own := c.who.ownTopics()
 	for _, filter := range []string{own + hubproto.FilterDevicebound, own + "#", filterAnyDevicebound} {
 		if granted, is := c.session.subs[filter]; is {
@@ -83,12 +40,12 @@ func (c *conn) inboxQoS() (qos byte, ok bool) {
 }
 
 // deliverInbox sends what waits and is not on its way. hub.mu is held.
-func (c *conn) deliverInbox() {
+func (c *mqttConn) deliverInbox() {
 	qos, ok := c.inboxQoS()
 	if !ok {
 		return
 	}
-	for _, m := range slices.Clone(c.who.inbox) {
+	for _, m := range slices.Clone(c.who.mqtt.inbox) {
 		if m.on == c {
 			continue
 		}
@@ -98,16 +55,16 @@ func (c *conn) deliverInbox() {
 
 // deliverMessage sends one message, and again until it is acknowledged. hub.mu is
 // held.
-func (c *conn) deliverMessage(m *devicebound, qos byte) {
+func (c *mqttConn) deliverMessage(m *devicebound, qos byte) {
 	topic := c.who.ownTopics() + strings.TrimSuffix(hubproto.FilterDevicebound, "#")
 	again := m.on != nil
 	m.on = c
 	c.push(outgoing{
-		msg:      Message{Device: c.who.id, Op: Devicebound, FromHub: true, Topics: []string{topic}, Body: m.body},
-		packetID: m.packetID, qos: qos, again: again && qos > 0,
+		msg:  Message{Device: c.who.id, Op: Devicebound, FromHub: true, Topics: []string{topic}, Body: m.body},
+		form: mqttForm{mqttConn: c, packetID: m.packetID, qos: qos, again: again && qos > 0},
 	})
 	if qos == 0 { // sent is done
-		c.who.complete(m.packetID)
+		c.who.mqtt.complete(m.packetID)
 		return
 	}
 	c.hub.wg.Go(func() {
@@ -117,13 +74,29 @@ func (c *conn) deliverMessage(m *devicebound, qos byte) {
 		c.hub.mu.Lock()
 		defer c.hub.mu.Unlock()
 		qos, ok := c.inboxQoS()
-		if ok && c.live() && m.on == c && slices.Contains(c.who.inbox, m) {
+		if ok && c.live() && m.on == c && slices.Contains(c.who.mqtt.inbox, m) {
 			c.deliverMessage(m, qos)
 		}
 	})
 }
 
+// mqttState is what outlives the connections of an identity over MQTT. hub.mu
+// guards it.
+type mqttState struct {
+	session *session // nil when there is none to resume
+	inbox   []*devicebound
+	lastID  uint16 // the packet id used last
+}
+
+// add queues a message from the cloud. hub.mu is held.
+func (s *mqttState) add(body []byte) {
+	if s.lastID++; s.lastID == 0 {
+		s.lastID++
+	}
+	s.inbox = append(s.inbox, &devicebound{packetID: s.lastID, body: body})
+}
+
 // complete takes a message out of the queue. hub.mu is held.
-func (id *identity) complete(packetID uint16) {
-	id.inbox = slices.DeleteFunc(id.inbox, func(m *devicebound) bool { return m.packetID == packetID })
+func (s *mqttState) complete(packetID uint16) {
+	s.inbox = slices.DeleteFunc(s.inbox, func(m *devicebound) bool { return m.packetID == packetID })
 }

@@ -3,14 +3,13 @@ package hubtest
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
 // login reads CONNECT, which must come first, and answers it.
-func (c *conn) login() error {
+func (c *mqttConn) login() error {
 	p, err := c.next()
 	if err != nil {
 		return err
@@ -30,36 +29,40 @@ func (c *conn) login() error {
 		return errEnded
 	}
 
-	msg := Message{Device: connect.ClientIdentifier, Op: Connect}
-	c.trace(msg)
-	act := c.hub.intercept(msg)
-	switch act.kind {
-	case actDelay, actLate:
-		if !wait(act.delay, c.done, c.hub.done) {
-			return errEnded
-		}
-	case actDrop:
-		return c.ignore()
-	case actFreeze:
-		c.freeze()
-		c.passGate()
-		return errEnded
-	case actCut:
-		return errCut
-	case actAnswer:
-		return c.refuse(connackCode(act.status), "intercepted")
-	}
-	if err := c.admit(connect, act.kind == actCutAfter); err != nil {
-		return err
-	}
-	if act.kind == actCutAfter {
-		return errCut
-	}
-	return nil
+	return c.handle(&mqttLogin{mqttConn: c, packet: connect, request: request{msg: Message{Device: connect.ClientIdentifier, Op: Connect}}})
 }
 
+// mqttLogin is a CONNECT as Intercept has it. It holds up all that follows it.
+type mqttLogin struct {
+	*mqttConn
+	request
+	packet *packets.ConnectPacket
+}
+
+// perform implements passage.
+func (l *mqttLogin) perform(mute bool) error { return l.admit(l.packet, mute) }
+
+// repeat implements passage: a login passes once.
+func (l *mqttLogin) repeat() error { return nil }
+
+// answer implements passage.
+func (l *mqttLogin) answer(act Action) error {
+	return l.refuse(connackCode(act.status), "intercepted")
+}
+
+// hold implements passage.
+func (l *mqttLogin) hold(act Action) error {
+	if !wait(act.delay, l.done, l.hub.done) {
+		return errEnded
+	}
+	return l.perform(false)
+}
+
+// drop implements passage.
+func (l *mqttLogin) drop() error { return l.ignore() }
+
 // ignore reads on after a login that got lost, until the client gives up.
-func (c *conn) ignore() error {
+func (c *mqttConn) ignore() error {
 	for {
 		if _, err := c.next(); err != nil {
 			return err
@@ -68,7 +71,7 @@ func (c *conn) ignore() error {
 }
 
 // admit judges a login and answers it, unless it is mute.
-func (c *conn) admit(p *packets.ConnectPacket, mute bool) error {
+func (c *mqttConn) admit(p *packets.ConnectPacket, mute bool) error {
 	if p.ProtocolName != "MQTT" && p.ProtocolName != "MQIsdp" {
 		return fmt.Errorf("protocol %q", p.ProtocolName)
 	}
@@ -83,9 +86,7 @@ func (c *conn) admit(p *packets.ConnectPacket, mute bool) error {
 		return c.refuse(packets.ErrRefusedIDRejected, fmt.Sprintf("client id %q is not the %q of the user name", p.ClientIdentifier, user.id))
 	}
 	old, err := c.enter(p, user, mute)
-	if old != nil {
-		old.close("taken over by a newer connection")
-	}
+	supersede(old)
 	switch {
 	case errors.Is(err, errEnded):
 		return err
@@ -101,7 +102,7 @@ func (c *conn) admit(p *packets.ConnectPacket, mute bool) error {
 
 // enter makes this the connection of its identity, if the credentials are
 // good, and returns the one that it takes over from.
-func (c *conn) enter(p *packets.ConnectPacket, user userName, mute bool) (old presence, err error) {
+func (c *mqttConn) enter(p *packets.ConnectPacket, user userName, mute bool) (old presence, err error) {
 	h := c.hub
 	now := h.opts.Now()
 	h.mu.Lock()
@@ -109,58 +110,32 @@ func (c *conn) enter(p *packets.ConnectPacket, user userName, mute bool) (old pr
 	if c.ended.Load() {
 		return nil, errEnded
 	}
-	who, expires, err := h.authenticate(user, proof{token: string(p.Password), peer: c.peer}, now)
+	if err := h.isHere(user.host, "user name"); err != nil {
+		return nil, err
+	}
+	who, expires, err := h.authenticate(user.id, proof{token: string(p.Password), peer: c.peer}, now)
 	if err != nil {
 		return nil, err
 	}
-	if old = who.conn; old != nil {
-		h.count(who.id, func(s *Stats) { s.Takeovers++ })
-		old.leave()
-	}
-	present := !p.CleanSession && who.session != nil
+	old = h.welcome(who, c, now)
+	who.modelID = user.modelID
+	present := !p.CleanSession && who.mqtt.session != nil
 	if !present {
-		who.session = newSession(p.CleanSession)
+		who.mqtt.session = newSession(p.CleanSession)
 	}
 	if p.CleanSession {
-		who.inbox = nil
+		who.mqtt.inbox = nil
 	}
-	c.who, c.session = who, who.session
+	c.who, c.session = who, who.mqtt.session
 	c.silence = silence(p.Keepalive)
 	c.tokenEnd = tokenEnd(expires, now, h.opts.TokenGrace)
-	who.conn, who.modelID = c, user.modelID
-	who.came(now)
-	h.count(who.id, func(s *Stats) { s.Connects++ })
 	if !mute {
 		// Pushed before hub.mu is given up, so that nothing overtakes it.
-		c.push(outgoing{msg: Message{Device: who.id, Op: Connect, FromHub: true}, present: present})
+		c.push(outgoing{msg: Message{Device: who.id, Op: Connect, FromHub: true}, form: mqttForm{mqttConn: c, present: present}})
 		c.deliverInbox()
 	}
 	who.touch()
 	return old, nil
-}
-
-// tokenEnd is when a connection ends that a token let in: zero for never.
-func tokenEnd(expires, now time.Time, grace time.Duration) time.Time {
-	if expires.IsZero() { // let in by a certificate, which is judged once
-		return expires
-	}
-	if end := expires.Add(grace); now.Before(end) {
-		return end
-	}
-	return expires.Add(clockSkew + time.Second) // let in by the allowance for clocks
-}
-
-// authenticate finds the identity and judges its proof. h.mu is held.
-func (h *Hub) authenticate(user userName, p proof, now time.Time) (*identity, time.Time, error) {
-	if !strings.EqualFold(user.host, h.opts.Host) {
-		return nil, time.Time{}, fmt.Errorf("user name: the hub %q is not this one", user.host)
-	}
-	who, err := h.enabled(user.id)
-	if err != nil {
-		return nil, time.Time{}, err
-	}
-	expires, err := h.judge(who, p, now)
-	return who, expires, err
 }
 
 // silence is how long a client may be silent: 1.5 times its keep-alive
@@ -174,14 +149,15 @@ func silence(keepAlive uint16) time.Duration {
 }
 
 // refuse answers CONNACK with a return code, and waits until it is written.
-func (c *conn) refuse(code byte, reason string) error {
-	h := c.hub
-	h.mu.Lock()
+func (c *mqttConn) refuse(code byte, reason string) error {
+	c.hub.mu.Lock()
 	name := c.name
-	h.count(name, func(s *Stats) { s.Refused++ })
-	h.mu.Unlock()
-	h.log.Warn("login refused", "device", name, "code", code, "reason", reason)
-	c.push(outgoing{msg: Message{Device: name, Op: Connect, FromHub: true, Status: int(code)}, final: true})
+	c.hub.mu.Unlock()
+	c.hub.refused(name, int(code), reason)
+	c.push(outgoing{
+		msg:  Message{Device: name, Op: Connect, FromHub: true, Status: int(code)},
+		form: mqttForm{mqttConn: c, final: true},
+	})
 	<-c.done
 	return errRefused
 }

@@ -4,9 +4,17 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
+)
+
+// Topics of direct methods.
+const (
+	prefixMethod       = "$iothub/methods/POST/"
+	filterMethods      = hubproto.FilterMethods
+	prefixMethodAnswer = "$iothub/methods/res/"
 )
 
 // session is what outlives a connection: the subscriptions. hub.mu guards it.
@@ -70,4 +78,14 @@ func (s *session) unsubscribe(filters []string) {
 		delete(all, f)
 	}
 	s.subs = all
+}
+
+// invoke implements presence: a device subscribes to all methods, or to one.
+func (c *mqttConn) invoke(n uint64, m Message) *call {
+	if !c.session.has(filterMethods) && !c.session.has(prefixMethod+m.Method+"/#") {
+		return nil
+	}
+	m.RequestID = strconv.FormatUint(n, 16)
+	c.tell(m)
+	return newCall(m.RequestID, c, c.done)
 }

@@ -99,11 +99,11 @@ func (c *conn) speak() error {
 	}
 	switch p {
 	case MQTT:
-		return c.speakMQTT()
+		return speakMQTT(c)
 	case HTTPS:
-		return c.speakHTTP()
+		return speakHTTP(c)
 	default:
-		return c.speakAMQP()
+		return speakAMQP(c)
 	}
 }
 

@@ -2,15 +2,7 @@ package hubtest
 
 import (
 	"errors"
-	"fmt"
-	"strconv"
 	"sync"
-	"time"
-
-	"github.com/eclipse/paho.mqtt.golang/packets"
-
-	"github.com/devicetwin/devicetwin-go/internal/hubproto"
-	"github.com/devicetwin/devicetwin-go/internal/mqttwire"
 )
 
 // itemCost is what an item costs beside its body.
@@ -20,17 +12,23 @@ var errQueueFull = errors.New("client does not read what it is sent")
 
 // outgoing is one message on its way to the device.
 type outgoing struct {
-	msg      Message
-	packetID uint16 // of the packet that is answered, or of the Devicebound
-	qos      byte   // Devicebound
-	again    bool   // Devicebound: DUP
-	codes    []byte // SUBACK
-	present  bool   // CONNACK: session present
-	final    bool   // the connection ends after it
-	asIs     bool   // Intercept has had it
-	pause    int    // seconds for which the device is asked to wait, or 0 for none
+	msg   Message
+	form  form
+	asIs  bool // Intercept has had it
+	pause int  // seconds for which the device is asked to wait, or 0 for none
+}
 
-	by *amqpOutgoing // nil over MQTT
+// A form is what a protocol adds to an outgoing message, and makes of it.
+type form interface {
+	// write writes the message.
+	write(item outgoing) error
+	// replace makes the message say what Intercept wants.
+	replace(item outgoing, act Action) outgoing
+	// end says why the connection ends after the message; nil when it does not.
+	end() error
+	// spare reports whether a failure over the message ends only the part of its
+	// device, and ends that.
+	spare(err error) bool
 }
 
 // queue is what waits to be written. Nothing ever waits to put something in.
@@ -98,7 +96,7 @@ func (c *conn) writeAll() {
 		if !ok {
 			return
 		}
-		if err := c.deliver(item); err != nil && !c.spare(item, err) {
+		if err := c.deliver(item); err != nil && !item.form.spare(err) {
 			c.close(err.Error())
 			return
 		}
@@ -111,117 +109,41 @@ func (c *conn) deliver(item outgoing) error {
 	if !c.passGate() {
 		return errEnded
 	}
-	act := Pass()
-	if !item.asIs {
-		act = c.hub.intercept(item.msg)
+	d := &delivery{conn: c, item: item}
+	if item.asIs {
+		return d.perform(false)
 	}
-	switch act.kind {
-	case actDrop:
-		return item.end()
-	case actDelay, actLate:
-		item.asIs = true
-		c.hub.after(act.delay, c.done, func() { c.push(item) })
-		return nil
-	case actCut:
-		return errCut
-	case actFreeze:
-		c.freeze()
-		c.passGate()
-		return errEnded
-	case actAnswer:
-		item = c.hub.replace(item, act)
-	case actDuplicate:
-		if err := c.write(item); err != nil {
-			return err
-		}
-	}
-	if err := c.write(item); err != nil {
-		return err
-	}
-	if act.kind == actCutAfter {
-		return errCut
-	}
-	return item.end()
+	return c.hub.carry(d)
 }
 
-func (o outgoing) end() error {
-	if o.final {
-		return errRefused
+// delivery is a message to a device as Intercept has it.
+type delivery struct {
+	*conn
+	item outgoing
+}
+
+func (d *delivery) message() *Message { return &d.item.msg }
+
+// perform writes the message. There is nothing that it could leave out when it is
+// mute, but that the connection goes on.
+func (d *delivery) perform(mute bool) error {
+	if err := d.item.form.write(d.item); err != nil || mute {
+		return err
 	}
+	return d.item.form.end()
+}
+
+func (d *delivery) repeat() error { return d.item.form.write(d.item) }
+
+func (d *delivery) answer(act Action) error {
+	d.item = d.item.form.replace(d.item, act)
+	return d.perform(false)
+}
+
+func (d *delivery) hold(act Action) error {
+	d.item.asIs = true
+	d.hub.after(act.delay, d.done, func() { d.push(d.item) })
 	return nil
 }
 
-// write writes one message.
-func (c *conn) write(item outgoing) error {
-	if item.by != nil {
-		return c.amqp.write(item)
-	}
-	c.trace(item.msg)
-	p, err := item.packet()
-	if err != nil {
-		return err
-	}
-	b, err := mqttwire.Encode(p)
-	if err != nil {
-		return err
-	}
-	if err := c.stream.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
-		return err
-	}
-	_, err = c.stream.Write(b)
-	return c.wrote(err)
-}
-
-// packet is the message as MQTT says it. Everything that is published is sent
-// with QoS 0, whatever was granted, as real hubs do, except for messages from the
-// cloud.
-func (o outgoing) packet() (packets.ControlPacket, error) {
-	switch o.msg.Op {
-	case Connect:
-		p := packets.NewControlPacket(packets.Connack).(*packets.ConnackPacket)
-		p.ReturnCode, p.SessionPresent = byte(o.msg.Status), o.present
-		return p, nil
-	case Subscribe:
-		p := packets.NewControlPacket(packets.Suback).(*packets.SubackPacket)
-		p.MessageID, p.ReturnCodes = o.packetID, o.codes
-		return p, nil
-	case Unsubscribe:
-		p := packets.NewControlPacket(packets.Unsuback).(*packets.UnsubackPacket)
-		p.MessageID = o.packetID
-		return p, nil
-	case Ack:
-		p := packets.NewControlPacket(packets.Puback).(*packets.PubackPacket)
-		p.MessageID = o.packetID
-		return p, nil
-	case Ping:
-		return packets.NewControlPacket(packets.Pingresp), nil
-	case GetTwin, PatchReported, Desired, Method, Devicebound:
-		p := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
-		p.TopicName, p.Payload = o.topic(), o.msg.Body
-		p.Qos, p.Dup, p.MessageID = o.qos, o.again, o.packetID
-		return p, nil
-	}
-	return nil, fmt.Errorf("no packet for %v", o.msg.Op)
-}
-
-// topic is where a message is published.
-func (o outgoing) topic() string {
-	switch o.msg.Op {
-	case Devicebound:
-		return o.msg.Topics[0]
-	case Method:
-		return prefixMethod + o.msg.Method + "/?" + hubproto.ParamRequestID + "=" + o.msg.RequestID
-	}
-	version := hubproto.ParamVersion + "=" + strconv.FormatInt(o.msg.Version, 10)
-	if o.msg.Op == Desired {
-		return hubproto.PrefixDesired + "?" + version
-	}
-	t := hubproto.PrefixTwinResponse + strconv.Itoa(o.msg.Status) + "/?" + hubproto.ParamRequestID + "=" + o.msg.RequestID
-	if o.msg.Version != 0 {
-		t += "&" + version
-	}
-	if o.pause > 0 {
-		t += "&" + hubproto.RetryAfter + "=" + strconv.Itoa(o.pause)
-	}
-	return t
-}
+func (d *delivery) drop() error { return d.item.form.end() }

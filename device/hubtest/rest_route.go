@@ -125,49 +125,70 @@ func (h *Hub) serveREST(w http.ResponseWriter, r *http.Request, all []route) {
 	h.stats[""].Requests++
 	h.mu.Unlock()
 
-	perform := func() (restAnswer, *fault.Fault) {
-		if f != nil {
-			return restAnswer{}, f
-		}
-		return h.performREST(rt, req)
+	call := &restCall{conn: c, request: request{msg: msg, bad: f}, w: w, rt: rt, req: req}
+	if err := h.carry(call); err != nil {
+		c.close(err.Error())
 	}
-	act := h.intercept(msg)
-	switch act.kind {
-	case actDrop, actFreeze:
-		select {
-		case <-r.Context().Done():
-		case <-c.done:
-		}
-		c.close(errCut.Error())
-		return
-	case actCut:
-		c.close(errCut.Error())
-		return
-	case actCutAfter:
-		_, _ = perform()
-		c.close(errCut.Error())
-		return
-	case actDelay:
-		if !wait(act.delay, r.Context().Done(), h.done) {
-			return
-		}
-	case actLate:
-		if !wait(act.delay, nil, h.done) {
-			return
-		}
-	case actDuplicate:
-		_, _ = perform()
-	case actAnswer:
-		h.writeIntercepted(w, rt, act, req)
-		return
+}
+
+// restCall is a service's request as Intercept has it.
+type restCall struct {
+	*conn
+	request
+	w   http.ResponseWriter
+	rt  route
+	req restRequest
+}
+
+// perform implements passage.
+func (r *restCall) perform(mute bool) error {
+	a, f := restAnswer{}, r.bad
+	if f == nil {
+		a, f = r.hub.performREST(r.rt, r.req)
 	}
-	a, f := perform()
+	if mute {
+		return nil
+	}
 	if f != nil {
-		h.log.Info("REST request refused", "request", msg.Request, "code", f.Code, "reason", f.Text)
-		w.Header().Set("iothub-errorcode", codeName(f.Code))
-		a = restAnswer{status: f.Status(), body: h.restBody(f, req, rt.nested)}
+		r.hub.log.Info("REST request refused", "request", r.msg.Request, "code", f.Code, "reason", f.Text)
+		r.w.Header().Set("iothub-errorcode", codeName(f.Code))
+		a = restAnswer{status: f.Status(), body: r.hub.restBody(f, r.req, r.rt.nested)}
 	}
-	a.write(w)
+	a.write(r.w)
+	return nil
+}
+
+// repeat implements passage: the second answer is the one that is sent.
+func (r *restCall) repeat() error { return r.perform(true) }
+
+// hold implements passage.
+func (r *restCall) hold(act Action) error {
+	gone := r.req.Context().Done()
+	if act.kind == actLate {
+		gone = nil
+	}
+	if !wait(act.delay, gone, r.hub.done) {
+		return nil
+	}
+	return r.perform(false)
+}
+
+// drop implements passage: the client waits until it gives up.
+func (r *restCall) drop() error {
+	select {
+	case <-r.req.Context().Done():
+	case <-r.done:
+	}
+	return errCut
+}
+
+// freeze implements passage.
+func (r *restCall) freeze() error { return r.drop() }
+
+// answer implements passage.
+func (r *restCall) answer(act Action) error {
+	r.hub.writeIntercepted(r.w, r.rt, act, r.req)
+	return nil
 }
 
 // body reads a request's body, all of which has to be there in time, however

@@ -23,7 +23,7 @@ var errHTTPDone = errors.New("HTTP connection was closed")
 
 // speakHTTP hands the connection to the HTTP server, and waits until that has
 // done with it.
-func (c *conn) speakHTTP() error {
+func speakHTTP(c *conn) error {
 	w := &c.hub.web
 	w.once.Do(func() {
 		w.conns = make(chan *httpConn)

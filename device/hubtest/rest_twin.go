@@ -2,11 +2,9 @@ package hubtest
 
 import (
 	"errors"
-	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
-	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/section"
 )
 
 func (h *Hub) restGetTwin(req restRequest) (restAnswer, *fault.Fault) {
@@ -40,13 +38,6 @@ func (h *Hub) restWriteTwin(req restRequest, replace bool) (restAnswer, *fault.F
 		return restAnswer{}, f
 	}
 	return req.twinAnswer(e), nil
-}
-
-// twinWrite is what a service writes to a twin. Of a patch, nil leaves as it
-// is; of a replacement, neither is nil.
-type twinWrite struct {
-	tags, desired *jsondoc.Object
-	replace       bool
 }
 
 // parseTwinWrite reads a patch of a twin, or a whole one. Only tags and desired
@@ -90,45 +81,4 @@ func (o *Options) writable(v any, named, replace bool) (*jsondoc.Object, *fault.
 		return nil, nil
 	}
 	return o.rules().Check(v, !replace)
-}
-
-// writeTwin writes tags and desired properties as one change: all or nothing,
-// one step of the etag, and one word to the device if it concerns it.
-func (h *Hub) writeTwin(id string, w twinWrite, match etagMatch, now time.Time) (entry, *fault.Fault) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	who, f := h.find(id)
-	if f != nil {
-		return entry{}, f
-	}
-	t := &who.twin
-	if match.differs(t.ETagText()) {
-		return entry{}, fault.OtherTwin(who.device)
-	}
-	tags, desired, told := t.Tags, t.Desired.Doc, w.desired
-	if w.tags != nil {
-		tags = h.opts.rules().Apply(tags, w.tags)
-	}
-	if w.desired != nil {
-		desired = h.opts.rules().Apply(desired, w.desired)
-	}
-	if w.replace {
-		tags, desired, told = w.tags, w.desired, section.Replacement(t.Desired.Doc, w.desired)
-	}
-	if f := section.CheckTags(t.Tags, tags); f != nil {
-		return entry{}, f
-	}
-	if f := section.CheckSize("Properties.Desired", t.Desired.Doc, desired); f != nil {
-		return entry{}, f
-	}
-	t.Tags = tags
-	if w.desired != nil {
-		t.Write(&t.Desired, desired, told, now)
-		h.notify(who, told)
-	} else {
-		t.Version++
-		t.ETag++
-	}
-	who.touch()
-	return who.entry(), nil
 }

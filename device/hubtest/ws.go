@@ -32,8 +32,8 @@ var (
 // case; any case will do, as the C SDK's "MQTT" shows.
 func subprotocols() map[string]func(*conn) error {
 	return map[string]func(*conn) error{
-		"mqtt":      (*conn).speakMQTT,
-		"amqpwsb10": (*conn).speakAMQP,
+		"mqtt":      speakMQTT,
+		"amqpwsb10": speakAMQP,
 	}
 }
 
@@ -124,7 +124,7 @@ func (l webLine) Read(b []byte) (int, error) {
 		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}
-		next, err := l.c.whenLate()
+		next, err := l.c.front.late()
 		if err != nil {
 			return 0, err
 		}
@@ -134,15 +134,13 @@ func (l webLine) Read(b []byte) (int, error) {
 	}
 }
 
-// whenLate does what is due when nothing came in time, and says when to look
-// again.
-func (c *conn) whenLate() (time.Time, error) {
-	if a := c.amqp; a != nil { // written by this goroutine alone
-		err := a.tick()
-		return a.nextLook(), err
+// over says what a device is connected over, for the log. The stream is the one
+// that the protocol is spoken on.
+func (c *conn) over(p Protocol) string {
+	if _, web := c.stream.(*webStream); web {
+		return p.String() + "/WebSocket"
 	}
-	err := c.look(true)
-	return c.nextLook(), err
+	return p.String()
 }
 
 // speakUpgraded serves what is spoken inside a WebSocket.

@@ -332,5 +332,5 @@ func (h *Hub) detachAll(t testing.TB) {
 	t.Helper()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.identities["dev1"].session = nil
+	h.identities["dev1"].mqtt.session = nil
 }

@@ -218,13 +218,21 @@ func TestLostNotificationIsFoundByTheNext(t *testing.T) {
 }
 
 func TestBrokenAnswersTakeNothingAway(t *testing.T) {
+	broken := map[string]hubtest.Action{
+		"no reported":              hubtest.Edit("reported", ""),
+		"reported is a list":       hubtest.Edit("reported", "[]"),
+		"reported at version 0":    hubtest.Edit("reported.$version", "0"),
+		"desired's version a text": hubtest.Edit("desired.$version", `"1"`),
+		"too deep":                 hubtest.Edit("desired.a", strings.Repeat("[", 5000)+strings.Repeat("]", 5000)),
+	}
 	for _, body := range []string{
-		``, `{}`, `null`, `[]`, `{"desired":{}}`, `{"desired":{"$version":1},"reported":[]}`,
-		`{"desired":{},"reported":{"$version":0}}`, `{"desired":{"$version":"1"},"reported":{"$version":1}}`,
-		`{"desired":{"$version":1},"reported":{"$version":1}`, `{"desired":{"$version":1},"reported":{"$version":1}}}`,
-		"\xff\xfe", `{"desired":{"$version":1,"a":` + strings.Repeat("[", 5000) + `},"reported":{"$version":1}}`,
+		``, `{}`, `null`, `[]`, "\xff\xfe", `{"desired":{"$version":1},"reported":{"$version":1}`,
+		`{"desired":{"$version":1},"reported":{"$version":1}}}`, `{"desired":{"$version":1,"a":` + strings.Repeat("[", 5000),
 	} {
-		t.Run(body[:min(len(body), 40)], func(t *testing.T) {
+		broken[body[:min(len(body), 60)]] = hubtest.Answer(200, body)
+	}
+	for name, do := range broken {
+		t.Run(name, func(t *testing.T) {
 			story(t, func(t *testing.T, w *world) {
 				w.setDesired(`{"a":1}`)
 				c := w.online(nil)
@@ -233,7 +241,7 @@ func TestBrokenAnswersTakeNothingAway(t *testing.T) {
 					t.Fatal(err)
 				}
 				wantLines(t, "at the start", a.take(), "start 1")
-				w.hub.Intercept(hubtest.FromDevice("dev1", hubtest.GetTwin), hubtest.Answer(200, body))
+				w.hub.Intercept(hubtest.FromHub("dev1", hubtest.GetTwin), do)
 				if _, err := c.GetTwin(t.Context()); err == nil {
 					t.Error("GetTwin took it for a twin")
 				}

@@ -20,6 +20,8 @@ type passage interface {
 	hold(act Action) error
 	// drop loses the message.
 	drop() error
+	// edit changes a member of the message's body.
+	edit(act Action)
 	// freeze makes the connection half-open, and waits for its end.
 	freeze() error
 }
@@ -48,6 +50,8 @@ func (h *Hub) carry(p passage) error {
 		if err := p.repeat(); err != nil {
 			return err
 		}
+	case actEdit:
+		p.edit(act)
 	}
 	return p.perform(false)
 }

@@ -249,6 +249,8 @@ func (b *amqpBeat) answer(Action) error { return nil }
 
 func (b *amqpBeat) hold(act Action) error { return b.later(act, b) }
 
+func (b *amqpBeat) edit(act Action) { b.hub.edit(&b.msg, act) }
+
 // flush writes what the engine has to say.
 func (a *amqpConn) flush() error {
 	select {

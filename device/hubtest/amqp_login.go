@@ -228,6 +228,9 @@ func (l *amqpLogin) repeat() error { return l.perform(false) }
 // hold implements passage.
 func (l *amqpLogin) hold(act Action) error { return l.later(act, l) }
 
+// edit implements passage.
+func (l *amqpLogin) edit(act Action) { l.hub.edit(&l.msg, act) }
+
 // answer implements passage.
 func (l *amqpLogin) answer(act Action) error {
 	f := fault.Usual(act.code)

@@ -168,6 +168,9 @@ func (r *amqpRequest) repeat() error { return r.perform(false) }
 // hold implements passage.
 func (r *amqpRequest) hold(act Action) error { return r.later(act, r) }
 
+// edit implements passage.
+func (r *amqpRequest) edit(act Action) { r.hub.edit(&r.msg, act) }
+
 // answer implements passage.
 func (r *amqpRequest) answer(act Action) error {
 	switch r.msg.Op {

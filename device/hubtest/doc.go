@@ -48,8 +48,8 @@
 // # Faults
 //
 // [Hub.Intercept] takes one message, in or out, and drops, doubles, delays or
-// answers it, or cuts the line around it, for as many messages as [Action.Times]
-// says. [PatchNaming] picks the patches that name a property. A service's
+// answers it, changes one member of its JSON ([Edit]), or cuts the line around it,
+// for as many messages as [Action.Times] says. [PatchNaming] picks the patches that name a property. A service's
 // requests are messages, too ([FromService]). [Hub.Cut], [Hub.SetLine] and
 // [Hub.Stall] treat whole lines: ended, down, or half-open. [Hub.SetEnabled],
 // [Hub.SetKeys] and [Hub.RemoveDevice] treat identities, as do

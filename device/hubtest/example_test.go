@@ -119,6 +119,33 @@ func ExampleHub_Intercept() {
 	// 2 patches arrived
 }
 
+func ExampleEdit() {
+	hub, err := hubtest.Start(nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer hub.Close()
+	at, err := hub.AddDevice("pump-7")
+	if err != nil {
+		log.Fatal(err)
+	}
+	conn := dial(hub, at)
+	defer conn.Close()
+
+	// The hub claims another version of what it desires, then none at all.
+	hub.Intercept(hubtest.FromHub("pump-7", hubtest.GetTwin), hubtest.Edit("desired.$version", "7"))
+	hub.Intercept(hubtest.FromHub("pump-7", hubtest.GetTwin), hubtest.Edit("desired.$version", ""))
+
+	get := transport.Frame{Kind: transport.Request, Op: transport.GetTwin}
+	for _, get.ID = range []string{"1", "2", "3"} {
+		fmt.Println(string(ask(conn, get).Body))
+	}
+	// Output:
+	// {"desired":{"$version":7},"reported":{"$version":1}}
+	// {"desired":{},"reported":{"$version":1}}
+	// {"desired":{"$version":1},"reported":{"$version":1}}
+}
+
 func ExampleHub_WaitReported() {
 	hub, err := hubtest.Start(nil)
 	if err != nil {

@@ -41,6 +41,7 @@ type Hub struct {
 	web  web
 
 	devices deviceAuthority
+	misused func(error) // hears of calls that mean nothing
 
 	// mu guards what follows. It is held for moments, never across I/O or a
 	// call of user code: so it never stops virtual time.
@@ -61,6 +62,7 @@ type Hub struct {
 	calls      map[string]*call  // direct methods under way, by request id
 	callCount  uint64            // numbers them
 	grants     map[string][]Role // by principal
+	failures   []error           // what a test asked for and was not done
 }
 
 // Start starts a hub. The caller closes it.
@@ -84,6 +86,7 @@ func Start(opts *Options) (*Hub, error) {
 		calls:      map[string]*call{},
 		grants:     map[string][]Role{},
 	}
+	h.misused = h.fail
 	for _, p := range defaultPolicies() {
 		if _, err := h.AddPolicy(p); err != nil {
 			return nil, err
@@ -93,7 +96,8 @@ func Start(opts *Options) (*Hub, error) {
 }
 
 // Close ends the hub: listeners, connections, delayed messages. It returns
-// when all of its goroutines have ended. Closing again does nothing.
+// when all of its goroutines have ended, and with what Edit could not do. Closing
+// again does nothing else.
 func (h *Hub) Close() error {
 	h.mu.Lock()
 	if !h.closed {
@@ -115,7 +119,7 @@ func (h *Hub) Close() error {
 		_ = c.raw.Close() // if it had ended, and waited for its client
 	}
 	h.wg.Wait()
-	return errors.Join(errs...)
+	return errors.Join(append(errs, h.failed())...)
 }
 
 // Host is the hub's full name.

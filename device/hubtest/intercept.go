@@ -127,6 +127,8 @@ type Action struct {
 	status int
 	code   int
 	body   string
+	path   string        // of an Edit
+	err    error         // why Intercept refuses it
 	after  time.Duration // the pause that is asked for, or 0 for none
 	times  int           // 0 means 1
 }
@@ -143,6 +145,7 @@ const (
 	actCut
 	actCutAfter
 	actFreeze
+	actEdit
 )
 
 // Pass lets the message pass: the match function has seen it.
@@ -165,7 +168,7 @@ func Delay(d time.Duration) Action { return Action{kind: actDelay, delay: d} }
 func Late(d time.Duration) Action { return Action{kind: actLate, delay: d} }
 
 // Answer answers a request in this way instead of performing it; of an answer
-// it replaces status and body. A login's status is CONNACK's return code, 1 to
+// it replaces status and body, of which Edit changes one member alone. A login's status is CONNACK's return code, 1 to
 // 5, or an HTTP-like one that is translated; SUBSCRIBE fails with any of 128
 // and more. What knows no answer is dropped.
 func Answer(status int, body string) Action {
@@ -223,6 +226,10 @@ type rule struct {
 // connections, of which several may call at once, with no lock held: it may
 // call the hub's methods, except Close, and must not block.
 func (h *Hub) Intercept(match func(Message) bool, do Action) (remove func()) {
+	if do.err != nil {
+		h.misused(do.err)
+		return func() {}
+	}
 	r := &rule{match: match, do: do, left: 1}
 	if do.times != 0 {
 		r.left = do.times

@@ -61,6 +61,9 @@ func (l *mqttLogin) hold(act Action) error {
 // drop implements passage.
 func (l *mqttLogin) drop() error { return l.ignore() }
 
+// edit implements passage.
+func (l *mqttLogin) edit(act Action) { l.hub.edit(&l.msg, act) }
+
 // ignore reads on after a login that got lost, until the client gives up.
 func (c *mqttConn) ignore() error {
 	for {

@@ -87,6 +87,9 @@ func (r *mqttRequest) repeat() error { return r.perform(false) }
 // hold implements passage.
 func (r *mqttRequest) hold(act Action) error { return r.later(act, r) }
 
+// edit implements passage.
+func (r *mqttRequest) edit(act Action) { r.hub.edit(&r.msg, act) }
+
 // answer implements passage.
 func (r *mqttRequest) answer(act Action) error {
 	form := mqttForm{mqttConn: r.mqttConn, codes: make([]byte, len(r.qos))}

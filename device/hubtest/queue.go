@@ -147,3 +147,5 @@ func (d *delivery) hold(act Action) error {
 }
 
 func (d *delivery) drop() error { return d.item.form.end() }
+
+func (d *delivery) edit(act Action) { d.hub.edit(&d.item.msg, act) }

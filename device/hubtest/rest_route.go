@@ -135,9 +135,10 @@ func (h *Hub) serveREST(w http.ResponseWriter, r *http.Request, all []route) {
 type restCall struct {
 	*conn
 	request
-	w   http.ResponseWriter
-	rt  route
-	req restRequest
+	w      http.ResponseWriter
+	rt     route
+	req    restRequest
+	editor Action // an Edit, of the answer
 }
 
 // perform implements passage.
@@ -154,12 +155,20 @@ func (r *restCall) perform(mute bool) error {
 		r.w.Header().Set("iothub-errorcode", codeName(f.Code))
 		a = restAnswer{status: f.Status(), body: r.hub.restBody(f, r.req, r.rt.nested)}
 	}
+	if r.editor.kind == actEdit {
+		answer := Message{Device: r.msg.Device, Op: Rest, FromHub: true, Body: a.body}
+		r.hub.edit(&answer, r.editor)
+		a.body = answer.Body
+	}
 	a.write(r.w)
 	return nil
 }
 
 // repeat implements passage: the second answer is the one that is sent.
 func (r *restCall) repeat() error { return r.perform(true) }
+
+// edit implements passage: it is the answer that is edited.
+func (r *restCall) edit(act Action) { r.editor = act }
 
 // hold implements passage.
 func (r *restCall) hold(act Action) error {

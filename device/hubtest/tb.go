@@ -16,7 +16,8 @@ type TB interface {
 }
 
 // New starts a hub that ends with the test. Unless opts names a Logger, what
-// the hub does stands in the test's log.
+// the hub does is in the test's log. The test fails if an [Edit] means nothing, or
+// could not be done.
 //
 // Inside a testing/synctest bubble, t is the bubble's own.
 func New(t TB, opts *Options) *Hub {
@@ -33,7 +34,13 @@ func New(t TB, opts *Options) *Hub {
 		t.Fatalf("%v", err)
 		return nil
 	}
-	t.Cleanup(func() { _ = h.Close() })
+	h.misused = func(err error) { t.Helper(); t.Fatalf("%v", err) }
+	t.Cleanup(func() {
+		_ = h.Close()
+		if err := h.failed(); err != nil {
+			t.Fatalf("%v", err)
+		}
+	})
 	return h
 }
 

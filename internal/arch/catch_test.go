@@ -169,6 +169,8 @@ func TestGraphRulesCatch(t *testing.T) {
 			"examples/amqp → transport/amqp → github.com/eclipse/paho.mqtt.golang;"}},
 		{"it links WebSocket", heavyPrograms, with(own+"transport/amqp", "github.com/gorilla/websocket"), []string{
 			"examples/amqp → transport/amqp → github.com/gorilla/websocket;"}},
+		{"it links sjson", heavyPrograms, with(own+"transport/amqp", "github.com/tidwall/sjson"), []string{
+			"examples/amqp → transport/amqp → github.com/tidwall/sjson;"}},
 		{"it links the back end's half", heavyPrograms, with(overAMQP, own+"twin/registry"), []string{"examples/amqp → twin/registry;"}},
 		{"they link the hub and so HTTP", heavyPrograms, with(own+"device", own+"device/hubtest", "net/http"), []string{
 			"examples/sas → device → net/http;", "examples/sas → device → device/hubtest;",

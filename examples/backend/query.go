@@ -2,8 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+
+	"github.com/tidwall/gjson"
 
 	"github.com/devicetwin/devicetwin-go/twin/registry"
 )
@@ -35,14 +36,12 @@ func (s *story) pages(ctx context.Context, query string) (found bool, err error)
 		}
 		line := ""
 		for _, row := range page.Rows {
-			var t struct {
-				DeviceID string `json:"deviceId"`
+			if !gjson.ParseBytes(row).IsObject() {
+				return found, fmt.Errorf("read a row of the query: got %.100s, want an object", row)
 			}
-			if err := json.Unmarshal(row, &t); err != nil {
-				return found, fmt.Errorf("read a row of the query: %w", err)
-			}
-			line += " " + t.DeviceID
-			found = found || t.DeviceID == s.device
+			id := gjson.GetBytes(row, "deviceId").String()
+			line += " " + id
+			found = found || id == s.device
 			all++
 		}
 		if line != "" {

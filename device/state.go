@@ -101,6 +101,9 @@ func (c *Client) enter(s State) {
 
 // enterLocked is enter for a state that has its time.
 func (c *Client) enterLocked(s State) {
+	if s.Phase == c.state.Phase { // only what is missing changes
+		s.Since = c.state.Since
+	}
 	switch s.Phase {
 	case Online:
 		s.Attempt = 0

@@ -24,6 +24,7 @@ func (c *Client) supervise() error {
 	c.sleeper = newSleeper()
 	defer c.sleeper.close()
 	var pace backoff
+	var failures int // in a row, also of those that have a pace of their own
 	var disabled int // logins in a row that a disabled device gets, too
 	next := State{Phase: Connecting}
 	for c.life.Err() == nil {
@@ -34,6 +35,7 @@ func (c *Client) supervise() error {
 		}
 		if lasted >= backoffForget {
 			pace.reset()
+			failures = 0
 		}
 		switch {
 		case err == errRenew:
@@ -49,9 +51,10 @@ func (c *Client) supervise() error {
 			err = fmt.Errorf("%w: %w", errMaybeDisabled, err)
 		}
 		delay := pace.delay(err)
-		c.enter(State{Phase: Waiting, Err: err, RetryAt: c.opts.Now().Add(delay), Attempt: pace.failures})
+		failures++
+		c.enter(State{Phase: Waiting, Err: err, RetryAt: c.opts.Now().Add(delay), Attempt: failures})
 		c.pause(delay)
-		next = State{Phase: Connecting, Err: err, Attempt: pace.failures}
+		next = State{Phase: Connecting, Err: err, Attempt: failures}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package device
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/transport"
@@ -73,8 +74,13 @@ func newFeatures(c *Client) features {
 	return s
 }
 
-// next opens what is to be opened.
+// next opens what is to be opened: all at once, or one after the other where the
+// opening of one may end the connection, so that this is not laid to the others.
 func (s *features) next(now time.Duration, nextID func() string) (transport.Frame, bool) {
+	doubt := slices.ContainsFunc(s.list, func(f *featureState) bool { return f.memory.ends > 0 || f.memory.cause != nil })
+	if doubt && !s.answered() {
+		return transport.Frame{}, false
+	}
 	for _, f := range s.list {
 		if f.open || f.id != "" || f.left || f.memory.cause != nil && now < f.memory.retryAt {
 			continue
@@ -176,7 +182,7 @@ func (s *features) due(now time.Duration) time.Duration {
 			due = min(due, f.deadline)
 		case f.left:
 			due = min(due, s.began+withoutTrial)
-		case !f.open && f.memory.cause != nil:
+		case !f.open && f.memory.cause != nil && s.answered(): // else next waits for the answer
 			due = min(due, f.memory.retryAt)
 		}
 	}
@@ -192,8 +198,8 @@ func (s *features) ended(err error) {
 		case f.id != "" && !errors.Is(err, errNoAnswer):
 			m.ends++
 			m.last = err
-		case f.left:
-			m.ends = 0 // it ends without the feature, too
+		case f.left && s.answered():
+			m.ends = 0 // it ends without the feature, too, and without another being opened
 		}
 	}
 }

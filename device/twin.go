@@ -85,7 +85,9 @@ func (c *Client) why(call *getCall) error {
 // back to the hub's.
 //
 // With a Store it waits for that, too: a start that did not know of the report
-// would take it for a stranger's. A store that fails is told to the logger.
+// would take it for a stranger's. A store that fails is told to the logger. If
+// ctx ends while the store alone is waited for, the error matches ErrNotStored:
+// the hub has the report.
 //
 // Reports made at the same time ride together. Offline or throttled it waits;
 // when ctx ends before the hub's word, or Options.CallTimeout where ctx has no
@@ -162,7 +164,9 @@ func (c *Client) report(ctx context.Context, want func() (catchup.Ticket, error)
 		return s.Version, s.Err
 	case <-ctx.Done():
 	}
+	var waits bool // for the hub
 	c.with(func() {
+		_, waits = c.reports[ticket]
 		delete(c.reports, ticket)
 		c.reported.Forget(ticket)
 		c.wakeDrainsLocked()
@@ -171,8 +175,11 @@ func (c *Client) report(ctx context.Context, want func() (catchup.Ticket, error)
 	case s := <-settled: // it came in the same moment
 		return s.Version, s.Err
 	default:
-		return 0, errWaiting{contextError(ctx, c.reason())}
 	}
+	if !waits { // but for the store: the hub has the report
+		return 0, fmt.Errorf("the hub has the report: %w: %w", ErrNotStored, contextError(ctx, nil))
+	}
+	return 0, errWaiting{contextError(ctx, c.reason())}
 }
 
 // ReportLater merges a patch into the reported properties: nil says that the
@@ -278,6 +285,10 @@ func (c *Client) settle() {
 				continue
 			}
 			delete(c.reports, s.Ticket)
+			if s.Err != nil {
+				ch <- s
+				continue
+			}
 			// Reported only once the records are safe: a start without them would take
 			// a value that its caller knows at the hub for an old one.
 			c.barrierLocked(func() { ch <- s })

@@ -2,12 +2,12 @@ package device
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
+	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/internal/tree"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
@@ -186,10 +186,13 @@ func (c *Client) callLocked(d catchup.Delivery) {
 // isAnswer reports whether an error only names the code of an acknowledgement,
 // and no failure.
 func isAnswer(err error) bool {
-	var answer *twin.AckError
-	ok := false
-	_ = apart(func() error { ok = errors.As(err, &answer) && answer.Code < 300; return nil })
-	return ok
+	good := false
+	_ = apart(func() error {
+		answer, ok := errs.As[*twin.AckError](err)
+		good = ok && answer.Code < 300
+		return nil
+	})
+	return good
 }
 
 // listenerFailed reports the error of a listener.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -127,8 +128,8 @@ func worthTelling(err error) bool {
 
 // untrusted reports whether TLS did not believe the hub.
 func untrusted(err error) bool {
-	var bad *tls.CertificateVerificationError
-	return errors.Is(err, transport.ErrUntrusted) || errors.As(err, &bad)
+	_, bad := errs.As[*tls.CertificateVerificationError](err)
+	return bad || errors.Is(err, transport.ErrUntrusted)
 }
 
 // callTimeout is why a call without a deadline has ended.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/devicetwin/devicetwin-go/internal/errs"
 )
 
 // What can go wrong between a device and its hub, as errors.Is tells it. Each
@@ -89,9 +91,11 @@ func NewStatusError(status int, body []byte) *StatusError {
 		Message    string          `json:"message"`
 		TrackingID string          `json:"trackingId"`
 	}
-	var wrongType *json.UnmarshalTypeError // the other fields are read all the same
-	if err := json.Unmarshal(body, &b); err != nil && !errors.As(err, &wrongType) {
-		return e
+	if err := json.Unmarshal(body, &b); err != nil {
+		// After a value of a wrong type, the other fields are read all the same.
+		if _, wrongType := errs.As[*json.UnmarshalTypeError](err); !wrongType {
+			return e
+		}
 	}
 	if code, err := strconv.Atoi(strings.Trim(string(b.ErrorCode), `"`)); err == nil && code > 0 && code < 1e9 {
 		e.Code = code

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/errs"
 )
 
 const (
@@ -178,9 +179,9 @@ func opensNoLine(err error) bool {
 			return false
 		}
 	}
-	var untrusted *tls.CertificateVerificationError // of a stream that is not TLS's
-	var status *StatusError
-	return !errors.As(err, &untrusted) && !errors.As(err, &status)
+	_, untrusted := errs.As[*tls.CertificateVerificationError](err) // of a stream that is not TLS's
+	_, status := errs.As[*StatusError](err)
+	return !untrusted && !status
 }
 
 // matchEnd makes an error match the end of ctx, if it does not yet.

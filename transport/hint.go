@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/devicetwin/devicetwin-go/internal/errs"
 )
 
 // maxName bounds what a name in a stranger's certificate adds to an error.
@@ -16,16 +18,16 @@ const maxName = 120
 // what to check. Most of these failures are met far from any debugger, by
 // people who see this line only. Empty where the error says it all.
 func hint(err error) string {
-	var header tls.RecordHeaderError
-	var verify *tls.CertificateVerificationError
+	_, noTLS := errs.As[tls.RecordHeaderError](err)
+	verify, unverified := errs.As[*tls.CertificateVerificationError](err)
 	switch {
-	case errors.As(err, &header):
+	case noTLS:
 		return " (the peer does not speak TLS: check host and port)"
 	case strings.Contains(err.Error(), "failed to parse certificate from server"): // crypto/tls has no type for it
 		return " (the peer's certificate breaks a rule of DER, which Go does not pass over: have it issued anew, with names in UTF8String and a serial number above zero)"
 	case errors.Is(err, io.EOF):
 		return " (the peer hung up in the handshake: a firewall or proxy, or it wants another TLS version or a certificate)"
-	case errors.As(err, &verify) && len(verify.UnverifiedCertificates) > 0:
+	case unverified && len(verify.UnverifiedCertificates) > 0:
 		return hintVerify(err, verify.UnverifiedCertificates)
 	}
 	return ""
@@ -39,14 +41,14 @@ func hintVerify(err error, offered []*x509.Certificate) string {
 	if top.Issuer.String() != leaf.Subject.String() {
 		seen += fmt.Sprintf(" by %.*q", maxName, top.Issuer.String())
 	}
-	var unknown x509.UnknownAuthorityError
-	var noRoots x509.SystemRootsError
-	var invalid x509.CertificateInvalidError
+	_, unknown := errs.As[x509.UnknownAuthorityError](err)
+	_, noRoots := errs.As[x509.SystemRootsError](err)
+	invalid, _ := errs.As[x509.CertificateInvalidError](err)
 	check := ""
 	switch {
-	case errors.As(err, &unknown), errors.As(err, &noRoots):
+	case unknown, noRoots:
 		check = "; that issuer is not trusted here: check that the system has root certificates, that a private CA is in RootCAs, and that no proxy opens TLS"
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+	case invalid.Reason == x509.Expired:
 		check = "; check the clock first"
 	}
 	return " (" + seen + check + ")"

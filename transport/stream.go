@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/errs"
 )
 
 // A Target is where a byte stream leads, and as whom.
@@ -116,8 +117,7 @@ func TLS(opts *TLSOptions) StreamFunc {
 		conn := tls.Client(raw, c)
 		if err := conn.HandshakeContext(ctx); err != nil {
 			text := hint(err)
-			var untrusted *tls.CertificateVerificationError
-			if errors.As(err, &untrusted) {
+			if _, untrusted := errs.As[*tls.CertificateVerificationError](err); untrusted {
 				err = fmt.Errorf("%w: %w", ErrUntrusted, err)
 			}
 			return nil, errors.Join(

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/devicetwin/devicetwin-go/internal/errs"
 )
 
 // The codes of an acknowledgement. They read like HTTP's, and others of that
@@ -94,12 +96,11 @@ func ackFor(result error) (code int, text string) {
 		return AckOK, ""
 	}
 	code, text = AckFailed, fmt.Sprint(result)
-	var bad *DecodeError
-	if errors.As(result, &bad) {
+	if _, bad := errs.As[*DecodeError](result); bad {
 		code = AckBad
 	}
-	var named *AckError
-	if !errors.As(result, &named) || named == nil {
+	named, _ := errs.As[*AckError](result)
+	if named == nil {
 		return code, text
 	}
 	if named.Code != 0 {
@@ -182,8 +183,7 @@ func ackPatch(c *Change, code int, text string, echo bool) Patch {
 // whyBare is the text of an acknowledgement that cannot hold the value. It
 // keeps the code and the text that there would have been.
 func whyBare(code int, text string, refused error) string {
-	var limit *LimitError
-	if errors.As(refused, &limit) {
+	if limit, ok := errs.As[*LimitError](refused); ok {
 		refused = fmt.Errorf("%s: %s; allowed: %s", limit.Limit, limit.Got, limit.Max)
 	}
 	return strings.TrimRight(fmt.Sprintf("the value cannot be echoed: %v; the answer was %d %s", refused, code, text), " ")

@@ -1,8 +1,7 @@
 package twin
 
 import (
-	"errors"
-
+	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/internal/tree"
 )
 
@@ -20,8 +19,7 @@ func parseMarshaled(b []byte) (*tree.Node, error) { return parsed(tree.ParseMars
 
 // parsed turns the parser's error into this package's.
 func parsed(n *tree.Node, err error) (*tree.Node, error) {
-	var bad *tree.SyntaxError
-	if errors.As(err, &bad) {
+	if bad, ok := errs.As[*tree.SyntaxError](err); ok {
 		return nil, &SyntaxError{Offset: bad.Offset, Reason: bad.Reason}
 	}
 	return n, err

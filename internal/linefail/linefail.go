@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -77,8 +78,8 @@ func hasSentinel(err error) bool {
 // certificate: with TLS 1.3 that is known only at the first read. The type of
 // such an alert is not exported by crypto/tls; its operation and text are.
 func certificateRefused(err error) bool {
-	var op *net.OpError
-	if !errors.As(err, &op) || op.Op != "remote error" {
+	op, ok := errs.As[*net.OpError](err)
+	if !ok || op.Op != "remote error" {
 		return false
 	}
 	text := op.Err.Error()

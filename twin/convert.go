@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/devicetwin/devicetwin-go/internal/tree"
@@ -70,7 +71,7 @@ func (c *converter) object(v map[string]any, level int) (*tree.Node, error) {
 		return nil, err
 	}
 	members := make([]tree.Member, 0, len(v))
-	for _, key := range slices.Sorted(maps.Keys(v)) {
+	for _, key := range slices.SortedFunc(maps.Keys(v), strings.Compare) {
 		if !utf8.ValidString(key) {
 			return nil, fmt.Errorf("key %q is not UTF-8", clip(key))
 		}

@@ -1,9 +1,6 @@
 package catchup
 
 import (
-	"cmp"
-	"slices"
-
 	"github.com/devicetwin/devicetwin-go/internal/tree"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
@@ -38,15 +35,18 @@ func (f *fetch) keep(k keptPatch, size int) {
 		f.owed, f.again = true, true
 		return
 	}
-	at, _ := slices.BinarySearchFunc(f.kept, k.version+1, func(k keptPatch, version int64) int {
-		return cmp.Compare(k.version, version)
-	})
+	at := len(f.kept) // patches come in order, most often
+	for at > 0 && f.kept[at-1].version > k.version {
+		at--
+	}
 	if at > 0 && k.version > 0 && f.kept[at-1].version == k.version {
 		// One that is not the same is another twin's.
 		f.again = f.again || !tree.Equal(f.kept[at-1].patch, k.patch)
 		return
 	}
-	f.kept = slices.Insert(f.kept, at, k)
+	f.kept = append(f.kept, k)
+	copy(f.kept[at+1:], f.kept[at:])
+	f.kept[at] = k
 }
 
 // replay lays the kept patches over the answer. It reports whether the result

@@ -216,9 +216,12 @@ func (r *routes) mark(s *subscription, cause twin.Cause) {
 	r.fresh = append(r.fresh, s)
 }
 
+// compare puts subscriptions in the order of registration.
+func (s *subscription) compare(t *subscription) int { return cmp.Compare(s.id, t.id) }
+
 // flush queues what one change marked, in the order of registration.
 func (r *routes) flush() {
-	slices.SortFunc(r.fresh, func(a, b *subscription) int { return cmp.Compare(a.id, b.id) })
+	slices.SortFunc(r.fresh, (*subscription).compare)
 	r.dirty = append(r.dirty, r.fresh...)
 	clear(r.fresh)
 	r.fresh = r.fresh[:0]
@@ -226,8 +229,8 @@ func (r *routes) flush() {
 
 // each calls f for every subscription, in the order of registration.
 func (r *routes) each(f func(*subscription)) {
-	for _, id := range slices.Sorted(maps.Keys(r.byID)) {
-		f(r.byID[id])
+	for _, s := range slices.SortedFunc(maps.Values(r.byID), (*subscription).compare) {
+		f(s)
 	}
 }
 

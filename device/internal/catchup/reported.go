@@ -246,7 +246,9 @@ func (r *Reported) want(w *wish) {
 	r.absorb(w)
 }
 
-// underway is every wish, in flight or not.
+// underway is every wish, in flight or not. Inlined, it would cost a device program 2 KB.
+//
+//go:noinline
 func (r *Reported) underway() []*wish {
 	if r.flight == nil {
 		return r.wishes
@@ -292,7 +294,9 @@ func (r *Reported) Settled() []Settlement {
 	return s
 }
 
-// settle ends a wish for its callers.
+// settle ends a wish for its callers. Inlined, it would cost a device program 7 KB.
+//
+//go:noinline
 func (r *Reported) settle(w *wish, version int64, err error) {
 	for _, t := range w.callers {
 		if t.err == nil {

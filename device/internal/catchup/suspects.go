@@ -176,7 +176,9 @@ type budget struct {
 	since time.Duration // when spent was right
 }
 
-// refill gives back what the time since has earned.
+// refill gives back what the time since has earned. Inlined, it would cost a device program 1 KB.
+//
+//go:noinline
 func (b *budget) refill(now time.Duration) {
 	n := int((now - b.since) / budgetStep)
 	if n >= b.spent {

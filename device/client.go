@@ -99,7 +99,7 @@ func New(id auth.Identity, cred auth.Credential, dialer transport.Dialer, opts *
 		changed:   make(chan struct{}),
 		listeners: map[catchup.ListenerID]*listener{},
 	}
-	c.log = slog.New(newBoundLog(c.opts.Logger.Handler())).With("device", id.String())
+	c.log = slog.New(newBoundLog(c.opts.Logger.Handler(), id.String()))
 	c.life, c.end = context.WithCancel(context.Background())
 	c.state.Since = c.opts.Now()
 	if c.opts.OnState != nil {

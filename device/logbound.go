@@ -16,10 +16,11 @@ const (
 	linesTime = time.Minute
 )
 
-// A boundLog is a handler that keeps that bound. Those that With makes of it
-// count together.
+// A boundLog is a handler that keeps that bound, and names the device in each
+// line. Those that With makes of it count together.
 type boundLog struct {
 	slog.Handler
+	device string
 	*lineCounts
 }
 
@@ -34,8 +35,8 @@ type lineCount struct {
 	omitted int
 }
 
-func newBoundLog(h slog.Handler) *boundLog {
-	return &boundLog{h, &lineCounts{lines: map[string]*lineCount{}}}
+func newBoundLog(h slog.Handler, device string) *boundLog {
+	return &boundLog{h, device, &lineCounts{lines: map[string]*lineCount{}}}
 }
 
 // Handle implements slog.Handler.
@@ -49,7 +50,13 @@ func (b *boundLog) Handle(ctx context.Context, r slog.Record) error {
 			r.Message += " (" + strconv.Itoa(omitted) + " lines like this were left out before)"
 		}
 	}
-	return b.Handler.Handle(ctx, r)
+	line := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+	line.Add("device", b.device)
+	r.Attrs(func(a slog.Attr) bool {
+		line.Add(a)
+		return true
+	})
+	return b.Handler.Handle(ctx, line)
 }
 
 // count counts a line, and reports whether it is to be logged, and how many
@@ -75,10 +82,10 @@ func (l *lineCounts) count(message string, now time.Time) (omitted int, ok bool)
 
 // WithAttrs implements slog.Handler.
 func (b *boundLog) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &boundLog{b.Handler.WithAttrs(attrs), b.lineCounts}
+	return &boundLog{b.Handler.WithAttrs(attrs), b.device, b.lineCounts}
 }
 
 // WithGroup implements slog.Handler.
 func (b *boundLog) WithGroup(name string) slog.Handler {
-	return &boundLog{b.Handler.WithGroup(name), b.lineCounts}
+	return &boundLog{b.Handler.WithGroup(name), b.device, b.lineCounts}
 }

@@ -112,7 +112,7 @@ func resize(data []byte, size int64) []byte {
 	return append(data, make([]byte, int(size)-len(data))...)
 }
 
-func (d *fakeDisk) open(name string, create bool) (file, error) {
+func (d *fakeDisk) Open(name string, create bool) (file, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if _, err := d.do(op{kind: opOpen, name: name}, nil); err != nil {
@@ -135,7 +135,7 @@ func (d *fakeDisk) open(name string, create bool) (file, error) {
 	return &fakeFile{d: d, name: name, ino: ino}, nil
 }
 
-func (d *fakeDisk) rename(from, to string) error {
+func (d *fakeDisk) Rename(from, to string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	ino, ok := d.names[from]
@@ -149,7 +149,7 @@ func (d *fakeDisk) rename(from, to string) error {
 	return err
 }
 
-func (d *fakeDisk) remove(name string) error {
+func (d *fakeDisk) Remove(name string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if _, ok := d.names[name]; !ok {
@@ -159,7 +159,7 @@ func (d *fakeDisk) remove(name string) error {
 	return err
 }
 
-func (d *fakeDisk) syncDir(name string) error {
+func (d *fakeDisk) SyncDir(name string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	_, err := d.do(op{kind: opSyncDir, name: name}, nil)

@@ -42,6 +42,8 @@ type Options struct {
 	// Logger is told of damage found by Open, and of a store that breaks and
 	// is mended; never of what the records hold. nil means silence.
 	Logger *slog.Logger
+
+	seam // the disk, for tests
 }
 
 // withDefaults is a copy with the zeros filled in, or says what is wrong.

@@ -34,7 +34,7 @@ func openJournal(d disk, path string, id auth.Identity, limit int64) (*journal, 
 	if err != nil {
 		return nil, contents{}, nil, err
 	}
-	if err := d.remove(path + newSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := d.Remove(path + newSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, contents{}, nil, err
 	}
 	if id.DeviceID == "" {
@@ -78,7 +78,7 @@ func (j *journal) setAside(c contents, b []byte) *DamageError {
 // kernel's memory only, where the last process was killed, and so may its
 // name: from here on both count as durable, so they are made so.
 func (j *journal) resume(c contents) error {
-	f, err := j.disk.open(j.path, false)
+	f, err := j.disk.Open(j.path, false)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (j *journal) resume(c contents) error {
 		return fmt.Errorf("fsync: %w", err)
 	}
 	j.synced = j.end
-	return j.disk.syncDir(j.path)
+	return j.disk.SyncDir(j.path)
 }
 
 // openError wraps an error of Open, with what to do about the likely ones.

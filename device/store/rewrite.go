@@ -78,7 +78,7 @@ func (j *journal) contents() (contents, error) {
 
 // readHead reads the first n bytes of a file, into a slice with room for more.
 func readHead(d disk, name string, n int64, more int) ([]byte, error) {
-	f, err := d.open(name, false)
+	f, err := d.Open(name, false)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +132,7 @@ func frames(head []byte, t tag, snapshot []byte, records [][]byte) iter.Seq[[]by
 // Without it the journal is broken.
 func (j *journal) reopen() (err error) {
 	j.broken = nil
-	if j.file, err = j.disk.open(j.path, false); err != nil {
+	if j.file, err = j.disk.Open(j.path, false); err != nil {
 		j.broken = fmt.Errorf("%w: %w", ErrBroken, err)
 	}
 	return j.broken
@@ -145,7 +145,7 @@ func (j *journal) reopen() (err error) {
 func (j *journal) replace(name string, parts iter.Seq[[]byte]) (renamed bool, err error) {
 	tmp := j.path + newSuffix
 	if err = j.writeFile(tmp, parts); err != nil {
-		_ = j.disk.remove(tmp) // else Open does
+		_ = j.disk.Remove(tmp) // else Open does
 		return false, whyNot("write "+tmp, err)
 	}
 	own := name == j.path && j.file != nil
@@ -153,15 +153,15 @@ func (j *journal) replace(name string, parts iter.Seq[[]byte]) (renamed bool, er
 		_ = j.file.Close() // what of it is not synced, the new file covers
 		j.file = nil
 	}
-	if err = j.disk.rename(tmp, name); err != nil {
-		_ = j.disk.remove(tmp) // else Open does
+	if err = j.disk.Rename(tmp, name); err != nil {
+		_ = j.disk.Remove(tmp) // else Open does
 		err = whyNot("rename "+tmp, err)
 		if own && j.broken == nil {
 			err = errors.Join(err, j.reopen())
 		}
 		return false, err
 	}
-	err = j.disk.syncDir(name)
+	err = j.disk.SyncDir(name)
 	j.stats.Syncs++
 	if err == nil {
 		return true, nil
@@ -178,7 +178,7 @@ func (j *journal) replace(name string, parts iter.Seq[[]byte]) (renamed bool, er
 
 // writeFile writes a file and syncs it.
 func (j *journal) writeFile(name string, parts iter.Seq[[]byte]) error {
-	f, err := j.disk.open(name, true)
+	f, err := j.disk.Open(name, true)
 	if err != nil {
 		return err
 	}

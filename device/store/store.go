@@ -88,6 +88,9 @@ func Open(path string, id auth.Identity, opts *Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", path, err)
 	}
+	if o.Disk != nil {
+		return open(o.Disk, path, id, o)
+	}
 	if path, err = wholePath(path); err != nil {
 		return nil, openError(path, err)
 	}

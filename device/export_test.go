@@ -59,3 +59,39 @@ func (c *Client) AddTestLane() *TestLane {
 	}
 	return l
 }
+
+// Kept counts what a client keeps in memory beside the two halves of the twin.
+type Kept struct {
+	Gets, GoneGets int // GetTwin calls that wait, and those of them whose caller has gone
+	Reports        int // reports whose callers wait
+	Calls, Returns int // of listeners
+	States         int
+	IdleNames      int // of durable listeners that are not registered
+	Writes         int // begun and not done
+	StoreFailed    bool
+	Wishes         int
+	Memories       int
+}
+
+// Kept returns the counts.
+func (c *Client) Kept() Kept {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := Kept{Gets: len(c.gets), Reports: len(c.reports), Calls: len(c.calling), Returns: len(c.returning), States: len(c.states)}
+	for _, g := range c.gets {
+		if g.gone {
+			k.GoneGets++
+		}
+	}
+	for name := range c.memories.byName {
+		if _, ok := c.memories.live[name]; !ok {
+			k.IdleNames++
+		}
+	}
+	k.Memories = len(c.memories.byName)
+	k.Wishes = c.reported.Left()
+	if j := c.journal; j != nil {
+		k.Writes, k.StoreFailed = len(j.writes), j.failure != nil || j.rebase
+	}
+	return k
+}

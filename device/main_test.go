@@ -38,6 +38,7 @@ type world struct {
 	dialer transport.Dialer     // nil for what -over names, on that line
 	faults []func()             // remove what chaos intercepts
 	broken bool                 // wrong configuration ends the client: Close may say so
+	quotes bool                 // errors quote the names of what is secret
 
 	companions int // on the same connection, with -over amqp-pool
 }
@@ -70,6 +71,9 @@ func storyAt(t *testing.T, opts hubtest.Options, f func(t *testing.T, w *world))
 func (w *world) noSecrets() {
 	text := w.log.String()
 	for _, secret := range []string{w.dev.PrimaryKey, w.dev.SecondaryKey, "sig=", "SharedAccessSignature"} {
+		if w.quotes && secret == "SharedAccessSignature" {
+			continue
+		}
 		if strings.Contains(text, secret) {
 			w.Errorf("the log holds %q:\n%s", secret, text)
 		}

@@ -1,0 +1,157 @@
+package device_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync/atomic"
+	"syscall"
+	"testing/synctest"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/device"
+	"github.com/devicetwin/devicetwin-go/device/store"
+)
+
+// A board is one device that may lose its power.
+type board struct {
+	s       *drama
+	mem     *memStore // nil for none
+	flash   *badFlash // nil for none
+	real    *store.Store
+	every   time.Duration // SyncEvery of the real store
+	client  *device.Client
+	life    int
+	ears    map[string]*ear
+	talking *atomic.Int64 // listeners of this life that run, but for concurrent ones
+}
+
+func newBoard(s *drama, kind string) *board {
+	b := &board{s: s, ears: map[string]*ear{}}
+	stored := kind != "none"
+	for _, e := range []*ear{
+		{path: ""}, {path: "a", slow: 100 * time.Millisecond}, {path: "a.b"}, {path: "b.c", durable: stored, slow: time.Second},
+		{path: "d", grows: true}, {path: "well"}, {path: "k", ack: true, durable: stored && s.rnd.IntN(2) == 0},
+		{path: "o", ack: true}, {path: "m", ack: true, concurrent: true}, {path: "c", concurrent: true},
+	} {
+		e.name, e.s, e.delivered, e.again = e.path, s, map[int64]int{}, map[int64]int{}
+		b.ears[e.path] = e
+	}
+	switch kind {
+	case "memory":
+		b.mem = &memStore{delay: 20 * time.Millisecond}
+	case "flash":
+		b.flash = newFlash()
+		b.every = []time.Duration{0, 0, 5 * time.Second}[s.rnd.IntN(3)]
+		b.open()
+	}
+	return b
+}
+
+// open opens the real store.
+func (b *board) open() {
+	o := &store.Options{SyncEvery: b.every, MaxSize: 128 << 10}
+	o.Disk = b.flash
+	st, err := store.Open("twin", b.s.dev.Identity, o)
+	if err != nil {
+		b.s.Fatal(err)
+	}
+	b.real = st
+	b.s.Cleanup(func() { _ = st.Close() })
+}
+
+func (b *board) stored() bool { return b.mem != nil || b.real != nil }
+
+// start boots the firmware. It does not wait for the line.
+func (b *board) start() {
+	b.life++
+	b.talking = &atomic.Int64{}
+	s := b.s
+	s.whims.repeat(0) // of a client that knows nothing, the first GET is all
+	s.cred.set("")    // a credential that gives nothing ends a client that never logged in
+	opts := &device.Options{RequestTimeout: 20 * time.Second, CallTimeout: 24 * time.Hour}
+	if s.rnd.IntN(2) == 0 {
+		opts.OnState = s.onState
+	}
+	switch {
+	case b.mem != nil:
+		opts.Store = b.mem
+	case b.real != nil:
+		opts.Store = b.real
+	}
+	b.client = s.client(opts)
+	for _, path := range slices.Sorted(maps.Keys(b.ears)) {
+		if err := b.ears[path].register(b.client, b.life, b.talking); err != nil {
+			s.Fatal(err)
+		}
+	}
+	err := b.connect()
+	if errors.Is(err, syscall.EIO) { // the store could not be claimed; it can once the flash is well
+		b.flash.turn(weather{})
+		err = b.connect()
+	}
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) && s.tempers == 0 {
+		s.fault("ends", "Connect: %v", err)
+	}
+}
+
+func (b *board) connect() error {
+	soon, cancel := context.WithTimeout(b.s.Context(), time.Second)
+	defer cancel()
+	before := time.Now()
+	err := b.client.Connect(soon)
+	if took := time.Since(before); took > time.Second {
+		b.s.fault("returns", "Connect took %v with a context of 1 s", took)
+	}
+	return err
+}
+
+// healthy reports whether the store has all that it was given.
+func (b *board) healthy() bool {
+	k := b.client.Kept()
+	if b.real != nil {
+		if n, _ := b.real.Unsynced(); n > 0 {
+			return false
+		}
+	}
+	return k.Writes == 0 && !k.StoreFailed
+}
+
+// powerCut ends the firmware, and boots it with what the store holds then.
+func (b *board) powerCut() {
+	synctest.Wait()
+	s := b.s
+	lied := false
+	if !b.healthy() {
+		var since time.Time
+		if b.real != nil {
+			_, since = b.real.Unsynced()
+		}
+		s.mayLose(since)
+		for _, e := range b.ears {
+			e.lost()
+		}
+	}
+	old := b.client
+	switch {
+	case b.mem != nil:
+		b.mem = b.mem.powerCut()
+	case b.real != nil:
+		b.flash, lied = b.flash.cut(s.rnd)
+		defer func(st *store.Store) { _ = st.Close() }(b.real)
+		b.open()
+		if lied || b.real.Damage() != nil && s.lies {
+			s.loseAll()
+		} else if b.real.Damage() != nil && !errorsTorn(b.real.Damage()) {
+			s.fault("lost", "the store is damaged after an honest power cut: %v", b.real.Damage())
+		}
+	}
+	s.end("Close", 11*time.Second, old.Close)
+	b.start()
+}
+
+func errorsTorn(err error) bool {
+	var bad *store.DamageError
+	return errors.As(err, &bad) && bad.Torn
+}

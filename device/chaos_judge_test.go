@@ -1,0 +1,318 @@
+package device_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing/synctest"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/device"
+	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/twin"
+)
+
+// settleDown ends the chaos: the line stays up, nothing is intercepted, and
+// a last cut lets the client find what was lost without a trace.
+func (s *drama) settleDown() {
+	s.calm(true)
+	time.Sleep(10 * time.Minute)
+	s.cutLine()
+	for range 24 { // what is suspected is tried again within an hour
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if !s.board.client.Stats().Outstanding {
+			break
+		}
+	}
+	time.Sleep(5 * time.Minute)
+	synctest.Wait()
+}
+
+// calm ends what makes the line, the hub, the credential and the flash bad, but
+// for what the hub does at one key.
+func (s *drama) calm(keysToo bool) {
+	if err := s.hub.SetLine("dev1", true); err != nil {
+		s.Fatal(err)
+	}
+	for _, remove := range s.faults {
+		remove()
+	}
+	s.faults = nil
+	s.cred.set("")
+	s.whims.repeat(0)
+	if s.board.mem != nil {
+		s.board.mem.broken(nil)
+		s.board.mem.delayed(20 * time.Millisecond)
+	}
+	if s.board.flash != nil {
+		s.board.flash.turn(weather{})
+	}
+	for _, e := range s.board.ears {
+		e.mu.Lock()
+		if e.mood == "takes long" {
+			e.mood = ""
+		}
+		e.mu.Unlock()
+	}
+	s.slowTell.Store(0)
+}
+
+// watch sees every message, also those that something befalls.
+func (s *drama) watch(m hubtest.Message) bool {
+	if m.Device != "dev1" || m.Op != hubtest.PatchReported {
+		return false
+	}
+	if m.FromHub {
+		s.mu.Lock()
+		brings := s.flying[m.RequestID]
+		delete(s.flying, m.RequestID)
+		s.mu.Unlock()
+		if m.Status < 300 && s.exact {
+			s.taken(brings)
+		}
+		return false
+	}
+	var brings map[string]any
+	if json.Unmarshal(m.Body, &brings) != nil {
+		s.fault("truth", "a patch that is no object: %s", m.Body)
+		return false
+	}
+	tw, err := s.hub.Twin("dev1")
+	if err != nil {
+		return false // being created anew
+	}
+	var had map[string]any
+	if json.Unmarshal(tw.Reported.JSON, &had) != nil {
+		s.fault("truth", "no object: %s", tw.Reported.JSON)
+	}
+	if n, _ := brings["n"].(float64); s.exact && n != 0 && n == had["n"] {
+		s.fault("once", "patch %s was sent twice, version %d", m.Body, tw.Reported.Version)
+	}
+	again := map[string]any{}
+	for _, key := range []string{"k", "o", "m"} {
+		is, _ := brings[key].(map[string]any)
+		was, _ := had[key].(map[string]any)
+		av, ok := is["av"].(float64)
+		if !ok || av == 0 || s.noVersions {
+			continue
+		}
+		if e := s.board.ears[key]; !e.wasDelivered(int64(av)) {
+			e.wrong("once", "version %v is answered, and was never delivered: %s", av, m.Body)
+		}
+		if was["av"] == av {
+			again[key] = av
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flying[m.RequestID] = again
+	return false
+}
+
+// taken notes the answers that the hub took, and had already.
+func (s *drama) taken(again map[string]any) {
+	for key, av := range again {
+		e, version := s.board.ears[key], int64(av.(float64))
+		e.mu.Lock()
+		if e.again[version]++; e.again[version] >= e.delivered[version] {
+			e.wrong("once", "the hub took the answer to version %d %d times for %d deliveries", version, e.again[version]+1, e.delivered[version])
+		}
+		e.mu.Unlock()
+	}
+}
+
+func (e *ear) wasDelivered(version int64) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.delivered[version] > 0
+}
+
+// judge looks at the end of the story.
+func (s *drama) judge() {
+	c := s.board.client
+	if got := c.State(); got.Phase != device.Online || got.Missing != nil {
+		s.fault("ends", "at the end the client is %v: %v, missing %v", got.Phase, got.Err, got.Missing)
+	}
+	s.judgeHub("lost", "at the end")
+	s.judgeEars()
+	s.judgeMates()
+	s.judgeTraffic()
+	k := c.Kept()
+	if k.Gets+k.Reports+k.Calls+k.Returns+k.Writes+k.Wishes > 0 || k.IdleNames > 64 || k.StoreFailed && !s.lies {
+		s.fault("memory", "at rest the client keeps %+v", k)
+	}
+	s.lineIsWell()
+}
+
+// judgeHub asks whether the hub has what firmware said.
+func (s *drama) judgeHub(judge, when string) {
+	tw, err := s.hub.Twin("dev1")
+	if err != nil {
+		s.Fatal(err)
+	}
+	var doc map[string]any
+	if err := json.Unmarshal(tw.Reported.JSON, &doc); err != nil {
+		s.Fatal(err)
+	}
+	has, said := withoutNulls(doc), withoutNulls(s.firmware)
+	s.mu.Lock()
+	if g, _ := has["g"].(float64); s.guarded != nil && !s.guarded[g] && !s.guarding {
+		s.fault1(judge, "%s the hub has g %v, which should be one of %v", when, g, slices.Collect(maps.Keys(s.guarded)))
+	}
+	s.mu.Unlock()
+	for _, e := range s.board.ears {
+		e.mu.Lock()
+		if n, _ := has[e.key()].(float64); int(n) < e.sure && !s.fuzzy[e.key()] {
+			s.fault(judge, "%s the hub has %s %v, and %d was confirmed", when, e.key(), n, e.sure)
+		}
+		delete(has, e.key())
+		e.mu.Unlock()
+	}
+	for _, key := range []string{"k", "o", "m", "g", "probe"} {
+		delete(has, key)
+	}
+	for key := range has {
+		if strings.HasPrefix(key, "by-") {
+			delete(has, key) // of a listener that went
+		}
+	}
+	for key := range s.fuzzy {
+		delete(has, key)
+		delete(said, key)
+	}
+	if got, want := encode(s.T, has), encode(s.T, said); got != want {
+		s.fault(judge, "%s the hub has %s\nfirmware said %s\nunsure %v", when, got, want, s.fuzzy)
+	}
+	if wanted := s.board.client.Reported(); when == "at the end" {
+		if got, want := visible(s.T, wanted.JSON(), "$version"), visible(s.T, tw.Reported.JSON); got != want {
+			s.fault(judge, "Reported is %s, the hub has %s", got, want)
+		}
+	}
+}
+
+// judgeEars asks whether each listener heard what is desired, and whether that
+// is acknowledged to the letter: nothing is left of any acknowledgement before.
+func (s *drama) judgeEars() {
+	tw, err := s.hub.Twin("dev1")
+	if err != nil {
+		s.Fatal(err)
+	}
+	desired, err := twin.ParsePatch([]byte(visible(s.T, tw.Desired.JSON)))
+	if err != nil {
+		s.Fatal(err)
+	}
+	var reported map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(visible(s.T, tw.Reported.JSON)), &reported); err != nil {
+		s.Fatal(err)
+	}
+	for _, e := range s.board.ears {
+		e.mu.Lock()
+		want := desired.At(e.path)
+		text := want.String()
+		if e.path == "" && text == "" {
+			text = "{}"
+		}
+		if e.value != text {
+			e.wrong("heard", "heard last %q, the hub has %q", e.value, text)
+		}
+		if e.ack && want.Exists() && !e.forgot {
+			e.judgeAnswer(reported[e.path], want)
+		}
+		e.mu.Unlock()
+	}
+}
+
+// judgeAnswer asks for the answer to what was heard last. The caller holds mu.
+func (e *ear) judgeAnswer(has json.RawMessage, desired twin.Value) {
+	var got map[string]any
+	_ = json.Unmarshal(has, &got)
+	if a := e.answered; a == nil {
+		e.wrong("answer", "nothing was answered to %v, the hub has %s", desired, has)
+	} else {
+		ad, _ := got["ad"].(string)
+		value := map[string]any{"value": json.RawMessage(a.value), "ac": a.code, "av": a.version}
+		if ad != "" {
+			value["ad"] = ad
+		}
+		if want := encode(e.s.T, value); encode(e.s.T, got) != want || !strings.Contains(ad, a.text) {
+			e.wrong("answer", "the hub has %s, want %s and %q", has, want, a.text)
+		}
+	}
+}
+
+// judgeMemory asks what the client keeps while the story goes on.
+func (s *drama) judgeMemory() {
+	k := s.board.client.Kept()
+	if waiting := s.gets.Load() + 2*int64(len(s.board.ears)); k.GoneGets > 0 || int64(k.Gets) > waiting {
+		s.fault("memory", "%d GetTwin calls are kept, %d of them have ended, and %d may wait", k.Gets, k.GoneGets, waiting)
+	}
+	if k.States > 32 || k.IdleNames > 64 || k.Writes > 512 {
+		s.fault("memory", "the client keeps %+v", k)
+	}
+}
+
+// judgeTraffic asks whether the whole story cost more than its events explain.
+func (s *drama) judgeTraffic() {
+	minutes := int(time.Since(s.start)/time.Minute) + 1
+	n := s.hub.Stats("dev1")
+	if n.Connects > 8*minutes || n.Gets > 14*minutes || n.Patches > 20*minutes {
+		s.fault("traffic", "a storm: %+v in %d minutes", n, minutes)
+	}
+	written := 0
+	if s.board.mem != nil {
+		written = s.board.mem.wrote()
+	} else if s.board.flash != nil {
+		written = s.board.flash.wrote()
+	}
+	events := s.n + s.d + s.changes + s.disturbed + n.Connects + n.Patches
+	if limit := 64<<10 + events*2<<10; written > limit {
+		s.fault("flash", "%d bytes were written for %d events, %d allowed", written, events, limit)
+	}
+}
+
+// lineIsWell asks whether the last connection hears of changes by itself.
+func (s *drama) lineIsWell() {
+	for _, e := range s.board.ears {
+		e.mu.Lock()
+		e.mood = ""
+		e.mu.Unlock()
+	}
+	time.Sleep(time.Minute)
+	before := s.hub.Stats("dev1")
+	s.setDesired(`{"well":true}`)
+	time.Sleep(3 * time.Second)
+	synctest.Wait()
+	e := s.board.ears["well"]
+	e.mu.Lock()
+	got := e.value
+	e.mu.Unlock()
+	if got != "true" {
+		s.fault("heard", "a change on a line that is well was heard as %q", got)
+	}
+	after := s.hub.Stats("dev1")
+	if gets := after.Gets - before.Gets; gets > after.Connects-before.Connects { // a token may have been renewed
+		s.fault("heard", "it took %d GETs", gets)
+	}
+}
+
+// over closes the client, and waits for every call.
+func (s *drama) over() {
+	_ = s.end("Close", 11*time.Second, s.board.client.Close)
+	returned := make(chan struct{})
+	go func() { s.calls.Wait(); close(returned) }()
+	select {
+	case <-returned:
+	case <-time.After(time.Minute):
+		s.fault("returns", "a minute after Close calls still wait")
+	}
+}
+
+// fault1 is fault for a caller that holds mu.
+func (s *drama) fault1(judge, format string, args ...any) {
+	if len(s.verdicts) < maxVerdicts {
+		s.verdicts = append(s.verdicts, verdict{judge, fmt.Sprintf(format, args...)})
+	}
+}

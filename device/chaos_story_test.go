@@ -1,0 +1,382 @@
+package device_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/device"
+	"github.com/devicetwin/devicetwin-go/device/hubtest"
+)
+
+// A drama is one random story under way.
+type drama struct {
+	*world
+	seed  uint64
+	keep  []int
+	rnd   *rand.Rand // of the present event
+	start time.Time
+	words []string // what happened
+
+	// The cast.
+	exact      bool // nothing happens that could make a patch be applied twice for good reasons
+	noVersions bool
+	lifetime   time.Duration
+	cred       *moodyCredential
+	whims      *whims
+	board      *board
+	mates      []*mate // other devices on the same connection
+
+	// What firmware and the back end said. The goroutine of the story owns these.
+	firmware  map[string]any
+	fuzzy     map[string]bool // keys of which nobody knows what the hub should have
+	n         int             // of the latest report
+	d         int             // of the latest desired change
+	guards    int
+	disturbed int // what may cost a connection
+	changes   int // what may cost bytes of flash
+	tempers   int // moods of the credential so far
+	lies      bool
+	odd       bool // the hub's versions, or the order of its words, may go back
+	saved     []byte
+	seenLive  bool
+
+	gets     atomic.Int64 // GetTwin calls of the story that wait
+	closing  atomic.Int64 // clients that were ended
+	anew     atomic.Int64 // twins before this one
+	lates    atomic.Int64 // patches that the hub may apply too late
+	refusals atomic.Int64 // faults by which the hub refuses for good
+	sickness atomic.Int64 // times that the store became unwell
+	slowTell atomic.Int64 // nanoseconds that OnState takes
+	calls    sync.WaitGroup
+
+	mu         sync.Mutex // guards the rest
+	verdicts   []verdict
+	statements []*statement
+	guarding   bool
+	flying     map[string]map[string]any // patches without an answer, by request
+	guarded    map[float64]bool          // values of g that the hub may have
+}
+
+func newDrama(t *testing.T, w *world, seed uint64, keep []int, rnd *rand.Rand) *drama {
+	key, err := auth.ParseKey(w.dev.PrimaryKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &drama{world: w, seed: seed, keep: keep, rnd: rnd, start: time.Now(), firmware: map[string]any{}, fuzzy: map[string]bool{}, guarded: map[float64]bool{0: true}, flying: map[string]map[string]any{}}
+	s.lifetime = []time.Duration{time.Hour, 2 * time.Minute, 10 * time.Minute}[rnd.IntN(3)]
+	s.cred = &moodyCredential{Credential: auth.SAS(key, &auth.SASOptions{Lifetime: s.lifetime})}
+	s.exact = rnd.IntN(3) == 0
+	s.noVersions = !s.exact && rnd.IntN(8) == 0
+	s.odd = s.noVersions
+	w.dev.Credential, w.broken, w.quotes = s.cred, true, true
+	line := w.dial()
+	s.whims = &whims{Dialer: line, noVersions: s.noVersions}
+	w.dialer = s.whims
+	if *over == "amqp-pool" {
+		s.mates = []*mate{newMate(s, 0, line), newMate(s, 1, line)}
+	}
+	kind := []string{"none", "memory", "flash"}[rnd.IntN(3)]
+	if s.exact {
+		kind = "none"
+	}
+	s.board = newBoard(s, kind)
+	w.hub.Intercept(s.watch, hubtest.Pass())
+	s.words = append(s.words, fmt.Sprintf("store %s, exact %v, versions %v, tokens live %v", kind, s.exact, !s.noVersions, s.lifetime))
+	return s
+}
+
+// play lets the events of the story happen, and then judges.
+func (s *drama) play() {
+	s.board.start()
+	for _, i := range s.keep {
+		s.rnd = rand.New(rand.NewPCG(s.seed, 100+uint64(i)))
+		gap := time.Duration(s.rnd.Int64N(int64(20 * time.Second)))
+		name, do := s.draw()
+		at := time.Since(s.start)
+		what := do()
+		if what == "" {
+			what = "nothing: " + name
+		}
+		s.words = append(s.words, fmt.Sprintf("%3d %12v  %s", i, at.Round(time.Millisecond), what))
+		synctest.Wait()
+		s.judgeMemory()
+		time.Sleep(gap)
+	}
+	s.rnd = rand.New(rand.NewPCG(s.seed, 99))
+	s.settleDown()
+	s.judge()
+	s.over()
+}
+
+// draw picks what happens.
+func (s *drama) draw() (string, func() string) {
+	table := []struct {
+		weight int
+		name   string
+		do     func() string
+	}{
+		{10, "desired", s.desire}, {4, "replace desired", s.replaceDesired}, {18, "report", s.report},
+		{5, "guarded report", s.guard}, {6, "get", s.get}, {2, "look", s.look}, {3, "renew", s.renew},
+		{10, "fault", s.befall}, {5, "key fault", s.poison}, {3, "throttle", s.throttle}, {5, "cut", s.cutLine},
+		{5, "line", s.setLine}, {4, "takeover", s.takenOver}, {2, "created anew", s.createdAnew}, {2, "rolled back", s.rolledBack},
+		{2, "old GET", s.oldGet}, {4, "credential", s.temper}, {6, "store", s.turnStore}, {3, "power", s.losePower},
+		{4, "restart", s.restart}, {9, "mood", s.mood}, {4, "listeners", s.comeAndGo}, {1, "slow OnState", s.slowState},
+		{3, "probe", s.probe}, {1, "siege", s.siege}, {4, "mate", s.mateEvent},
+	}
+	sum := 0
+	for _, e := range table {
+		sum += e.weight
+	}
+	pick := s.rnd.IntN(sum)
+	for _, e := range table {
+		if pick -= e.weight; pick < 0 {
+			return e.name, e.do
+		}
+	}
+	panic("unreachable")
+}
+
+func (s *drama) life() int { return s.board.life }
+
+// sick reports whether what the hub has may be unknown to the store.
+func (s *drama) sick() bool { return s.board.stored() && !s.board.healthy() || s.odd }
+
+func (s *drama) onState(device.State) {
+	if d := s.slowTell.Load(); d > 0 {
+		time.Sleep(time.Duration(d))
+	}
+}
+
+func (s *drama) slowState() string {
+	d := time.Duration(s.rnd.Int64N(int64(2 * time.Minute)))
+	s.slowTell.Store(int64(d))
+	time.AfterFunc(3*time.Minute, func() { s.slowTell.Store(0) })
+	return fmt.Sprintf("OnState takes %v for a while", d)
+}
+
+func (s *drama) desire() string {
+	s.d++
+	s.changes++
+	p := randomPatch(s.rnd, 3)
+	p["d"] = s.d
+	for _, key := range []string{"k", "o", "m"} {
+		if s.rnd.IntN(2) == 0 {
+			p[key] = map[string]any{"k": 7, "m": map[string]any{"x": s.rnd.IntN(3)}, "o": randomPatch(s.rnd, 2)}[key]
+		} else if key == "m" && s.rnd.IntN(4) == 0 {
+			p[key] = nil
+		}
+	}
+	text := encode(s.T, p)
+	if _, err := s.hub.SetDesired("dev1", text); err != nil {
+		s.Fatal(err)
+	}
+	return "desired " + text
+}
+
+func (s *drama) replaceDesired() string {
+	s.d++
+	s.changes++
+	doc := withoutNulls(randomPatch(s.rnd, 3))
+	doc["d"], doc["k"] = s.d, 7
+	text := encode(s.T, doc)
+	if _, err := s.hub.ReplaceDesired("dev1", text); err != nil {
+		s.Fatal(err)
+	}
+	return "desired becomes " + text
+}
+
+// befall has something happen to some messages.
+func (s *drama) befall() string {
+	ops := []hubtest.Op{hubtest.GetTwin, hubtest.PatchReported, hubtest.PatchReported, hubtest.Desired, hubtest.Desired, hubtest.Subscribe, hubtest.Connect}
+	op, fromHub := ops[s.rnd.IntN(len(ops))], s.rnd.IntN(2) == 0
+	delay := time.Duration(s.rnd.Int64N(int64(time.Minute)))
+	acts := []struct {
+		name string
+		do   hubtest.Action
+	}{
+		{"is lost", hubtest.Drop()}, {"ends the line", hubtest.Cut()}, {"ends the line after it", hubtest.CutAfter()},
+		{"is answered with 503", hubtest.Fail(503001)}, {"is answered with 500", hubtest.Fail(500001)},
+		{"comes twice", hubtest.Duplicate()}, {"takes " + delay.String(), hubtest.Delay(delay)}, {"is performed after " + delay.String(), hubtest.Late(delay)},
+		{"is answered with 429", hubtest.Fail(429001)}, {"makes the line half-open", hubtest.Freeze()},
+	}
+	if s.exact && op == hubtest.PatchReported {
+		acts = acts[:5] // the others may have a patch applied that the client must send again
+	}
+	act := acts[s.rnd.IntN(len(acts))]
+	if op == hubtest.PatchReported && (act.name[:2] == "is" && act.name[3:5] == "pe" || act.name == "comes twice" || act.name[:5] == "takes") {
+		s.lates.Add(1)
+	}
+	times := 1 + s.rnd.IntN(3)
+	match := func(m hubtest.Message) bool {
+		return m.Op == op && m.Device == "dev1" && (m.FromHub == fromHub || op == hubtest.Desired)
+	}
+	s.faults = append(s.faults, s.hub.Intercept(match, act.do.Times(times)))
+	s.disturbed += 2 * times
+	return fmt.Sprintf("%d times %v (from the hub: %v) %s", times, op, fromHub, act.name)
+}
+
+// forAWhile has the hub do something until some minutes have passed.
+func (s *drama) forAWhile(match func(hubtest.Message) bool, do hubtest.Action) time.Duration {
+	remove := s.hub.Intercept(match, do.Times(-1))
+	d := time.Minute + time.Duration(s.rnd.Int64N(int64(12*time.Minute)))
+	time.AfterFunc(d, remove)
+	s.faults = append(s.faults, remove)
+	s.disturbed += 20
+	return d
+}
+
+// poison has the hub fail at one property for a while.
+func (s *drama) poison() string {
+	i := s.rnd.IntN(len(keyFaults))
+	if i == refusesKey {
+		s.refuse("bad")
+	}
+	d := s.forAWhile(hubtest.PatchNaming("dev1", "bad"), keyFaults[i].do())
+	return fmt.Sprintf("for %v the hub %s at bad", d, keyFaults[i].name)
+}
+
+// refuse notes that nobody knows what becomes of a key.
+func (s *drama) refuse(key string) {
+	s.refusals.Add(1)
+	s.fuzzy[key] = true
+}
+
+// keyFaults are what a hub may do at a property that it does not like.
+var keyFaults = []struct {
+	name string
+	do   func() hubtest.Action
+}{
+	{"hangs up", hubtest.Cut}, {"is silent", hubtest.Drop}, {"refuses", func() hubtest.Action { return hubtest.Answer(400, "") }},
+	{"fails with 500", func() hubtest.Action { return hubtest.Fail(500001) }}, {"throttles", func() hubtest.Action { return hubtest.Fail(429001) }},
+}
+
+const refusesKey = 2 // of keyFaults
+
+// throttle has the hub throttle one kind of request for a while.
+func (s *drama) throttle() string {
+	op := []hubtest.Op{hubtest.GetTwin, hubtest.PatchReported}[s.rnd.IntN(2)]
+	pause := time.Duration(s.rnd.IntN(3)) * 40 * time.Second
+	do := hubtest.Fail(429001)
+	if pause > 0 {
+		do = do.RetryAfter(pause)
+	}
+	d := s.forAWhile(hubtest.FromDevice("dev1", op), do)
+	return fmt.Sprintf("for %v the hub throttles %v, retry after %v", d, op, pause)
+}
+
+func (s *drama) cutLine() string {
+	if err := s.hub.Cut("dev1"); err != nil && !errors.Is(err, hubtest.ErrOffline) {
+		s.Fatal(err)
+	}
+	s.disturbed++
+	return "the line is cut"
+}
+
+func (s *drama) setLine() string {
+	up := s.rnd.IntN(3) > 0
+	if err := s.hub.SetLine("dev1", up); err != nil {
+		s.Fatal(err)
+	}
+	s.disturbed++
+	return fmt.Sprintf("the line is up: %v", up)
+}
+
+func (s *drama) takenOver() string {
+	if s.exact {
+		return ""
+	}
+	d := time.Duration(s.rnd.Int64N(int64(10 * time.Second)))
+	s.disturbed += 2
+	w := *s.world
+	w.dev.Credential, w.dialer = s.cred.Credential, s.whims.Dialer
+	takeover(s.T, &w, d)
+	return fmt.Sprintf("another board with the same identity takes over for %v", d)
+}
+
+// knows reports whether the client can bring everything back to an empty hub.
+func (s *drama) knows() bool {
+	return s.board.client.Reported().Source == device.SourceLive && len(s.fuzzy) == 0
+}
+
+func (s *drama) anotherTwin() {
+	s.anew.Add(1)
+	s.disturbed++
+	s.board.ears["d"].mayShrink()
+	s.mu.Lock()
+	s.guarded = nil // not judged any more
+	s.mu.Unlock()
+}
+
+func (s *drama) createdAnew() string {
+	if s.exact || s.rnd.IntN(2) == 0 || !s.knows() {
+		return ""
+	}
+	s.anotherTwin()
+	createAnew(s.T, s.world)
+	return "the device is created anew"
+}
+
+// rolledBack saves the hub's state, or has the hub fall back to it.
+func (s *drama) rolledBack() string {
+	if s.exact || len(s.mates) > 0 {
+		return ""
+	}
+	if s.saved == nil || !s.knows() {
+		s.saved = s.hub.State()
+		return "the hub is saved"
+	}
+	s.anotherTwin()
+	if err := s.hub.RemoveDevice("dev1"); err != nil {
+		s.Fatal(err)
+	}
+	if err := s.hub.Restore(s.saved); err != nil {
+		s.Fatal(err)
+	}
+	s.saved = nil
+	return "the hub falls back"
+}
+
+func (s *drama) oldGet() string {
+	if s.exact || s.board.client.Reported().Source != device.SourceLive {
+		return ""
+	}
+	n := 1 + s.rnd.IntN(2)
+	s.whims.repeat(n)
+	s.odd = true
+	s.disturbed += n
+	return fmt.Sprintf("the next %d GETs are old", n)
+}
+
+func (s *drama) temper() string {
+	mood := []string{"fails", "rubbish", "hangs", "empty", "ended"}[s.rnd.IntN(5)]
+	d := time.Duration(s.rnd.Int64N(int64(5 * time.Minute)))
+	if mood == "empty" && s.board.client.Stats().Connects == 0 {
+		return "" // it ends a client that never logged in
+	}
+	s.cred.set(mood)
+	s.tempers++
+	time.AfterFunc(d, func() { s.cred.set("") })
+	return fmt.Sprintf("for %v the credential: %s", d, mood)
+}
+
+// atHub is a number in the hub's reported half, or 0.
+func (s *drama) atHub(key string) float64 {
+	tw, err := s.hub.Twin("dev1")
+	if err != nil {
+		return 0 // being created anew
+	}
+	var doc map[string]any
+	if json.Unmarshal(tw.Reported.JSON, &doc) != nil {
+		return 0
+	}
+	n, _ := doc[key].(float64)
+	return n
+}

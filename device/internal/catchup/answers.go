@@ -30,6 +30,7 @@ func (r *Reported) Acked(version int64) Outcome {
 	}
 	before := r.acked.Version()
 	r.acked = propertiesOf(tree.Apply(rootOf(r.acked), f.patch), version)
+	r.fell(before)
 	r.arrived(f, version)
 	if version == 0 || before == 0 || version == before+1 {
 		return Applied

@@ -29,6 +29,7 @@ func (r *Reported) Synced(p twin.Properties, now time.Duration) (readBack []stri
 	}
 	before := r.acked
 	r.acked = p
+	r.fell(before.Version())
 	if r.guess {
 		r.guess = false // and so nothing is in flight
 		return nil
@@ -63,6 +64,14 @@ func (r *Reported) Synced(p twin.Properties, now time.Duration) (readBack []stri
 	}
 	r.failed(now)
 	return readBack
+}
+
+// fell notes that the hub's version went back: what is wanted belongs to another
+// twin now, and a restart must not take the hub's state for an older one.
+func (r *Reported) fell(before int64) {
+	if v := r.acked.Version(); v != 0 && v < before {
+		r.rebased = true
+	}
 }
 
 // applied reports whether a GET shows that the hub has the patch in flight.
@@ -133,7 +142,7 @@ func impose(doc, names, image *tree.Node) *tree.Node {
 }
 
 // Rebased reports whether what is wanted was rebuilt by a GET since the last
-// call, which no record of a report says.
+// call, or belongs to another twin, which no record of a report says.
 func (r *Reported) Rebased() bool {
 	was := r.rebased
 	r.rebased = false

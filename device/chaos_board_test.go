@@ -123,6 +123,9 @@ func (b *board) powerCut() {
 	synctest.Wait()
 	s := b.s
 	lied := false
+	if s.late() {
+		s.loseAll()
+	}
 	if !b.healthy() {
 		var since time.Time
 		if b.real != nil {

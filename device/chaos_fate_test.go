@@ -109,6 +109,10 @@ func (s *drama) restart() string {
 	d := time.Duration(s.rnd.Int64N(int64(40 * time.Second)))
 	pick := s.rnd.IntN(3)
 	if !b.stored() {
+		tw, err := s.hub.Twin("dev1")
+		if err != nil || tw.Reported.Version != c.Stats().ReportedVersion && s.anew.Load() > 0 {
+			return "" // it may not know that this is another twin
+		}
 		pick = 2 // the others lose what the hub does not have
 	}
 	s.disturbed++
@@ -136,7 +140,9 @@ func (s *drama) restart() string {
 			s.afterShutdown(errors.As(err, &left))
 		}
 	}
-	if !well || !b.healthy() {
+	if s.late() {
+		s.loseAll() // a late patch looks like one that was made after what the store has
+	} else if !well || !b.healthy() {
 		s.mayLose(time.Time{})
 		for _, e := range b.ears {
 			e.lost()
@@ -148,7 +154,7 @@ func (s *drama) restart() string {
 
 // afterShutdown judges the end of a client without a store.
 func (s *drama) afterShutdown(left bool) {
-	if left || s.lates.Load() > 0 || s.odd {
+	if left || s.late() || s.odd {
 		s.mayLose(time.Time{})
 		return
 	}

@@ -62,6 +62,7 @@ func (s *drama) calm(keysToo bool) {
 
 // watch sees every message, also those that something befalls.
 func (s *drama) watch(m hubtest.Message) bool {
+	s.trace(m)
 	if m.Device != "dev1" || m.Op != hubtest.PatchReported {
 		return false
 	}
@@ -110,6 +111,22 @@ func (s *drama) watch(m hubtest.Message) bool {
 	defer s.mu.Unlock()
 	s.flying[m.RequestID] = again
 	return false
+}
+
+// trace writes down what a short story says.
+func (s *drama) trace(m hubtest.Message) {
+	if len(s.keep) > 12 || m.Device != "dev1" || m.Op == hubtest.Ping {
+		return
+	}
+	from := "→"
+	if m.FromHub {
+		from = "←"
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.words); n < 400 {
+		s.words = append(s.words, fmt.Sprintf("    %12v    %s %v %d %s", time.Since(s.start).Round(time.Millisecond), from, m.Op, m.Status, m.Body))
+	}
 }
 
 // taken notes the answers that the hub took, and had already.

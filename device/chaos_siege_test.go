@@ -21,7 +21,6 @@ func (s *drama) comeToRest() bool {
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		if c := s.board.client; c.State().Phase == device.Online && c.State().Missing == nil && !c.Stats().Outstanding {
-			s.resolve()
 			return true
 		}
 	}
@@ -30,17 +29,10 @@ func (s *drama) comeToRest() bool {
 	return false
 }
 
-// resolve takes what the hub has for what nobody knew.
-func (s *drama) resolve() {
-	if s.refusals.Load() > 0 && s.lates.Load() == 0 {
-		return // a refused key stays unsure
-	}
-}
-
 // A trial makes each kind of call, and asks whether each has its share.
 func (s *drama) trial(when string, slack time.Duration) {
 	c := s.board.client
-	s.probes()
+	s.fuzzy["probe"] = true
 	n := int(time.Since(s.start) / time.Second)
 	within := func(what string, bound time.Duration, f func(ctx context.Context) error) {
 		ctx, cancel := context.WithTimeout(s.Context(), 2*time.Hour)
@@ -70,9 +62,6 @@ func (s *drama) trial(when string, slack time.Duration) {
 		return err
 	})
 }
-
-// probes does nothing but name the property that only trials report.
-func (s *drama) probes() { s.fuzzy["probe"] = true }
 
 // probe lets everything become well for a moment, and makes each kind of call.
 func (s *drama) probe() string {

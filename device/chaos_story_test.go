@@ -23,7 +23,7 @@ type drama struct {
 	keep  []int
 	rnd   *rand.Rand // of the present event
 	start time.Time
-	words []string // what happened
+	words []string // what happened. Guarded by mu
 
 	// The cast.
 	exact      bool // nothing happens that could make a patch be applied twice for good reasons
@@ -51,7 +51,7 @@ type drama struct {
 	gets     atomic.Int64 // GetTwin calls of the story that wait
 	closing  atomic.Int64 // clients that were ended
 	anew     atomic.Int64 // twins before this one
-	lates    atomic.Int64 // patches that the hub may apply too late
+	lateAt   atomic.Int64 // when the hub took a patch that it may apply too late, after the start; 0 for never
 	refusals atomic.Int64 // faults by which the hub refuses for good
 	sickness atomic.Int64 // times that the store became unwell
 	slowTell atomic.Int64 // nanoseconds that OnState takes
@@ -105,7 +105,9 @@ func (s *drama) play() {
 		if what == "" {
 			what = "nothing: " + name
 		}
+		s.mu.Lock()
 		s.words = append(s.words, fmt.Sprintf("%3d %12v  %s", i, at.Round(time.Millisecond), what))
+		s.mu.Unlock()
 		synctest.Wait()
 		s.judgeMemory()
 		time.Sleep(gap)
@@ -148,6 +150,13 @@ func (s *drama) life() int { return s.board.life }
 
 // sick reports whether what the hub has may be unknown to the store.
 func (s *drama) sick() bool { return s.board.stored() && !s.board.healthy() || s.odd }
+
+// late reports whether the hub may still apply a patch after others that were
+// made later.
+func (s *drama) late() bool {
+	at := time.Duration(s.lateAt.Load())
+	return at > 0 && time.Since(s.start)-at < 2*time.Minute
+}
 
 func (s *drama) onState(device.State) {
 	if d := s.slowTell.Load(); d > 0 {
@@ -201,22 +210,26 @@ func (s *drama) befall() string {
 	acts := []struct {
 		name string
 		do   hubtest.Action
+		late bool // a patch may be applied after others that the device made later
 	}{
-		{"is lost", hubtest.Drop()}, {"ends the line", hubtest.Cut()}, {"ends the line after it", hubtest.CutAfter()},
-		{"is answered with 503", hubtest.Fail(503001)}, {"is answered with 500", hubtest.Fail(500001)},
-		{"comes twice", hubtest.Duplicate()}, {"takes " + delay.String(), hubtest.Delay(delay)}, {"is performed after " + delay.String(), hubtest.Late(delay)},
-		{"is answered with 429", hubtest.Fail(429001)}, {"makes the line half-open", hubtest.Freeze()},
+		{"is lost", hubtest.Drop(), false}, {"ends the line", hubtest.Cut(), false}, {"ends the line after it", hubtest.CutAfter(), false},
+		{"is answered with 503", hubtest.Fail(503001), false}, {"is answered with 500", hubtest.Fail(500001), false},
+		{"comes twice", hubtest.Duplicate(), true}, {"takes " + delay.String(), hubtest.Delay(delay), true},
+		{"is performed after " + delay.String(), hubtest.Late(delay), true},
+		{"is answered with 429", hubtest.Fail(429001), false}, {"makes the line half-open", hubtest.Freeze(), false},
 	}
 	if s.exact && op == hubtest.PatchReported {
 		acts = acts[:5] // the others may have a patch applied that the client must send again
 	}
 	act := acts[s.rnd.IntN(len(acts))]
-	if op == hubtest.PatchReported && (act.name[:2] == "is" && act.name[3:5] == "pe" || act.name == "comes twice" || act.name[:5] == "takes") {
-		s.lates.Add(1)
-	}
+	late := op == hubtest.PatchReported && act.late
 	times := 1 + s.rnd.IntN(3)
 	match := func(m hubtest.Message) bool {
-		return m.Op == op && m.Device == "dev1" && (m.FromHub == fromHub || op == hubtest.Desired)
+		fits := m.Op == op && m.Device == "dev1" && (m.FromHub == fromHub || op == hubtest.Desired)
+		if fits && late {
+			s.lateAt.Store(int64(time.Since(s.start)))
+		}
+		return fits
 	}
 	s.faults = append(s.faults, s.hub.Intercept(match, act.do.Times(times)))
 	s.disturbed += 2 * times

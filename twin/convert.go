@@ -48,7 +48,7 @@ func (c *converter) node(v any, level int) (*tree.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return n, c.spend(n.Wire)
+	return n, c.spend(n.Wire())
 }
 
 func (c *converter) spend(bytes int) error {

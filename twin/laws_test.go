@@ -81,7 +81,7 @@ func without(n *tree.Node) []*tree.Node {
 		return nil
 	}
 	var all []*tree.Node
-	for _, m := range n.Members {
+	for _, m := range n.Members() {
 		all = append(all, n.With(m.Key, nil))
 		for _, less := range without(m.Value) {
 			all = append(all, n.With(m.Key, less))
@@ -123,7 +123,7 @@ func TestLawWithMember(t *testing.T) {
 		if got.Get(key) != v {
 			t.Fatalf("%s with %q: got %s", before, key, tree.AppendJSON(nil, got))
 		}
-		for _, m := range n.Members {
+		for _, m := range n.Members() {
 			if m.Key != key && got.Get(m.Key) != m.Value {
 				t.Fatalf("%s with %q lost %q: %s", before, key, m.Key, tree.AppendJSON(nil, got))
 			}

@@ -235,7 +235,7 @@ func TestParseManyKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := len(n.Members), len(keys); got != want {
+	if got, want := len(n.Members()), len(keys); got != want {
 		t.Errorf("got %d members, want %d", got, want)
 	}
 	for _, key := range keys {

@@ -165,12 +165,12 @@ func checkRoot(root *tree.Node) error {
 		return fmt.Errorf("want an object, got %v", root.Kind)
 	}
 	if from, to := system(root); from < to {
-		return fmt.Errorf("key %q belongs to the hub; keys with '$' never travel in a patch", clip(root.Members[from].Key))
+		return fmt.Errorf("key %q belongs to the hub; keys with '$' never travel in a patch", clip(root.Members()[from].Key))
 	}
 	if root.Depth > tree.MaxDepth {
 		return errDeep()
 	}
-	if root.Wire > tree.MaxText {
+	if root.Wire() > tree.MaxText {
 		return errLarge()
 	}
 	return nil
@@ -183,7 +183,7 @@ func (p Patch) Err() error { return p.err }
 // IsEmpty reports whether the patch changes nothing, whatever it is applied to.
 // A failed patch isn't empty, nor is one that replaces a half by nothing.
 func (p Patch) IsEmpty() bool {
-	return p.err == nil && (p.root == nil || len(p.root.Members) == 0 && !p.root.Whole)
+	return p.err == nil && (p.root == nil || len(p.root.Members()) == 0 && !p.root.Whole)
 }
 
 // At is what the patch says of a path: Null deletes, Missing says nothing. See
@@ -206,10 +206,10 @@ func (p Patch) Paths() iter.Seq2[string, Value] {
 }
 
 func leaves(path string, n *tree.Node, yield func(string, Value) bool) bool {
-	if n.Kind != tree.Object || len(n.Members) == 0 {
+	if n.Kind != tree.Object || len(n.Members()) == 0 {
 		return yield(path, Value{n: n, path: path})
 	}
-	for _, m := range n.Members {
+	for _, m := range n.Members() {
 		if !leaves(path+"."+m.Key, m.Value, yield) {
 			return false
 		}

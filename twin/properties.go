@@ -70,9 +70,9 @@ func versionOf(n *tree.Node) (int64, error) {
 // system is the range of an object's members that are the hub's own: "$" is
 // the first character of their keys.
 func system(n *tree.Node) (from, to int) {
-	from, _ = tree.Seek(n.Members, "$")
+	from, _ = tree.Seek(n.Members(), "$")
 	to = from
-	for to < len(n.Members) && strings.HasPrefix(n.Members[to].Key, "$") {
+	for to < len(n.Members()) && strings.HasPrefix(n.Members()[to].Key, "$") {
 		to++
 	}
 	return from, to
@@ -84,7 +84,7 @@ func dropSystem(n *tree.Node) *tree.Node {
 	if from == to {
 		return n
 	}
-	return tree.NewObject(slices.Concat(n.Members[:from], n.Members[to:])...)
+	return tree.NewObject(slices.Concat(n.Members()[:from], n.Members()[to:])...)
 }
 
 // propertiesOf takes an object without "$" keys and null members, or nil.
@@ -119,13 +119,13 @@ func (p Properties) Equal(q Properties) bool { return tree.Equal(p.tree(), q.tre
 
 // Size is how much of the hub's 32 KB the half uses. It is kept while the half
 // is built and costs nothing to ask.
-func (p Properties) Size() Size { return Size(p.tree().Size) }
+func (p Properties) Size() Size { return Size(p.tree().Size()) }
 
 // JSON is the half as compact JSON: keys in bytewise order, then "$version"
 // if it is known. [ParseProperties] reads it back. The bytes are the caller's.
 func (p Properties) JSON() []byte {
 	root := p.tree()
-	return p.appendJSON(make([]byte, 0, root.Wire+len(keyVersion)+24))
+	return p.appendJSON(make([]byte, 0, root.Wire()+len(keyVersion)+24))
 }
 
 func (p Properties) appendJSON(b []byte) []byte {
@@ -134,7 +134,7 @@ func (p Properties) appendJSON(b []byte) []byte {
 		return b
 	}
 	b = b[:len(b)-1]
-	if p.root != nil && len(p.root.Members) > 0 {
+	if p.root != nil && len(p.root.Members()) > 0 {
 		b = append(b, ',')
 	}
 	b = append(tree.AppendQuoted(b, keyVersion), ':')

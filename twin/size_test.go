@@ -29,7 +29,7 @@ func TestSizeVectors(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			// A patch keeps its nulls, so the null of SZ-5 is counted too.
-			if got := Size(change(t, tt.text).root.Size); got != tt.want {
+			if got := Size(change(t, tt.text).root.Size()); got != tt.want {
 				t.Errorf("as a patch: got %v, want %v", got, tt.want)
 			}
 		})

@@ -64,7 +64,7 @@ func (v *validator) refuse(limit, got, allowed, advice string) error {
 }
 
 func (v *validator) object(n *tree.Node) error {
-	for _, m := range n.Members {
+	for _, m := range n.Members() {
 		v.keys = append(v.keys, m.Key)
 		if err := v.key(m.Key); err != nil {
 			return err
@@ -79,7 +79,7 @@ func (v *validator) object(n *tree.Node) error {
 
 func (v *validator) array(n *tree.Node) error {
 	v.arrays++
-	for _, item := range n.Items {
+	for _, item := range n.Items() {
 		if err := v.value(item); err != nil {
 			return err
 		}

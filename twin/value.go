@@ -91,7 +91,7 @@ func (v Value) JSON() []byte {
 	if v.n == nil {
 		return nil
 	}
-	return tree.AppendJSON(make([]byte, 0, v.n.Wire), v.n)
+	return tree.AppendJSON(make([]byte, 0, v.n.Wire()), v.n)
 }
 
 // String is the same text as JSON; "" when missing.
@@ -117,7 +117,7 @@ func (v Value) All() iter.Seq2[string, Value] {
 		if v.Kind() != Object {
 			return
 		}
-		for _, m := range v.n.Members {
+		for _, m := range v.n.Members() {
 			if !yield(m.Key, Value{n: m.Value, path: below(v.path, m.Key)}) {
 				return
 			}

@@ -23,9 +23,9 @@ func Apply(doc, patch *Node) *Node {
 		return Settled(patch)
 	}
 	e := editor{from: doc}
-	for i, m := range patch.Members {
+	for i, m := range patch.Members() {
 		old := doc.Get(m.Key)
-		e.set(m.Key, Apply(old, m.Value), len(patch.Members)-i)
+		e.set(m.Key, Apply(old, m.Value), len(patch.Members())-i)
 	}
 	return e.done()
 }
@@ -51,7 +51,7 @@ func Diff(a, b *Node) *Node {
 			members = append(members, Member{key, d})
 		}
 	}
-	x, y := a.Members, b.Members
+	x, y := a.Members(), b.Members()
 	for len(x) > 0 || len(y) > 0 {
 		switch {
 		case len(x) > 0 && len(y) > 0 && x[0].Key == y[0].Key:
@@ -81,5 +81,5 @@ func OrEmpty(patch *Node) *Node {
 
 // IsEmpty reports whether a patch names nothing.
 func IsEmpty(n *Node) bool {
-	return n == nil || n.Kind == Object && len(n.Members) == 0
+	return n == nil || n.Kind == Object && len(n.Members()) == 0
 }

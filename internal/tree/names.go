@@ -6,7 +6,7 @@ package tree
 
 // IsLeaf reports whether a patch names its path as one.
 func IsLeaf(n *Node) bool {
-	return n.Kind != Object || n.Whole || len(n.Members) == 0
+	return n.Kind != Object || n.Whole || len(n.Members()) == 0
 }
 
 // Split takes a patch apart: what names covers, and the rest. Either may be
@@ -15,8 +15,8 @@ func Split(patch, names *Node) (covered, rest *Node) {
 	switch {
 	case patch == nil || names == nil:
 		return nil, patch
-	case names.Kind == Object && !names.Whole && len(names.Members) == 0:
-		if patch.Kind == Object && len(patch.Members) == 0 {
+	case names.Kind == Object && !names.Whole && len(names.Members()) == 0:
+		if patch.Kind == Object && len(patch.Members()) == 0 {
 			return patch, nil
 		}
 		return nil, patch
@@ -46,7 +46,7 @@ func Meet(a, b *Node) *Node {
 		return b
 	}
 	var members []Member
-	for _, m := range a.Members {
+	for _, m := range a.Members() {
 		if v := Meet(m.Value, b.Get(m.Key)); v != nil {
 			members = append(members, Member{m.Key, v})
 		}
@@ -77,7 +77,7 @@ func Partition(patch, a, b *Node, take func(leaf, a, b *Node) bool) (taken, rest
 // the two sides.
 func divide(n *Node, f func(key string, v *Node) (*Node, *Node)) (*Node, *Node) {
 	var left, right []Member
-	for _, m := range n.Members {
+	for _, m := range n.Members() {
 		l, r := f(m.Key, m.Value)
 		if l != nil {
 			left = append(left, Member{m.Key, l})
@@ -104,7 +104,7 @@ func Leaves(n *Node) int {
 		return 1
 	}
 	count := 0
-	for _, m := range n.Members {
+	for _, m := range n.Members() {
 		count += Leaves(m.Value)
 	}
 	return count

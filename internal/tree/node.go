@@ -41,69 +41,134 @@ func (k Kind) String() string {
 	return "kind " + strconv.Itoa(int(k))
 }
 
-// A node is a JSON value. It is never changed once it is built, so trees share
-// their branches and any goroutine may read them. A nil *node is no value.
+// A Node is a JSON value. It is never changed once it is built, so trees share
+// their branches and any goroutine may read them. A nil *Node is no value.
 //
 // A patch may hold null members, and objects that are whole. A document holds
 // neither, except for nulls within arrays: an array is one opaque value to
 // every merge.
+//
+// A device keeps a node for each value of its twin, and most are leaves. So a
+// node holds what a leaf needs, and its size and length are computed when asked
+// for. That takes 32 bytes, and 16 on a 32-bit machine.
 type Node struct {
-	Kind    Kind
-	Whole   bool     // Object: it replaces what is there, and does not merge with it
-	Acts    bool     // it is null or whole, or has a member that is: no document holds it
-	Depth   uint8    // levels of objects and arrays, this one included
-	Text    string   // Number: the literal. String: decoded. Bool: true or false
-	Members []Member // Object: sorted by key, each key once
-	Items   []*Node  // Array
-	Size    Size
-	Wire    int // bytes of its compact JSON
+	Kind  Kind
+	Whole bool   // Object: it replaces what is there, and does not merge with it
+	Acts  bool   // it is null or whole, or has a member that is: no document holds it
+	Depth uint8  // levels of objects and arrays, this one included
+	Text  string // Number: the literal. String: decoded. Bool: true or false
+	inner *inner // Object and Array only
 }
 
-// A member is one key of an object, with its value.
+// An inner is what an object or an array holds, and the sums over it.
+type inner struct {
+	members []Member // Object: sorted by key, each key once
+	items   []*Node  // Array
+	size    Size
+	wire    int
+}
+
+// A branch is an object or an array with its inside, in one piece of memory.
+type branch struct {
+	Node
+	inside inner
+}
+
+// newBranch returns an empty object or array that may still be filled.
+func newBranch(kind Kind) *Node {
+	b := &branch{Node: Node{Kind: kind, Depth: 1}, inside: inner{wire: 1}}
+	b.inner = &b.inside
+	return &b.Node
+}
+
+// A Member is one key of an object, with its value.
 type Member struct {
 	Key   string
 	Value *Node
 }
 
+// Members returns the members of an object, sorted by key, each key once.
+// Anything else has none. They are not the caller's to change.
+func (n *Node) Members() []Member {
+	if n.inner == nil {
+		return nil
+	}
+	return n.inner.members
+}
+
+// Items returns the elements of an array. Anything else has none. They are not
+// the caller's to change.
+func (n *Node) Items() []*Node {
+	if n.inner == nil {
+		return nil
+	}
+	return n.inner.items
+}
+
+// Size returns what the value counts of its section.
+func (n *Node) Size() Size {
+	switch n.Kind {
+	case Bool:
+		return FlatSize(sizeBool)
+	case Number:
+		return FlatSize(sizeNumber)
+	case String:
+		return TextSize(n.Text)
+	case Object, Array:
+		return n.inner.size
+	}
+	return Size{}
+}
+
+// Wire returns the number of bytes of the compact JSON.
+func (n *Node) Wire() int {
+	switch n.Kind {
+	case Null:
+		return len("null")
+	case String:
+		return QuotedLen(n.Text)
+	case Object, Array:
+		return n.inner.wire
+	}
+	return len(n.Text)
+}
+
 // NewNull returns null.
-func NewNull() *Node { return &Node{Kind: Null, Acts: true, Wire: 4} }
+func NewNull() *Node { return &Node{Kind: Null, Acts: true} }
 
 // NewBool returns a boolean.
-func NewBool(b bool) *Node {
-	text := strconv.FormatBool(b)
-	return &Node{Kind: Bool, Text: text, Size: FlatSize(sizeBool), Wire: len(text)}
-}
+func NewBool(b bool) *Node { return &Node{Kind: Bool, Text: strconv.FormatBool(b)} }
 
 // NewNumber takes a valid literal.
-func NewNumber(literal string) *Node {
-	return &Node{Kind: Number, Text: literal, Size: FlatSize(sizeNumber), Wire: len(literal)}
-}
+func NewNumber(literal string) *Node { return &Node{Kind: Number, Text: literal} }
 
 // NewString takes valid UTF-8.
-func NewString(s string) *Node {
-	return &Node{Kind: String, Text: s, Size: TextSize(s), Wire: QuotedLen(s)}
-}
+func NewString(s string) *Node { return &Node{Kind: String, Text: s} }
 
 // NewArray keeps items.
 func NewArray(items []*Node) *Node {
-	n := &Node{Kind: Array, Depth: 1, Items: items, Wire: 1}
+	n := newBranch(Array)
+	in := n.inner
+	in.items = items
 	for _, item := range items {
-		n.Size = n.Size.Plus(item.Size)
-		n.Wire += item.Wire + 1
+		in.size = in.size.Plus(item.Size())
+		in.wire += item.Wire() + 1
 		n.Depth = max(n.Depth, deeper(item))
 	}
-	n.Wire = max(n.Wire, 2)
+	in.wire = max(in.wire, 2)
 	return n
 }
 
-// objectOf keeps members, which are sorted and unique.
+// NewObject keeps members, which are sorted and unique.
 func NewObject(members ...Member) *Node {
-	n := &Node{Kind: Object, Members: members, Wire: 1}
+	n := newBranch(Object)
+	in := n.inner
+	in.members = members
 	for _, m := range members {
-		n.Size = n.Size.Plus(m.size())
-		n.Wire += m.wire()
+		in.size = in.size.Plus(m.size())
+		in.wire += m.wire()
 	}
-	n.Wire = max(n.Wire, 2)
+	in.wire = max(in.wire, 2)
 	n.survey()
 	return n
 }
@@ -111,7 +176,7 @@ func NewObject(members ...Member) *Node {
 // survey computes depth and acts again. Size and wire are kept by sums.
 func (n *Node) survey() {
 	n.Depth, n.Acts = 1, n.Whole
-	for _, m := range n.Members {
+	for _, m := range n.Members() {
 		n.Depth = max(n.Depth, deeper(m.Value))
 		n.Acts = n.Acts || m.Value.Acts
 	}
@@ -120,10 +185,10 @@ func (n *Node) survey() {
 // deeper is the depth of what holds n.
 func deeper(n *Node) uint8 { return min(n.Depth, 254) + 1 }
 
-func (m Member) size() Size { return TextSize(m.Key).Plus(m.Value.Size) }
+func (m Member) size() Size { return TextSize(m.Key).Plus(m.Value.Size()) }
 
 // wire is the member's share of its object's JSON, with colon and comma.
-func (m Member) wire() int { return QuotedLen(m.Key) + m.Value.Wire + 2 }
+func (m Member) wire() int { return QuotedLen(m.Key) + m.Value.Wire() + 2 }
 
 // Seek finds the place of key among sorted members, or would.
 func Seek(members []Member, key string) (int, bool) {
@@ -137,8 +202,8 @@ func (n *Node) Get(key string) *Node {
 	if n == nil || n.Kind != Object {
 		return nil
 	}
-	if i, ok := Seek(n.Members, key); ok {
-		return n.Members[i].Value
+	if i, ok := Seek(n.Members(), key); ok {
+		return n.Members()[i].Value
 	}
 	return nil
 }
@@ -168,7 +233,7 @@ type editor struct {
 // set gives key the value v, nil for none. At most grow keys are still to
 // come, this one included.
 func (e *editor) set(key string, v *Node, grow int) {
-	rest := e.from.Members[e.copied:]
+	rest := e.from.Members()[e.copied:]
 	i, found := Seek(rest, key)
 	var old *Node
 	if found {
@@ -193,23 +258,24 @@ func (e *editor) set(key string, v *Node, grow int) {
 
 func (e *editor) start(grow int) {
 	from := e.from
-	e.to = &Node{Kind: Object, Size: from.Size, Wire: from.Wire, Depth: from.Depth, Whole: from.Whole, Acts: from.Acts}
-	if len(from.Members) == 0 {
-		e.to.Wire = 1
+	e.to = newBranch(Object)
+	e.to.Depth, e.to.Whole, e.to.Acts = from.Depth, from.Whole, from.Acts
+	if len(from.Members()) > 0 { // else its wire has no comma that could go
+		e.to.inner.size, e.to.inner.wire = from.inner.size, from.inner.wire
 	}
-	e.members = make([]Member, 0, len(from.Members)+grow)
+	e.members = make([]Member, 0, len(from.Members())+grow)
 }
 
 func (e *editor) drop(m Member) {
-	e.to.Size = e.to.Size.minus(m.size())
-	e.to.Wire -= m.wire()
+	e.to.inner.size = e.to.inner.size.minus(m.size())
+	e.to.inner.wire -= m.wire()
 	e.stale = e.stale || m.Value.Acts || m.Value.Depth > 0
 }
 
 func (e *editor) add(m Member) {
 	e.members = append(e.members, m)
-	e.to.Size = e.to.Size.Plus(m.size())
-	e.to.Wire += m.wire()
+	e.to.inner.size = e.to.inner.size.Plus(m.size())
+	e.to.inner.wire += m.wire()
 	e.to.Depth = max(e.to.Depth, deeper(m.Value))
 	e.to.Acts = e.to.Acts || m.Value.Acts
 }
@@ -219,11 +285,12 @@ func (e *editor) done() *Node {
 	if e.to == nil {
 		return e.from
 	}
-	e.to.Members = append(e.members, e.from.Members[e.copied:]...)
-	if spare := cap(e.to.Members) - len(e.to.Members); spare > len(e.to.Members)/8 {
-		e.to.Members = slices.Clone(e.to.Members)
+	members := append(e.members, e.from.Members()[e.copied:]...)
+	if spare := cap(members) - len(members); spare > len(members)/8 {
+		members = slices.Clone(members)
 	}
-	e.to.Wire = max(e.to.Wire, 2)
+	e.to.inner.members = members
+	e.to.inner.wire = max(e.to.inner.wire, 2)
 	if e.stale {
 		e.to.survey()
 	}
@@ -242,101 +309,25 @@ func alike(a, b *Node, numbers func(x, y string) bool) bool {
 	if a == b {
 		return true
 	}
+	if a == nil || b == nil || a.Kind != b.Kind {
+		return false
+	}
 	// A number's size is the same whatever its text, so equal trees have
 	// equal sizes.
-	if a == nil || b == nil || a.Kind != b.Kind || a.Size != b.Size {
+	if a.inner != nil && a.inner.size != b.inner.size {
 		return false
 	}
 	switch a.Kind {
 	case Number:
 		return numbers(a.Text, b.Text)
 	case Object:
-		return slices.EqualFunc(a.Members, b.Members, func(x, y Member) bool {
+		return slices.EqualFunc(a.Members(), b.Members(), func(x, y Member) bool {
 			return x.Key == y.Key && alike(x.Value, y.Value, numbers)
 		})
 	case Array:
-		return slices.EqualFunc(a.Items, b.Items, func(x, y *Node) bool {
+		return slices.EqualFunc(a.Items(), b.Items(), func(x, y *Node) bool {
 			return alike(x, y, numbers)
 		})
 	}
 	return a.Text == b.Text
 }
-
-// AppendJSON writes n as compact JSON.
-func AppendJSON(b []byte, n *Node) []byte {
-	switch n.Kind {
-	case Null:
-		return append(b, "null"...)
-	case String:
-		return AppendQuoted(b, n.Text)
-	case Object:
-		b = append(b, '{')
-		for i, m := range n.Members {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = append(AppendQuoted(b, m.Key), ':')
-			b = AppendJSON(b, m.Value)
-		}
-		return append(b, '}')
-	case Array:
-		b = append(b, '[')
-		for i, item := range n.Items {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = AppendJSON(b, item)
-		}
-		return append(b, ']')
-	}
-	return append(b, n.Text...)
-}
-
-const hexDigits = "0123456789abcdef"
-
-// The characters that have an escape of two, and its second one.
-const (
-	shortEscaped = "\"\\\b\f\n\r\t"
-	shortEscapes = `"\bfnrt`
-)
-
-// AppendQuoted writes a JSON string. It escapes only what it must, in the
-// shortest way, so no text that was read becomes longer.
-func AppendQuoted(b []byte, s string) []byte {
-	b = append(b, '"')
-	start := 0
-	for i := range len(s) {
-		if plain(s[i]) {
-			continue
-		}
-		b = append(b, s[start:i]...)
-		start = i + 1
-		b = appendEscape(b, s[i])
-	}
-	return append(append(b, s[start:]...), '"')
-}
-
-func appendEscape(b []byte, c byte) []byte {
-	if i := strings.IndexByte(shortEscaped, c); i >= 0 {
-		return append(b, '\\', shortEscapes[i])
-	}
-	return append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
-}
-
-// QuotedLen is the number of bytes that AppendQuoted writes.
-func QuotedLen(s string) int {
-	n := len(s) + 2
-	for i := range len(s) {
-		switch c := s[i]; {
-		case plain(c):
-		case strings.IndexByte(shortEscaped, c) >= 0:
-			n++
-		default:
-			n += 5
-		}
-	}
-	return n
-}
-
-// plain reports whether a byte is written as it is in a JSON string.
-func plain(c byte) bool { return c >= ' ' && c != '"' && c != '\\' }

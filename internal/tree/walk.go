@@ -58,7 +58,7 @@ func Nulls(patch *Node, path []string, into *[]string) {
 	case Null:
 		*into = append(*into, strings.Join(path, "."))
 	case Object:
-		for _, m := range patch.Members {
+		for _, m := range patch.Members() {
 			Nulls(m.Value, append(path, m.Key), into)
 		}
 	}
@@ -70,12 +70,12 @@ func DeletesMissing(doc, patch *Node) bool {
 	if doc == nil || patch == nil || !patch.Acts {
 		return false
 	}
-	for _, m := range patch.Members {
+	for _, m := range patch.Members() {
 		old := doc.Get(m.Key)
 		if old == nil || old.Kind != Object || m.Value.Kind != Object {
 			continue
 		}
-		for _, n := range m.Value.Members {
+		for _, n := range m.Value.Members() {
 			if n.Value.Kind == Null && old.Get(n.Key) == nil {
 				return true
 			}
@@ -108,7 +108,7 @@ func Intersect(names, doc *Node) *Node {
 		return doc
 	}
 	var kept []Member
-	for _, m := range names.Members {
+	for _, m := range names.Members() {
 		if v := Intersect(m.Value, doc.Get(m.Key)); v != nil {
 			kept = append(kept, Member{m.Key, v})
 		}
@@ -127,8 +127,8 @@ func Update(a, b *Node, f func(a, b *Node) *Node) *Node {
 		a = NewObject()
 	}
 	e := editor{from: a}
-	for i, m := range b.Members {
-		e.set(m.Key, f(a.Get(m.Key), m.Value), len(b.Members)-i)
+	for i, m := range b.Members() {
+		e.set(m.Key, f(a.Get(m.Key), m.Value), len(b.Members())-i)
 	}
 	return e.done()
 }

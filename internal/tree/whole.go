@@ -16,8 +16,8 @@ func Merging(n *Node) *Node {
 		return n
 	}
 	e := editor{from: n}
-	for i, m := range n.Members {
-		e.set(m.Key, Merging(m.Value), len(n.Members)-i)
+	for i, m := range n.Members() {
+		e.set(m.Key, Merging(m.Value), len(n.Members())-i)
 	}
 	n = e.done()
 	if n.Whole {
@@ -39,7 +39,7 @@ func Settled(n *Node) *Node {
 		return nil
 	}
 	e := editor{from: n}
-	for _, m := range n.Members {
+	for _, m := range n.Members() {
 		e.set(m.Key, Settled(m.Value), 0)
 	}
 	n = e.done()
@@ -63,8 +63,8 @@ func Resolve(patch, doc *Node) *Node {
 		return Overlay(Diff(doc, v), v)
 	}
 	e := editor{from: patch}
-	for i, m := range patch.Members {
-		e.set(m.Key, Resolve(m.Value, doc.Get(m.Key)), len(patch.Members)-i)
+	for i, m := range patch.Members() {
+		e.set(m.Key, Resolve(m.Value, doc.Get(m.Key)), len(patch.Members())-i)
 	}
 	return e.done()
 }
@@ -89,7 +89,7 @@ func Replaced(patch *Node) *Node {
 		return NewNull()
 	}
 	var members []Member
-	for _, m := range patch.Members {
+	for _, m := range patch.Members() {
 		if v := Replaced(m.Value); v != nil {
 			members = append(members, Member{m.Key, v})
 		}

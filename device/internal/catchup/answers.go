@@ -273,15 +273,15 @@ func expand(names, acked, wanted *tree.Node) *tree.Node {
 	switch {
 	case names.Kind != tree.Object:
 		return names
-	case !names.Whole && len(names.Members) == 1:
-		m := names.Members[0]
+	case !names.Whole && len(names.Members()) == 1:
+		m := names.Members()[0]
 		return names.With(m.Key, expand(m.Value, acked.Get(m.Key), wanted.Get(m.Key)))
 	case !names.Whole:
 		return names
 	}
 	opened := members(names, acked, wanted)
-	if len(opened.Members) == 1 && !opened.Whole {
-		m := opened.Members[0]
+	if len(opened.Members()) == 1 && !opened.Whole {
+		m := opened.Members()[0]
 		return opened.With(m.Key, expand(m.Value, acked.Get(m.Key), wanted.Get(m.Key)))
 	}
 	return opened
@@ -294,7 +294,7 @@ func members(names, acked, wanted *tree.Node) *tree.Node {
 		return names
 	}
 	var members []tree.Member
-	for _, m := range tree.OrEmpty(tree.Fill(wanted, acked)).Members {
+	for _, m := range tree.OrEmpty(tree.Fill(wanted, acked)).Members() {
 		v := wanted.Get(m.Key)
 		if v == nil {
 			v = tree.NewNull()
@@ -379,7 +379,7 @@ func (r *Reported) giveUp(refused []*wish) {
 		kept = append(kept, w)
 	}
 	r.wishes = kept
-	if r.poor = compose(r.poor, tree.Merging(names)); r.poor.Wire > maxPoor {
+	if r.poor = compose(r.poor, tree.Merging(names)); r.poor.Wire() > maxPoor {
 		r.poor = nil // so many are no sign of anything
 	}
 }
@@ -389,20 +389,20 @@ func revert(doc, names, base *tree.Node) *tree.Node {
 	switch {
 	case names == nil:
 		return doc
-	case tree.IsEmpty(names) && !names.Whole && doc != nil && doc.Kind == tree.Object && len(doc.Members) > 0:
+	case tree.IsEmpty(names) && !names.Whole && doc != nil && doc.Kind == tree.Object && len(doc.Members()) > 0:
 		return doc // others made use of the object
 	case tree.IsLeaf(names):
 		return base
 	case doc == nil || doc.Kind != tree.Object:
 		return doc
 	}
-	keys := names.Members
+	keys := names.Members()
 	doc = tree.Update(doc, names, func(v, _ *tree.Node) *tree.Node {
 		m := keys[0]
 		keys = keys[1:]
 		return revert(v, m.Value, base.Get(m.Key))
 	})
-	if len(doc.Members) == 0 && (base == nil || base.Kind != tree.Object) {
+	if len(doc.Members()) == 0 && (base == nil || base.Kind != tree.Object) {
 		return base
 	}
 	return doc

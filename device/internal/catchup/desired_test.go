@@ -229,7 +229,7 @@ func TestSlowListenerWaitsForOneDiff(t *testing.T) {
 		t.Errorf("%d calls wait, want 1", got)
 	}
 	sub := d.routes.byID[1]
-	if n := len(sub.named.Members); n > 1 {
+	if n := len(sub.named.Members()); n > 1 {
 		t.Errorf("%d names wait for a document of one key", n)
 	}
 	del, _ := d.Next()

@@ -183,7 +183,7 @@ func (r *routes) visit(at *route, patch *tree.Node, cause twin.Cause, names bool
 		}
 		return
 	}
-	if len(at.children) < len(patch.Members) {
+	if len(at.children) < len(patch.Members()) {
 		for key, child := range at.children {
 			if p := patch.Get(key); p != nil {
 				r.visit(child, p, cause, names)
@@ -191,7 +191,7 @@ func (r *routes) visit(at *route, patch *tree.Node, cause twin.Cause, names bool
 		}
 		return
 	}
-	for _, m := range patch.Members {
+	for _, m := range patch.Members() {
 		if child := at.children[m.Key]; child != nil {
 			r.visit(child, m.Value, cause, names)
 		}

@@ -180,14 +180,14 @@ func (r *Reported) boardPlain(now time.Duration) {
 	if !some {
 		rest = r.unnamed(names)
 	}
-	if outgoing(names, rootOf(r.acked), r.wanted, true).Wire+tree.OrEmpty(rest).Wire > maxReport {
+	if outgoing(names, rootOf(r.acked), r.wanted, true).Wire()+tree.OrEmpty(rest).Wire() > maxReport {
 		var fits []*wish
 		names, fits = r.fitting(aboard)
 		if some {
 			r.wishes = append(r.wishes, except(aboard, fits)...)
 		}
 		aboard = fits
-		rest = fit(rest, maxReport-outgoing(names, rootOf(r.acked), r.wanted, true).Wire)
+		rest = fit(rest, maxReport-outgoing(names, rootOf(r.acked), r.wanted, true).Wire())
 	}
 	r.remove(aboard...)
 	if !tree.IsEmpty(rest) {
@@ -227,7 +227,7 @@ func (r *Reported) unnamed(names *tree.Node) *tree.Node {
 // fitting is the first plain wishes, as many as one patch carries: at least
 // one, which is taken apart where it must be.
 func (r *Reported) fitting(plain []*wish) (names *tree.Node, aboard []*wish) {
-	size := func(names *tree.Node) int { return outgoing(names, rootOf(r.acked), r.wanted, true).Wire }
+	size := func(names *tree.Node) int { return outgoing(names, rootOf(r.acked), r.wanted, true).Wire() }
 	for i, w := range plain {
 		all := compose(names, w.names)
 		if size(all) <= maxReport {
@@ -258,7 +258,7 @@ func (r *Reported) fitting(plain []*wish) (names *tree.Node, aboard []*wish) {
 
 // fit is the first part of a patch that has at most size bytes.
 func fit(patch *tree.Node, size int) *tree.Node {
-	for patch != nil && patch.Wire > size {
+	for patch != nil && patch.Wire() > size {
 		half, rest := tree.Halves(patch)
 		if rest == nil {
 			return nil
@@ -315,7 +315,7 @@ func outgoing(names, acked, target *tree.Node, root bool) *tree.Node {
 		return tree.NewObject()
 	case root && !tree.IsLeaf(names):
 		var members []tree.Member
-		for _, m := range names.Members {
+		for _, m := range names.Members() {
 			v := outgoing(m.Value, acked.Get(m.Key), target.Get(m.Key), false)
 			if v == nil {
 				v = tree.NewNull()
@@ -333,7 +333,7 @@ func outgoing(names, acked, target *tree.Node, root bool) *tree.Node {
 		return tree.Overlay(tree.Diff(acked, target), target)
 	}
 	var members []tree.Member
-	for _, m := range names.Members {
+	for _, m := range names.Members() {
 		if v := outgoing(m.Value, acked.Get(m.Key), target.Get(m.Key), false); v != nil {
 			members = append(members, tree.Member{Key: m.Key, Value: v})
 		}
@@ -346,9 +346,9 @@ func enter(patch, target *tree.Node) *tree.Node {
 	if patch.Kind != tree.Object || target == nil || target.Kind != tree.Object {
 		return patch
 	}
-	entered := make([]tree.Member, len(patch.Members))
+	entered := make([]tree.Member, len(patch.Members()))
 	changed := false
-	for i, m := range patch.Members {
+	for i, m := range patch.Members() {
 		entered[i] = tree.Member{Key: m.Key, Value: enter(m.Value, target.Get(m.Key))}
 		changed = changed || entered[i].Value != m.Value
 	}

@@ -212,14 +212,14 @@ func (r *Reported) check(p twin.Patch) error {
 	if root == nil {
 		return nil
 	}
-	if root.Wire > maxReport {
-		return twin.TooLong(tree.Key{}, root.Wire, maxReport, "send it in parts")
+	if root.Wire() > maxReport {
+		return twin.TooLong(tree.Key{}, root.Wire(), maxReport, "send it in parts")
 	}
-	before := tree.OrEmpty(r.wanted).Wire
-	if before+root.Wire <= maxWanted {
+	before := tree.OrEmpty(r.wanted).Wire()
+	if before+root.Wire() <= maxWanted {
 		return nil
 	}
-	if after := tree.OrEmpty(tree.Apply(r.wanted, root)).Wire; after > maxWanted && after > before {
+	if after := tree.OrEmpty(tree.Apply(r.wanted, root)).Wire(); after > maxWanted && after > before {
 		return twin.TooLong(tree.Key{}, after, maxWanted, "delete properties or shorten strings")
 	}
 	return nil

@@ -133,7 +133,7 @@ func impose(doc, names, image *tree.Node) *tree.Node {
 	case tree.IsLeaf(names):
 		return image
 	}
-	keys := names.Members
+	keys := names.Members()
 	return tree.Update(doc, names, func(v, _ *tree.Node) *tree.Node {
 		m := keys[0]
 		keys = keys[1:]
@@ -162,7 +162,7 @@ func (r *Reported) accept(expected *tree.Node) (readBack []string) {
 	unsent := tree.Diff(expected, before)
 	after := tree.Apply(tree.Fill(got, expected), unsent)
 	r.mend(before, after)
-	for _, m := range tree.OrEmpty(tree.Diff(before, after)).Members {
+	for _, m := range tree.OrEmpty(tree.Diff(before, after)).Members() {
 		readBack = append(readBack, m.Key)
 	}
 	return readBack

@@ -205,7 +205,7 @@ func openFor(names, apart, acked, wanted *tree.Node) *tree.Node {
 			return names
 		}
 	}
-	for _, m := range apart.Members {
+	for _, m := range apart.Members() {
 		v := names.Get(m.Key)
 		if o := openFor(v, m.Value, acked.Get(m.Key), wanted.Get(m.Key)); o != v {
 			names = names.With(m.Key, o)
@@ -243,7 +243,7 @@ func (r *Reported) coalesce() {
 			i--
 			continue
 		}
-		if a.names.Wire > 2*b.names.Wire && !r.known {
+		if a.names.Wire() > 2*b.names.Wire() && !r.known {
 			break
 		}
 		a.join(b)
@@ -268,7 +268,7 @@ func (r *Reported) boundEarly() {
 	total := 0
 	for _, w := range r.wishes {
 		if len(w.callers) == 0 {
-			total += w.names.Wire
+			total += w.names.Wire()
 		}
 	}
 	for _, w := range r.wishes {
@@ -283,7 +283,7 @@ func (r *Reported) boundEarly() {
 			continue
 		}
 		r.dropped += uint64(tree.Leaves(gone))
-		total -= w.names.Wire - tree.OrEmpty(rest).Wire
+		total -= w.names.Wire() - tree.OrEmpty(rest).Wire()
 		w.names = tree.OrEmpty(rest)
 	}
 }
@@ -298,12 +298,12 @@ func dropVain(names, acked, wanted *tree.Node) *tree.Node {
 		return names
 	}
 	var kept []tree.Member
-	for _, m := range names.Members {
+	for _, m := range names.Members() {
 		if v := dropVain(m.Value, acked.Get(m.Key), wanted.Get(m.Key)); v != nil {
 			kept = append(kept, tree.Member{Key: m.Key, Value: v})
 		}
 	}
-	if len(kept) == len(names.Members) {
+	if len(kept) == len(names.Members()) {
 		return names
 	}
 	return tree.NewObject(kept...)

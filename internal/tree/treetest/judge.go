@@ -122,21 +122,21 @@ func Sound(t TB, n *tree.Node) {
 	}
 	text := string(tree.AppendJSON(nil, n))
 	v := PlainOf(t, text)
-	if got, want := n.Wire, len(text); got != want {
+	if got, want := n.Wire(), len(text); got != want {
 		t.Errorf("wire of %s: got %d, want %d", text, got, want)
 	}
-	if got, want := n.Size, PlainSize(v); got != want {
+	if got, want := n.Size(), PlainSize(v); got != want {
 		t.Errorf("size of %s: got %v, want %v", text, got, want)
 	}
 	depth, acts := uint8(0), n.Kind == tree.Null || n.Whole
-	for i, m := range n.Members {
+	for i, m := range n.Members() {
 		Sound(t, m.Value)
 		depth, acts = max(depth, m.Value.Depth), acts || m.Value.Acts
-		if i > 0 && n.Members[i-1].Key >= m.Key {
-			t.Errorf("key %q stands before %q", n.Members[i-1].Key, m.Key)
+		if i > 0 && n.Members()[i-1].Key >= m.Key {
+			t.Errorf("key %q stands before %q", n.Members()[i-1].Key, m.Key)
 		}
 	}
-	for _, item := range n.Items {
+	for _, item := range n.Items() {
 		Sound(t, item)
 		depth = max(depth, item.Depth)
 		if tree.Replaced(item) != nil {
@@ -155,7 +155,7 @@ func Sound(t TB, n *tree.Node) {
 // hubs disagree on what other nulls do.
 func DeletesOnlyWhatIs(t TB, doc, patch *tree.Node) {
 	t.Helper()
-	for _, m := range patch.Members {
+	for _, m := range patch.Members() {
 		switch v := doc.Get(m.Key); {
 		case m.Value.Kind == tree.Null && v == nil:
 			t.Fatalf("diff %s deletes %q of %s", tree.AppendJSON(nil, patch), m.Key, tree.AppendJSON(nil, doc))

@@ -1,0 +1,91 @@
+package tree_test
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree"
+)
+
+// groups is an object of about the given number of bytes: groups of ten
+// properties, as devices have them.
+func groups(bytes int) []byte {
+	var all []string
+	for n := 2; n < bytes; {
+		var members []string
+		for i := range 5 {
+			members = append(members, fmt.Sprintf(`"setting%d":%d.5,"name%d":"value %d"`, i, i*100, i, i))
+		}
+		g := fmt.Sprintf(`"group%03d":{%s}`, len(all), strings.Join(members, ","))
+		all = append(all, g)
+		n += len(g) + 1
+	}
+	return []byte("{" + strings.Join(all, ",") + "}")
+}
+
+// heap returns the bytes in use after a garbage collection.
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC() // the first may have been under way already
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// limit is a number of bytes by the size of a word.
+func limit(bits64, bits32 uint64) uint64 {
+	if unsafe.Sizeof(uintptr(0)) == 4 {
+		return bits32
+	}
+	return bits64
+}
+
+func TestNodeSize(t *testing.T) {
+	if got, want := uint64(unsafe.Sizeof(tree.Node{})), limit(32, 16); got != want {
+		t.Errorf("a node takes %d bytes, want %d: most of a twin is leaves", got, want)
+	}
+}
+
+// TestRetainedHeap measures what a device keeps of a twin of 30 KB. Its second
+// bound is for 32-bit machines.
+func TestRetainedHeap(t *testing.T) {
+	text := groups(30 << 10)
+	const copies = 100
+	kept := make([]*tree.Node, copies)
+	before := heap()
+	for i := range kept {
+		n, err := tree.ParseDocument(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept[i] = n
+	}
+	got, most := (heap()-before)/copies, limit(150_000, 90_000)
+	runtime.KeepAlive(kept)
+	t.Logf("a twin of %d bytes retains %d", len(text), got)
+	if got > most {
+		t.Errorf("a twin of %d bytes retains %d, want at most %d", len(text), got, most)
+	}
+}
+
+// TestParseAllocates measures what parsing a twin of 30 KB takes for a moment.
+func TestParseAllocates(t *testing.T) {
+	text := groups(30 << 10)
+	const runs = 20
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range runs {
+		if _, err := tree.ParseDocument(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	got, most := (after.TotalAlloc-before.TotalAlloc)/runs, limit(170_000, 110_000)
+	t.Logf("parsing %d bytes allocates %d", len(text), got)
+	if got > most {
+		t.Errorf("parsing %d bytes allocates %d, want at most %d", len(text), got, most)
+	}
+}

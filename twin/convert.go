@@ -1,9 +1,11 @@
 package twin
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +21,8 @@ func errDeep() error {
 func errLarge() error {
 	return fmt.Errorf("more than %d bytes of JSON; a hub takes 32 KB", tree.MaxText)
 }
+
+func errNotUTF8(what, text string) error { return fmt.Errorf("%s %q is not UTF-8", what, clip(text)) }
 
 // nodeOf makes a tree of a Go value by the rules of encoding/json, which does
 // the work for everything but the plain types; no digit is lost. Unlike there,
@@ -73,7 +77,7 @@ func (c *converter) object(v map[string]any, level int) (*tree.Node, error) {
 	members := make([]tree.Member, 0, len(v))
 	for _, key := range slices.SortedFunc(maps.Keys(v), strings.Compare) {
 		if !utf8.ValidString(key) {
-			return nil, fmt.Errorf("key %q is not UTF-8", clip(key))
+			return nil, errNotUTF8("key", key)
 		}
 		if err := c.spend(len(key) + 4); err != nil {
 			return nil, err
@@ -111,7 +115,7 @@ func leafOf(v any) (*tree.Node, error) {
 		return tree.NewBool(v), nil
 	case string:
 		if !utf8.ValidString(v) {
-			return nil, fmt.Errorf("string %q is not UTF-8", clip(v))
+			return nil, errNotUTF8("string", v)
 		}
 		return tree.NewString(v), nil
 	case int:
@@ -141,5 +145,16 @@ func marshalled(v any) (*tree.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parseMarshaled(b)
+	n, err := parseFromCaller(b)
+	if err != nil || !bytes.Contains(b, []byte(`\u`)) && !bytes.Contains(b, []byte(replacement)) {
+		return n, err
+	}
+	// encoding/json may have put U+FFFD in place of bytes that are not UTF-8. How
+	// it writes that depends on its version, so the Go value has to answer.
+	if bytes.Contains(tree.AppendJSON(nil, n), []byte(replacement)) {
+		if err := (&reader{left: tree.MaxText}).value(reflect.ValueOf(v), 0); err != nil {
+			return nil, err
+		}
+	}
+	return n, nil
 }

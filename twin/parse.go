@@ -14,9 +14,6 @@ func parseFromHub(b []byte) (*tree.Node, error) { return parsed(tree.ParseFromHu
 // parseFromCaller reads what firmware wants.
 func parseFromCaller(b []byte) (*tree.Node, error) { return parsed(tree.ParseFromCaller(b)) }
 
-// parseMarshaled reads what encoding/json made of a Go value.
-func parseMarshaled(b []byte) (*tree.Node, error) { return parsed(tree.ParseMarshaled(b)) }
-
 // parsed turns the parser's error into this package's.
 func parsed(n *tree.Node, err error) (*tree.Node, error) {
 	if bad, ok := errs.As[*tree.SyntaxError](err); ok {

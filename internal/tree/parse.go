@@ -26,10 +26,6 @@ type parser struct {
 	// would keep a device from its twin for as long as somebody's mistake
 	// is in it.
 	strict bool
-	// marshalled says that the text is encoding/json's, which writes the escape
-	// \ufffd for bytes that are not UTF-8, and the character for itself: the
-	// escape is refused.
-	marshalled bool
 	// document drops null members, except within arrays.
 	document bool
 	arrays   int // how many arrays are open
@@ -47,11 +43,6 @@ func ParseFromHub(b []byte) (*Node, error) { return (&parser{b: b}).parse() }
 
 // ParseFromCaller reads what firmware wants.
 func ParseFromCaller(b []byte) (*Node, error) { return (&parser{b: b, strict: true}).parse() }
-
-// parseMarshalled reads what encoding/json made of a Go value.
-func ParseMarshaled(b []byte) (*Node, error) {
-	return (&parser{b: b, strict: true, marshalled: true}).parse()
-}
 
 // parse reads the whole text: one value.
 func (p *parser) parse() (*Node, error) {
@@ -343,9 +334,6 @@ func (p *parser) unicode() error {
 	r, err := p.hex()
 	if err != nil {
 		return err
-	}
-	if r == utf8.RuneError && p.marshalled {
-		return p.fail(at, "a Go string that is not UTF-8, or U+FFFD spelt as an escape")
 	}
 	if utf16.IsSurrogate(r) {
 		high := r

@@ -1,11 +1,15 @@
 package tree
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/tidwall/gjson"
 )
 
 // What is read of anybody's JSON. Both are far above what a hub stores (two
@@ -16,163 +20,147 @@ const (
 	MaxDepth = 64        // levels of objects and arrays
 )
 
-// A parser reads JSON text into a tree in one pass. It takes exactly RFC 8259,
-// in valid UTF-8. Of a key that appears twice in an object, the last wins.
-type parser struct {
-	b []byte
-	i int // the next byte
-	// strict refuses an escaped surrogate without its pair. A caller gets an error.
-	// From the hub it becomes U+FFFD, as encoding/json has it, since refusing
-	// would keep a device from its twin for as long as somebody's mistake
-	// is in it.
-	strict bool
-	// document drops null members, except within arrays.
-	document bool
-	arrays   int // how many arrays are open
-
-	members []Member // of the open objects, innermost last
-	items   []*Node  // of the open arrays, likewise
-	buf     []byte   // the string being unescaped
+// ParseDocument reads what the hub stores. It drops null members, except within
+// arrays. Half of a surrogate pair becomes U+FFFD, as encoding/json has it:
+// refusing would keep a device from its twin for as long as somebody's mistake
+// is in it.
+func ParseDocument(b []byte) (*Node, error) {
+	return parse(b, MaxTwin, false, builder{document: true})
 }
 
-// ParseDocument reads what the hub stores.
-func ParseDocument(b []byte) (*Node, error) { return (&parser{b: b, document: true}).parse() }
+// ParseFromHub reads what the hub changes. It treats half of a surrogate pair
+// as ParseDocument does.
+func ParseFromHub(b []byte) (*Node, error) { return parse(b, MaxText, false, builder{}) }
 
-// ParseFromHub reads what the hub changes.
-func ParseFromHub(b []byte) (*Node, error) { return (&parser{b: b}).parse() }
+// ParseFromCaller reads what firmware wants. It refuses half of a surrogate
+// pair.
+func ParseFromCaller(b []byte) (*Node, error) { return parse(b, MaxText, true, builder{}) }
 
-// ParseFromCaller reads what firmware wants.
-func ParseFromCaller(b []byte) (*Node, error) { return (&parser{b: b, strict: true}).parse() }
-
-// parse reads the whole text: one value.
-func (p *parser) parse() (*Node, error) {
-	limit := MaxText
-	if p.document {
-		limit = MaxTwin
-	}
-	if len(p.b) > limit {
-		return nil, p.fail(limit, "the text is %d bytes long; at most %d are read", len(p.b), limit)
-	}
-	n, err := p.value(1)
-	if err != nil {
-		return nil, err
-	}
-	if p.space(); p.i < len(p.b) {
-		return nil, p.fail(p.i, "more text after the value")
-	}
-	return n, nil
-}
-
-func (p *parser) fail(offset int, format string, args ...any) error {
-	if offset >= len(p.b) {
-		return &SyntaxError{Offset: len(p.b), Reason: "the text ends too early"}
-	}
-	return &SyntaxError{Offset: offset, Reason: fmt.Sprintf(format, args...)}
-}
-
-func (p *parser) space() {
-	for p.i < len(p.b) {
-		switch p.b[p.i] {
-		case ' ', '\t', '\n', '\r':
-			p.i++
-		default:
-			return
+// parse checks all that can be wrong with a text, and then builds the tree,
+// which cannot fail. The text's depth comes first, since gjson recurses.
+func parse(b []byte, limit int, strict bool, to builder) (*Node, error) {
+	switch {
+	case len(b) > limit:
+		return nil, &SyntaxError{limit, fmt.Sprintf("the text is %d bytes long; at most %d are read", len(b), limit)}
+	case tooDeep(b) || !gjson.ValidBytes(b) || !utf8.Valid(b):
+		return nil, explain(b)
+	case strict:
+		if at := loneSurrogate(b); at >= 0 {
+			return nil, &SyntaxError{at, "half of a surrogate pair"}
 		}
 	}
+	return to.node(gjson.ParseBytes(b)), nil
 }
 
-// take consumes c, after white space, if it is next.
-func (p *parser) take(c byte) bool {
-	p.space()
-	if p.i < len(p.b) && p.b[p.i] == c {
-		p.i++
-		return true
+// tooDeep reports whether a text has more than MaxDepth levels of objects and
+// arrays. It counts exactly as far as the text is JSON, and nobody reads
+// further.
+func tooDeep(b []byte) bool {
+	level := 0
+	for i := 0; i < len(b); i++ {
+		switch b[i] {
+		case '"':
+			for i++; i < len(b) && b[i] != '"'; i++ {
+				if b[i] == '\\' {
+					i++
+				}
+			}
+		case '{', '[':
+			if level++; level > MaxDepth {
+				return true
+			}
+		case '}', ']':
+			level--
+		}
 	}
 	return false
 }
 
-// peek is the next byte, 0 at the end of the text.
-func (p *parser) peek() byte {
-	if p.i < len(p.b) {
-		return p.b[p.i]
+// loneSurrogate finds the first escape in JSON that is half of a surrogate
+// pair. It is negative where there is none.
+func loneSurrogate(b []byte) int {
+	for i := 0; ; {
+		next := bytes.IndexByte(b[i:], '\\')
+		if next < 0 {
+			return -1
+		}
+		i += next
+		switch r := escaped(b[i:]); {
+		case r < 0:
+			i += 2
+		case !utf16.IsSurrogate(r):
+			i += 6
+		case utf16.DecodeRune(r, escaped(b[i+6:])) == utf8.RuneError:
+			return i
+		default:
+			i += 12
+		}
 	}
-	return 0
 }
 
-// value reads one value, which is at the given level if it has one.
-func (p *parser) value(level int) (*Node, error) {
-	p.space()
-	switch c := p.peek(); {
-	case c == '{' || c == '[':
-		if level > MaxDepth {
-			return nil, p.fail(p.i, "more than %d levels of objects and arrays", MaxDepth)
-		}
-		p.i++
-		if c == '{' {
-			return p.object(level)
-		}
-		return p.array(level)
-	case c == '"':
-		s, err := p.text()
-		if err != nil {
-			return nil, err
-		}
-		return NewString(s), nil
-	case c == '-' || isDigit(c):
-		return p.number()
+// escaped is what a \u escape means that JSON goes on with. It is negative
+// where JSON goes on with anything else.
+func escaped(b []byte) rune {
+	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
+		return -1
 	}
-	return p.word()
+	r, err := strconv.ParseUint(string(b[2:6]), 16, 16)
+	if err != nil {
+		return -1
+	}
+	return rune(r)
 }
 
-// word reads true, false or null.
-func (p *parser) word() (*Node, error) {
-	for _, w := range [...]string{"true", "false", "null"} {
-		if !strings.HasPrefix(w, string(p.peek())) {
-			continue
-		}
-		for i := range len(w) {
-			if p.peek() != w[i] {
-				return nil, p.fail(p.i, "a misspelt %s", w)
-			}
-			p.i++
-		}
-		if w == "null" {
-			return NewNull(), nil
-		}
-		return NewBool(w == "true"), nil
-	}
-	return nil, p.fail(p.i, "no value begins like this")
+// A builder makes nodes of JSON that was checked. It copies each string and
+// number: a part of a text keeps all of the text in memory.
+type builder struct {
+	document bool // drop null members, except within arrays
+	arrays   int  // how many arrays are open
+
+	members []Member // of the open objects, innermost last
+	items   []*Node  // of the open arrays, likewise
 }
 
-// object reads on after the opening brace.
-func (p *parser) object(level int) (*Node, error) {
-	base := len(p.members)
-	for first := true; !p.take('}'); first = false {
-		if !first && !p.take(',') {
-			return nil, p.fail(p.i, "want ',' or '}' after a member")
+func (b *builder) node(v gjson.Result) *Node {
+	switch v.Type {
+	case gjson.True, gjson.False:
+		return NewBool(v.Type == gjson.True)
+	case gjson.Number:
+		return NewNumber(strings.Clone(v.Raw))
+	case gjson.String:
+		return NewString(text(v))
+	case gjson.JSON:
+		if v.IsObject() {
+			return b.object(v)
 		}
-		p.space()
-		if p.peek() != '"' {
-			return nil, p.fail(p.i, "want a key in quotes")
-		}
-		key, err := p.text()
-		if err != nil {
-			return nil, err
-		}
-		if !p.take(':') {
-			return nil, p.fail(p.i, "want ':' after a key")
-		}
-		v, err := p.value(level + 1)
-		if err != nil {
-			return nil, err
-		}
-		p.members = append(p.members, Member{key, v})
+		return b.array(v)
 	}
-	drop := p.document && p.arrays == 0
-	members := tidy(p.members[base:], drop)
+	return NewNull()
+}
+
+// text copies what gjson has not. Whatever has an escape became shorter, and so
+// is a string of its own.
+func text(v gjson.Result) string {
+	if len(v.Str)+len(`""`) == len(v.Raw) {
+		return strings.Clone(v.Str)
+	}
+	return v.Str
+}
+
+func (b *builder) object(v gjson.Result) *Node {
+	if b.members == nil {
+		b.members = make([]Member, 0, 8)
+	}
+	base := len(b.members)
+	v.ForEach(func(key, value gjson.Result) bool {
+		n := b.node(value)
+		b.members = append(b.members, Member{text(key), n})
+		return true
+	})
+	members := tidy(b.members[base:], b.document && b.arrays == 0)
 	n := NewObject(slices.Clone(members)...)
-	p.members = p.members[:base]
-	return n, nil
+	b.members = b.members[:base]
+	return n
 }
 
 // tidy sorts members by key, in place, and keeps the last of each, and with
@@ -195,182 +183,16 @@ func tidy(members []Member, drop bool) []Member {
 	return kept
 }
 
-// array reads on after the opening bracket.
-func (p *parser) array(level int) (*Node, error) {
-	base := len(p.items)
-	p.arrays++
-	for first := true; !p.take(']'); first = false {
-		if !first && !p.take(',') {
-			return nil, p.fail(p.i, "want ',' or ']' after an element")
-		}
-		v, err := p.value(level + 1)
-		if err != nil {
-			return nil, err
-		}
-		p.items = append(p.items, v)
-	}
-	p.arrays--
-	n := NewArray(slices.Clone(p.items[base:]))
-	p.items = p.items[:base]
-	return n, nil
-}
-
-func isDigit(c byte) bool { return '0' <= c && c <= '9' }
-
-// number reads a number and keeps its text.
-func (p *parser) number() (*Node, error) {
-	start := p.i
-	if p.peek() == '-' {
-		p.i++
-	}
-	if p.peek() == '0' {
-		p.i++ // and no digit may follow
-	} else if err := p.digits(); err != nil {
-		return nil, err
-	}
-	if p.peek() == '.' {
-		p.i++
-		if err := p.digits(); err != nil {
-			return nil, err
-		}
-	}
-	if c := p.peek(); c == 'e' || c == 'E' {
-		p.i++
-		if c := p.peek(); c == '+' || c == '-' {
-			p.i++
-		}
-		if err := p.digits(); err != nil {
-			return nil, err
-		}
-	}
-	return NewNumber(string(p.b[start:p.i])), nil
-}
-
-// digits reads one digit or more.
-func (p *parser) digits() error {
-	start := p.i
-	for isDigit(p.peek()) {
-		p.i++
-	}
-	if p.i == start {
-		return p.fail(p.i, "want a digit")
-	}
-	return nil
-}
-
-// text reads a string, from its opening quote on.
-func (p *parser) text() (string, error) {
-	p.i++
-	start, ascii := p.i, true
-	for ; p.i < len(p.b); p.i++ {
-		switch c := p.b[p.i]; {
-		case c == '"':
-			raw := p.b[start:p.i]
-			p.i++
-			if !ascii && !utf8.Valid(raw) {
-				return "", p.fail(start, "the string is not UTF-8")
-			}
-			return string(raw), nil
-		case c == '\\':
-			return p.escaped(start)
-		case c < ' ':
-			return "", p.fail(p.i, "a control character in a string; escape it")
-		case c >= utf8.RuneSelf:
-			ascii = false
-		}
-	}
-	return "", p.fail(p.i, "")
-}
-
-// escaped reads the rest of a string that begins at start and has an escape
-// at p.i.
-func (p *parser) escaped(start int) (string, error) {
-	p.buf = append(p.buf[:0], p.b[start:p.i]...)
-	for p.i < len(p.b) {
-		switch c := p.b[p.i]; {
-		case c == '"':
-			p.i++
-			// An escape means whole characters, so it can neither mend
-			// nor break the bytes around it.
-			if !utf8.Valid(p.buf) {
-				return "", p.fail(start, "the string is not UTF-8")
-			}
-			return string(p.buf), nil
-		case c == '\\':
-			if err := p.escape(); err != nil {
-				return "", err
-			}
-		case c < ' ':
-			return "", p.fail(p.i, "a control character in a string; escape it")
-		default:
-			p.buf = append(p.buf, c)
-			p.i++
-		}
-	}
-	return "", p.fail(p.i, "")
-}
-
-// escape reads one escape, from its backslash on.
-func (p *parser) escape() error {
-	p.i++
-	c := p.peek()
-	if c == 'u' {
-		p.i--
-		return p.unicode()
-	}
-	const letters, meanings = `"\/bfnrt`, "\"\\/\b\f\n\r\t"
-	i := strings.IndexByte(letters, c)
-	if i < 0 {
-		return p.fail(p.i, "an unknown escape")
-	}
-	p.buf = append(p.buf, meanings[i])
-	p.i++
-	return nil
-}
-
-// unicode reads a \u escape, or the two of them that make a surrogate pair.
-func (p *parser) unicode() error {
-	at := p.i
-	r, err := p.hex()
-	if err != nil {
-		return err
-	}
-	if utf16.IsSurrogate(r) {
-		high := r
-		r = utf8.RuneError
-		if p.peek() == '\\' && p.i+1 < len(p.b) && p.b[p.i+1] == 'u' {
-			second := p.i
-			low, err := p.hex()
-			if err != nil {
-				return err
-			}
-			if r = utf16.DecodeRune(high, low); r == utf8.RuneError {
-				p.i = second // it means itself
-			}
-		}
-		if r == utf8.RuneError && p.strict {
-			return p.fail(at, "half of a surrogate pair")
-		}
-	}
-	p.buf = utf8.AppendRune(p.buf, r)
-	return nil
-}
-
-// hex reads the four digits of a \u escape.
-func (p *parser) hex() (rune, error) {
-	p.i += 2
-	var r rune
-	for range 4 {
-		c := p.peek()
-		switch lower := c | 0x20; {
-		case isDigit(c):
-			r = r<<4 | rune(c-'0')
-		case 'a' <= lower && lower <= 'f':
-			r = r<<4 | rune(lower-'a'+10)
-		default:
-			return 0, p.fail(p.i, "want four hexadecimal digits after \\u")
-		}
-		p.i++
-	}
-	return r, nil
+func (b *builder) array(v gjson.Result) *Node {
+	base := len(b.items)
+	b.arrays++
+	v.ForEach(func(_, item gjson.Result) bool {
+		n := b.node(item)
+		b.items = append(b.items, n)
+		return true
+	})
+	b.arrays--
+	n := NewArray(slices.Clone(b.items[base:]))
+	b.items = b.items[:base]
+	return n
 }

@@ -108,8 +108,8 @@ func TestRefusedNamesAreBounded(t *testing.T) {
 			}
 			rp.r.Refused(errRefused, now)
 		}
-		if rp.r.poor != nil && rp.r.poor.Wire > maxPoor {
-			t.Fatalf("after %d refusals %d bytes of names are kept, at most %d", i+1, rp.r.poor.Wire, maxPoor)
+		if rp.r.poor != nil && rp.r.poor.Wire() > maxPoor {
+			t.Fatalf("after %d refusals %d bytes of names are kept, at most %d", i+1, rp.r.poor.Wire(), maxPoor)
 		}
 	}
 }

@@ -80,6 +80,6 @@ func ExampleHub_Policy() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(twin.DeviceID, twin.ETag)
+	fmt.Println(twin.ID, twin.ETag)
 	// Output: pump-7 AAAAAAAAAAE=
 }

@@ -56,7 +56,7 @@ func TestOddIDs(t *testing.T) {
 		oddID(t, back, dialers, id)
 	}
 	for _, id := range []string{".", ".."} {
-		if _, err := back.CreateIdentity(t.Context(), registry.Identity{DeviceID: id}); !errors.Is(err, auth.ErrInvalid) || !strings.Contains(err.Error(), `"`+id+`"`) {
+		if _, err := back.CreateRegistration(t.Context(), id, registry.Registration{}); !errors.Is(err, auth.ErrInvalid) || !strings.Contains(err.Error(), `"`+id+`"`) {
 			t.Errorf("%q: got %v, want ErrInvalid that names it", id, err)
 		}
 		key, _ := auth.ParseKey(p.PrimaryKey)
@@ -74,13 +74,13 @@ func TestOddIDs(t *testing.T) {
 func oddID(t *testing.T, back *registry.Client, dialers map[string]transport.Dialer, id string) {
 	ctx := t.Context()
 	bad := func(format string, args ...any) { t.Errorf("%q: "+format, append([]any{id}, args...)...) }
-	i, err := back.CreateIdentity(ctx, registry.Identity{DeviceID: id})
-	if err != nil || i.DeviceID != id {
-		bad("created as %q, %v", i.DeviceID, err)
+	i, err := back.CreateRegistration(ctx, id, registry.Registration{})
+	if err != nil || i.ID != id {
+		bad("created as %q, %v", i.ID, err)
 		return
 	}
-	if got, err := back.Identity(ctx, id); err != nil || got.DeviceID != id {
-		bad("get identity: %q, %v", got.DeviceID, err)
+	if got, err := back.Registration(ctx, id); err != nil || got.ID != id {
+		bad("get identity: %q, %v", got.ID, err)
 	}
 	if s := i.ConnectionString(); s.IsEmpty() != strings.Contains(id, ";") {
 		bad("a connection string: %t", !s.IsEmpty())
@@ -101,8 +101,8 @@ func oddID(t *testing.T, back *registry.Client, dialers map[string]transport.Dia
 	for _, q := range []string{"deviceId = '" + quote.Replace(id) + "'", "tags.mark = '" + quote.Replace("it's "+id) + "'"} {
 		n := 0
 		for found, err := range back.Query(ctx, "SELECT * FROM devices WHERE "+q, &registry.QueryOptions{PageSize: 1}) {
-			if n++; err != nil || found.DeviceID != id {
-				bad("query %s found %q, %v", q, found.DeviceID, err)
+			if n++; err != nil || found.ID != id {
+				bad("query %s found %q, %v", q, found.ID, err)
 			}
 		}
 		if n != 1 {
@@ -136,8 +136,8 @@ func oddID(t *testing.T, back *registry.Client, dialers map[string]transport.Dia
 		}
 		_ = dev.Close()
 	}
-	if i, err = back.Identity(ctx, id); err == nil {
-		err = back.DeleteIdentity(ctx, id, i.ETag)
+	if i, err = back.Registration(ctx, id); err == nil {
+		err = back.DeleteRegistration(ctx, id, i.ETag)
 	}
 	if err != nil {
 		bad("delete: %v", err)

@@ -66,7 +66,7 @@ func TestNoSecretInLogs(t *testing.T) {
 	secrets := map[string]string{"policy key": p.PrimaryKey}
 	for i, d := range []transport.Dialer{mqtt.Dialer{Stream: line}, amqp.Dialer{Stream: line}, mqtt.Dialer{Stream: web}, amqp.Dialer{Stream: web}, amqp.NewPool(amqp.Dialer{Stream: line}, nil)} {
 		id := fmt.Sprintf("dev%d", i)
-		who, err := back.CreateIdentity(t.Context(), registry.Identity{DeviceID: id})
+		who, err := back.CreateRegistration(t.Context(), id, registry.Registration{})
 		if err != nil {
 			t.Fatal(err)
 		}

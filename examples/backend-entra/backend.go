@@ -57,7 +57,7 @@ func (j *job) once(ctx context.Context, hub *registry.Client, out *json.Encoder)
 		if err != nil {
 			return err
 		}
-		if err := emit(out, line{t.ID(), t.ETag, t.Connected, t.Tags, t.Desired, t.Reported}); err != nil {
+		if err := emit(out, line{t.ID, t.ETag, t.Connected, t.Tags, t.Desired, t.Reported}); err != nil {
 			return err
 		}
 	}

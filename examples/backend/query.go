@@ -30,12 +30,12 @@ func (s *story) pages(ctx context.Context, query string) (found bool, err error)
 	opts := &registry.QueryOptions{PageSize: s.page}
 	all := 0
 	for n := 1; ; n++ {
-		page, err := s.hub.QueryPage(ctx, query, opts)
+		rows, next, err := s.hub.QueryPage(ctx, query, opts)
 		if err != nil {
 			return found, err
 		}
 		line := ""
-		for _, row := range page.Rows {
+		for _, row := range rows {
 			if !gjson.ParseBytes(row).IsObject() {
 				return found, fmt.Errorf("read a row of the query: got %.100s, want an object", row)
 			}
@@ -47,7 +47,7 @@ func (s *story) pages(ctx context.Context, query string) (found bool, err error)
 		if line != "" {
 			s.tell("  page %d:%s", n, line)
 		}
-		if opts.Continuation = page.Continuation; opts.Continuation == "" {
+		if opts.Continuation = next; next == "" {
 			s.tell("  %d in all", all)
 			return found, s.err
 		}
@@ -60,7 +60,7 @@ func (s *story) call(ctx context.Context) error {
 	if s.payload != nil {
 		payload = s.payload
 	}
-	r, err := s.hub.Call(ctx, s.device, s.method, payload, nil)
+	r, err := s.hub.Call(ctx, s.device, s.method, payload, &registry.CallOptions{ResponseTimeout: responseTimeout})
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,9 @@ const (
 	lastPause  = 2 * time.Second
 )
 
+// responseTimeout is how long the device has to answer a direct method.
+const responseTimeout = 30 * time.Second
+
 // A story tells one job as it goes on.
 type story struct {
 	*job
@@ -86,7 +89,7 @@ func (s *story) play(ctx context.Context) error {
 	if s.method == "" {
 		return nil
 	}
-	return s.within(ctx, s.timeout+registry.DefaultResponseTimeout, s.call)
+	return s.within(ctx, s.timeout+responseTimeout, s.call)
 }
 
 // within bounds a step, and says which bound it was that ended it.
@@ -116,7 +119,7 @@ func (s *story) known(ctx context.Context) error {
 	if !s.create {
 		return fmt.Errorf("%w; -create registers the device", err)
 	}
-	i, err := s.hub.CreateIdentity(ctx, registry.Identity{DeviceID: s.device})
+	i, err := s.hub.CreateRegistration(ctx, s.device, registry.Registration{})
 	if errors.Is(err, registry.ErrExists) { // by somebody else, since
 		return nil
 	}
@@ -196,7 +199,7 @@ func silent(t registry.Twin, wait time.Duration) error {
 	if !t.Connected {
 		hint = "it is not connected: start it"
 	}
-	return fmt.Errorf("waited %v (-wait) for %s: %w; %s", wait, t.ID(), errSilent, hint)
+	return fmt.Errorf("waited %v (-wait) for %s: %w; %s", wait, t.ID, errSilent, hint)
 }
 
 // acknowledged is the code by which a Plug and Play device acknowledged a

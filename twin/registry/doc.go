@@ -1,6 +1,6 @@
-// Package registry is the back end's half of a twin: it reads twins, writes
-// tags and desired properties, finds devices by query, keeps their identities,
-// and calls direct methods, over the hub's REST interface.
+// Package registry is the service side of IoT Hub: it reads twins, writes tags and
+// desired properties, queries devices, manages their registrations, and calls
+// direct methods, over the hub's REST interface.
 //
 //	hub, err := registry.New(connectionString, nil)
 //	defer hub.Close()
@@ -10,58 +10,62 @@
 //		Desired: twin.Set("fan.rpm", 900),
 //	})
 //
-// An id is "device" or "device/module", everywhere: the same methods serve a
-// module's twin and identity. It belongs on servers, not on boards: it links
-// net/http.
+// It is for servers, not for boards: it links net/http.
 //
-// # Who may
+// # Ids and arguments
 //
-// [New] takes the connection string of a shared access policy, and signs tokens
-// with its key. [NewWithTokens] takes bearer tokens from a [TokenSource], such
-// as Microsoft Entra's: twin/registry/entra makes one of any azcore credential.
-// Twins, queries and methods need the policy's ServiceConnect; identities need
-// RegistryRead and RegistryWrite.
+// An id is "device" or "device/module", in arguments and in results, and the same
+// methods serve both. Arguments have one order everywhere: the context, the id,
+// the ETag, what is written, the options. A method that creates takes no ETag, one
+// that finds things by a query takes the query in place of the id, and a method
+// has only those of the others that it needs. Nil options are the defaults.
 //
-// # Two who write
+// # Authorization
 //
-// A twin has an ETag, which changes with each write to it. UpdateTwin,
-// ReplaceTwin, UpdateIdentity and DeleteIdentity take the one that was read:
-// where somebody else has written since, they fail with an error that matches
-// transport.ErrPrecondition, and nothing is changed; read again, and decide
-// anew: ModifyTwin does that. [AnyETag] writes whatever is there. The empty ETag is an error, so that
-// nobody writes blindly by forgetting it.
+// [New] takes the connection string of a shared access policy and signs tokens
+// with its key. [NewWithTokens] takes bearer tokens from a [TokenSource], such as
+// Microsoft Entra's: package twin/registry/entra makes one of any azcore
+// credential. Twins, queries and methods need the permission ServiceConnect.
+// Registrations need RegistryRead and RegistryWrite, and UpdateTwins needs
+// RegistryWrite too.
 //
-// # What is tried again
+// # ETags
+//
+// A twin has an [ETag], which changes with each write to its tags or desired
+// properties. A registration has one of its own. Methods that write take the ETag
+// that was read. If another writer was faster, they change nothing and return an
+// error that matches transport.ErrPrecondition: read again and decide again, as
+// ModifyTwin does. [AnyETag] writes unconditionally. The empty ETag is an error, so
+// that nobody overwrites by forgetting it.
+//
+// # Repeated requests
 //
 // A request is sent again, with back-off and jitter and not before the hub's
-// Retry-After, up to [Options].MaxAttempts times and within its context:
+// Retry-After, up to [Options].MaxAttempts times and within its context, if
 //
-//   - any request that the hub throttled (429), or that never left because no
-//     line could be opened: it was not performed;
-//   - reads, and writes with an ETag of their own, also when the answer was
-//     lost, or was 500, 502, 503 or 504. A write cannot count twice then; but
-//     where the lost attempt was performed, the next fails with
-//     transport.ErrPrecondition, whose text says so. That is so of a deletion,
-//     too, which finds nothing then.
+//   - the hub throttled it (429), or no connection could be opened: it was not
+//     performed;
+//   - it is a read, or a write with an ETag, and the answer was lost or was 500,
+//     502, 503 or 504. Such a write cannot count twice. If the lost attempt was
+//     performed, the next one fails with transport.ErrPrecondition, and the text
+//     of the error says so. The same holds for a deletion.
 //
-// Each attempt is one request: package net/http repeats none by itself. Nothing
-// else is sent again: not a write of AnyETag, which might overwrite what came
-// after its first attempt, not the creation of an identity, and not a method.
+// Nothing else is sent again: not a write with AnyETag, which might overwrite what
+// came after its first attempt, not the creation of a registration, and not a
+// method. Package net/http repeats none by itself.
 //
-// # Where it goes
+// # Redirects
 //
-// Requests go to the hub over TLS, and nowhere else: no redirect is followed, with
-// an [Options].HTTPClient of your own either. The answer is an error, then, that
-// matches transport.ErrProtocol.
+// Requests go to the hub over TLS and nowhere else. No redirect is followed: the
+// error matches transport.ErrProtocol.
 //
 // # Errors
 //
-// What the hub says is a *transport.StatusError, with its error code and
-// tracking id, and matches one of transport's sentinels: ErrUnauthorized,
-// ErrNotFound, ErrPrecondition, ErrRejected, ErrThrottled, ErrQuota,
-// ErrUnavailable. This package adds [ErrExists], [ErrOffline] and [ErrNoAnswer].
-// Where no answer came, the error matches transport.ErrUnavailable (no line),
-// ErrLost, ErrStalled or ErrUntrusted. Wrong configuration and ids match
-// auth.ErrInvalid; patches that the hub would refuse match twin.ErrInvalid, and
-// are not sent.
+// An error of the hub is a *transport.StatusError with its code and tracking id. It
+// matches one of the sentinels of package transport: ErrUnauthorized, ErrNotFound,
+// ErrPrecondition, ErrRejected, ErrThrottled, ErrQuota, ErrUnavailable, or one of
+// this package: [ErrExists], [ErrOffline], [ErrNoAnswer]. Without an answer, the
+// error matches transport.ErrUnavailable (no connection), ErrLost, ErrStalled or
+// ErrUntrusted. Invalid options, ids and other arguments match auth.ErrInvalid.
+// Patches that the hub would reject match twin.ErrInvalid and are not sent.
 package registry

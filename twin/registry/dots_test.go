@@ -10,19 +10,20 @@ import (
 	"github.com/devicetwin/devicetwin-go/twin/registry"
 )
 
-// A device's id with a slash is no module: create and update refuse it, and send
-// nothing.
+// An id has one slash at most, and a Registration is of no other id than the one
+// that it is written to. Create and update refuse the rest and send nothing.
 func TestSlashInDeviceID(t *testing.T) {
 	story(t, nil, func(t *testing.T, w *world) {
 		w.device("a")
-		for _, i := range []registry.Identity{{DeviceID: "a/b"}, {DeviceID: "a/b", ModuleID: "c"}, {DeviceID: "a", ModuleID: "b/c"}, {DeviceID: "a/"}} {
+		for _, ids := range [][2]string{{"a/b/c"}, {"a/"}, {"/a"}, {""}, {"a", "b"}, {"a", "a/b"}, {"a/b", "a"}} {
+			id, r := ids[0], registry.Registration{ID: ids[1]}
 			var create, update error
 			sent := w.requests(func() {
-				_, create = w.client.CreateIdentity(w.Context(), i)
-				_, update = w.client.UpdateIdentity(w.Context(), registry.AnyETag, i)
+				_, create = w.client.CreateRegistration(w.Context(), id, r)
+				_, update = w.client.UpdateRegistration(w.Context(), id, registry.AnyETag, r)
 			})
 			if !errors.Is(create, auth.ErrInvalid) || !errors.Is(update, auth.ErrInvalid) || sent != 0 {
-				t.Errorf("%q, %q: got %v and %v after %d requests, want ErrInvalid and none", i.DeviceID, i.ModuleID, create, update, sent)
+				t.Errorf("%q: got %v and %v after %d requests, want ErrInvalid and none", ids, create, update, sent)
 			}
 		}
 	})
@@ -40,22 +41,20 @@ func TestDotIDs(t *testing.T) {
 		}
 		one := registry.Change{Tags: twin.Set("a", 1)}
 		routes := map[string]func(id string) error{
-			"Twin":        func(id string) error { _, err := w.client.Twin(ctx, id); return err },
-			"UpdateTwin":  func(id string) error { _, err := w.client.UpdateTwin(ctx, id, registry.AnyETag, one); return err },
-			"ReplaceTwin": func(id string) error { _, err := w.client.ReplaceTwin(ctx, id, registry.AnyETag, one); return err },
-			"Call":        func(id string) error { _, err := w.client.Call(ctx, id, "reboot", nil, nil); return err },
-			"Identity":    func(id string) error { _, err := w.client.Identity(ctx, id); return err },
-			"CreateIdentity": func(id string) error {
-				device, module, _ := strings.Cut(id, "/")
-				_, err := w.client.CreateIdentity(ctx, registry.Identity{DeviceID: device, ModuleID: module})
+			"Twin":         func(id string) error { _, err := w.client.Twin(ctx, id); return err },
+			"UpdateTwin":   func(id string) error { _, err := w.client.UpdateTwin(ctx, id, registry.AnyETag, one); return err },
+			"ReplaceTwin":  func(id string) error { _, err := w.client.ReplaceTwin(ctx, id, registry.AnyETag, one); return err },
+			"Call":         func(id string) error { _, err := w.client.Call(ctx, id, "reboot", nil, nil); return err },
+			"Registration": func(id string) error { _, err := w.client.Registration(ctx, id); return err },
+			"CreateRegistration": func(id string) error {
+				_, err := w.client.CreateRegistration(ctx, id, registry.Registration{})
 				return err
 			},
-			"UpdateIdentity": func(id string) error {
-				device, module, _ := strings.Cut(id, "/")
-				_, err := w.client.UpdateIdentity(ctx, registry.AnyETag, registry.Identity{DeviceID: device, ModuleID: module})
+			"UpdateRegistration": func(id string) error {
+				_, err := w.client.UpdateRegistration(ctx, id, registry.AnyETag, registry.Registration{})
 				return err
 			},
-			"DeleteIdentity": func(id string) error { return w.client.DeleteIdentity(ctx, id, registry.AnyETag) },
+			"DeleteRegistration": func(id string) error { return w.client.DeleteRegistration(ctx, id, registry.AnyETag) },
 			"Modules": func(id string) error {
 				device, module, _ := strings.Cut(id, "/")
 				if strings.Trim(module, ".") == "" && module != "" && len(module) < 3 {
@@ -80,7 +79,7 @@ func TestDotIDs(t *testing.T) {
 				if err := do(id); errors.Is(err, auth.ErrInvalid) {
 					t.Errorf("%s(%q): %v", name, id, err)
 				}
-				if got := w.twin("victim").DeviceID + w.twin("victim/cam").ModuleID; got != "victimcam" {
+				if got := w.twin("victim").ID + w.twin("victim/cam").ID; got != "victimvictim/cam" {
 					t.Fatalf("%s(%q) touched another identity: %q", name, id, got)
 				}
 			}

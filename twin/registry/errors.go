@@ -3,7 +3,6 @@ package registry
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -12,19 +11,34 @@ import (
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
-// What only a back end meets, as errors.Is tells it; each comes with the
+// Errors that only a back end meets, for errors.Is. Each also wraps the
 // *transport.StatusError.
 var (
-	// ErrExists says that there is such an identity already (409).
-	ErrExists = errors.New("identity exists already")
-	// ErrOffline says that the device is not connected, does not listen to
-	// methods, or went away before it answered (404103, 404104). It is no
-	// transport.ErrNotFound: the hub knows the device.
-	ErrOffline = errors.New("device is not connected, or does not listen to methods")
-	// ErrNoAnswer says that the device did not answer a method in time
-	// (504101): whether it did what was asked is unknown.
-	ErrNoAnswer = errors.New("device did not answer in time")
+	// ErrExists reports that the id is registered already (409).
+	ErrExists = errors.New("registry: already registered")
+	// ErrOffline reports that the device is not connected, does not listen to
+	// methods, or disconnected before it answered (404103, 404104). It does not
+	// match transport.ErrNotFound, since the hub knows the device.
+	ErrOffline = errors.New("registry: device is not connected, or does not listen to methods")
+	// ErrNoAnswer reports that the device did not answer a method in time
+	// (504101). Whether it did what was asked is unknown.
+	ErrNoAnswer = errors.New("registry: device did not answer in time")
 )
+
+// A refusal is a StatusError that matches one of this package's errors too. Its
+// text leaves out their prefix, since every error of a Client begins with it.
+type refusal struct {
+	kind   error
+	status *transport.StatusError
+}
+
+// Error returns both texts.
+func (r *refusal) Error() string {
+	return strings.TrimPrefix(r.kind.Error(), "registry: ") + ": " + r.status.Error()
+}
+
+// Unwrap returns both errors.
+func (r *refusal) Unwrap() []error { return []error{r.kind, r.status} }
 
 // Codes that say more than their status.
 const (
@@ -59,11 +73,11 @@ func statusError(status int, header http.Header, body []byte, now time.Time) err
 	e.RetryAfter = retryAfter(header.Get("Retry-After"), now)
 	switch {
 	case status == http.StatusConflict:
-		return fmt.Errorf("%w: %w", ErrExists, e)
+		return &refusal{ErrExists, e}
 	case e.Code == codeNotOnline, e.Code == codeWentAway:
-		return fmt.Errorf("%w: %w", ErrOffline, e)
+		return &refusal{ErrOffline, e}
 	case e.Code == codeNoAnswer:
-		return fmt.Errorf("%w: %w", ErrNoAnswer, e)
+		return &refusal{ErrNoAnswer, e}
 	}
 	return e
 }

@@ -59,7 +59,7 @@ func TestErrorDialects(t *testing.T) {
 		}
 		for _, test := range tests {
 			x := &wire{answers: func(*http.Request) *http.Response { return test.answer }}
-			c := w.dial(&registry.Options{MaxAttempts: 1, HTTPClient: &http.Client{Transport: x, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}})
+			c := w.dial(&registry.Options{MaxAttempts: 1, Transport: x})
 			_, err := c.Twin(w.Context(), "x")
 			var got *transport.StatusError
 			if !errors.As(err, &got) {
@@ -98,7 +98,7 @@ func TestHostileAnswers(t *testing.T) {
 				r.Body = io.NopCloser(body)
 				return r
 			}}
-			c := w.dial(&registry.Options{HTTPClient: &http.Client{Transport: x}})
+			c := w.dial(&registry.Options{Transport: x})
 			if _, err := c.Twin(w.Context(), "x"); !errors.Is(err, transport.ErrProtocol) {
 				t.Errorf("%s: got %v, want ErrProtocol", name, err)
 			}
@@ -107,7 +107,7 @@ func TestHostileAnswers(t *testing.T) {
 			}
 		}
 		x := &wire{answers: func(*http.Request) *http.Response { return response(200, "[]", "x-ms-continuation", "again") }}
-		c := w.dial(&registry.Options{HTTPClient: &http.Client{Transport: x}})
+		c := w.dial(&registry.Options{Transport: x})
 		for _, err := range c.Query(w.Context(), "SELECT * FROM devices", nil) {
 			if !errors.Is(err, transport.ErrProtocol) || !strings.Contains(err.Error(), "repeats") {
 				t.Errorf("a hub that goes round in circles: got %v, want ErrProtocol", err)

@@ -37,9 +37,9 @@ func setSpeed(ctx context.Context, hub *registry.Client, rpm int) error {
 			return err
 		}
 		change := registry.Change{Desired: twin.Set("fan.rpm", rpm)}
-		_, err = hub.UpdateTwin(ctx, fan.ID(), fan.ETag, change)
+		_, err = hub.UpdateTwin(ctx, fan.ID, fan.ETag, change)
 		if errors.Is(err, transport.ErrPrecondition) {
-			log.Printf("%s has changed; read it again, and decide anew", fan.ID())
+			log.Printf("%s has changed; read it again, and decide anew", fan.ID)
 		} else if err != nil {
 			return err
 		}
@@ -65,7 +65,7 @@ func Example() {
 	fmt.Println(setSpeed(context.Background(), client, 900))
 	for _, id := range []string{"fan1", "fan2", "fan3"} {
 		t, err := client.Twin(context.Background(), id)
-		fmt.Println(t.DeviceID, t.Desired, err)
+		fmt.Println(t.ID, t.Desired, err)
 	}
 	// Output:
 	// <nil>
@@ -85,8 +85,8 @@ func ExampleNew() {
 	defer client.Close()
 
 	t, err := client.Twin(context.Background(), "fan1")
-	fmt.Println(t.ID(), t.Enabled, t.Connected, t.Desired, err)
-	// Output: fan1 true false {"$version":1} <nil>
+	fmt.Println(t.ID, t.Disabled, t.Connected, t.Desired, err)
+	// Output: fan1 false false {"$version":1} <nil>
 }
 
 // Two who write a twin do not undo one another: where somebody else was first,
@@ -165,7 +165,7 @@ func ExampleClient_Query() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println(t.DeviceID, t.Tags.At("location.plant"))
+		fmt.Println(t.ID, t.Tags.At("location.plant"))
 	}
 	// Output:
 	// fan1 "Redmond43"
@@ -183,21 +183,21 @@ func ExampleClient_QueryPage() {
 
 	opts := &registry.QueryOptions{PageSize: 2}
 	for {
-		page, err := client.QueryPage(context.Background(), "SELECT * FROM devices", opts)
+		rows, next, err := client.QueryPage(context.Background(), "SELECT * FROM devices", opts)
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println(len(page.Rows), page.Type)
-		if opts.Continuation = page.Continuation; opts.Continuation == "" { // it may be kept, too
+		fmt.Println(len(rows), next != "")
+		if opts.Continuation = next; next == "" { // a later process may continue here
 			break
 		}
 	}
 	// Output:
-	// 2 Twin
-	// 1 Twin
+	// 2 true
+	// 1 false
 }
 
-func ExampleClient_CreateIdentity() {
+func ExampleClient_CreateRegistration() {
 	hub, policy := fleet()
 	defer hub.Close()
 	client, err := registry.New(policy, &registry.Options{Stream: hub.Stream})
@@ -207,17 +207,17 @@ func ExampleClient_CreateIdentity() {
 	defer client.Close()
 	ctx := context.Background()
 
-	fan, err := client.CreateIdentity(ctx, registry.Identity{DeviceID: "fan1"})
+	fan, err := client.CreateRegistration(ctx, "fan1", registry.Registration{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(fan.ID(), fan.Authentication, fan.ConnectionString()) // Reveal gives it to the device
-	_, err = client.CreateIdentity(ctx, registry.Identity{DeviceID: "fan1"})
+	fmt.Println(fan.ID, fan.Authentication, fan.ConnectionString()) // Reveal gives it to the device
+	_, err = client.CreateRegistration(ctx, "fan1", registry.Registration{})
 	fmt.Println(errors.Is(err, registry.ErrExists))
 	fan.Disabled, fan.StatusReason = true, "stolen"
-	fan, err = client.UpdateIdentity(ctx, fan.ETag, fan)
+	fan, err = client.UpdateRegistration(ctx, fan.ID, fan.ETag, fan)
 	fmt.Println(fan.Disabled, err)
-	fmt.Println(client.DeleteIdentity(ctx, "fan1", fan.ETag))
+	fmt.Println(client.DeleteRegistration(ctx, "fan1", fan.ETag))
 	// Output:
 	// fan1 sas REDACTED
 	// true

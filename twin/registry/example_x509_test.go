@@ -18,7 +18,7 @@ import (
 // A board that made its own key and certificate, in a secure element perhaps,
 // is known by the certificate's thumbprint. One whose certificate a CA of the
 // hub's has signed needs CertificateAuthority alone.
-func ExampleClient_CreateIdentity_certificate() {
+func ExampleClient_CreateRegistration_certificate() {
 	hub, policy := fleet()
 	defer hub.Close()
 	client, err := registry.New(policy, &registry.Options{Stream: hub.Stream})
@@ -32,9 +32,8 @@ func ExampleClient_CreateIdentity_certificate() {
 		log.Fatal(err)
 	}
 
-	fan, err := client.CreateIdentity(ctx, registry.Identity{
-		DeviceID:          "fan1",
-		Authentication:    registry.SelfSigned,
+	fan, err := client.CreateRegistration(ctx, "fan1", registry.Registration{
+		Authentication:    registry.AuthenticationSelfSigned,
 		PrimaryThumbprint: fmt.Sprintf("%X", sha256.Sum256(board.Certificate.Leaf.Raw)),
 	})
 	if err != nil {

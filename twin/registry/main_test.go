@@ -63,7 +63,7 @@ func (w *world) options(opts *registry.Options) *registry.Options {
 	if opts != nil {
 		o = *opts
 	}
-	if o.Stream == nil && o.HTTPClient == nil {
+	if o.Stream == nil && o.Transport == nil {
 		o.Stream = w.hub.Stream
 	}
 	o.Logger = slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))

@@ -10,12 +10,11 @@ import (
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
-// maxContests is how often ModifyTwin reads a twin and finds that somebody else
-// has written it since.
+// maxContests is how many failed preconditions ModifyTwin accepts.
 const maxContests = 8
 
-// errAnswerLost is matched by a failed precondition, or a twin that is gone, after an attempt whose
-// answer was lost.
+// errAnswerLost is wrapped by a failed precondition, or an id that is not found,
+// after an attempt whose answer was lost.
 var errAnswerLost = errors.New("the answer to an earlier attempt was lost, and that one may have been performed: read again")
 
 // ModifyTwin changes a twin depending on what it holds: it reads the twin, calls
@@ -29,14 +28,14 @@ var errAnswerLost = errors.New("the answer to an earlier attempt was lost, and t
 // counts once even if the hub's answer to it was lost and the write was repeated.
 func (c *Client) ModifyTwin(ctx context.Context, id string, modify func(Twin) (Change, error)) (Twin, error) {
 	if modify == nil {
-		return Twin{}, fmt.Errorf("registry: modify the twin of %s: %w: no func", id, auth.ErrInvalid)
+		return Twin{}, fmt.Errorf("registry: modify the twin of %s: %w: no func given", id, auth.ErrInvalid)
 	}
 	var failed error
 	var lost *attempted
 	for range maxContests {
-		t, err := c.Twin(ctx, id)
+		t, err := c.getTwin(ctx, id)
 		if err != nil {
-			return Twin{}, err
+			return Twin{}, fmt.Errorf("registry: %w", err)
 		}
 		if lost.performed(t) {
 			return t, nil
@@ -45,12 +44,15 @@ func (c *Client) ModifyTwin(ctx context.Context, id string, modify func(Twin) (C
 		if err != nil {
 			return Twin{}, fmt.Errorf("registry: modify the twin of %s: %w", id, err)
 		}
-		if change.Tags.IsEmpty() && change.Desired.IsEmpty() && change.Tags.Err() == nil && change.Desired.Err() == nil {
+		if change.isEmpty() {
 			return t, nil
 		}
-		after, err := c.UpdateTwin(ctx, id, t.ETag, change)
+		after, err := c.updateTwin(ctx, id, t.ETag, change)
+		if err == nil {
+			return after, nil
+		}
 		if !errors.Is(err, transport.ErrPrecondition) {
-			return after, err
+			return Twin{}, fmt.Errorf("registry: %w", err)
 		}
 		failed, lost = err, nil
 		if errors.Is(err, errAnswerLost) {
@@ -60,14 +62,14 @@ func (c *Client) ModifyTwin(ctx context.Context, id string, modify func(Twin) (C
 	return Twin{}, fmt.Errorf("registry: modify the twin of %s: others wrote it first, %d times: %w", id, maxContests, failed)
 }
 
-// attempted is a change whose answer was lost, and the twin that it was made for.
+// attempted is a change whose answer was lost, and the twin before it.
 type attempted struct {
 	before Twin
 	change Change
 }
 
-// performed reports whether the twin is what the change made of it. Where that is
-// so by somebody else's write, the same change need not be made again either.
+// performed reports whether the twin is as the change would leave it. If another
+// writer made it so, the change is not needed either.
 func (a *attempted) performed(now Twin) bool {
 	return a != nil &&
 		twin.Apply(a.before.Tags, a.change.Tags).Equal(now.Tags) &&

@@ -109,7 +109,7 @@ func TestQuote(t *testing.T) {
 				if err != nil {
 					t.Errorf("%q: %v", text, err)
 				}
-				found = append(found, tw.ID())
+				found = append(found, tw.ID)
 			}
 			if strings.Join(found, " ") != id {
 				t.Errorf("%q: found %q, want %s", text, found, id)

@@ -11,21 +11,23 @@ import (
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
-// What an identity proves itself by: Identity.Authentication.
+// An Authentication is how a device or module proves its identity.
+type Authentication string
+
 const (
-	// SAS is by tokens, signed by one of two keys.
-	SAS = "sas"
-	// SelfSigned is by a certificate with one of two thumbprints, whoever has
-	// signed it.
-	SelfSigned = "selfSigned"
-	// CertificateAuthority is by a certificate that a CA of the hub's has signed,
-	// and whose common name is the device's id.
-	CertificateAuthority = "certificateAuthority"
+	// AuthenticationSAS is by tokens, signed with one of two keys.
+	AuthenticationSAS Authentication = "sas"
+	// AuthenticationSelfSigned is by a certificate with one of two thumbprints,
+	// no matter who signed it.
+	AuthenticationSelfSigned Authentication = "selfSigned"
+	// AuthenticationCA is by a certificate with the device's id as common name,
+	// signed by a CA that the hub knows.
+	AuthenticationCA Authentication = "certificateAuthority"
 )
 
-// proofJSON is the authentication of an identity.
+// proofJSON is the authentication of a registration as JSON.
 type proofJSON struct {
-	Type         string          `json:"type"`
+	Type         Authentication  `json:"type"`
 	SymmetricKey *keyJSON        `json:"symmetricKey,omitempty"`
 	Thumbprints  *thumbprintJSON `json:"x509Thumbprint,omitempty"`
 }
@@ -40,86 +42,87 @@ type thumbprintJSON struct {
 	SecondaryThumbprint *string `json:"secondaryThumbprint"`
 }
 
-// readProof takes the authentication that the hub tells, or none.
-func (i *Identity) readProof(b json.RawMessage) error {
+// readProof reads the authentication that the hub sent, if it sent one.
+func (r *Registration) readProof(b json.RawMessage) error {
 	if len(b) == 0 {
 		return nil
 	}
 	var p proofJSON
 	if json.Unmarshal(b, &p) != nil { // its error may quote a key
-		return fmt.Errorf("%w: the identity's authentication is malformed", transport.ErrProtocol)
+		return fmt.Errorf("%w: the registration's authentication is malformed", transport.ErrProtocol)
 	}
-	i.Authentication, i.was, i.proof = p.Type, p.Type, NewSecret(string(b))
+	r.Authentication, r.was, r.proof = p.Type, p.Type, NewSecret(string(b))
 	if k := p.SymmetricKey; k != nil {
-		i.PrimaryKey, i.SecondaryKey = NewSecret(k.PrimaryKey), NewSecret(k.SecondaryKey)
+		r.PrimaryKey, r.SecondaryKey = NewSecret(k.PrimaryKey), NewSecret(k.SecondaryKey)
 	}
 	if t := p.Thumbprints; t != nil {
-		i.PrimaryThumbprint, i.SecondaryThumbprint = textOf(t.PrimaryThumbprint), textOf(t.SecondaryThumbprint)
+		r.PrimaryThumbprint, r.SecondaryThumbprint = textOf(t.PrimaryThumbprint), textOf(t.SecondaryThumbprint)
 	}
 	return nil
 }
 
-// writeProof is the authentication as the hub reads it; nil leaves the one that
-// there is.
-func (i Identity) writeProof(create bool) (any, error) {
-	i, err := i.visibly()
+// writeProof returns the authentication as the hub reads it. Nil leaves the
+// present one.
+func (r Registration) writeProof(create bool) (any, error) {
+	r, err := r.visibly()
 	if err != nil {
 		return nil, err
 	}
-	kind := cmp.Or(i.Authentication, i.was, SAS)
-	keys := !i.PrimaryKey.IsEmpty() || !i.SecondaryKey.IsEmpty()
-	thumbprints := i.PrimaryThumbprint != "" || i.SecondaryThumbprint != ""
-	// One that was read, and is to have another kind, still holds what it had.
-	if i.was == "" && (keys && kind != SAS || thumbprints && kind != SelfSigned) {
-		return nil, fmt.Errorf("%w: keys are of Authentication %q, thumbprints of %q, and it is %.60q; give what belongs to it alone", auth.ErrInvalid, SAS, SelfSigned, kind)
+	kind := cmp.Or(r.Authentication, r.was, AuthenticationSAS)
+	keys := !r.PrimaryKey.IsEmpty() || !r.SecondaryKey.IsEmpty()
+	thumbprints := r.PrimaryThumbprint != "" || r.SecondaryThumbprint != ""
+	// A registration that was read still holds the keys of its former kind.
+	if r.was == "" && (keys && kind != AuthenticationSAS || thumbprints && kind != AuthenticationSelfSigned) {
+		return nil, fmt.Errorf("%w: Authentication is %.60q, but keys belong to %q and thumbprints to %q; give only what belongs to it", auth.ErrInvalid, kind, AuthenticationSAS, AuthenticationSelfSigned)
 	}
 	switch kind {
-	case SAS:
-		return i.writeKeys(create)
-	case SelfSigned:
-		if err := i.checkThumbprints(); err != nil {
+	case AuthenticationSAS:
+		return r.writeKeys(create)
+	case AuthenticationSelfSigned:
+		if err := r.checkThumbprints(); err != nil {
 			return nil, err
 		}
-		return proofJSON{Type: SelfSigned, Thumbprints: &thumbprintJSON{orNull(i.PrimaryThumbprint), orNull(i.SecondaryThumbprint)}}, nil
-	case CertificateAuthority:
-		return proofJSON{Type: CertificateAuthority}, nil
-	case i.was:
-		return json.RawMessage(i.proof.Reveal()), nil // as it came
+		return proofJSON{Type: AuthenticationSelfSigned, Thumbprints: &thumbprintJSON{orNull(r.PrimaryThumbprint), orNull(r.SecondaryThumbprint)}}, nil
+	case AuthenticationCA:
+		return proofJSON{Type: AuthenticationCA}, nil
+	case r.was:
+		return json.RawMessage(r.proof.Reveal()), nil // unchanged
 	}
-	return nil, fmt.Errorf("%w: there is no Authentication %.60q; it can be %q, %q or %q", auth.ErrInvalid, kind, SAS, SelfSigned, CertificateAuthority)
+	return nil, fmt.Errorf("%w: unknown Authentication %.60q; use %q, %q or %q", auth.ErrInvalid, kind, AuthenticationSAS, AuthenticationSelfSigned, AuthenticationCA)
 }
 
-// visibly is the identity without what nobody sees around its keys and
-// thumbprints: Windows puts a mark before a thumbprint that is copied there.
-func (i Identity) visibly() (Identity, error) {
-	for name, text := range map[string]*string{"PrimaryThumbprint": &i.PrimaryThumbprint, "SecondaryThumbprint": &i.SecondaryThumbprint} {
+// visibly returns the registration with invisible characters trimmed from its
+// keys and thumbprints: Windows puts a mark before a thumbprint that is copied
+// there.
+func (r Registration) visibly() (Registration, error) {
+	for name, text := range map[string]*string{"PrimaryThumbprint": &r.PrimaryThumbprint, "SecondaryThumbprint": &r.SecondaryThumbprint} {
 		*text = visible.Trim(*text)
 		if err := visible.Check(*text, ""); err != nil {
-			return i, fmt.Errorf("%w: %s: %w", auth.ErrInvalid, name, err)
+			return r, fmt.Errorf("%w: %s: %w", auth.ErrInvalid, name, err)
 		}
 	}
-	for name, key := range map[string]*Secret{"PrimaryKey": &i.PrimaryKey, "SecondaryKey": &i.SecondaryKey} {
+	for name, key := range map[string]*Secret{"PrimaryKey": &r.PrimaryKey, "SecondaryKey": &r.SecondaryKey} {
 		text := visible.Trim(key.Reveal())
 		if err := visible.Check(text, ""); err != nil {
-			return i, fmt.Errorf("%w: %s: %w", auth.ErrInvalid, name, err)
+			return r, fmt.Errorf("%w: %s: %w", auth.ErrInvalid, name, err)
 		}
 		*key = NewSecret(text)
 	}
-	return i, nil
+	return r, nil
 }
 
-func (i Identity) writeKeys(create bool) (any, error) {
-	one, two := !i.PrimaryKey.IsEmpty(), !i.SecondaryKey.IsEmpty()
-	if had := cmp.Or(i.was, SAS) == SAS; had && !create {
+func (r Registration) writeKeys(create bool) (any, error) {
+	one, two := !r.PrimaryKey.IsEmpty(), !r.SecondaryKey.IsEmpty()
+	if had := cmp.Or(r.was, AuthenticationSAS) == AuthenticationSAS; had && !create {
 		switch {
 		case !one && !two:
-			return nil, nil // they stay
+			return nil, nil // unchanged
 		case !one || !two:
-			return nil, fmt.Errorf("%w: one key of two is empty; give both, or none to leave them", auth.ErrInvalid)
+			return nil, fmt.Errorf("%w: PrimaryKey or SecondaryKey is empty; give both, or neither to leave them unchanged", auth.ErrInvalid)
 		}
 	}
 	// The hub makes up what is empty.
-	return proofJSON{Type: SAS, SymmetricKey: &keyJSON{i.PrimaryKey.Reveal(), i.SecondaryKey.Reveal()}}, nil
+	return proofJSON{Type: AuthenticationSAS, SymmetricKey: &keyJSON{r.PrimaryKey.Reveal(), r.SecondaryKey.Reveal()}}, nil
 }
 
 // Digits of a thumbprint: SHA-1 or SHA-256 in hex.
@@ -128,13 +131,13 @@ const (
 	digitsSHA256 = 64
 )
 
-func (i Identity) checkThumbprints() error {
-	if i.PrimaryThumbprint == "" && i.SecondaryThumbprint == "" {
-		return fmt.Errorf("%w: there is no thumbprint; give at least one, of the certificate that the device presents", auth.ErrInvalid)
+func (r Registration) checkThumbprints() error {
+	if r.PrimaryThumbprint == "" && r.SecondaryThumbprint == "" {
+		return fmt.Errorf("%w: no PrimaryThumbprint and no SecondaryThumbprint; give one of the certificate that the device presents", auth.ErrInvalid)
 	}
-	for _, t := range []string{i.PrimaryThumbprint, i.SecondaryThumbprint} {
+	for _, t := range []string{r.PrimaryThumbprint, r.SecondaryThumbprint} {
 		if _, err := hex.DecodeString(t); err != nil || len(t) != 0 && len(t) != digitsSHA1 && len(t) != digitsSHA256 {
-			return fmt.Errorf("%w: the thumbprint %.100q is not %d or %d hex digits, SHA-1 or SHA-256 of the certificate in DER; leave colons out", auth.ErrInvalid, t, digitsSHA1, digitsSHA256)
+			return fmt.Errorf("%w: thumbprint %.100q is not %d or %d hex digits; give the SHA-1 or SHA-256 of the certificate in DER, without colons", auth.ErrInvalid, t, digitsSHA1, digitsSHA256)
 		}
 	}
 	return nil

@@ -42,11 +42,11 @@ func TestIdentitiesOfCertificates(t *testing.T) {
 	story(t, nil, func(t *testing.T, w *world) {
 		ctx := w.Context()
 		first, second := w.selfSigned(), w.selfSigned()
-		i, err := w.client.CreateIdentity(ctx, registry.Identity{DeviceID: "fan1", Authentication: registry.SelfSigned, PrimaryThumbprint: first.Thumbprint})
+		i, err := w.client.CreateRegistration(ctx, "fan1", registry.Registration{Authentication: registry.AuthenticationSelfSigned, PrimaryThumbprint: first.Thumbprint})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if i.Authentication != registry.SelfSigned || i.PrimaryThumbprint != first.Thumbprint || i.SecondaryThumbprint != "" ||
+		if i.Authentication != registry.AuthenticationSelfSigned || i.PrimaryThumbprint != first.Thumbprint || i.SecondaryThumbprint != "" ||
 			!i.PrimaryKey.IsEmpty() || !i.ConnectionString().IsEmpty() {
 			t.Errorf("created: got %+v", i)
 		}
@@ -60,7 +60,7 @@ func TestIdentitiesOfCertificates(t *testing.T) {
 		// A certificate is replaced without a gap: first both hold, then the new one.
 		sha := fmt.Sprintf("%x", sha1.Sum(second.Certificate.Certificate[0]))
 		i.SecondaryThumbprint = sha
-		if i, err = w.client.UpdateIdentity(ctx, i.ETag, i); err != nil || !strings.EqualFold(i.SecondaryThumbprint, sha) {
+		if i, err = w.client.UpdateRegistration(ctx, i.ID, i.ETag, i); err != nil || !strings.EqualFold(i.SecondaryThumbprint, sha) {
 			t.Fatalf("two thumbprints: got %+v, %v", i, err)
 		}
 		for n, cred := range []auth.Credential{first.Credential(), second.Credential()} {
@@ -70,13 +70,13 @@ func TestIdentitiesOfCertificates(t *testing.T) {
 		}
 		i.PrimaryThumbprint = ""
 		i.StatusReason = "renewed"
-		if i, err = w.client.UpdateIdentity(ctx, i.ETag, i); err != nil || i.PrimaryThumbprint != "" || i.StatusReason != "renewed" {
+		if i, err = w.client.UpdateRegistration(ctx, i.ID, i.ETag, i); err != nil || i.PrimaryThumbprint != "" || i.StatusReason != "renewed" {
 			t.Fatalf("one thumbprint again: got %+v, %v", i, err)
 		}
 		if err := w.logsIn("fan1", first.Credential()); !errors.Is(err, transport.ErrUnauthorized) {
 			t.Errorf("with the old certificate: got %v, want ErrUnauthorized", err)
 		}
-		if got := w.twin("fan1"); !got.Enabled {
+		if got := w.twin("fan1"); got.Disabled {
 			t.Errorf("its twin: got %+v", got)
 		}
 
@@ -85,11 +85,11 @@ func TestIdentitiesOfCertificates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.client.CreateIdentity(ctx, registry.Identity{DeviceID: "fan2"}); err != nil {
+		if _, err := w.client.CreateRegistration(ctx, "fan2", registry.Registration{}); err != nil {
 			t.Fatal(err)
 		}
-		m, err := w.client.CreateIdentity(ctx, registry.Identity{DeviceID: "fan2", ModuleID: "cam", Authentication: registry.CertificateAuthority})
-		if err != nil || m.Authentication != registry.CertificateAuthority || !m.PrimaryKey.IsEmpty() {
+		m, err := w.client.CreateRegistration(ctx, "fan2/cam", registry.Registration{Authentication: registry.AuthenticationCA})
+		if err != nil || m.Authentication != registry.AuthenticationCA || !m.PrimaryKey.IsEmpty() {
 			t.Fatalf("a module by CA: got %+v, %v", m, err)
 		}
 		for name, allowed := range map[string]bool{"fan2/cam": true, "fan3/cam": false} {
@@ -108,26 +108,26 @@ func TestIdentitiesOfCertificates(t *testing.T) {
 func TestAnotherAuthentication(t *testing.T) {
 	story(t, nil, func(t *testing.T, w *world) {
 		made := w.selfSigned()
-		become := func(i registry.Identity, kind string) registry.Identity {
+		become := func(i registry.Registration, kind registry.Authentication) registry.Registration {
 			t.Helper()
 			i.Authentication = kind
-			if i.PrimaryThumbprint == "" && kind == registry.SelfSigned {
+			if i.PrimaryThumbprint == "" && kind == registry.AuthenticationSelfSigned {
 				i.PrimaryThumbprint = made.Thumbprint
 			}
-			i, err := w.client.UpdateIdentity(w.Context(), i.ETag, i)
+			i, err := w.client.UpdateRegistration(w.Context(), i.ID, i.ETag, i)
 			if err != nil {
 				t.Fatalf("become %s: %v", kind, err)
 			}
-			if i.Authentication != kind || i.PrimaryKey.IsEmpty() != (kind != registry.SAS) || (i.PrimaryThumbprint == "") != (kind != registry.SelfSigned) {
+			if i.Authentication != kind || i.PrimaryKey.IsEmpty() != (kind != registry.AuthenticationSAS) || (i.PrimaryThumbprint == "") != (kind != registry.AuthenticationSelfSigned) {
 				t.Errorf("become %s: got %+v", kind, i)
 			}
 			return i
 		}
-		i, err := w.client.CreateIdentity(w.Context(), registry.Identity{DeviceID: "fan1", PrimaryKey: registry.NewSecret(keyText)})
+		i, err := w.client.CreateRegistration(w.Context(), "fan1", registry.Registration{PrimaryKey: registry.NewSecret(keyText)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, kind := range []string{registry.SelfSigned, registry.CertificateAuthority, registry.SAS, registry.CertificateAuthority, registry.SelfSigned, registry.SAS} {
+		for _, kind := range []registry.Authentication{registry.AuthenticationSelfSigned, registry.AuthenticationCA, registry.AuthenticationSAS, registry.AuthenticationCA, registry.AuthenticationSelfSigned, registry.AuthenticationSAS} {
 			i = become(i, kind)
 		}
 		if i.PrimaryKey.Reveal() == keyText {
@@ -143,14 +143,14 @@ func TestAnotherAuthentication(t *testing.T) {
 
 		// Who names no authentication changes none.
 		key := i.PrimaryKey.Reveal()
-		i, err = w.client.UpdateIdentity(w.Context(), registry.AnyETag, registry.Identity{DeviceID: "fan1", StatusReason: "new"})
+		i, err = w.client.UpdateRegistration(w.Context(), "fan1", registry.AnyETag, registry.Registration{StatusReason: "new"})
 		if err != nil || i.PrimaryKey.Reveal() != key {
 			t.Fatalf("without keys: got %+v, %v; want those that it had", i, err)
 		}
-		i = become(i, registry.SelfSigned)
+		i = become(i, registry.AuthenticationSelfSigned)
 		i.Authentication, i.StatusReason = "", "old"
-		j, err := w.client.UpdateIdentity(w.Context(), i.ETag, i)
-		if err != nil || j.Authentication != registry.SelfSigned || j.PrimaryThumbprint != made.Thumbprint || j.StatusReason != "old" {
+		j, err := w.client.UpdateRegistration(w.Context(), i.ID, i.ETag, i)
+		if err != nil || j.Authentication != registry.AuthenticationSelfSigned || j.PrimaryThumbprint != made.Thumbprint || j.StatusReason != "old" {
 			t.Errorf("no authentication: got %+v, %v; want that it had", j, err)
 		}
 	})
@@ -161,7 +161,7 @@ func TestUnknownAuthentication(t *testing.T) {
 	story(t, nil, func(t *testing.T, w *world) {
 		const proof = `{"type":"none","more":[1,2.50]}`
 		w.hub.Intercept(hubtest.FromService("GET /devices/x"), hubtest.Answer(200, `{"deviceId":"x","etag":"MQ==","authentication":`+proof+`}`))
-		i, err := w.client.Identity(w.Context(), "x")
+		i, err := w.client.Registration(w.Context(), "x")
 		if err != nil || i.Authentication != "none" || !i.PrimaryKey.IsEmpty() || !i.ConnectionString().IsEmpty() {
 			t.Fatalf("got %+v, %v", i, err)
 		}
@@ -170,7 +170,7 @@ func TestUnknownAuthentication(t *testing.T) {
 			sent = string(m.Body)
 			return true
 		}, hubtest.Answer(200, `{"deviceId":"x"}`))
-		if _, err := w.client.UpdateIdentity(w.Context(), i.ETag, i); err != nil {
+		if _, err := w.client.UpdateRegistration(w.Context(), i.ID, i.ETag, i); err != nil {
 			t.Fatal(err)
 		}
 		if !strings.Contains(sent, `"authentication":`+proof) {
@@ -185,28 +185,27 @@ func TestRefusedAuthentications(t *testing.T) {
 		key := registry.NewSecret(keyText)
 		tests := []struct {
 			name string
-			i    registry.Identity
+			i    registry.Registration
 			want string
 		}{
-			{"of no kind", registry.Identity{Authentication: "selfsigned"}, `"selfSigned"`},
-			{"none", registry.Identity{Authentication: "none"}, `no Authentication "none"`},
-			{"self-signed without a thumbprint", registry.Identity{Authentication: registry.SelfSigned}, "no thumbprint"},
-			{"half a thumbprint", registry.Identity{Authentication: registry.SelfSigned, PrimaryThumbprint: good[:32]}, "40 or 64 hex digits"},
-			{"no hex", registry.Identity{Authentication: registry.SelfSigned, SecondaryThumbprint: strings.Repeat("g", 64)}, "40 or 64 hex digits"},
-			{"openssl's colons", registry.Identity{Authentication: registry.SelfSigned, PrimaryThumbprint: "AB:" + good}, "leave colons out"},
-			{"a thumbprint and no kind", registry.Identity{PrimaryThumbprint: good}, `thumbprints of "selfSigned", and it is "sas"`},
-			{"a thumbprint by CA", registry.Identity{Authentication: registry.CertificateAuthority, SecondaryThumbprint: good}, "what belongs to it alone"},
-			{"a key and a thumbprint", registry.Identity{Authentication: registry.SelfSigned, PrimaryThumbprint: good, SecondaryKey: key}, "what belongs to it alone"},
-			{"a key by CA", registry.Identity{Authentication: registry.CertificateAuthority, PrimaryKey: key}, "what belongs to it alone"},
+			{"of no kind", registry.Registration{Authentication: "selfsigned"}, `"selfSigned"`},
+			{"none", registry.Registration{Authentication: "none"}, `unknown Authentication "none"`},
+			{"self-signed without a thumbprint", registry.Registration{Authentication: registry.AuthenticationSelfSigned}, "no PrimaryThumbprint"},
+			{"half a thumbprint", registry.Registration{Authentication: registry.AuthenticationSelfSigned, PrimaryThumbprint: good[:32]}, "40 or 64 hex digits"},
+			{"no hex", registry.Registration{Authentication: registry.AuthenticationSelfSigned, SecondaryThumbprint: strings.Repeat("g", 64)}, "40 or 64 hex digits"},
+			{"openssl's colons", registry.Registration{Authentication: registry.AuthenticationSelfSigned, PrimaryThumbprint: "AB:" + good}, "without colons"},
+			{"a thumbprint and no kind", registry.Registration{PrimaryThumbprint: good}, `Authentication is "sas", but keys belong to "sas" and thumbprints to "selfSigned"`},
+			{"a thumbprint by CA", registry.Registration{Authentication: registry.AuthenticationCA, SecondaryThumbprint: good}, "give only what belongs to it"},
+			{"a key and a thumbprint", registry.Registration{Authentication: registry.AuthenticationSelfSigned, PrimaryThumbprint: good, SecondaryKey: key}, "give only what belongs to it"},
+			{"a key by CA", registry.Registration{Authentication: registry.AuthenticationCA, PrimaryKey: key}, "give only what belongs to it"},
 		}
 		n := w.requests(func() {
 			for _, tt := range tests {
-				tt.i.DeviceID = "x"
-				_, err := w.client.CreateIdentity(w.Context(), tt.i)
+				_, err := w.client.CreateRegistration(w.Context(), "x", tt.i)
 				if !errors.Is(err, auth.ErrInvalid) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), keyText) {
 					t.Errorf("create, %s: got %v, want ErrInvalid with %q", tt.name, err, tt.want)
 				}
-				_, err = w.client.UpdateIdentity(w.Context(), registry.AnyETag, tt.i)
+				_, err = w.client.UpdateRegistration(w.Context(), "x", registry.AnyETag, tt.i)
 				if !errors.Is(err, auth.ErrInvalid) || !strings.Contains(err.Error(), tt.want) {
 					t.Errorf("update, %s: got %v, want ErrInvalid with %q", tt.name, err, tt.want)
 				}

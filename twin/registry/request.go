@@ -56,7 +56,7 @@ func (r *request) matching(etag ETag) error {
 		return fmt.Errorf("%w: no ETag; give the one that was read, or AnyETag", auth.ErrInvalid)
 	}
 	if strings.ContainsFunc(string(etag), func(c rune) bool { return c < '!' || c > '~' || c == '"' }) {
-		return fmt.Errorf("%w: the ETag holds a character that none has", auth.ErrInvalid)
+		return fmt.Errorf("%w: the ETag has a character that no ETag has", auth.ErrInvalid)
 	}
 	r.match, r.safety = `"`+string(etag)+`"`, conditional
 	if etag == AnyETag {

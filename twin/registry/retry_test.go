@@ -24,7 +24,7 @@ func TestWhatIsTriedAgain(t *testing.T) {
 	}{
 		{"read", func(w *world, _ registry.ETag) error { _, err := w.client.Twin(w.Context(), "fan1"); return err }},
 		{"query", func(w *world, _ registry.ETag) error {
-			_, err := w.client.QueryPage(w.Context(), "SELECT * FROM devices", nil)
+			_, _, err := w.client.QueryPage(w.Context(), "SELECT * FROM devices", nil)
 			return err
 		}},
 		{"update", func(w *world, etag registry.ETag) error {
@@ -36,7 +36,7 @@ func TestWhatIsTriedAgain(t *testing.T) {
 			return err
 		}},
 		{"creation", func(w *world, _ registry.ETag) error {
-			_, err := w.client.CreateIdentity(w.Context(), registry.Identity{DeviceID: "fan2"})
+			_, err := w.client.CreateRegistration(w.Context(), "fan2", registry.Registration{})
 			return err
 		}},
 		{"method", func(w *world, _ registry.ETag) error {
@@ -124,7 +124,7 @@ func TestAttemptsCountOnce(t *testing.T) {
 			return err
 		}},
 		{"query", [4]int{5, 5, 5, 5}, func(w *world, c *registry.Client, _ registry.ETag) error {
-			_, err := c.QueryPage(w.Context(), "SELECT * FROM devices", nil)
+			_, _, err := c.QueryPage(w.Context(), "SELECT * FROM devices", nil)
 			return err
 		}},
 		{"update", [4]int{5, 5, 5, 5}, func(w *world, c *registry.Client, etag registry.ETag) error {
@@ -136,7 +136,7 @@ func TestAttemptsCountOnce(t *testing.T) {
 			return err
 		}},
 		{"creation", [4]int{5, 1, 1, 1}, func(w *world, c *registry.Client, _ registry.ETag) error {
-			_, err := c.CreateIdentity(w.Context(), registry.Identity{DeviceID: "e"})
+			_, err := c.CreateRegistration(w.Context(), "e", registry.Registration{})
 			return err
 		}},
 		{"method", [4]int{5, 1, 1, 1}, func(w *world, c *registry.Client, _ registry.ETag) error {
@@ -144,7 +144,7 @@ func TestAttemptsCountOnce(t *testing.T) {
 			return err
 		}},
 		{"blind deletion", [4]int{5, 1, 1, 1}, func(w *world, c *registry.Client, _ registry.ETag) error {
-			return c.DeleteIdentity(w.Context(), "d", registry.AnyETag)
+			return c.DeleteRegistration(w.Context(), "d", registry.AnyETag)
 		}},
 	} {
 		for n, fault := range faults {
@@ -153,7 +153,7 @@ func TestAttemptsCountOnce(t *testing.T) {
 					w.device("d")
 					c := w.client
 					if own {
-						c = w.dial(&registry.Options{HTTPClient: w.httpClient()})
+						c = w.dial(&registry.Options{Transport: w.transport()})
 					}
 					tw, err := c.Twin(w.Context(), "d") // whose line is used again
 					if err != nil {
@@ -161,7 +161,7 @@ func TestAttemptsCountOnce(t *testing.T) {
 					}
 					w.hub.Intercept(hubtest.FromService(""), fault.Times(-1))
 					if got := w.requests(func() { err = kind.do(w, c, tw.ETag) }); got != kind.want[n] || err == nil {
-						t.Errorf("%s, fault %d, HTTPClient %t: sent %d times, want %d (%v)", kind.name, n, own, got, kind.want[n], err)
+						t.Errorf("%s, fault %d, Transport %t: sent %d times, want %d (%v)", kind.name, n, own, got, kind.want[n], err)
 					}
 				})
 			}
@@ -169,13 +169,13 @@ func TestAttemptsCountOnce(t *testing.T) {
 	}
 }
 
-// httpClient is one of the user's own that leads to the hub.
-func (w *world) httpClient() *http.Client {
-	transport := &http.Transport{DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+// transport is one of the user's own that leads to the hub.
+func (w *world) transport() *http.Transport {
+	own := &http.Transport{DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return w.hub.Stream(ctx, transport.Target{Protocol: "https", Host: w.hub.Host(), Port: 443})
 	}}
-	w.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport}
+	w.Cleanup(own.CloseIdleConnections)
+	return own
 }
 
 // A deletion whose answer was lost finds nothing then. That is no word about a
@@ -187,16 +187,16 @@ func TestLostAnswerOfADeletion(t *testing.T) {
 			if _, err := w.hub.AddModule("fan1", "cam"); err != nil {
 				t.Fatal(err)
 			}
-			i, err := w.client.Identity(w.Context(), id)
+			i, err := w.client.Registration(w.Context(), id)
 			if err != nil {
 				t.Fatal(err)
 			}
 			w.hub.Intercept(hubtest.FromService(request), hubtest.CutAfter())
-			err = w.client.DeleteIdentity(w.Context(), id, i.ETag)
+			err = w.client.DeleteRegistration(w.Context(), id, i.ETag)
 			if !errors.Is(err, transport.ErrPrecondition) || errors.Is(err, transport.ErrNotFound) || !strings.Contains(err.Error(), "may have been performed") {
 				t.Errorf("%s: got %v, want ErrPrecondition that tells of the lost answer", id, err)
 			}
-			err = w.client.DeleteIdentity(w.Context(), id, i.ETag)
+			err = w.client.DeleteRegistration(w.Context(), id, i.ETag)
 			if !errors.Is(err, transport.ErrNotFound) || errors.Is(err, transport.ErrPrecondition) {
 				t.Errorf("%s, once more: got %v, want ErrNotFound", id, err)
 			}
@@ -226,7 +226,7 @@ func TestPauses(t *testing.T) {
 		}
 		remove := w.hub.Intercept(hubtest.FromService(""), hubtest.Fail(503001).Times(-1))
 		n, took, err := get(w.Context())
-		if n != registry.DefaultMaxAttempts || took < 3750*time.Millisecond || took > 7500*time.Millisecond || !errors.Is(err, transport.ErrUnavailable) {
+		if n != 5 || took < 3750*time.Millisecond || took > 7500*time.Millisecond || !errors.Is(err, transport.ErrUnavailable) {
 			t.Errorf("always unavailable: %d attempts in %v, %v; want 5 in half to whole of 7.5s", n, took, err)
 		}
 		remove()

@@ -3,18 +3,17 @@ package registry
 import (
 	"fmt"
 	"io"
-	"log/slog"
 )
 
-// A Secret is a key, or a text that holds one. It shows itself only through
-// Reveal: every log, error and format verb gets it redacted. The zero Secret is
-// empty.
+// A Secret is a key, or a text that contains one. Only Reveal returns it. Package
+// fmt, log/slog and encoding/json get REDACTED in its place, or nothing for the
+// zero Secret, which is empty.
 type Secret struct {
-	// A func, since what a func closes over is printed by nothing.
+	// A func, since no printer shows the variables of a closure.
 	text func() string
 }
 
-// NewSecret makes a Secret of a text, such as a key in base64.
+// NewSecret returns text, such as a key in base64, as a Secret.
 func NewSecret(text string) Secret {
 	if text == "" {
 		return Secret{}
@@ -22,10 +21,10 @@ func NewSecret(text string) Secret {
 	return Secret{text: func() string { return text }}
 }
 
-// IsEmpty reports whether there is none.
+// IsEmpty reports whether the Secret is the empty text.
 func (s Secret) IsEmpty() bool { return s.text == nil }
 
-// Reveal is the secret itself.
+// Reveal returns the secret text.
 func (s Secret) Reveal() string {
 	if s.text == nil {
 		return ""
@@ -33,19 +32,15 @@ func (s Secret) Reveal() string {
 	return s.text()
 }
 
-// String is "REDACTED", or empty for the empty Secret.
-func (s Secret) String() string {
+// Format writes REDACTED for every verb.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.redacted()) }
+
+// MarshalText returns REDACTED, for encoding/json, log/slog and others.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.redacted()), nil }
+
+func (s Secret) redacted() string {
 	if s.text == nil {
 		return ""
 	}
 	return "REDACTED"
 }
-
-// Format is String for every verb.
-func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
-
-// LogValue is String for slog.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
-
-// MarshalText is String for JSON and its like.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

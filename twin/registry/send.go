@@ -21,48 +21,45 @@ const (
 	idleFor         = 90 * time.Second
 )
 
-// sender is how every kind of client sends, whether the lines are the library's
-// own or those of an HTTPClient: to the hub alone, each attempt once, and no
-// redirect is followed.
+// sender returns the HTTP client, over Options.Transport or one of its own. It
+// sends to the hub only, sends each attempt once, and follows no redirect.
 func (o Options) sender(host string) *http.Client {
-	c := http.Client{Transport: &http.Transport{
-		DialTLSContext:      dialer(o.Stream, host, o.Now),
-		MaxIdleConns:        idleConnections,
-		MaxIdleConnsPerHost: idleConnections,
-		IdleConnTimeout:     idleFor,
-	}}
-	if o.HTTPClient != nil {
-		c = *o.HTTPClient // a copy: the caller's goes on as it is
+	next := o.Transport
+	if next == nil {
+		next = &http.Transport{
+			DialTLSContext:      dialer(o.Stream, host, o.Now),
+			MaxIdleConns:        idleConnections,
+			MaxIdleConnsPerHost: idleConnections,
+			IdleConnTimeout:     idleFor,
+		}
 	}
-	if c.Transport == nil {
-		c.Transport = http.DefaultTransport
+	return &http.Client{
+		Transport:     fence{next: next, host: host},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	c.Transport = fence{next: c.Transport, host: host}
-	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &c
 }
 
-// A fence keeps requests at the hub. It is between package net/http's client,
-// which follows redirects, and what sends.
+// A fence refuses requests to other hosts. It is between the client of package
+// net/http, which follows redirects, and the transport.
 type fence struct {
 	next http.RoundTripper
 	host string
 }
 
-// errElsewhere says that a RoundTripper of the user's followed a redirect.
-var errElsewhere = errors.New("HTTPClient.Transport followed a redirect, and the token may have gone along; use one that follows none")
+// errElsewhere reports that a user's RoundTripper followed a redirect.
+var errElsewhere = errors.New("Options.Transport followed a redirect, and the token may have gone along; use one that follows none")
 
-// RoundTrip sends a request of the hub's, and takes the way out of a redirect.
+// RoundTrip sends a request to the hub, and removes the target of a redirect.
 func (f fence) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !f.holds(r) {
-		return nil, fmt.Errorf("%w: a request that is not for the hub %s", transport.ErrProtocol, f.host)
+		return nil, fmt.Errorf("%w: a request to another host than %s", transport.ErrProtocol, f.host)
 	}
 	resp, err := f.next.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
 	if resp.Request != nil && resp.Request.Response != nil { // which client redirects fill in
-		_ = resp.Body.Close() // nobody wants it
+		_ = resp.Body.Close() // it is not needed
 		return nil, fmt.Errorf("%w: %w", transport.ErrProtocol, errElsewhere)
 	}
 	if isRedirect(resp.StatusCode) {
@@ -74,7 +71,7 @@ func (f fence) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// CloseIdleConnections ends what the next one holds open.
+// CloseIdleConnections closes the idle connections of the transport.
 func (f fence) CloseIdleConnections() {
 	if c, ok := f.next.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()

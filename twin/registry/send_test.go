@@ -17,9 +17,7 @@ import (
 )
 
 // bearer is a TokenSource of one token.
-type bearer struct{}
-
-func (bearer) Token(context.Context) (string, time.Time, error) {
+func bearer(context.Context) (string, time.Time, error) {
 	return "SECRET-ENTRA-TOKEN", time.Now().Add(time.Hour), nil
 }
 
@@ -40,39 +38,57 @@ func answer(r *http.Request, status int, body string, header ...string) *http.Re
 func everyCall(ctx context.Context, c *registry.Client) map[string]error {
 	_, twinErr := c.Twin(ctx, "dev1")
 	_, update := c.UpdateTwin(ctx, "dev1", "e", registry.Change{Tags: twin.Set("a", 1)})
+	_, modify := c.ModifyTwin(ctx, "dev1", func(registry.Twin) (registry.Change, error) { return registry.Change{}, nil })
 	_, replace := c.ReplaceTwin(ctx, "dev1", "e", registry.Change{Tags: twin.Set("a", 1)})
 	_, call := c.Call(ctx, "dev1", "unlock", map[string]string{"pin": "1234"}, nil)
-	_, identity := c.Identity(ctx, "dev1")
-	_, create := c.CreateIdentity(ctx, registry.Identity{DeviceID: "dev1"})
-	_, write := c.UpdateIdentity(ctx, "e", registry.Identity{DeviceID: "dev1"})
-	remove := c.DeleteIdentity(ctx, "dev1", "e")
+	_, registration := c.Registration(ctx, "dev1")
+	_, create := c.CreateRegistration(ctx, "dev1", registry.Registration{})
+	_, write := c.UpdateRegistration(ctx, "dev1", "e", registry.Registration{})
+	remove := c.DeleteRegistration(ctx, "dev1", "e")
 	_, devices := c.Devices(ctx, 1)
 	_, modules := c.Modules(ctx, "dev1")
-	_, page := c.QueryPage(ctx, "SELECT * FROM devices", nil)
+	_, _, page := c.QueryPage(ctx, "SELECT * FROM devices", nil)
 	return map[string]error{
-		"Twin": twinErr, "UpdateTwin": update, "ReplaceTwin": replace, "Call": call, "Identity": identity, "CreateIdentity": create,
-		"UpdateIdentity": write, "DeleteIdentity": remove, "Devices": devices, "Modules": modules, "QueryPage": page,
+		"Twin": twinErr, "UpdateTwin": update, "ModifyTwin": modify, "ReplaceTwin": replace, "Call": call, "Registration": registration, "CreateRegistration": create,
+		"UpdateRegistration": write, "DeleteRegistration": remove, "Devices": devices, "Modules": modules, "QueryPage": page,
 	}
 }
 
-// No redirect is followed, with an HTTPClient that would follow all of them
-// either: neither token nor payload goes anywhere else, and each request is sent
-// once.
+// everyWrongCall makes each kind of request with an id that there cannot be.
+func everyWrongCall(ctx context.Context, c *registry.Client) map[string]error {
+	one := registry.Change{Tags: twin.Set("a", 1)}
+	_, twinErr := c.Twin(ctx, "a b")
+	_, update := c.UpdateTwin(ctx, "a b", "e", one)
+	_, empty := c.UpdateTwin(ctx, "dev1", "e", registry.Change{})
+	_, replace := c.ReplaceTwin(ctx, "a b", "e", one)
+	_, modify := c.ModifyTwin(ctx, "a b", func(registry.Twin) (registry.Change, error) { return one, nil })
+	_, call := c.Call(ctx, "a b", "unlock", nil, nil)
+	_, registration := c.Registration(ctx, "a b")
+	_, create := c.CreateRegistration(ctx, "a b", registry.Registration{})
+	_, write := c.UpdateRegistration(ctx, "a b", "e", registry.Registration{})
+	_, devices := c.Devices(ctx, -1)
+	_, modules := c.Modules(ctx, "a b")
+	_, _, page := c.QueryPage(ctx, "", &registry.QueryOptions{PageSize: -1})
+	return map[string]error{
+		"Twin": twinErr, "UpdateTwin": update, "empty UpdateTwin": empty, "ReplaceTwin": replace, "ModifyTwin": modify, "Call": call, "Registration": registration,
+		"CreateRegistration": create, "UpdateRegistration": write, "DeleteRegistration": c.DeleteRegistration(ctx, "a b", "e"), "Devices": devices, "Modules": modules, "QueryPage": page,
+	}
+}
+
+// No redirect is followed: neither token nor payload goes anywhere else, and each
+// request is sent once.
 func TestRedirects(t *testing.T) {
 	for _, status := range []int{300, 301, 302, 303, 304, 307, 308, 399} {
 		for _, to := range []string{"http://hub.example/", "https://hub.example:8443/", "https://logs.hub.example/", "https://elsewhere.example/", "/other", "", "://", "https://hub.example/same"} {
 			var seen []string
-			own := &http.Client{
-				Transport: tripper(func(r *http.Request) (*http.Response, error) {
-					seen = append(seen, r.URL.Scheme+"://"+r.URL.Host)
-					if r.Body != nil {
-						_, _ = io.Copy(io.Discard, r.Body)
-					}
-					return answer(r, status, "gone", "Location", to), nil
-				}),
-				CheckRedirect: func(*http.Request, []*http.Request) error { return nil },
-			}
-			c, err := registry.NewWithTokens("hub.example", bearer{}, &registry.Options{HTTPClient: own})
+			own := tripper(func(r *http.Request) (*http.Response, error) {
+				seen = append(seen, r.URL.Scheme+"://"+r.URL.Host)
+				if r.Body != nil {
+					_, _ = io.Copy(io.Discard, r.Body)
+				}
+				return answer(r, status, "gone", "Location", to), nil
+			})
+			c, err := registry.NewWithTokens("hub.example", bearer, &registry.Options{Transport: own})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -90,9 +106,6 @@ func TestRedirects(t *testing.T) {
 					t.Errorf("%d to %q: a request went to %s", status, to, s)
 				}
 			}
-			if err := own.CheckRedirect(nil, nil); err != nil {
-				t.Errorf("the caller's own client was changed: %v", err)
-			}
 		}
 	}
 }
@@ -101,12 +114,12 @@ func TestRedirects(t *testing.T) {
 // hears of it. One that has another way to the hub may.
 func TestTransportThatFollows(t *testing.T) {
 	sent := 0
-	c, err := registry.NewWithTokens("hub.example", bearer{}, &registry.Options{HTTPClient: &http.Client{Transport: tripper(func(r *http.Request) (*http.Response, error) {
+	c, err := registry.NewWithTokens("hub.example", bearer, &registry.Options{Transport: tripper(func(r *http.Request) (*http.Response, error) {
 		sent++
 		other := r.Clone(r.Context())
 		other.URL.Host, other.Response = "elsewhere.example", answer(r, 307, "")
 		return answer(other, 200, "{}"), nil
-	})}})
+	})})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,11 +136,11 @@ func TestTransportThatFollows(t *testing.T) {
 
 // A RoundTripper that leads to the hub by another address is the user's own way.
 func TestTransportThatRewrites(t *testing.T) {
-	c, err := registry.NewWithTokens("hub.example", bearer{}, &registry.Options{HTTPClient: &http.Client{Transport: tripper(func(r *http.Request) (*http.Response, error) {
+	c, err := registry.NewWithTokens("hub.example", bearer, &registry.Options{Transport: tripper(func(r *http.Request) (*http.Response, error) {
 		other := r.Clone(r.Context())
 		other.URL.Host = "gateway.example"
 		return answer(other, 200, `[]`), nil
-	})}})
+	})})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +154,7 @@ func TestContinuationCircles(t *testing.T) {
 	for _, length := range []int{1, 2, 3, 7, 100} {
 		for _, lead := range []int{0, 1, 5, 64} {
 			n := 0
-			c, err := registry.NewWithTokens("hub.example", bearer{}, &registry.Options{HTTPClient: &http.Client{Transport: tripper(func(r *http.Request) (*http.Response, error) {
+			c, err := registry.NewWithTokens("hub.example", bearer, &registry.Options{Transport: tripper(func(r *http.Request) (*http.Response, error) {
 				token := fmt.Sprint("lead", n)
 				if n >= lead {
 					token = fmt.Sprint("t", (n-lead)%length)
@@ -150,7 +163,7 @@ func TestContinuationCircles(t *testing.T) {
 					return nil, errors.New("enough")
 				}
 				return answer(r, 200, "[]", "X-Ms-Continuation", token), nil
-			})}, MaxAttempts: 1})
+			}), MaxAttempts: 1})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -166,12 +179,12 @@ func TestContinuationCircles(t *testing.T) {
 	}
 	// A walk that is only long ends by itself.
 	n := 0
-	c, err := registry.NewWithTokens("hub.example", bearer{}, &registry.Options{HTTPClient: &http.Client{Transport: tripper(func(r *http.Request) (*http.Response, error) {
+	c, err := registry.NewWithTokens("hub.example", bearer, &registry.Options{Transport: tripper(func(r *http.Request) (*http.Response, error) {
 		if n++; n > 3000 {
 			return answer(r, 200, "[1]"), nil
 		}
 		return answer(r, 200, "[1]", "X-Ms-Continuation", fmt.Sprint(n)), nil
-	})}})
+	})})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,11 +209,11 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(307, []byte(`x`), "https://elsewhere.example/", "")
 	f.Fuzz(func(t *testing.T, status int, body []byte, cont, kind string) {
 		sent := 0
-		c, err := registry.NewWithTokens("hub.example", bearer{}, &registry.Options{MaxAttempts: 1, HTTPClient: &http.Client{Transport: tripper(func(r *http.Request) (*http.Response, error) {
+		c, err := registry.NewWithTokens("hub.example", bearer, &registry.Options{MaxAttempts: 1, Transport: tripper(func(r *http.Request) (*http.Response, error) {
 			sent++
 			return &http.Response{StatusCode: status, Header: http.Header{"X-Ms-Continuation": {cont}, "Location": {cont}, "X-Ms-Item-Type": {kind}, "Retry-After": {cont}, "Iothub-Errorcode": {kind}},
 				Body: io.NopCloser(bytes.NewReader(body)), Request: r}, nil
-		})}})
+		})})
 		if err != nil {
 			t.Fatal(err)
 		}

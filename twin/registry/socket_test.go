@@ -43,9 +43,9 @@ func TestLines(t *testing.T) {
 	}{
 		{"TLS in memory", registry.Options{Stream: transport.TLS(&transport.TLSOptions{Config: trusting, Dial: hub.Dial})}, nil},
 		{"TLS on a socket", registry.Options{Stream: transport.TLS(&transport.TLSOptions{Config: trusting, Address: addr.String()})}, nil},
-		{"an HTTP client", registry.Options{HTTPClient: &http.Client{Transport: own}}, nil},
+		{"a transport", registry.Options{Transport: own}, nil},
 		{"a CA that is not trusted", registry.Options{Stream: transport.TLS(&transport.TLSOptions{Address: addr.String()})}, transport.ErrUntrusted},
-		{"an HTTP client that does not trust it", registry.Options{HTTPClient: &http.Client{Transport: strict}}, transport.ErrUntrusted},
+		{"a transport that does not trust it", registry.Options{Transport: strict}, transport.ErrUntrusted},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

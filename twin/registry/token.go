@@ -10,31 +10,28 @@ import (
 	"github.com/devicetwin/devicetwin-go/internal/visible"
 )
 
-// EntraScope is what to ask Microsoft Entra for: the scope of a hub's REST
+// EntraScope is the scope to request from Microsoft Entra for a hub's REST
 // interface.
 const EntraScope = "https://iothubs.azure.net/.default"
 
-// A TokenSource gives bearer tokens. Package twin/registry/entra makes one of
-// any credential of the Azure SDK.
-type TokenSource interface {
-	// Token returns an access token for EntraScope, without "Bearer ", and
-	// when it ends. It may be slow, and honours ctx; one call is under way at
-	// a time. It is called again some minutes before the end, and after the
-	// hub has refused a token.
-	Token(ctx context.Context) (bearer string, expires time.Time, err error)
-}
+// A TokenSource returns an access token for EntraScope, without "Bearer ", and
+// its expiry. Package twin/registry/entra makes one of any credential of the
+// Azure SDK. It may block until ctx ends, and is not called concurrently by one
+// Client. It is called again nine minutes before the expiry, at half the life of
+// a shorter token, and after the hub refused a token.
+type TokenSource func(ctx context.Context) (bearer string, expires time.Time, err error)
 
-// renewBefore is how long before its end a token is replaced, unless it lives
-// so short that half its life is less.
+// renewBefore is how long before its expiry a token is replaced. A token that
+// lives less than twice as long is replaced at half its life.
 const renewBefore = 9 * time.Minute
 
-// tokens keeps the present Authorization of a client.
+// tokens caches the Authorization of a client.
 type tokens struct {
 	fetch func(ctx context.Context, now time.Time) (header string, expires time.Time, err error)
 	now   func() time.Time
-	turn  chan struct{} // capacity 1: who holds it may look at what follows
+	turn  chan struct{} // capacity 1: a mutex that a context can end
 
-	header func() string // a func, so that no format verb shows it; nil for none
+	header func() string // a func, so that no format verb shows it; nil if there is none
 	renew  time.Time
 }
 
@@ -60,7 +57,7 @@ func (t *tokens) get(ctx context.Context) (string, error) {
 	}
 	life := expires.Sub(now)
 	if life <= 0 {
-		return "", fmt.Errorf("get a token: %w: it ended at %s, by a clock that says %s",
+		return "", fmt.Errorf("get a token: %w: it ended at %s, and the clock says %s",
 			auth.ErrTokenExpired, expires.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 	}
 	t.header = func() string { return header }
@@ -68,13 +65,12 @@ func (t *tokens) get(ctx context.Context) (string, error) {
 	return header, nil
 }
 
-// refused forgets the token that the hub has refused, unless there is a newer
-// one already.
+// refused drops the token that the hub refused, unless it was replaced already.
 func (t *tokens) refused(header string) {
 	select {
 	case t.turn <- struct{}{}:
 	default:
-		return // somebody is at it; at worst, one more request is refused
+		return // it is being replaced; at worst one more request is refused
 	}
 	defer func() { <-t.turn }()
 	if t.header != nil && t.header() == header {
@@ -82,7 +78,7 @@ func (t *tokens) refused(header string) {
 	}
 }
 
-// signed are tokens that a policy's key signs.
+// signed returns tokens signed by a policy's key.
 func signed(a policyAccess, life time.Duration) func(context.Context, time.Time) (string, time.Time, error) {
 	return func(ctx context.Context, now time.Time) (string, time.Time, error) {
 		token, err := auth.SignToken(ctx, a.key, a.host, a.policy, now.Add(life))
@@ -90,10 +86,10 @@ func signed(a policyAccess, life time.Duration) func(context.Context, time.Time)
 	}
 }
 
-// borne are tokens of a source.
-func borne(source TokenSource) func(context.Context, time.Time) (string, time.Time, error) {
+// fetched returns the tokens of a source.
+func fetched(source TokenSource) func(context.Context, time.Time) (string, time.Time, error) {
 	return func(ctx context.Context, _ time.Time) (string, time.Time, error) {
-		bearer, expires, err := source.Token(ctx)
+		bearer, expires, err := source(ctx)
 		bearer = visible.Trim(bearer)
 		switch {
 		case err != nil:
@@ -101,7 +97,7 @@ func borne(source TokenSource) func(context.Context, time.Time) (string, time.Ti
 			err = errors.New("the TokenSource returned an empty token")
 		default:
 			if bad := visible.Check(bearer, ""); bad != nil {
-				err = fmt.Errorf("the TokenSource returned no token: %w", bad)
+				err = fmt.Errorf("the TokenSource returned a malformed token: %w", bad)
 			}
 		}
 		return "Bearer " + bearer, expires, err

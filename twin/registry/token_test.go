@@ -38,7 +38,7 @@ const emptyTwin = `{"deviceId":"x","properties":{"desired":{"$version":1},"repor
 // A policy's tokens last an hour, are used again, and renewed before their end.
 func TestSignedTokens(t *testing.T) {
 	x := &wire{answers: func(*http.Request) *http.Response { return response(200, emptyTwin) }}
-	story(t, &registry.Options{HTTPClient: &http.Client{Transport: x}}, func(t *testing.T, w *world) {
+	story(t, &registry.Options{Transport: x}, func(t *testing.T, w *world) {
 		began := time.Now()
 		for range 120 {
 			w.twin("x")
@@ -72,7 +72,7 @@ type source struct {
 	token func(n int) (string, time.Time, error)
 }
 
-func (s *source) Token(ctx context.Context) (string, time.Time, error) {
+func (s *source) next(ctx context.Context) (string, time.Time, error) {
 	if err := ctx.Err(); err != nil {
 		return "", time.Time{}, err
 	}
@@ -89,7 +89,7 @@ func TestBearerTokens(t *testing.T) {
 			text, err := idp.Token("backend", time.Hour)
 			return text, time.Now().Add(time.Hour), err
 		}}
-		c, err := registry.NewWithTokens(w.hub.Host(), s, w.options(nil))
+		c, err := registry.NewWithTokens(w.hub.Host(), s.next, w.options(nil))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,7 +115,7 @@ func TestBearerTokens(t *testing.T) {
 		if err := get(); err != nil || s.calls != 3 {
 			t.Errorf("after a refusal: %v after %d tokens, want 3", err, s.calls)
 		}
-		if _, err := c.CreateIdentity(w.Context(), registry.Identity{DeviceID: "x"}); !errors.Is(err, transport.ErrUnauthorized) || !strings.Contains(err.Error(), "Principal backend is not authorized") {
+		if _, err := c.CreateRegistration(w.Context(), "x", registry.Registration{}); !errors.Is(err, transport.ErrUnauthorized) || !strings.Contains(err.Error(), "Principal backend is not authorized") {
 			t.Errorf("without the role: got %v", err)
 		}
 
@@ -130,7 +130,7 @@ func TestBearerTokens(t *testing.T) {
 			{"nothing", func(int) (string, time.Time, error) { return "", time.Now().Add(time.Hour), nil }, nil, "empty token"},
 			{"one that has ended", func(int) (string, time.Time, error) { return "x", time.Now(), nil }, auth.ErrTokenExpired, "ended"},
 		} {
-			bad, err := registry.NewWithTokens(w.hub.Host(), &source{token: test.token}, w.options(nil))
+			bad, err := registry.NewWithTokens(w.hub.Host(), (&source{token: test.token}).next, w.options(nil))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -146,8 +146,7 @@ func TestBearerTokens(t *testing.T) {
 // A source that is slow holds up nobody longer than his context.
 func TestSlowSource(t *testing.T) {
 	story(t, nil, func(t *testing.T, w *world) {
-		slow := &slowSource{}
-		c, err := registry.NewWithTokens(w.hub.Host(), slow, w.options(&registry.Options{MaxAttempts: 1}))
+		c, err := registry.NewWithTokens(w.hub.Host(), slowSource, w.options(&registry.Options{MaxAttempts: 1}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,31 +163,44 @@ func TestSlowSource(t *testing.T) {
 	})
 }
 
-type slowSource struct{}
-
-func (slowSource) Token(ctx context.Context) (string, time.Time, error) {
+// slowSource is a TokenSource that blocks until its context ends.
+func slowSource(ctx context.Context) (string, time.Time, error) {
 	<-ctx.Done()
 	return "", time.Time{}, ctx.Err()
+}
+
+// fieldOf finds the field that a case of TestOptions is about.
+func fieldOf(name string) string {
+	for _, field := range []string{"Stream", "TokenLifetime", "Timeout", "MaxAttempts", "Product"} {
+		if strings.Contains(name, field) {
+			return field
+		}
+	}
+	return "?"
 }
 
 func TestOptions(t *testing.T) {
 	good := connectionString("hub.example.net", hubtest.Policy{Name: "service", PrimaryKey: keyText})
 	stream := func(context.Context, transport.Target) (net.Conn, error) { return nil, errors.New("no") }
 	for name, o := range map[string]*registry.Options{
-		"Stream and HTTPClient": {Stream: stream, HTTPClient: http.DefaultClient},
-		"Timeout":               {Timeout: -1},
-		"MaxAttempts":           {MaxAttempts: -1},
-		"TokenLifetime":         {TokenLifetime: time.Second},
-		"long TokenLifetime":    {TokenLifetime: 400 * 24 * time.Hour},
+		"Stream":               {Stream: stream, Transport: http.DefaultTransport},
+		"Timeout":              {Timeout: -1},
+		"Timeout without unit": {Timeout: 60},
+		"a line in Product":    {Product: "a\nb"},
+		"Product in Greek":     {Product: "βήτα"},
+		"long Product":         {Product: strings.Repeat("a", 257)},
+		"MaxAttempts":          {MaxAttempts: -1},
+		"TokenLifetime":        {TokenLifetime: time.Second},
+		"long TokenLifetime":   {TokenLifetime: 400 * 24 * time.Hour},
 	} {
-		if _, err := registry.New(good, o); !errors.Is(err, auth.ErrInvalid) || !strings.Contains(err.Error(), "Options.") {
+		if _, err := registry.New(good, o); !errors.Is(err, auth.ErrInvalid) || !strings.Contains(err.Error(), "Options."+fieldOf(name)+" ") {
 			t.Errorf("%s: got %v, want ErrInvalid that names the option", name, err)
 		}
-		if _, err := registry.NewWithTokens("hub.example.net", slowSource{}, o); !errors.Is(err, auth.ErrInvalid) {
+		if _, err := registry.NewWithTokens("hub.example.net", slowSource, o); !errors.Is(err, auth.ErrInvalid) {
 			t.Errorf("%s with tokens: got %v, want ErrInvalid", name, err)
 		}
 	}
-	if _, err := registry.NewWithTokens("hub.example.net:443", slowSource{}, nil); !errors.Is(err, auth.ErrInvalid) {
+	if _, err := registry.NewWithTokens("hub.example.net:443", slowSource, nil); !errors.Is(err, auth.ErrInvalid) {
 		t.Errorf("a port: got %v, want ErrInvalid", err)
 	}
 	if _, err := registry.NewWithTokens("hub.example.net", nil, nil); !errors.Is(err, auth.ErrInvalid) {

@@ -1,50 +1,53 @@
 package registry
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
-// A Twin is a device's or module's twin as the hub keeps it, at one moment.
+// A Twin is the twin of a device or module as the hub holds it at one moment. It
+// prints, logs and marshals as the JSON that the hub sent.
 type Twin struct {
-	// DeviceID and ModuleID name it; ModuleID is empty for a device.
-	DeviceID, ModuleID string
-	// ETag changes with each write to the twin; give it to UpdateTwin.
+	// ID is "device" or "device/module".
+	ID string
+	// ETag changes with each write to tags or desired properties. Give it to
+	// UpdateTwin or ReplaceTwin.
 	ETag ETag
-	// Version counts the writes to the twin.
-	Version int64
-	// Tags are the back end's own; no device sees them. They have no version.
+	// Tags are written and read by back ends only. They have no version.
 	Tags twin.Properties
-	// Desired is what the back end wants, Reported what the device said.
+	// Desired properties are written by back ends, Reported ones by the device.
 	Desired, Reported twin.Properties
-	// ModelID is the Plug and Play model that the device announced, empty for
-	// none.
+	// ModelID is the Plug and Play model that the device announced, if any.
 	ModelID string
-	// Enabled tells whether the device may log in. Modules have no status of
-	// their own.
-	Enabled bool
-	// Connected tells whether the device is logged in; real hubs may be minutes
+	// Disabled reports that the device may not connect. Modules have no status.
+	Disabled bool
+	// Connected reports whether the device is connected. Real hubs may be minutes
 	// late.
 	Connected bool
-	// LastActivity is when the hub heard of the device last; zero for never.
+	// LastActivity is when the hub last heard from the device, or zero if never.
 	LastActivity time.Time
 
-	raw []byte
+	raw string // a string, since fmt prints it as text even where it cannot call String
 }
 
-// ID is "device" or "device/module".
-func (t Twin) ID() string { return joinID(t.DeviceID, t.ModuleID) }
+// String returns the twin as the hub sent it, $metadata included.
+func (t Twin) String() string { return t.raw }
 
-// JSON is the twin as the hub sent it, $metadata included. The bytes are the
-// caller's.
-func (t Twin) JSON() []byte { return bytes.Clone(t.raw) }
+// MarshalJSON returns the twin as the hub sent it. Changed fields do not count.
+// The zero Twin is null.
+func (t Twin) MarshalJSON() ([]byte, error) {
+	if t.raw == "" {
+		return []byte("null"), nil
+	}
+	return []byte(t.raw), nil
+}
 
 func joinID(device, module string) string {
 	if module == "" {
@@ -53,45 +56,68 @@ func joinID(device, module string) string {
 	return device + "/" + module
 }
 
-// Twin gets a twin.
+// Twin returns the twin of a device or module.
 func (c *Client) Twin(ctx context.Context, id string) (Twin, error) {
-	path, err := pathOf("twins", id)
+	t, err := c.getTwin(ctx, id)
 	if err != nil {
-		return Twin{}, fmt.Errorf("registry: get a twin: %w", err)
+		return Twin{}, fmt.Errorf("registry: %w", err)
 	}
-	a, err := c.do(ctx, request{method: "GET", path: path, safety: read})
-	return twinAnswer(a, err, "get the twin of "+id)
+	return t, nil
 }
 
-// A Change is what a back end writes to a twin: both parts as one change, all
-// or nothing.
+// getTwin is Twin without the prefix of its errors.
+func (c *Client) getTwin(ctx context.Context, id string) (Twin, error) {
+	what := "get the twin of " + id
+	path, err := pathOf("twins", id)
+	if err != nil {
+		return Twin{}, fmt.Errorf("%s: %w", what, err)
+	}
+	a, err := c.do(ctx, request{method: http.MethodGet, path: path, safety: read})
+	return twinAnswer(a, err, what)
+}
+
+// A Change is a write to a twin. The hub performs both parts or none.
 type Change struct {
-	// Tags and Desired are merged into what is there, or replace it. An empty
-	// patch names nothing. One that replaces a part (twin.Replace) fits no
-	// update: it would have to know what is there.
+	// Tags and Desired are merged into the twin by UpdateTwin, ModifyTwin and
+	// UpdateTwins, and replace its sections by ReplaceTwin. An empty patch changes
+	// nothing in a merge. A merge cannot hold twin.Replace, since that depends on
+	// what the twin holds.
 	Tags, Desired twin.Patch
 }
 
-// UpdateTwin merges a change into a twin, if it is still at the ETag, and
-// returns it as it is then. What the change does not name stays; null deletes.
-// The device is told of desired properties, if it is connected.
+// UpdateTwin merges a change into a twin and returns the twin after the write.
+// Properties that the change does not name are unchanged, and null deletes. The
+// hub sends desired properties to the device if it is connected.
 func (c *Client) UpdateTwin(ctx context.Context, id string, etag ETag, change Change) (Twin, error) {
-	if change.Tags.IsEmpty() && change.Desired.IsEmpty() {
-		return Twin{}, fmt.Errorf("registry: update the twin of %s: %w: the change is empty", id, twin.ErrInvalid)
+	t, err := c.updateTwin(ctx, id, etag, change)
+	if err != nil {
+		return Twin{}, fmt.Errorf("registry: %w", err)
 	}
-	return c.writeTwin(ctx, "PATCH", id, etag, change)
+	return t, nil
 }
 
-// ReplaceTwin replaces all tags and all desired properties, if the twin is
-// still at the ETag, and returns it as it is then. What the change does not
-// name is gone; it holds no null.
+// ReplaceTwin replaces all tags and all desired properties, and returns the twin
+// after the write. It deletes what the change does not name. A null in the change
+// is an error.
 func (c *Client) ReplaceTwin(ctx context.Context, id string, etag ETag, change Change) (Twin, error) {
-	return c.writeTwin(ctx, "PUT", id, etag, change)
+	t, err := c.writeTwin(ctx, http.MethodPut, id, etag, change)
+	if err != nil {
+		return Twin{}, fmt.Errorf("registry: %w", err)
+	}
+	return t, nil
+}
+
+// updateTwin is UpdateTwin without the prefix of its errors.
+func (c *Client) updateTwin(ctx context.Context, id string, etag ETag, change Change) (Twin, error) {
+	if change.isEmpty() {
+		return Twin{}, fmt.Errorf("update the twin of %s: %w: the change is empty", id, twin.ErrInvalid)
+	}
+	return c.writeTwin(ctx, http.MethodPatch, id, etag, change)
 }
 
 func (c *Client) writeTwin(ctx context.Context, method, id string, etag ETag, change Change) (Twin, error) {
 	what := "update the twin of " + id
-	if method == "PUT" {
+	if method == http.MethodPut {
 		what = "replace the twin of " + id
 	}
 	r := request{method: method}
@@ -101,17 +127,21 @@ func (c *Client) writeTwin(ctx context.Context, method, id string, etag ETag, ch
 		err = r.matching(etag)
 	}
 	if err == nil {
-		r.body, err = change.body(method == "PUT")
+		r.body, err = change.body(method == http.MethodPut)
 	}
 	if err != nil {
-		return Twin{}, fmt.Errorf("registry: %s: %w", what, err)
+		return Twin{}, fmt.Errorf("%s: %w", what, err)
 	}
 	a, err := c.do(ctx, r)
 	return twinAnswer(a, err, what)
 }
 
-// body is the change as the hub reads it; whole says that what is empty is
-// named, too.
+// isEmpty reports whether the change names nothing.
+func (ch Change) isEmpty() bool {
+	return ch.Tags.IsEmpty() && ch.Desired.IsEmpty() && ch.Tags.Err() == nil && ch.Desired.Err() == nil
+}
+
+// body returns the change as the hub reads it. If whole, it names empty parts too.
 func (ch Change) body(whole bool) ([]byte, error) {
 	b := []byte{'{'}
 	for _, part := range []struct {
@@ -135,7 +165,7 @@ func (ch Change) body(whole bool) ([]byte, error) {
 				}
 			}
 		}
-		text := part.patch.JSON() // which of a whole says all
+		text := part.patch.JSON() // enough for a replacement
 		if !whole {
 			var err error
 			if text, err = part.patch.MarshalJSON(); err != nil {
@@ -156,12 +186,12 @@ func twinAnswer(a answer, err error, what string) (Twin, error) {
 		t, err = parseTwin(a.body)
 	}
 	if err != nil {
-		return Twin{}, fmt.Errorf("registry: %s: %w", what, err)
+		return Twin{}, fmt.Errorf("%s: %w", what, err)
 	}
 	return t, nil
 }
 
-// errNotTwin says that JSON from the hub is no twin.
+// errNotTwin reports JSON from the hub that is not a twin.
 var errNotTwin = errors.New("not a twin")
 
 // parseTwin reads a twin as the hub writes it.
@@ -169,7 +199,6 @@ func parseTwin(b []byte) (Twin, error) {
 	var m struct {
 		DeviceID, ModuleID, ModelID string
 		ETag                        ETag
-		Version                     int64
 		Status, ConnectionState     string
 		LastActivityTime            hubTime
 		Tags                        json.RawMessage
@@ -182,9 +211,9 @@ func parseTwin(b []byte) (Twin, error) {
 		return Twin{}, fmt.Errorf("%w: %w: it has no deviceId", transport.ErrProtocol, errNotTwin)
 	}
 	t := Twin{
-		DeviceID: m.DeviceID, ModuleID: m.ModuleID, ETag: m.ETag, Version: m.Version, ModelID: m.ModelID,
-		Enabled: m.Status != "disabled", Connected: m.ConnectionState == "Connected",
-		LastActivity: time.Time(m.LastActivityTime), raw: bytes.Clone(b),
+		ID: joinID(m.DeviceID, m.ModuleID), ETag: m.ETag, ModelID: m.ModelID,
+		Disabled: m.Status == statusDisabled, Connected: m.ConnectionState == "Connected",
+		LastActivity: time.Time(m.LastActivityTime), raw: string(b),
 	}
 	var err error
 	if t.Desired, err = parseSection(m.Properties.Desired); err != nil {
@@ -203,7 +232,7 @@ func parseTwin(b []byte) (Twin, error) {
 	return t, nil
 }
 
-// parseSection reads a half of a twin. The service always names its version.
+// parseSection reads a section of a twin. The hub always sends its version.
 func parseSection(b []byte) (twin.Properties, error) {
 	p, err := twin.ParseProperties(b)
 	if err == nil && p.Version() == 0 {
@@ -212,11 +241,10 @@ func parseSection(b []byte) (twin.Properties, error) {
 	return p, err
 }
 
-// hubTime reads the hub's times, with and without a zone; year 1 is never.
+// hubTime reads the hub's times, with and without a zone. Year 1 means never.
 type hubTime time.Time
 
-// UnmarshalJSON takes any text: a time that cannot be read is no reason to lose
-// a twin.
+// UnmarshalJSON accepts any text: a twin with a malformed time is still a twin.
 func (h *hubTime) UnmarshalJSON(b []byte) error {
 	*h = hubTime{}
 	var text string

@@ -17,24 +17,23 @@ import (
 func TestInvisibleInIdentities(t *testing.T) {
 	story(t, nil, func(t *testing.T, w *world) {
 		print := strings.Repeat("0A", 20)
-		i, err := w.client.CreateIdentity(w.Context(), registry.Identity{
-			DeviceID: "fan1", Authentication: registry.SelfSigned, PrimaryThumbprint: "\u200e" + print, SecondaryThumbprint: print + "\u00a0\r\n",
+		i, err := w.client.CreateRegistration(w.Context(), "fan1", registry.Registration{
+			Authentication: registry.AuthenticationSelfSigned, PrimaryThumbprint: "\u200e" + print, SecondaryThumbprint: print + "\u00a0\r\n",
 		})
 		if err != nil || i.PrimaryThumbprint != print || i.SecondaryThumbprint != print {
 			t.Errorf("thumbprints: got %q, %q, %v", i.PrimaryThumbprint, i.SecondaryThumbprint, err)
 		}
-		i, err = w.client.CreateIdentity(w.Context(), registry.Identity{DeviceID: "fan2", PrimaryKey: registry.NewSecret("\ufeff" + keyText + "\n"), SecondaryKey: registry.NewSecret(keyText)})
+		i, err = w.client.CreateRegistration(w.Context(), "fan2", registry.Registration{PrimaryKey: registry.NewSecret("\ufeff" + keyText + "\n"), SecondaryKey: registry.NewSecret(keyText)})
 		if err != nil || i.PrimaryKey.Reveal() != keyText {
 			t.Errorf("a key: got one of %d characters, %v", len(i.PrimaryKey.Reveal()), err)
 		}
-		for name, bad := range map[string]registry.Identity{
-			"PrimaryThumbprint":   {Authentication: registry.SelfSigned, PrimaryThumbprint: print[:9] + "\u200e" + print[9:]},
-			"SecondaryThumbprint": {Authentication: registry.SelfSigned, SecondaryThumbprint: print[:9] + "\u00a0" + print[9:]},
+		for name, bad := range map[string]registry.Registration{
+			"PrimaryThumbprint":   {Authentication: registry.AuthenticationSelfSigned, PrimaryThumbprint: print[:9] + "\u200e" + print[9:]},
+			"SecondaryThumbprint": {Authentication: registry.AuthenticationSelfSigned, SecondaryThumbprint: print[:9] + "\u00a0" + print[9:]},
 			"PrimaryKey":          {PrimaryKey: registry.NewSecret(keyText[:9] + "\u200b" + keyText[9:])},
 			"SecondaryKey":        {SecondaryKey: registry.NewSecret(keyText[:9] + "\n" + keyText[9:])},
 		} {
-			bad.DeviceID = "fan3"
-			sent := w.requests(func() { _, err = w.client.CreateIdentity(w.Context(), bad) })
+			sent := w.requests(func() { _, err = w.client.CreateRegistration(w.Context(), "fan3", bad) })
 			if sent != 0 || !errors.Is(err, auth.ErrInvalid) || !strings.Contains(err.Error(), name+": an invisible character") || strings.Contains(err.Error(), keyText[:9]) {
 				t.Errorf("%s: got %v after %d requests, want ErrInvalid that names the field", name, err, sent)
 			}
@@ -48,10 +47,10 @@ func TestInvisibleInTokens(t *testing.T) {
 		"a.b.c": "Bearer a.b.c", "\ufeffa.b.c\r\n": "Bearer a.b.c", " a.b.c\u00a0": "Bearer a.b.c", "": "", "\n": "", "a.\u200bb.c": "", "a\nb": "",
 	} {
 		got := ""
-		c, err := registry.NewWithTokens("hub.example", fixed(token), &registry.Options{MaxAttempts: 1, HTTPClient: &http.Client{Transport: tripper(func(r *http.Request) (*http.Response, error) {
+		c, err := registry.NewWithTokens("hub.example", fixed(token), &registry.Options{MaxAttempts: 1, Transport: tripper(func(r *http.Request) (*http.Response, error) {
 			got = r.Header.Get("Authorization")
 			return answer(r, 404, ""), nil
-		})}})
+		})})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,8 +61,6 @@ func TestInvisibleInTokens(t *testing.T) {
 }
 
 // fixed is a TokenSource of one token.
-type fixed string
-
-func (f fixed) Token(context.Context) (string, time.Time, error) {
-	return string(f), time.Now().Add(time.Hour), nil
+func fixed(token string) registry.TokenSource {
+	return func(context.Context) (string, time.Time, error) { return token, time.Now().Add(time.Hour), nil }
 }

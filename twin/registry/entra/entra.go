@@ -1,6 +1,6 @@
-// Package entra lets a registry.Client use the credentials of the Azure SDK for
-// Go: whatever azidentity makes, such as a managed identity, a service
-// principal, or a developer's own login.
+// Package entra lets a registry.Client authenticate with the credentials of the
+// Azure SDK for Go, such as a managed identity, a service principal, or a
+// developer's own login.
 //
 //	cred, err := azidentity.NewDefaultAzureCredential(nil)
 //	hub, err := registry.NewWithTokens("myhub.azure-devices.net", entra.Tokens(cred), nil)
@@ -20,23 +20,18 @@ import (
 	"github.com/devicetwin/devicetwin-go/twin/registry"
 )
 
-// Tokens is the TokenSource of an Azure credential: it asks for
-// registry.EntraScope. A credential's errors are passed on as they are; a nil
-// credential fails when it is asked.
+// Tokens returns a TokenSource of an Azure credential, which requests
+// registry.EntraScope. Errors of the credential are returned unchanged. A nil
+// credential is an error when the first token is needed.
 func Tokens(credential azcore.TokenCredential) registry.TokenSource {
-	return source{credential}
-}
-
-type source struct{ credential azcore.TokenCredential }
-
-// Token asks the credential.
-func (s source) Token(ctx context.Context) (string, time.Time, error) {
-	if s.credential == nil {
-		return "", time.Time{}, errors.New("entra: the credential is nil; make one with azidentity")
+	return func(ctx context.Context) (string, time.Time, error) {
+		if credential == nil {
+			return "", time.Time{}, errors.New("entra: the credential is nil; make one with azidentity")
+		}
+		t, err := credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{registry.EntraScope}})
+		if err != nil {
+			return "", time.Time{}, err
+		}
+		return t.Token, t.ExpiresOn, nil
 	}
-	t, err := s.credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{registry.EntraScope}})
-	if err != nil {
-		return "", time.Time{}, err
-	}
-	return t.Token, t.ExpiresOn, nil
 }

@@ -46,7 +46,7 @@ func TestTokens(t *testing.T) {
 	}
 	defer client.Close()
 	for range 2 {
-		if tw, err := client.Twin(t.Context(), "fan1"); err != nil || tw.DeviceID != "fan1" {
+		if tw, err := client.Twin(t.Context(), "fan1"); err != nil || tw.ID != "fan1" {
 			t.Errorf("got %v, %v; want the twin of fan1", tw, err)
 		}
 	}
@@ -55,10 +55,10 @@ func TestTokens(t *testing.T) {
 	}
 
 	broken := errors.New("no login")
-	if _, _, err := entra.Tokens(&credential{err: broken}).Token(t.Context()); !errors.Is(err, broken) {
+	if _, _, err := entra.Tokens(&credential{err: broken})(t.Context()); !errors.Is(err, broken) {
 		t.Errorf("a credential that fails: got %v, want its error", err)
 	}
-	if _, _, err := entra.Tokens(nil).Token(t.Context()); err == nil || !strings.Contains(err.Error(), "azidentity") {
+	if _, _, err := entra.Tokens(nil)(t.Context()); err == nil || !strings.Contains(err.Error(), "azidentity") {
 		t.Errorf("no credential: got %v, want what to do", err)
 	}
 }
@@ -81,6 +81,6 @@ func ExampleTokens() {
 	}
 	defer client.Close()
 	t, err := client.Twin(context.Background(), "fan1")
-	fmt.Println(t.ID(), err)
+	fmt.Println(t.ID, err)
 	// Output: fan1 <nil>
 }

@@ -15,7 +15,7 @@ import (
 func codeName(code int) string {
 	names := map[int]string{
 		400000: "GenericBadRequest", fault.Version: "InvalidProtocolVersion", fault.ResultCount: "DeviceInvalidResultCount",
-		400003: "InvalidOperation", fault.Invalid: "ArgumentInvalid", fault.Null: "ArgumentNull", fault.Format: "IotHubFormatError",
+		400003: "InvalidOperation", fault.Invalid: "ArgumentInvalid", fault.Null: "ArgumentNull", fault.Format: "IotHubFormatError", codeTwice: "DeviceDefinedMultipleTimes",
 		401000: "GenericUnauthorized", 401001: "IotHubNotFound", fault.Unauthorized: "IotHubUnauthorizedAccess", 401003: "IotHubUnauthorized",
 		403000: "GenericForbidden", 403001: "IotHubSuspended", 403002: "IotHubQuotaExceeded", fault.Oversize: "DeviceModelMaxPropertiesExceeded",
 		fault.NoDevice: "DeviceNotFound", fault.NoModule: "ModuleNotFound", fault.NotOnline: "DeviceNotOnline", fault.ClosedRemotely: "DeviceConnectionClosedRemotely",

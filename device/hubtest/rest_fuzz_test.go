@@ -96,7 +96,7 @@ func FuzzRestBody(f *testing.F) {
 	if _, err := h.AddDevice("d"); err != nil {
 		f.Fatal(err)
 	}
-	bodies := []string{"PATCH /twins/d", "PUT /twins/d", "POST /devices/query", "PUT /devices/d", "POST /twins/d/methods", "PUT /devices/e"}
+	bodies := []string{"PATCH /twins/d", "PUT /twins/d", "POST /devices/query", "POST /devices", "PUT /devices/d", "POST /twins/d/methods", "PUT /devices/e"}
 	for i := range bodies {
 		f.Add(uint8(i), `{"tags":{"a":1},"properties":{"desired":{"b":null}}}`, "", "")
 		f.Add(uint8(i), `{"query":"SELECT * FROM devices WHERE tags.a = 1"}`, "1", "YWZ0ZXI6ZA==")

@@ -57,6 +57,7 @@ func routes() []route {
 		{"POST", "twins/{d}/methods", ServiceConnect, methodsInvoke, true, (*Hub).restMethod},
 		{"POST", "twins/{d}/modules/{m}/methods", ServiceConnect, methodsInvoke, true, (*Hub).restMethod},
 		{"POST", "devices/query", ServiceConnect, twinsRead, false, (*Hub).restQuery},
+		{"POST", "devices", RegistryWrite, devicesWrite, false, (*Hub).restBulk},
 		{"GET", "devices", RegistryRead, devicesRead, false, (*Hub).restListDevices},
 		{"GET", "devices/{d}", RegistryRead, devicesRead, false, (*Hub).restGetIdentity},
 		{"PUT", "devices/{d}", RegistryWrite, devicesWrite, false, (*Hub).restPutIdentity},

@@ -42,12 +42,15 @@ type request struct {
 	safety       safety
 	extra        time.Duration // beside the time-out of an attempt
 	limit        int64         // of the answer; 0 for maxAnswer
+	also         int           // a status that is an answer beside 2xx; 0 for none
 }
 
-// answer is what a hub answered with 2xx.
+// answer is what a hub answered with 2xx, or request.also.
 type answer struct {
+	status int
 	header http.Header
 	body   []byte
+	lost   bool // the answer to an earlier attempt was lost
 }
 
 // matching makes a write depend on an ETag.
@@ -94,6 +97,7 @@ func (c *Client) do(ctx context.Context, r request) (answer, error) {
 	for attempt := 1; ; attempt++ {
 		a, err := c.attempt(ctx, r)
 		if err == nil {
+			a.lost = lost
 			return a, nil
 		}
 		if lost {
@@ -154,6 +158,7 @@ func (c *Client) attempt(ctx context.Context, r request) (answer, error) {
 		return answer{}, lineError(ctx, limited, err, transport.ErrLost)
 	case int64(len(body)) > limit:
 		return answer{}, fmt.Errorf("%w: an answer of over %d bytes", transport.ErrProtocol, limit)
+	case r.also != 0 && resp.StatusCode == r.also:
 	case isRedirect(resp.StatusCode):
 		return answer{}, fmt.Errorf("%w: the answer is a redirect, which is not followed; check the hub's host name, and what stands before the hub: %w",
 			transport.ErrProtocol, statusError(resp.StatusCode, resp.Header, body, c.opts.Now()))
@@ -163,7 +168,7 @@ func (c *Client) attempt(ctx context.Context, r request) (answer, error) {
 		}
 		return answer{}, statusError(resp.StatusCode, resp.Header, body, c.opts.Now())
 	}
-	return answer{resp.Header, body}, nil
+	return answer{status: resp.StatusCode, header: resp.Header, body: body}, nil
 }
 
 // lineError says what became of an attempt that has no answer: the caller's

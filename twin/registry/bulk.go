@@ -16,7 +16,7 @@ import (
 // The bounds of one bulk request. The hub documents no limit of its bytes.
 const (
 	maxBulk     = 100       // twins
-	maxBulkBody = 256 << 10 // bytes; one twin may take more
+	maxBulkBody = 256 << 10 // bytes, unless one twin takes more
 )
 
 // UpdateTwins merges one change into every twin that a query finds, SELECT * FROM
@@ -32,9 +32,8 @@ const (
 // One request updates up to 100 twins, and is sent again as a write with an ETag is.
 // If an answer was lost, twins that hold the change count as updated. Requests are
 // made while the iteration proceeds: a caller that stops early may leave up to 100
-// updated twins unnamed. A change that takes twins into or out of the query's result
-// may cause some to be missed; run it again until it finds none. It needs the
-// permission RegistryWrite beside ServiceConnect.
+// updated twins unnamed. A twin that enters or leaves the query's result meanwhile may
+// be missed. UpdateTwins needs the permission RegistryWrite beside ServiceConnect.
 func (c *Client) UpdateTwins(ctx context.Context, query string, change Change) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		body, err := change.body(false)

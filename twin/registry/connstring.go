@@ -9,15 +9,15 @@ import (
 	"github.com/devicetwin/devicetwin-go/internal/connstring"
 )
 
-// policyAccess is what a service's connection string says.
+// policyAccess is the content of a service's connection string.
 type policyAccess struct {
 	host, policy string
 	key          auth.Key
 }
 
 // parseConnectionString reads the connection string of a shared access policy.
-// An error names the part and what to do, and quotes nothing that it has not
-// recognized: it may be a piece of a key.
+// Errors name the part and what to do, and quote nothing that is not recognized,
+// since it may be a piece of a key.
 func parseConnectionString(s string) (policyAccess, error) {
 	fields, err := connstring.Parse(s)
 	if err != nil {
@@ -32,7 +32,7 @@ func parseConnectionString(s string) (policyAccess, error) {
 
 func readFields(f connstring.Fields) (policyAccess, error) {
 	if f[connstring.SharedAccessSignature] != "" {
-		return policyAccess{}, fmt.Errorf("%w: %s is a ready-made token, which would end; give the policy's key", auth.ErrInvalid, connstring.SharedAccessSignature)
+		return policyAccess{}, fmt.Errorf("%w: %s is a token, which expires; give the policy's key", auth.ErrInvalid, connstring.SharedAccessSignature)
 	}
 	for _, name := range []string{connstring.HostName, connstring.SharedAccessKeyName, connstring.SharedAccessKey} {
 		if f[name] != "" {
@@ -45,7 +45,7 @@ func readFields(f connstring.Fields) (policyAccess, error) {
 		return policyAccess{}, fmt.Errorf("%w: %s is missing; %s", auth.ErrInvalid, name, hint)
 	}
 	if f[connstring.DeviceID] != "" {
-		return policyAccess{}, fmt.Errorf("%w: it names a DeviceId; a service speaks for no device", auth.ErrInvalid)
+		return policyAccess{}, fmt.Errorf("%w: it has a DeviceId; give the string of a shared access policy", auth.ErrInvalid)
 	}
 	if strings.ContainsFunc(f[connstring.SharedAccessKeyName], unicode.IsControl) {
 		return policyAccess{}, fmt.Errorf("%w: %s holds a control character or line break", auth.ErrInvalid, connstring.SharedAccessKeyName)
@@ -60,7 +60,7 @@ func readFields(f connstring.Fields) (policyAccess, error) {
 	return policyAccess{host: f[connstring.HostName], policy: f[connstring.SharedAccessKeyName], key: key}, nil
 }
 
-// checkHost checks the hub's name by the rules of an identity's.
+// checkHost checks the hub's name by the rules of auth.Identity.
 func checkHost(host string) error {
 	return auth.Identity{Host: host, DeviceID: "any"}.Validate()
 }

@@ -47,14 +47,14 @@ const (
 	codeNoAnswer  = 504101
 )
 
-// statusError reads a hub's refusal. Errors of the registry come as
-// {"Message":"ErrorCode:Name;text","ExceptionMessage":"Tracking ID:…"}; those of
-// methods, and of newer hubs, have JSON in their Message; and the header
+// statusError reads an error of the hub. Errors of the registry have the form
+// {"Message":"ErrorCode:Name;text","ExceptionMessage":"Tracking ID:…"}. Those of
+// methods and of newer hubs have JSON in their Message. The header
 // iothub-errorcode names the error as well.
 func statusError(status int, header http.Header, body []byte, now time.Time) error {
 	var outer struct {
 		Message, ExceptionMessage string
-		ErrorCode                 json.RawMessage // stands inside, but for hubs that use no envelope
+		ErrorCode                 json.RawMessage // only of hubs that use no envelope
 	}
 	inner := body
 	if json.Unmarshal(body, &outer) == nil && outer.Message != "" && outer.ErrorCode == nil {
@@ -67,7 +67,7 @@ func statusError(status int, header http.Header, body []byte, now time.Time) err
 	if e.Code == 0 {
 		e.Code = codeOf(header.Get("Iothub-Errorcode"))
 	}
-	if e.Code/1000 != status { // a code of another status says nothing true
+	if e.Code/1000 != status { // a code of another status is wrong
 		e.Code = 0
 	}
 	e.RetryAfter = retryAfter(header.Get("Retry-After"), now)
@@ -82,8 +82,7 @@ func statusError(status int, header http.Header, body []byte, now time.Time) err
 	return e
 }
 
-// plainError turns "ErrorCode:Name;text" into the JSON that NewStatusError
-// reads, which also bounds the texts.
+// plainError turns "ErrorCode:Name;text" into the JSON that NewStatusError reads.
 func plainError(message, exception string) []byte {
 	code := 0
 	var text []string
@@ -104,8 +103,8 @@ func plainError(message, exception string) []byte {
 	return b
 }
 
-// codeOf is the number of an error code that comes as a name or a number; 0
-// for one that is not known.
+// codeOf returns the number of an error code that is a name or a number, or 0 if
+// it is unknown.
 func codeOf(name string) int {
 	if n, err := strconv.Atoi(name); err == nil {
 		return n
@@ -124,7 +123,7 @@ func codeOf(name string) int {
 	return codes[name]
 }
 
-// retryAfter reads a pause in seconds, or a date.
+// retryAfter reads a Retry-After: seconds or a date.
 func retryAfter(text string, now time.Time) time.Duration {
 	if n, err := strconv.ParseUint(text, 10, 31); err == nil {
 		return time.Duration(n) * time.Second

@@ -44,7 +44,7 @@ type CallResult struct {
 func (r CallResult) String() string { return strconv.Itoa(r.Status) + " " + string(r.Payload) }
 
 // Call calls a direct method of a device or module and waits for the answer. The
-// payload is marshaled by encoding/json. If it is nil, none is sent;
+// payload is marshaled by encoding/json. If it is nil, no payload is sent, while
 // json.RawMessage("null") sends a null.
 //
 // If the device is not connected, the error matches ErrOffline. If it does not

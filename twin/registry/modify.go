@@ -17,14 +17,14 @@ const maxContests = 8
 // after an attempt whose answer was lost.
 var errAnswerLost = errors.New("the answer to an earlier attempt was lost, and that one may have been performed: read again")
 
-// ModifyTwin changes a twin depending on what it holds: it reads the twin, calls
-// modify, and merges the change that modify returns, if nobody has written the
-// twin meanwhile. Otherwise it reads the twin and calls modify again, up to eight
-// times. Then the error matches transport.ErrPrecondition. It returns the twin as
-// it is after the change.
+// ModifyTwin changes a twin depending on what it holds. It reads the twin, calls
+// modify, and merges the change that modify returns, under the ETag that it read. If
+// another writer changed the twin in between, it reads the twin and calls modify
+// again, up to eight times. After that the error matches transport.ErrPrecondition.
+// It returns the twin after the change.
 //
-// An empty change writes nothing, and the twin is returned as it was read. An
-// error of modify is returned as it is, wrapped, and nothing is written. A change
+// If the change is empty, nothing is written and the twin is returned as it was
+// read. If modify returns an error, ModifyTwin wraps it and writes nothing. A change
 // counts once even if the hub's answer to it was lost and the write was repeated.
 func (c *Client) ModifyTwin(ctx context.Context, id string, modify func(Twin) (Change, error)) (Twin, error) {
 	if modify == nil {

@@ -44,8 +44,8 @@ func (o QueryOptions) check() error {
 //	SELECT * FROM devices WHERE tags.location.plant = 'Redmond43'
 //
 // The rows are JSON as the hub sent it. A page may have no rows although more
-// pages follow. Continuation is for QueryOptions and gets the next page; it is
-// empty after the last one, and may be stored. Real hubs answer from an index that
+// pages follow. Continuation is for QueryOptions and gets the next page. It is
+// empty after the last page, and may be stored. Real hubs answer from an index that
 // is some seconds behind.
 func (c *Client) QueryPage(ctx context.Context, query string, opts *QueryOptions) (rows []json.RawMessage, continuation string, err error) {
 	rows, continuation, err = c.queryPage(ctx, query, opts)

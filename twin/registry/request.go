@@ -23,11 +23,11 @@ const (
 	maxPage   = 256 << 20
 )
 
-// safety says when a request may be sent again.
+// safety is when a request may be sent again.
 type safety uint8
 
 const (
-	onceOnly    safety = iota // only where it was certainly not performed
+	onceOnly    safety = iota // only if it was certainly not performed
 	conditional               // it has an ETag: performing it twice is impossible
 	read                      // it changes nothing
 )
@@ -36,13 +36,13 @@ const (
 type request struct {
 	method, path string // the path is percent-encoded
 	query        string // beside api-version, such as "top=3"
-	match        string // the ETag of If-Match; empty for none
+	match        string // the ETag of If-Match, or empty
 	header       map[string]string
 	body         []byte
 	safety       safety
 	extra        time.Duration // beside the time-out of an attempt
-	limit        int64         // of the answer; 0 for maxAnswer
-	also         int           // a status that is an answer beside 2xx; 0 for none
+	limit        int64         // of the answer in bytes; maxAnswer if 0
+	also         int           // a status that is an answer beside 2xx, if not 0
 }
 
 // answer is what a hub answered with 2xx, or request.also.
@@ -68,7 +68,7 @@ func (r *request) matching(etag ETag) error {
 	return nil
 }
 
-// split takes an id apart and checks it.
+// split checks an id and returns its parts.
 func split(id string) (device, module string, err error) {
 	device, module, isModule := strings.Cut(id, "/")
 	if isModule && module == "" {
@@ -78,7 +78,7 @@ func split(id string) (device, module string, err error) {
 	return device, module, err
 }
 
-// pathOf is the path of an id below "twins" or "devices".
+// pathOf returns the path of an id below "twins" or "devices".
 func pathOf(root, id string) (string, error) {
 	device, module, err := split(id)
 	if err != nil {
@@ -91,9 +91,9 @@ func pathOf(root, id string) (string, error) {
 	return path, nil
 }
 
-// do sends a request until it succeeds, or fails for good.
+// do sends a request until it succeeds or must not be sent again.
 func (c *Client) do(ctx context.Context, r request) (answer, error) {
-	lost := false // an attempt was sent, and what became of it is unknown
+	lost := false // an attempt may have been performed
 	for attempt := 1; ; attempt++ {
 		a, err := c.attempt(ctx, r)
 		if err == nil {
@@ -115,10 +115,9 @@ func (c *Client) do(ctx context.Context, r request) (answer, error) {
 	}
 }
 
-// afterLost is the error of an attempt that follows one whose answer was lost:
-// what the hub says now may be the effect of that one. A deletion that finds
-// nothing is a precondition that failed, and no word about a twin that the hub
-// does not know: it was there when its ETag was read.
+// afterLost returns the error of an attempt after one whose answer was lost, since
+// that one may have caused it. A deletion that finds nothing is a failed
+// precondition, not an unknown id: the id was there when its ETag was read.
 func afterLost(method string, err error) error {
 	switch {
 	case errors.Is(err, transport.ErrNotFound) && method == http.MethodDelete:
@@ -146,7 +145,7 @@ func (c *Client) attempt(ctx context.Context, r request) (answer, error) {
 	if err != nil {
 		return answer{}, lineError(ctx, limited, err, transport.ErrLost)
 	}
-	defer func() { _ = resp.Body.Close() }() // it was read, or is not wanted
+	defer func() { _ = resp.Body.Close() }() // it was read, or is not needed
 	limit := r.limit
 	if limit == 0 {
 		limit = maxAnswer
@@ -160,7 +159,7 @@ func (c *Client) attempt(ctx context.Context, r request) (answer, error) {
 		return answer{}, fmt.Errorf("%w: an answer of over %d bytes", transport.ErrProtocol, limit)
 	case r.also != 0 && resp.StatusCode == r.also:
 	case isRedirect(resp.StatusCode):
-		return answer{}, fmt.Errorf("%w: the answer is a redirect, which is not followed; check the hub's host name, and what stands before the hub: %w",
+		return answer{}, fmt.Errorf("%w: the answer is a redirect, which is not followed; check the hub's host name and the proxies before it: %w",
 			transport.ErrProtocol, statusError(resp.StatusCode, resp.Header, body, c.opts.Now()))
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
 		if resp.StatusCode == http.StatusUnauthorized {
@@ -171,8 +170,8 @@ func (c *Client) attempt(ctx context.Context, r request) (answer, error) {
 	return answer{status: resp.StatusCode, header: resp.Header, body: body}, nil
 }
 
-// lineError says what became of an attempt that has no answer: the caller's
-// context ended, the attempt's own, or the line.
+// lineError returns the error of an attempt without an answer: the caller's context
+// ended, the attempt's own, or the connection.
 func lineError(ctx, limited context.Context, err, otherwise error) error {
 	var untrusted *tls.CertificateVerificationError
 	switch {

@@ -14,13 +14,13 @@ import (
 const (
 	firstPause = 500 * time.Millisecond
 	lastPause  = 30 * time.Second
-	// longestWish is the longest Retry-After that is waited for here: whoever
-	// is asked to wait longer wants to know.
+	// longestWish is the longest Retry-After that a client waits for. The caller
+	// gets the error of a longer one.
 	longestWish = 5 * time.Minute
 )
 
-// unperformed reports whether the hub certainly did not perform the request:
-// it throttled it, or no line was opened.
+// unperformed reports whether the hub certainly did not perform the request: it
+// throttled it, or no connection was opened.
 func unperformed(err error) bool {
 	var status *transport.StatusError
 	if errors.As(err, &status) {
@@ -29,8 +29,7 @@ func unperformed(err error) bool {
 	return errors.Is(err, transport.ErrUnavailable)
 }
 
-// passing reports whether the trouble may pass, so that another attempt makes
-// sense.
+// passing reports whether another attempt may succeed.
 func passing(err error) bool {
 	var status *transport.StatusError
 	if errors.As(err, &status) {
@@ -44,7 +43,7 @@ func passing(err error) bool {
 	return errors.Is(err, transport.ErrUnavailable) || errors.Is(err, transport.ErrLost) || errors.Is(err, transport.ErrStalled)
 }
 
-// pause says whether a request is sent again after an error, and when.
+// pause returns whether a request is sent again after an error, and after what time.
 func (c *Client) pause(ctx context.Context, s safety, attempt int, err error) (time.Duration, bool) {
 	if ctx.Err() != nil || attempt >= c.opts.MaxAttempts || !passing(err) || s == onceOnly && !unperformed(err) {
 		return 0, false
@@ -56,7 +55,7 @@ func (c *Client) pause(ctx context.Context, s safety, attempt int, err error) (t
 		d = max(d, status.RetryAfter)
 	}
 	if end, ok := ctx.Deadline(); d > longestWish || ok && time.Until(end) < d {
-		return 0, false // the hub's word is worth more than a context's end
+		return 0, false // the hub's error says more than a context's end
 	}
 	return d, true
 }

@@ -63,8 +63,8 @@ func (f fence) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("%w: %w", transport.ErrProtocol, errElsewhere)
 	}
 	if isRedirect(resp.StatusCode) {
-		// Else the client would ask for the body once more, or fail over a
-		// Location that is none.
+		// Otherwise the client would request the body again, or fail because of a
+		// malformed Location.
 		resp.Header = resp.Header.Clone()
 		resp.Header.Del("Location")
 	}
@@ -85,11 +85,11 @@ func (f fence) holds(r *http.Request) bool {
 func isRedirect(status int) bool { return status >= 300 && status <= 399 }
 
 // errSentOnce ends an attempt in place of its silent repetition.
-var errSentOnce = errors.New("the line ended before the answer came")
+var errSentOnce = errors.New("the connection ended before the answer came")
 
-// newRequest makes the HTTP request of one attempt. A GET gets a body that is
-// empty and cannot be had twice: else package net/http would send it again by
-// itself, uncounted, where a line that was kept open ends.
+// newRequest returns the HTTP request of one attempt. A GET gets an empty body that
+// cannot be read twice. Otherwise package net/http would send it again by itself,
+// uncounted, if a connection that was kept open ends.
 func (c *Client) newRequest(ctx context.Context, r request, token string) (*http.Request, error) {
 	address := "https://" + c.host + r.path + "?api-version=" + hubproto.APIVersion
 	if r.query != "" {
@@ -118,7 +118,7 @@ func (c *Client) newRequest(ctx context.Context, r request, token string) (*http
 	return req, nil
 }
 
-// dialer opens lines for net/http. What fails here has sent nothing.
+// dialer opens connections for net/http. If it fails, nothing was sent.
 func dialer(stream transport.StreamFunc, host string, now func() time.Time) func(context.Context, string, string) (net.Conn, error) {
 	target := transport.Target{Protocol: "https", Host: host, Port: portHTTPS, Now: now}
 	return func(ctx context.Context, _, _ string) (net.Conn, error) {

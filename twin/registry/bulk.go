@@ -33,7 +33,8 @@ const (
 // If an answer was lost, twins that hold the change count as updated. Requests are
 // made while the iteration proceeds: a caller that stops early may leave up to 100
 // updated twins unnamed. A twin that enters or leaves the query's result meanwhile may
-// be missed. UpdateTwins needs the permission RegistryWrite beside ServiceConnect.
+// be missed. UpdateTwins needs the permission RegistryWrite beside ServiceConnect, and
+// of Microsoft Entra's roles one that writes devices.
 func (c *Client) UpdateTwins(ctx context.Context, query string, change Change) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		body, err := change.body(false)

@@ -31,8 +31,8 @@
 //
 // # ETags
 //
-// A twin has an [ETag], which changes with each write to its tags or desired
-// properties. A registration has one of its own. Methods that write take the ETag
+// A twin has an [ETag], which changes with each write to it, the device's included.
+// A registration has one of its own. Methods that write take the ETag
 // that was read. If another writer was faster, they change nothing and return an
 // error that matches transport.ErrPrecondition: read again and decide again, as
 // ModifyTwin does. [AnyETag] writes unconditionally. The empty ETag is an error, so

@@ -17,7 +17,7 @@ import (
 type Twin struct {
 	// ID is "device" or "device/module".
 	ID string
-	// ETag changes with each write to tags or desired properties. Give it to
+	// ETag changes with each write to the twin, the device's included. Give it to
 	// UpdateTwin or ReplaceTwin.
 	ETag ETag
 	// Tags are written and read by back ends only. They have no version.

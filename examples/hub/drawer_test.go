@@ -54,7 +54,7 @@ func TestRestart(t *testing.T) {
 		_ = dev.Close()
 	}
 	c := p.backEnd()
-	if _, err := c.CreateIdentity(p.ctx, back.Identity{DeviceID: "born"}); err != nil {
+	if _, err := c.CreateRegistration(p.ctx, "born", back.Registration{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.UpdateTwin(p.ctx, "born", back.AnyETag, back.Change{Tags: twin.Set("a", 1), Desired: twin.Set("b", 2)}); err != nil {
@@ -238,9 +238,9 @@ func TestNoDevice(t *testing.T) {
 	if !strings.Contains(p.printed, "no device yet: start the hub with -device ID") {
 		t.Errorf("printed: %s", p.printed)
 	}
-	made, err := p.backEnd().CreateIdentity(p.ctx, back.Identity{DeviceID: "dev1"})
+	made, err := p.backEnd().CreateRegistration(p.ctx, "dev1", back.Registration{})
 	if err != nil || made.DeviceID != "dev1" {
-		t.Errorf("CreateIdentity: %+v, %v", made, err)
+		t.Errorf("CreateRegistration: %+v, %v", made, err)
 	}
 	if p = start(t, "-device", "dev1"); strings.Contains(p.printed, "no device") {
 		t.Errorf("with a device: %s", p.printed)

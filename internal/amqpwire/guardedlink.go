@@ -64,6 +64,9 @@ func (l *GuardedLink) Room(parts int) bool {
 // Takes reports whether the server takes messages of that size.
 func (l *GuardedLink) Takes(size int) bool { return l.theirMax == 0 || uint64(size) <= l.theirMax }
 
+// Limit is the size of the largest message that the hub takes, 0 for any.
+func (l *GuardedLink) Limit() uint64 { return l.theirMax }
+
 // wake puts a token into Wake.
 func (l *GuardedLink) wake() {
 	select {

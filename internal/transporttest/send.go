@@ -173,7 +173,11 @@ func sendTooLarge(t TB, p Peer) {
 		const around = `{"k":""}`
 		return `{"k":"` + strings.Repeat("x", size-len(around)) + `"}`
 	}
-	want(t, "Send", c.Send(t.Context(), patchReported("1", body(transport.MaxBody+1))), transport.ErrTooLarge)
+	err := c.Send(t.Context(), patchReported("1", body(transport.MaxBody+1)))
+	want(t, "Send", err, transport.ErrTooLarge)
+	if !strings.Contains(err.Error(), fmt.Sprint(transport.MaxBody)) {
+		t.Fatalf("%v does not name the limit", err)
+	}
 	wantAlive(t, c)
 	send(t, c, patchReported("2", body(transport.MaxBody))) // which no hub takes
 	if f := receive(t, c); f.Kind != transport.Response || f.ID != "2" || f.Status < 400 {

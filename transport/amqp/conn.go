@@ -89,7 +89,7 @@ func (c *conn) admit(f transport.Frame, m *amqp.Message) (now bool, err error) {
 	c.line.mu.Lock()
 	defer c.line.mu.Unlock()
 	if !c.queue.link.Takes(size) {
-		return false, fmt.Errorf("%w: the hub takes no message of %d bytes on this link", transport.ErrTooLarge, size)
+		return false, fmt.Errorf("%w: a message of %d bytes; the hub's limit on this link is %d", transport.ErrTooLarge, size, c.queue.link.Limit())
 	}
 	feature := f.Kind != transport.Request
 	if feature && len(c.opened) >= maxOpened {

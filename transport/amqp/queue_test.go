@@ -234,7 +234,11 @@ func testSendTooLargeForTheLink(t *testing.T) {
 		body := `{"k":"` + strings.Repeat("x", size-len(`{"k":""}`)) + `"}`
 		return transport.Frame{Kind: transport.Request, Op: transport.PatchReported, ID: "p", Body: []byte(body)}
 	}
-	wantError(t, "Send", c.Send(t.Context(), patch(2000)), transport.ErrTooLarge)
+	err := c.Send(t.Context(), patch(2000))
+	wantError(t, "Send", err, transport.ErrTooLarge)
+	if !strings.Contains(err.Error(), "limit on this link is 1024") {
+		t.Errorf("%v does not name the limit", err)
+	}
 	if err := c.Send(t.Context(), patch(500)); err != nil {
 		t.Fatal(err)
 	}

@@ -43,8 +43,8 @@ func (p *Patch) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// UnmarshalJSON implements json.Unmarshaler as [ParseProperties] reads, so
-// "$version" must be there. null leaves the half as it is.
+// UnmarshalJSON implements json.Unmarshaler as [ParseProperties] reads: without
+// "$version" the version is not known. null leaves the half as it is.
 func (p *Properties) UnmarshalJSON(b []byte) error {
 	if p == nil {
 		return errEmbedded()
@@ -59,8 +59,8 @@ func (p *Properties) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// UnmarshalJSON implements json.Unmarshaler as [ParseDocument] reads, so both
-// sections must be there with their versions. null leaves the twin as it is.
+// UnmarshalJSON implements json.Unmarshaler as [ParseDocument] reads: both
+// sections must be there. null leaves the twin as it is.
 func (d *Document) UnmarshalJSON(b []byte) error {
 	if d == nil {
 		return errEmbedded()

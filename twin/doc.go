@@ -97,8 +97,9 @@
 // # Bytes from others
 //
 // Whatever bytes the parsers are given, they return a value or an error, in
-// time linear in the input (sorting its keys apart), from at most 512 KB (1 MB of a whole twin) and 64
-// levels. They take valid JSON in valid UTF-8 and nothing else; of a key that
-// appears twice in an object, the last wins. json.Unmarshal reads the types of
-// this package by the same rules.
+// time linear in the input (sorting its keys apart), from at most 512 KB (1 MB
+// of a whole twin, and of a half with its version) and 64 levels. They take
+// valid JSON in valid UTF-8 and nothing else; of a key that appears twice in an
+// object, the last wins. json.Unmarshal reads the types of this package by the
+// same rules.
 package twin

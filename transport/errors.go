@@ -83,7 +83,8 @@ const maxMessage = 512
 
 // NewStatusError reads the hub's error body. The status rules; a body that is
 // empty or is not the hub's JSON adds nothing, and neither does a field of
-// another type than the hub's. Texts are cut to 512 bytes. The body is not kept.
+// another type than the hub's. A text of more than 512 bytes is cut there, and
+// "…" follows. The body is not kept.
 func NewStatusError(status int, body []byte) *StatusError {
 	e := &StatusError{Status: status}
 	var b struct {

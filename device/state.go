@@ -50,8 +50,9 @@ type State struct {
 	// Since is when the phase began, by the wall clock.
 	Since time.Time
 	// Err is why: in Waiting what failed; in Connecting and Renewing what
-	// ended the connection before, nil at the first; in Closed the wrong
-	// configuration, nil after Close; in Online nil.
+	// ended the connection before, nil at the first, or what failed on the new
+	// one since; in Closed the wrong configuration, nil after Close; in Online
+	// nil.
 	Err error
 	// RetryAt is when the next attempt is due, by the wall clock; zero except
 	// in Waiting.

@@ -98,7 +98,8 @@
 //	what waits for a store that hangs            its own bound, then ErrNotStored
 //	JSON of one report, and of one patch         128 KB
 //	JSON of all that is reported                 800 KB
-//	reports that wait for the first GET          48 KB of JSON
+//	what is reported before the first GET        values are kept. Beyond 48 KB of JSON,
+//	                                             deletions among them are forgotten
 //
 // # What is retried, and how fast
 //

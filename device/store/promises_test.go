@@ -194,3 +194,43 @@ func TestFailedAppendLeavesTheLogAsItWas(t *testing.T) {
 		wantLoad(t, mustOpen(t, d, nil), "covers it")
 	}
 }
+
+// TestManyWaitForOne: any number of goroutines may wait for what was begun.
+func TestManyWaitForOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDisk(nil)
+		s, err := openOn(d, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		waits, turn := gate(d)
+		p := s.BeginAppend([]byte("a"))
+		told := make(chan error, 8)
+		for range cap(told) {
+			go func() { told <- p.Wait(t.Context()) }()
+		}
+		<-waits
+		synctest.Wait()
+		if len(told) > 0 {
+			t.Errorf("%d heard of it before the fsync", len(told))
+		}
+		turn <- struct{}{}
+		for range cap(told) {
+			if err := <-told; err != nil {
+				t.Error(err)
+			}
+		}
+		d.setFault(nil)
+	})
+}
+
+// TestLoadAfterClose returns nil.
+func TestLoadAfterClose(t *testing.T) {
+	s := mustOpen(t, diskWith(image(dev1(), salt, "snap", "one")), nil)
+	wantLoad(t, s, "snap|one")
+	mustClose(t, s)
+	if snapshot, records := s.Load(); snapshot != nil || records != nil {
+		t.Errorf("got %q and %q", snapshot, records)
+	}
+}

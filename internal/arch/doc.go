@@ -7,6 +7,11 @@
 // sources, so that TestRulesCatch can show it a small offence and see it
 // object. The rooms themselves are the table in rooms_test.go.
 //
+// contracts.txt lists what the doc comments of device, device/store, transport and
+// twin promise, and the test that fails without it. TestContracts holds the list
+// to the comments and the tests, and the comments to the list: a sentence with a
+// figure or a word of promise, and each row of a table, needs a line.
+//
 // A nested module is a house of its own: these rules stop at its go.mod, but for
 // those in nested_test.go, of Go, versions and the way back to this module.
 package arch

@@ -141,7 +141,9 @@ func TestOnDesiredRefuses(t *testing.T) {
 func TestRemovalIsNotAcknowledged(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
 		w.setDesired(`{"a":1}`)
-		c := w.online(nil)
+		c := w.online(&device.Options{OnListenerError: func(ch twin.Change, err error) {
+			t.Errorf("version %d: %v", ch.Version, err)
+		}})
 		calls := 0
 		if _, err := c.OnDesired("a", func(context.Context, twin.Change) error { calls++; return nil }, &device.ListenOptions{Acknowledge: true}); err != nil {
 			t.Fatal(err)

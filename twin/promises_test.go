@@ -78,7 +78,7 @@ func TestReadingsOfASizeKeepTheirOrder(t *testing.T) {
 	d := newDice(t)
 	for range 2000 {
 		p := change(t, d.object(4, true))
-		for _, s := range []Size{Apply(Properties{}, p).Size(), Size(p.root.Size)} {
+		for _, s := range []Size{Apply(Properties{}, p).Size(), Size(p.root.Size())} {
 			if s.Bytes < s.UTF16 || s.UTF16 < s.Runes {
 				t.Fatalf("%v has the size %+v", p, s)
 			}

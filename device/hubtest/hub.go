@@ -3,6 +3,7 @@ package hubtest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net"
@@ -210,4 +211,95 @@ func sortedKeys[V any](m map[string]V) []string {
 	}
 	slices.Sort(keys)
 	return keys
+}
+
+// acceptPause is the wait after an accept that failed.
+const acceptPause = 50 * time.Millisecond
+
+// Listen opens a real socket on which the hub speaks the protocols given over
+// TLS, with a certificate of its own CA, and returns its address. None given
+// means all, on one port: the client's first byte tells which. "127.0.0.1:0"
+// lets the system choose a port. Real sockets and virtual time do not go
+// together.
+func (h *Hub) Listen(address string, speaks ...Protocol) (net.Addr, error) {
+	for _, p := range speaks {
+		if err := p.known(); err != nil {
+			return nil, err
+		}
+	}
+	speaks = slices.Clone(speaks)
+	if len(speaks) == 0 {
+		speaks = protocols()
+	}
+	if _, err := h.authority(); err != nil { // made before a client waits for it
+		return nil, err
+	}
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("hubtest: %w", err)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return nil, errors.Join(ErrClosed, l.Close())
+	}
+	h.listeners = append(h.listeners, l)
+	h.wg.Go(func() { h.acceptAll(l, speaks) })
+	return l.Addr(), nil
+}
+
+func (h *Hub) acceptAll(l net.Listener, speaks []Protocol) {
+	for {
+		raw, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil { // such as too many open files: the next may do
+			h.log.Warn("accept failed", "err", err)
+			if !wait(acceptPause, nil, h.done) {
+				return
+			}
+			continue
+		}
+		if err := h.accept(raw, true, speaks); err != nil {
+			_ = raw.Close() // whoever dialled sees why not: the end
+		}
+	}
+}
+
+// Stats counts what passed between the hub and one device, or all of them. A
+// request counts when it arrives, whatever Intercept does to it then.
+type Stats struct {
+	Connects      int // logins accepted
+	Refused       int // logins refused
+	Takeovers     int // connections that ended because of a newer one
+	Disconnects   int // polite ends
+	Subscribes    int // SUBSCRIBE packets
+	Gets          int
+	Patches       int
+	Notifications int // desired changes told to a connected, subscribed device
+	Pings         int
+	Telemetry     int
+	Methods       int // direct methods handed to a device that listens
+	Requests      int // over REST; only in the sum
+}
+
+// Stats returns the counters of an identity, which outlive its removal; an
+// empty id means the sum over all, and over whoever is unknown. An id that the
+// hub never knew has counted nothing.
+func (h *Hub) Stats(id string) Stats {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s := h.stats[id]; s != nil {
+		return *s
+	}
+	return Stats{}
+}
+
+// count counts for one identity and for the sum. h.mu is held.
+func (h *Hub) count(id string, f func(*Stats)) {
+	f(h.stats[""])
+	if s := h.stats[id]; s != nil && id != "" {
+		f(s)
+	}
 }

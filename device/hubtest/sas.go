@@ -2,6 +2,7 @@ package hubtest
 
 import (
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -11,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/internal/connstring"
 )
 
 // claim is a shared access signature taken apart. The texts that were signed
@@ -206,4 +209,131 @@ func sameSegment(got, want string) bool {
 	}
 	plain, err := url.PathUnescape(got)
 	return err == nil && strings.EqualFold(plain, want)
+}
+
+// keyPair is two symmetric keys, either of which signs.
+type keyPair struct {
+	text   [2]string
+	secret [2][]byte
+}
+
+// keySize is the size of a key that a hub makes up.
+const keySize = 32
+
+func newKeys() keyPair {
+	var k keyPair
+	for i := range k.secret {
+		k.secret[i] = make([]byte, keySize)
+		_, _ = rand.Read(k.secret[i]) // never fails, by its documentation
+		k.text[i] = base64.StdEncoding.EncodeToString(k.secret[i])
+	}
+	return k
+}
+
+// completeKeys reads two keys; an empty one is made up.
+func completeKeys(primary, secondary string) (keyPair, error) {
+	k := newKeys()
+	for i, text := range []string{primary, secondary} {
+		if text == "" {
+			continue
+		}
+		secret, err := base64.StdEncoding.DecodeString(text)
+		if err != nil || len(secret) == 0 {
+			return keyPair{}, fmt.Errorf("hubtest: key %d is not base64", i+1)
+		}
+		k.text[i], k.secret[i] = text, secret
+	}
+	return k, nil
+}
+
+// Permission is one right of a shared access policy.
+type Permission string
+
+// The permissions of a hub's policies; there are no others.
+const (
+	RegistryRead   Permission = "RegistryRead"
+	RegistryWrite  Permission = "RegistryWrite"
+	ServiceConnect Permission = "ServiceConnect"
+	DeviceConnect  Permission = "DeviceConnect"
+)
+
+// A Policy is a shared access policy of the hub: its keys speak for every
+// device. A token signed by one names it (skn), and logs a device in when the
+// policy has DeviceConnect; what it opens of the REST interface, each of its
+// permissions says.
+type Policy struct {
+	Name                     string
+	PrimaryKey, SecondaryKey string // base64: secrets; empty ones are made up
+	Permissions              []Permission
+	// ConnectionString is what a back end takes: this hub, the policy and its
+	// primary key in one line, a secret. The hub fills it in; what AddPolicy is
+	// given is ignored.
+	ConnectionString string
+}
+
+func defaultPolicies() []Policy {
+	return []Policy{
+		{Name: "iothubowner", Permissions: []Permission{RegistryRead, RegistryWrite, ServiceConnect, DeviceConnect}},
+		{Name: "service", Permissions: []Permission{ServiceConnect}},
+		{Name: "device", Permissions: []Permission{DeviceConnect}},
+		{Name: "registryRead", Permissions: []Permission{RegistryRead}},
+		{Name: "registryReadWrite", Permissions: []Permission{RegistryRead, RegistryWrite}},
+	}
+}
+
+// AddPolicy adds a policy, or replaces the one of that name, and returns it
+// with its keys and its connection string. A permission that no hub knows is an
+// error: else it would open nothing, and say nothing. [Hub.Policy] names those
+// that a new hub has.
+func (h *Hub) AddPolicy(p Policy) (Policy, error) {
+	p, err := h.complete(p)
+	if err != nil {
+		return Policy{}, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.policies[p.Name] = p
+	return p, nil
+}
+
+// complete checks a policy, and fills in what the hub makes up.
+func (h *Hub) complete(p Policy) (Policy, error) {
+	if p.Name == "" {
+		return Policy{}, fmt.Errorf("hubtest: the policy has no name")
+	}
+	for _, permission := range p.Permissions {
+		switch permission {
+		case RegistryRead, RegistryWrite, ServiceConnect, DeviceConnect:
+		default:
+			return Policy{}, fmt.Errorf("hubtest: there is no permission %.60q; the permissions are %s, %s, %s and %s",
+				permission, RegistryRead, RegistryWrite, ServiceConnect, DeviceConnect)
+		}
+	}
+	keys, err := completeKeys(p.PrimaryKey, p.SecondaryKey)
+	if err != nil {
+		return Policy{}, err
+	}
+	p.PrimaryKey, p.SecondaryKey = keys.text[0], keys.text[1]
+	p.ConnectionString, err = connstring.Format(
+		connstring.Field{Name: connstring.HostName, Value: h.opts.Host},
+		connstring.Field{Name: connstring.SharedAccessKeyName, Value: p.Name},
+		connstring.Field{Name: connstring.SharedAccessKey, Value: p.PrimaryKey},
+	)
+	if err != nil {
+		return Policy{}, fmt.Errorf("hubtest: the policy's name and key make no connection string: %w", err)
+	}
+	p.Permissions = slices.Clone(p.Permissions)
+	return p, nil
+}
+
+// Policy returns the policy of that name, and whether there is one. A new hub
+// has those of a real one: iothubowner, which may do everything, service
+// (ServiceConnect), device (DeviceConnect), registryRead (RegistryRead) and
+// registryReadWrite (RegistryRead, RegistryWrite).
+func (h *Hub) Policy(name string) (Policy, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p, ok := h.policies[name]
+	p.Permissions = slices.Clone(p.Permissions)
+	return p, ok
 }

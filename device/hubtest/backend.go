@@ -52,12 +52,17 @@ type Section struct {
 //
 // The id is "device" or "device/module", here and everywhere.
 func (h *Hub) SetDesired(id, patchJSON string) (int64, error) {
-	patch, f := h.opts.rules().Parse([]byte(patchJSON), true)
+	return h.handle(id).setDesired(patchJSON)
+}
+
+func (d handle) setDesired(patchJSON string) (int64, error) {
+	rules := d.hub.opts.rules()
+	patch, f := rules.Parse([]byte(patchJSON), true)
 	if f != nil {
 		return 0, statusError(f)
 	}
-	return h.writeDesired(id, func(old *jsondoc.Object) (doc, told *jsondoc.Object) {
-		return h.opts.rules().Apply(old, patch), patch
+	return d.writeDesired(func(old *jsondoc.Object) (doc, told *jsondoc.Object) {
+		return rules.Apply(old, patch), patch
 	})
 }
 
@@ -65,11 +70,15 @@ func (h *Hub) SetDesired(id, patchJSON string) (int64, error) {
 // The device is told every new member, and null for every one that vanished.
 // The document holds no null.
 func (h *Hub) ReplaceDesired(id, docJSON string) (int64, error) {
-	doc, f := h.opts.rules().Parse([]byte(docJSON), false)
+	return h.handle(id).replaceDesired(docJSON)
+}
+
+func (d handle) replaceDesired(docJSON string) (int64, error) {
+	doc, f := d.hub.opts.rules().Parse([]byte(docJSON), false)
 	if f != nil {
 		return 0, statusError(f)
 	}
-	return h.writeDesired(id, func(old *jsondoc.Object) (*jsondoc.Object, *jsondoc.Object) {
+	return d.writeDesired(func(old *jsondoc.Object) (*jsondoc.Object, *jsondoc.Object) {
 		return doc, section.Replacement(old, doc)
 	})
 }
@@ -81,24 +90,24 @@ func statusError(f *fault.Fault) error {
 
 // Twin returns the twin as it is now.
 func (h *Hub) Twin(id string) (Twin, error) {
-	t, _, err := h.view(id)
+	t, _, err := h.handle(id).view()
 	return t, err
 }
 
 // view returns the twin, and a channel that is closed at its next change.
-func (h *Hub) view(id string) (Twin, <-chan struct{}, error) {
-	h.mu.Lock()
-	who := h.identities[id]
-	if who == nil {
-		h.mu.Unlock()
-		return Twin{}, nil, fmt.Errorf("%w: %s", ErrUnknown, id)
+func (d handle) view() (Twin, <-chan struct{}, error) {
+	d.hub.mu.Lock()
+	who, err := d.found()
+	if err != nil {
+		d.hub.mu.Unlock()
+		return Twin{}, nil, err
 	}
 	t, changed := who.twin, who.changed // documents are never changed in place
 	out := Twin{
 		DeviceID: who.device, ModuleID: who.module, ETag: t.ETagText(), Version: t.Version,
 		Connected: who.conn != nil, Enabled: !who.disabled, ModelID: who.modelID,
 	}
-	h.mu.Unlock()
+	d.hub.mu.Unlock()
 	out.Tags = jsondoc.Append(nil, jsondoc.Sorted(t.Tags))
 	out.Desired = viewOf(t.Desired, true)
 	out.Reported = viewOf(t.Reported, false)
@@ -109,13 +118,18 @@ func (h *Hub) view(id string) (Twin, <-chan struct{}, error) {
 // device is told. It returns the root version. What the hub's rules refuse is a
 // *transport.StatusError, and changes nothing.
 func (h *Hub) SetTags(id, patchJSON string) (int64, error) {
+	return h.handle(id).setTags(patchJSON)
+}
+
+func (d handle) setTags(patchJSON string) (int64, error) {
+	h := d.hub
 	patch, f := h.opts.rules().Parse([]byte(patchJSON), true)
 	if f != nil {
 		return 0, statusError(f)
 	}
-	t, f := h.writeTwin(id, twinWrite{tags: patch}, etagMatch{}, h.opts.Now())
+	t, f := h.writeTwin(d.id, twinWrite{tags: patch}, etagMatch{}, h.opts.Now())
 	if f != nil && f.Code/1000 == 404 {
-		return 0, fmt.Errorf("%w: %s", ErrUnknown, id)
+		return 0, fmt.Errorf("%w: %s", ErrUnknown, d.id)
 	}
 	if f != nil {
 		return 0, statusError(f)
@@ -130,15 +144,15 @@ func (h *Hub) SetTags(id, patchJSON string) (int64, error) {
 // completes it. A login with clean session 1 drops what waits. Over AMQP nothing
 // is delivered. An unknown device is ErrUnknown. The 51st message that waits, and
 // a body of more than 64 KB, are a *transport.StatusError.
-func (h *Hub) SendMessage(id string, body []byte) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	who := h.identities[id]
+func (h *Hub) SendMessage(id string, body []byte) error { return h.handle(id).sendMessage(body) }
+
+func (d handle) sendMessage(body []byte) error {
+	d.hub.mu.Lock()
+	defer d.hub.mu.Unlock()
+	who, err := d.open()
 	switch {
-	case h.closed:
-		return ErrClosed
-	case who == nil:
-		return fmt.Errorf("%w: %s", ErrUnknown, id)
+	case err != nil:
+		return err
 	case len(body) > maxDevicebound:
 		return statusError(fault.New(fault.TooLarge, "The message has %d bytes; at most %d are allowed.", len(body), maxDevicebound))
 	case len(who.mqtt.inbox) >= maxPending:
@@ -162,17 +176,21 @@ func viewOf(s section.Half, versions bool) Section {
 // the last. cond is called by Wait's caller with no lock held. When ctx ends
 // first, the twin as last seen is returned with the error.
 func (h *Hub) Wait(ctx context.Context, id string, cond func(Twin) bool) (Twin, error) {
+	return h.handle(id).wait(ctx, cond)
+}
+
+func (d handle) wait(ctx context.Context, cond func(Twin) bool) (Twin, error) {
 	for {
-		t, changed, err := h.view(id)
+		t, changed, err := d.view()
 		if err != nil || cond(t) {
 			return t, err
 		}
 		select {
 		case <-changed:
-		case <-h.done:
+		case <-d.hub.done:
 			return t, ErrClosed
 		case <-ctx.Done():
-			return t, fmt.Errorf("hubtest: waiting for twin %s: %w", id, ctx.Err())
+			return t, fmt.Errorf("hubtest: waiting for twin %s: %w", d.id, ctx.Err())
 		}
 	}
 }
@@ -182,6 +200,10 @@ func (h *Hub) Wait(ctx context.Context, id string, cond func(Twin) bool) (Twin, 
 // whatever the order of their keys, and numbers by value. An empty wantJSON
 // waits until there is no such property.
 func (h *Hub) WaitReported(ctx context.Context, id, path, wantJSON string) (Twin, error) {
+	return h.handle(id).waitReported(ctx, path, wantJSON)
+}
+
+func (d handle) waitReported(ctx context.Context, path, wantJSON string) (Twin, error) {
 	var want any = jsondoc.Absent{}
 	wanted := wantJSON
 	if wantJSON == "" {
@@ -192,7 +214,7 @@ func (h *Hub) WaitReported(ctx context.Context, id, path, wantJSON string) (Twin
 			return Twin{}, fmt.Errorf("hubtest: wantJSON: %w", err)
 		}
 	}
-	t, err := h.Wait(ctx, id, func(t Twin) bool {
+	t, err := d.wait(ctx, func(t Twin) bool {
 		doc, err := jsondoc.Parse(t.Reported.JSON)
 		return err == nil && jsondoc.Equal(jsondoc.At(doc, path), want)
 	})

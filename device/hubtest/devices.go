@@ -57,6 +57,44 @@ func (id *identity) touch() {
 // came notes a login. hub.mu is held.
 func (id *identity) came(now time.Time) { id.record.stateAt, id.record.active = now, now }
 
+// handle is one device or module of a hub by its id, whether the hub knows it or
+// not. What concerns one of them is a method of its handle; the methods of Hub
+// that take an id pass it on.
+type handle struct {
+	hub *Hub
+	id  string // "device" or "device/module"; where a method says so, empty for all
+}
+
+func (h *Hub) handle(id string) handle { return handle{h, id} }
+
+// found is the identity; where there is none, the error matches ErrUnknown. hub.mu
+// is held.
+func (d handle) found() (*identity, error) {
+	if who := d.hub.identities[d.id]; who != nil {
+		return who, nil
+	}
+	return nil, fmt.Errorf("%w: %s", ErrUnknown, d.id)
+}
+
+// open is found of a hub that is not closed. hub.mu is held.
+func (d handle) open() (*identity, error) {
+	if d.hub.closed {
+		return nil, ErrClosed
+	}
+	return d.found()
+}
+
+// change calls f with the identity, and with hub.mu held.
+func (d handle) change(f func(*identity) error) error {
+	d.hub.mu.Lock()
+	defer d.hub.mu.Unlock()
+	who, err := d.found()
+	if err != nil {
+		return err
+	}
+	return f(who)
+}
+
 // AddDevice registers a device with new random keys and an empty twin. The id
 // keeps the hub's rules: 1 to 128 of ASCII letters, digits and some signs.
 func (h *Hub) AddDevice(id string) (Device, error) {
@@ -127,33 +165,50 @@ func (h *Hub) register(who auth.Identity, proves func(*identity)) error {
 	return nil
 }
 
+// Device returns what AddDevice returned for an identity, or AddX509Device with
+// a certificate that was made elsewhere: the hub keeps none. Where there is no
+// such identity, the error matches ErrUnknown.
+func (h *Hub) Device(id string) (Device, error) { return h.handle(id).device() }
+
+func (d handle) device() (dev Device, err error) {
+	err = d.change(func(who *identity) (err error) {
+		if who.proof.kind != authSAS {
+			dev = certDevice(d.hub.nameOf(who), who.proof)
+			return nil
+		}
+		dev, err = describe(d.hub.nameOf(who), who.keys)
+		return err
+	})
+	return dev, err
+}
+
 // RemoveDevice removes a device with its modules, or one module ("device/
 // module"): connections are cut, twins and sessions forgotten. Added again,
 // its versions start at 1.
-func (h *Hub) RemoveDevice(id string) error {
-	return h.withdraw(id, "identity removed", func(who *identity) {
-		delete(h.identities, who.id)
+func (h *Hub) RemoveDevice(id string) error { return h.handle(id).remove() }
+
+func (d handle) remove() error {
+	return d.withdraw("identity removed", func(who *identity) {
+		delete(d.hub.identities, who.id)
 		who.touch()
 	})
 }
 
 // SetEnabled lets an identity log in, or refuses it. Disabling cuts the
 // connection; a disabled device's modules are refused with it.
-func (h *Hub) SetEnabled(id string, on bool) error {
-	now := h.opts.Now()
+func (h *Hub) SetEnabled(id string, on bool) error { return h.handle(id).setEnabled(on) }
+
+func (d handle) setEnabled(on bool) error {
+	now := d.hub.opts.Now()
 	if on {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		who := h.identities[id]
-		if who == nil {
-			return fmt.Errorf("%w: %s", ErrUnknown, id)
-		}
-		who.setDisabled(false, now)
-		who.record.etag++
-		return nil
+		return d.change(func(who *identity) error {
+			who.setDisabled(false, now)
+			who.record.etag++
+			return nil
+		})
 	}
-	return h.withdraw(id, "identity disabled", func(who *identity) {
-		if who.id == id {
+	return d.withdraw("identity disabled", func(who *identity) {
+		if who.id == d.id {
 			who.setDisabled(true, now)
 			who.record.etag++
 		}
@@ -169,17 +224,14 @@ func (id *identity) setDisabled(disabled bool, now time.Time) {
 
 // withdraw applies f to an identity and those below it, and cuts their
 // connections.
-func (h *Hub) withdraw(id, reason string, f func(*identity)) error {
-	h.mu.Lock()
-	top := h.identities[id]
-	if top == nil {
-		h.mu.Unlock()
-		return fmt.Errorf("%w: %s", ErrUnknown, id)
-	}
-	cut := h.part(top, f)
-	h.mu.Unlock()
+func (d handle) withdraw(reason string, f func(*identity)) error {
+	var cut []presence
+	err := d.change(func(top *identity) error {
+		cut = d.hub.part(top, f)
+		return nil
+	})
 	withdrawAll(cut, reason)
-	return nil
+	return err
 }
 
 // part applies f to an identity and those below it, and returns their
@@ -207,19 +259,26 @@ func withdrawAll(conns []presence, reason string) {
 // empty one is made up anew. A connection stays: a token is judged at login. An
 // X.509 identity is one of keys from then on.
 func (h *Hub) SetKeys(id, primary, secondary string) (Device, error) {
+	return h.handle(id).setKeys(primary, secondary)
+}
+
+func (d handle) setKeys(primary, secondary string) (dev Device, err error) {
 	keys, err := completeKeys(primary, secondary)
 	if err != nil {
 		return Device{}, err
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	who := h.identities[id]
-	if who == nil {
-		return Device{}, fmt.Errorf("%w: %s", ErrUnknown, id)
-	}
-	who.proof, who.keys = proofRule{}, keys
-	who.record.etag++
-	return describe(auth.Identity{Host: h.opts.Host, DeviceID: who.device, ModuleID: who.module}, keys)
+	err = d.change(func(who *identity) (err error) {
+		who.proof, who.keys = proofRule{}, keys
+		who.record.etag++
+		dev, err = describe(d.hub.nameOf(who), keys)
+		return err
+	})
+	return dev, err
+}
+
+// nameOf is the name of an identity, for its owner.
+func (h *Hub) nameOf(who *identity) auth.Identity {
+	return auth.Identity{Host: h.opts.Host, DeviceID: who.device, ModuleID: who.module}
 }
 
 func describe(who auth.Identity, keys keyPair) (Device, error) {
@@ -254,23 +313,21 @@ func joinID(device, module string) string {
 // RegeneratePrimaryKey makes the primary key of an identity anew and leaves the
 // secondary, with which a client logs in meanwhile: half a rotation. The Device
 // has both. A connection stays.
-func (h *Hub) RegeneratePrimaryKey(id string) (Device, error) { return h.regenerate(id, 0) }
+func (h *Hub) RegeneratePrimaryKey(id string) (Device, error) { return h.handle(id).regenerate(0) }
 
 // RegenerateSecondaryKey makes the secondary key anew and leaves the primary.
-func (h *Hub) RegenerateSecondaryKey(id string) (Device, error) { return h.regenerate(id, 1) }
+func (h *Hub) RegenerateSecondaryKey(id string) (Device, error) { return h.handle(id).regenerate(1) }
 
-func (h *Hub) regenerate(id string, which int) (Device, error) {
+func (d handle) regenerate(which int) (dev Device, err error) {
 	fresh := newKeys()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	who := h.identities[id]
-	switch {
-	case who == nil:
-		return Device{}, fmt.Errorf("%w: %s", ErrUnknown, id)
-	case who.proof.kind != authSAS:
-		return Device{}, fmt.Errorf("hubtest: %s proves itself by a certificate (%s) and has no keys; SetKeys gives it some", id, who.proof.kind)
-	}
-	who.keys.text[which], who.keys.secret[which] = fresh.text[which], fresh.secret[which]
-	who.record.etag++
-	return describe(auth.Identity{Host: h.opts.Host, DeviceID: who.device, ModuleID: who.module}, who.keys)
+	err = d.change(func(who *identity) (err error) {
+		if who.proof.kind != authSAS {
+			return fmt.Errorf("hubtest: %s proves itself by a certificate (%s) and has no keys; SetKeys gives it some", d.id, who.proof.kind)
+		}
+		who.keys.text[which], who.keys.secret[which] = fresh.text[which], fresh.secret[which]
+		who.record.etag++
+		dev, err = describe(d.hub.nameOf(who), who.keys)
+		return err
+	})
+	return dev, err
 }

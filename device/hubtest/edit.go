@@ -11,23 +11,23 @@ import (
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
-// Edit changes one member of the JSON object that a message carries, and lets the
-// message pass. The rest of the body keeps its bytes:
+// Edit changes one member of a message's JSON object and lets the message pass.
+// The rest of the body keeps its bytes:
 //
-//	hub.Intercept(hubtest.FromHub("fan1", hubtest.GetTwin), hubtest.Edit("desired.$version", ""))
+//	hub.Intercept(hubtest.FromHub("fan1", hubtest.GetTwin), hubtest.Edit("desired.$version", "7"))
 //
-// The path is keys with dots between, and means just these keys: a key is made of
-// letters, digits, '_', '-' and '$'. The value is JSON; an empty one removes the
-// member. Objects that are missing on the way are made, unless it removes. Where a
-// device or a hub sends no body, as GetTwin from a device and the usual answer to
-// PatchReported do, there is nothing to edit. Over REST, where Intercept shows
-// requests alone, Edit changes the answer.
+// The path is keys with dots between. A key consists of letters, digits, '_', '-'
+// and '$', and none has a special meaning: "0" is a key, and no array is entered.
+// json is the new value. If it is empty, the member is removed. Objects missing on
+// the path are created, unless the member is removed.
 //
-// An Edit never does nothing in silence. One with a bad path or value is refused
-// by Intercept: a hub of New fails its test at once. One that meets a message
-// without an object, or without the member that it removes, leaves the message as
-// it is: the hub logs why, a hub of New fails its test at its end, and Close
-// returns the error.
+// Edit works in both directions. Over REST, where Intercept sees requests only, it
+// changes the answer.
+//
+// No failure is silent. Intercept refuses a bad path or value: a hub of New fails
+// its test at once. If a message has no JSON object, or lacks the member to remove,
+// it passes unchanged. The hub then logs why, a hub of New fails its test when it
+// ends, and Close returns the error.
 func Edit(path, json string) Action {
 	act := Action{kind: actEdit, path: path, body: json}
 	if err := act.checkEdit(); err != nil {

@@ -8,20 +8,20 @@ import (
 
 // Cut ends the line of a device abruptly, without a word of MQTT; ErrOffline
 // when it has none.
-func (h *Hub) Cut(id string) error {
-	h.mu.Lock()
-	who := h.identities[id]
-	if who == nil {
-		h.mu.Unlock()
-		return fmt.Errorf("%w: %s", ErrUnknown, id)
+func (h *Hub) Cut(id string) error { return h.handle(id).cut() }
+
+func (d handle) cut() error {
+	var c presence
+	err := d.change(func(who *identity) error {
+		if c = who.conn; c == nil {
+			return fmt.Errorf("%w: %s", ErrOffline, d.id)
+		}
+		c.leave()
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	c := who.conn
-	if c == nil {
-		h.mu.Unlock()
-		return fmt.Errorf("%w: %s", ErrOffline, id)
-	}
-	c.leave()
-	h.mu.Unlock()
 	c.close("cut by Cut")
 	return nil
 }
@@ -31,9 +31,12 @@ func (h *Hub) Cut(id string) error {
 // empty id means everyone's line: then no stream can be opened at all, with
 // ErrLineDown in memory, and real sockets are closed at once. It fails with
 // ErrUnknown where there is no such device, and changes nothing.
-func (h *Hub) SetLine(id string, up bool) error {
+func (h *Hub) SetLine(id string, up bool) error { return h.handle(id).setLine(up) }
+
+func (d handle) setLine(up bool) error {
+	h, id := d.hub, d.id
 	h.mu.Lock()
-	if err := h.known(id); err != nil {
+	if err := d.known(); err != nil {
 		h.mu.Unlock()
 		return err
 	}
@@ -54,13 +57,13 @@ func (h *Hub) SetLine(id string, up bool) error {
 	return nil
 }
 
-// known fails where no device has the id; the empty one is everyone's. h.mu is
+// known fails where no device has the id; the empty one is everyone's. hub.mu is
 // held.
-func (h *Hub) known(id string) error {
-	if id != "" && h.identities[id] == nil {
-		return fmt.Errorf("%w: %s", ErrUnknown, id)
+func (d handle) known() (err error) {
+	if d.id != "" {
+		_, err = d.found()
 	}
-	return nil
+	return err
 }
 
 // Stall makes a device's line half-open, or well again: the hub neither reads
@@ -69,10 +72,13 @@ func (h *Hub) known(id string) error {
 // passed meanwhile is then cut. An empty id means everyone's line. See Freeze
 // for one connection alone. It fails with ErrUnknown where there is no such
 // device.
-func (h *Hub) Stall(id string, on bool) error {
+func (h *Hub) Stall(id string, on bool) error { return h.handle(id).stall(on) }
+
+func (d handle) stall(on bool) error {
+	h, id := d.hub, d.id
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err := h.known(id); err != nil {
+	if err := d.known(); err != nil {
 		return err
 	}
 	if on {

@@ -97,8 +97,8 @@ func Start(opts *Options) (*Hub, error) {
 }
 
 // Close ends the hub: listeners, connections, delayed messages. It returns
-// when all of its goroutines have ended, and with what Edit could not do. Closing
-// again does nothing else.
+// when all of its goroutines have ended. The error includes what [Edit] could not
+// do. Closing again does nothing.
 func (h *Hub) Close() error {
 	h.mu.Lock()
 	if !h.closed {
@@ -287,10 +287,12 @@ type Stats struct {
 // Stats returns the counters of an identity, which outlive its removal; an
 // empty id means the sum over all, and over whoever is unknown. An id that the
 // hub never knew has counted nothing.
-func (h *Hub) Stats(id string) Stats {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if s := h.stats[id]; s != nil {
+func (h *Hub) Stats(id string) Stats { return h.handle(id).stats() }
+
+func (d handle) stats() Stats {
+	d.hub.mu.Lock()
+	defer d.hub.mu.Unlock()
+	if s := d.hub.stats[d.id]; s != nil {
 		return *s
 	}
 	return Stats{}

@@ -39,23 +39,25 @@ func newCall(id string, who presence, over <-chan struct{}) *call {
 // is a *transport.StatusError with the hub's code, 404103 or 404104; a name or
 // payload that the hub refuses, one with 400; an unknown one, ErrUnknown.
 func (h *Hub) Call(ctx context.Context, id, method, payloadJSON string) (MethodResult, error) {
+	return h.handle(id).call(ctx, method, payloadJSON)
+}
+
+func (d handle) call(ctx context.Context, method, payloadJSON string) (MethodResult, error) {
 	if f := checkCall(method, []byte(payloadJSON)); f != nil {
 		return MethodResult{}, statusError(f)
 	}
-	h.mu.Lock()
-	if h.identities[id] == nil {
-		h.mu.Unlock()
-		return MethodResult{}, fmt.Errorf("%w: %s", ErrUnknown, id)
+	if err := d.change(func(*identity) error { return nil }); err != nil {
+		return MethodResult{}, err
 	}
-	h.mu.Unlock()
-	c, f := h.connectCall(ctx, id, method, []byte(payloadJSON), 0)
+	h := d.hub
+	c, f := h.connectCall(ctx, d.id, method, []byte(payloadJSON), 0)
 	if f != nil {
 		return MethodResult{}, statusError(f)
 	}
 	result, f := h.awaitCall(ctx, c, nil)
 	switch {
 	case ctx.Err() != nil && f != nil:
-		return result, fmt.Errorf("hubtest: call %s of %s: %w", method, id, ctx.Err())
+		return result, fmt.Errorf("hubtest: call %s of %s: %w", method, d.id, ctx.Err())
 	case f != nil:
 		return result, statusError(f)
 	}

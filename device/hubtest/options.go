@@ -62,19 +62,26 @@ type MergeRule uint8
 // The merge rules. They differ only in nulls that delete nothing.
 const (
 	// MergeRFC7396 drops such nulls: {} and {"a":{"b":null}} make {"a":{}}.
-	MergeRFC7396 = MergeRule(section.RFC7396)
+	MergeRFC7396 MergeRule = iota
 	// MergeKeepNulls stores such an object as it is, nulls included, as Azure
 	// IoT Edge does.
-	MergeKeepNulls = MergeRule(section.KeepNulls)
+	MergeKeepNulls
 	// MergeEmpties empties an object in which a patch deletes what isn't there,
 	// before it merges the rest: {"a":{"b":1}} and {"a":{"c":null}} make
 	// {"a":{}}. Azure's own hub was seen to do so in 2020.
-	MergeEmpties = MergeRule(section.Empties)
+	MergeEmpties
 )
 
 // rules are those of the hub's twins.
 func (o *Options) rules() section.Rules {
-	return section.Rules{Merge: section.MergeRule(o.MergeRule), RewriteNumbers: o.RewriteNumbers}
+	r := section.Rules{RewriteNumbers: o.RewriteNumbers}
+	switch o.MergeRule {
+	case MergeKeepNulls:
+		r.Merge = section.KeepNulls
+	case MergeEmpties:
+		r.Merge = section.Empties
+	}
+	return r
 }
 
 // fill copies the options and completes them.

@@ -73,23 +73,6 @@ func (h *Hub) Devices() []string {
 	return sortedKeys(h.identities)
 }
 
-// Device returns what AddDevice returned for an identity, or AddX509Device with
-// a certificate that was made elsewhere: the hub keeps none. Where there is no
-// such identity, the error matches ErrUnknown.
-func (h *Hub) Device(id string) (Device, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	who := h.identities[id]
-	if who == nil {
-		return Device{}, fmt.Errorf("%w: %s", ErrUnknown, id)
-	}
-	name := auth.Identity{Host: h.opts.Host, DeviceID: who.device, ModuleID: who.module}
-	if who.proof.kind != authSAS {
-		return certDevice(name, who.proof), nil
-	}
-	return describe(name, who.keys)
-}
-
 // saved is an identity as State has it.
 func (e entry) saved() *jsondoc.Object {
 	return jsondoc.New(

@@ -1,7 +1,6 @@
 package hubtest
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
@@ -41,16 +40,14 @@ func (h *Hub) patched(who *identity, req *request, patch *jsondoc.Object, f *fau
 
 // writeDesired writes the desired properties of an identity as change makes them,
 // and returns their new version.
-func (h *Hub) writeDesired(id string, change func(old *jsondoc.Object) (doc, told *jsondoc.Object)) (int64, error) {
+func (d handle) writeDesired(change func(old *jsondoc.Object) (doc, told *jsondoc.Object)) (int64, error) {
+	h := d.hub
 	now := h.opts.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	who := h.identities[id]
-	switch {
-	case h.closed:
-		return 0, ErrClosed
-	case who == nil:
-		return 0, fmt.Errorf("%w: %s", ErrUnknown, id)
+	who, err := d.open()
+	if err != nil {
+		return 0, err
 	}
 	s := &who.twin.Desired
 	doc, told := change(s.Doc)

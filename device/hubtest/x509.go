@@ -82,17 +82,23 @@ func (h *Hub) addX509(who auth.Identity, opts *X509Options) (Device, error) {
 // to one that is newly made. The twin stays, and so does a connection: a proof
 // is judged at login. SetKeys leads back to keys.
 func (h *Hub) SetX509(id string, opts *X509Options) (Device, error) {
-	h.mu.Lock()
-	found := h.identities[id]
-	h.mu.Unlock()
-	if found == nil {
-		return Device{}, fmt.Errorf("%w: %s", ErrUnknown, id)
-	}
-	dev, rule, err := h.prepareX509(auth.Identity{Host: h.opts.Host, DeviceID: found.device, ModuleID: found.module}, opts)
+	return h.handle(id).setX509(opts)
+}
+
+func (d handle) setX509(opts *X509Options) (Device, error) {
+	var name auth.Identity
+	err := d.change(func(who *identity) error {
+		name = d.hub.nameOf(who)
+		return nil
+	})
 	if err != nil {
 		return Device{}, err
 	}
-	if err := h.setRule(id, rule); err != nil {
+	dev, rule, err := d.hub.prepareX509(name, opts)
+	if err != nil {
+		return Device{}, err
+	}
+	if err := d.setRule(rule); err != nil {
 		return Device{}, err
 	}
 	return dev, nil
@@ -103,23 +109,23 @@ func (h *Hub) SetX509(id string, opts *X509Options) (Device, error) {
 // it is there. A thumbprint is the SHA-1 or SHA-256 of the certificate in DER, as
 // 40 or 64 hex digits in any case, without colons. A connection stays.
 func (h *Hub) SetThumbprints(id, primary, secondary string) error {
+	return h.handle(id).setThumbprints(primary, secondary)
+}
+
+func (d handle) setThumbprints(primary, secondary string) error {
 	rule, err := thumbprintRule(primary, secondary)
 	if err != nil {
 		return err
 	}
-	return h.setRule(id, rule)
+	return d.setRule(rule)
 }
 
-func (h *Hub) setRule(id string, rule proofRule) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	who := h.identities[id]
-	if who == nil {
-		return fmt.Errorf("%w: %s", ErrUnknown, id)
-	}
-	who.proof, who.keys = rule, keyPair{}
-	who.record.etag++
-	return nil
+func (d handle) setRule(rule proofRule) error {
+	return d.change(func(who *identity) error {
+		who.proof, who.keys = rule, keyPair{}
+		who.record.etag++
+		return nil
+	})
 }
 
 // prepareX509 makes what an X.509 identity needs. No lock is held: keys take

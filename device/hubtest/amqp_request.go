@@ -1,12 +1,12 @@
 package hubtest
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/internal/amqpwire"
-	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 )
 
 // Words of the twin's messages.
@@ -183,116 +183,59 @@ func (r *amqpRequest) answer(act Action) error {
 	return nil
 }
 
-// amqpForm is what AMQP adds to a message to the device.
-type amqpForm struct {
-	*amqpLine
-	correlation any    // of an answer
-	text        string // of the answer to a put-token
+// Application properties of direct methods, in the spelling of the hub and of
+// every SDK.
+const (
+	propMethodName   = "IoThub-methodname"
+	propMethodStatus = "IoThub-status"
+)
+
+// invoke implements presence: over AMQP a device listens to every method, as
+// soon as it has both links for them.
+func (l *amqpLine) invoke(n uint64, m Message) *call {
+	if !l.paired(nodeMethods) {
+		return nil
+	}
+	correlation := callUUID(n)
+	m.RequestID = correlation.String()
+	l.push(outgoing{msg: m, form: amqpForm{amqpLine: l, correlation: correlation}})
+	return newCall(m.RequestID, l, l.left)
 }
 
-// end implements form.
-func (f amqpForm) end() error { return nil }
-
-// spare implements form.
-func (f amqpForm) spare(err error) bool {
-	if err == errEnded {
-		return false
-	}
-	f.close(err.Error())
-	return !f.ended.Load()
+// callUUID is the hub's nth call as a UUID. It has the form of a random one:
+// to any other Node's SDK answers with a text.
+func callUUID(n uint64) amqpwire.UUID {
+	var u amqpwire.UUID
+	binary.BigEndian.PutUint64(u[8:], n)
+	u[6], u[8] = 0x40, 0x80
+	return u
 }
 
-// replace implements form.
-func (f amqpForm) replace(item outgoing, act Action) outgoing {
-	op := item.msg.Op
-	if op == Subscribe || op == Unsubscribe {
-		op = GetTwin // they are requests like any other
-	}
-	item = f.hub.replace(item, op, act)
-	if op == Connect {
-		item.msg.Status = amqpStatus(act.status)
-	}
-	return item
-}
-
-// write implements form. It sends a message to a device, and what else the engine
-// has to say.
-func (f amqpForm) write(item outgoing) error {
-	l, a := f.amqpLine, f.amqpConn
-	if l.lost() {
-		return a.flush()
-	}
-	a.trace(item.msg)
-	payload, err := amqpwire.EncodeMessage(f.message(item))
+// methodAnswer understands a message on the link for answers. An error ends
+// the line, as a topic without status or $rid does over MQTT.
+func (l *amqpLine) methodAnswer(payload []byte) (*amqpRequest, error) {
+	m, err := amqpwire.DecodeMessage(payload)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	a.hub.mu.Lock()
-	link := a.cbs[amqpwire.Receiver]
-	a.hub.mu.Unlock()
-	out := amqpwire.Outgoing{Payload: payload}
-	a.mu.Lock()
-	if item.msg.Op != Connect {
-		link, out.Settled = l.links[end{nodeOf(item.msg.Op), amqpwire.Receiver}].link, true
+	if m.Properties == nil {
+		return nil, errors.New("answer to a method without correlation-id")
 	}
-	if link != nil {
-		err = link.Send(out)
+	call, ok := m.Properties.CorrelationID.(amqpwire.UUID)
+	if !ok {
+		return nil, fmt.Errorf("answer to a method whose correlation-id is a %T, and not the UUID of the call", m.Properties.CorrelationID)
 	}
-	a.mu.Unlock()
-	if errors.Is(err, amqpwire.ErrGone) {
-		err = nil // nobody hears it
+	status, ok := m.ApplicationProperties[propMethodStatus].(int32)
+	if !ok {
+		return nil, fmt.Errorf("answer to a method whose %s is a %T, and not an int", propMethodStatus, m.ApplicationProperties[propMethodStatus])
 	}
-	return errors.Join(err, a.flush())
-}
-
-// nodeOf is where a message is sent.
-func nodeOf(op Op) node {
-	switch op {
-	case Connect:
-		return nodeCBS
-	case Method:
-		return nodeMethods
+	if len(m.Data) > 1 || m.Value != nil || len(m.Sequence) > 0 {
+		return nil, errors.New("answer to a method whose body is not one section of data")
 	}
-	return nodeTwin
-}
-
-// askForPause adds the pause that the device is asked for.
-func (o outgoing) askForPause(m *amqpwire.Message) {
-	if o.pause == 0 {
-		return
+	req := l.request(MethodAnswer)
+	req.msg.RequestID, req.msg.Status = call.String(), int(status)
+	if len(m.Data) == 1 {
+		req.msg.Body = m.Data[0]
 	}
-	if m.ApplicationProperties == nil {
-		m.ApplicationProperties = map[string]any{}
-	}
-	m.ApplicationProperties[hubproto.RetryAfter] = int32(o.pause)
-}
-
-// message is the message as AMQP says it, with the types that the SDKs insist
-// on: status an int, version a long, keys symbols.
-func (f amqpForm) message(o outgoing) *amqpwire.Message {
-	if o.msg.Op == Method {
-		return f.callMessage(o)
-	}
-	m := &amqpwire.Message{}
-	if o.msg.Op == Connect {
-		m.Properties = &amqpwire.MessageProperties{CorrelationID: f.correlation}
-		m.ApplicationProperties = map[string]any{"status-code": int32(o.msg.Status), "status-description": f.text}
-		o.askForPause(m)
-		return m
-	}
-	o.askForPause(m)
-	m.Annotations = amqpwire.Annotations{}
-	if o.msg.Op == Desired {
-		m.Annotations[noteResource] = resourceDesired
-	} else {
-		m.Properties = &amqpwire.MessageProperties{CorrelationID: f.correlation}
-		m.Annotations[noteStatus] = int32(o.msg.Status)
-	}
-	if o.msg.Version != 0 {
-		m.Annotations[noteVersion] = o.msg.Version
-	}
-	if len(o.msg.Body) > 0 {
-		m.Data = [][]byte{o.msg.Body}
-	}
-	return m
+	return req, nil
 }

@@ -112,19 +112,3 @@ func (m Message) count(s *Stats) {
 		s.Disconnects++
 	}
 }
-
-// replace makes an answer of some kind say what Intercept wants.
-func (h *Hub) replace(item outgoing, op Op, act Action) outgoing {
-	body := []byte(act.body)
-	if act.code != 0 {
-		body = h.errorBody(fault.Usual(act.code))
-	}
-	item.pause = act.pause()
-	switch op {
-	case GetTwin, PatchReported:
-		item.msg.Status, item.msg.Version, item.msg.Body = act.status, 0, body
-	case Desired, Method:
-		item.msg.Body = body
-	}
-	return item
-}

@@ -3,6 +3,7 @@ package hubtest
 import (
 	"errors"
 
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/internal/amqpwire"
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 )
@@ -129,4 +130,34 @@ func (f amqpForm) callMessage(o outgoing) *amqpwire.Message {
 		ApplicationProperties: map[string]any{propMethodName: o.msg.Method},
 		Data:                  [][]byte{o.msg.Body},
 	}
+}
+
+const (
+	statusOK           = 200
+	statusUnauthorized = 401
+	statusUnavailable  = 503
+)
+
+// condition is the fault in AMQP's words.
+func condition(f *fault.Fault) string {
+	switch status := f.Status(); {
+	case status == 429:
+		return "com.microsoft:device-container-throttled"
+	case status >= 500:
+		return "amqp:internal-error"
+	case status == 404:
+		return condNotFound
+	}
+	return condUnauthorized
+}
+
+// amqpStatus is a login's status: HTTP-like, or CONNACK's code translated.
+func amqpStatus(status int) int {
+	switch {
+	case status == 3:
+		return statusUnavailable
+	case status < 100:
+		return statusUnauthorized
+	}
+	return status
 }

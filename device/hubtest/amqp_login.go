@@ -3,6 +3,7 @@ package hubtest
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
@@ -292,12 +293,6 @@ func (l *amqpLogin) enter(mute bool) (old presence, err error) {
 	return old, nil
 }
 
-const (
-	statusOK           = 200
-	statusUnauthorized = 401
-	statusUnavailable  = 503
-)
-
 // replyToken answers a put-token. hub.mu is held.
 func (l *amqpLogin) replyToken(status int, text string, pause int) {
 	l.push(outgoing{
@@ -338,26 +333,54 @@ func (l *amqpLogin) refuse(why error, f *fault.Fault, mute bool) {
 // errFull says that a connection has as many tokens as there can be.
 var errFull = errors.New("the connection has as many tokens as there can be")
 
-// condition is the fault in AMQP's words.
-func condition(f *fault.Fault) string {
-	switch status := f.Status(); {
-	case status == 429:
-		return "com.microsoft:device-container-throttled"
-	case status >= 500:
-		return "amqp:internal-error"
-	case status == 404:
-		return condNotFound
+// resolve finds which identity ids mean that some SDKs encode and others do not:
+// the one that they name decoded, or else as they are. Where both are there, it
+// is the first that fits, and else the decoded one, for the documentation asks
+// to encode. h.mu is held.
+func (h *Hub) resolve(device, module string, fits ...func(*identity) bool) string {
+	plain := h.identities[joinID(device, module)]
+	d, err1 := url.PathUnescape(device)
+	m, err2 := url.PathUnescape(module)
+	if err1 != nil || err2 != nil {
+		return joinID(device, module)
 	}
-	return condUnauthorized
+	decoded := h.identities[joinID(d, m)]
+	switch {
+	case plain == nil || decoded == plain:
+		return joinID(d, m)
+	case decoded == nil:
+		return plain.id
+	}
+	for _, fit := range fits {
+		for _, who := range []*identity{decoded, plain} {
+			if fit(who) {
+				return who.id
+			}
+		}
+	}
+	return decoded.id
 }
 
-// amqpStatus is a login's status: HTTP-like, or CONNACK's code translated.
-func amqpStatus(status int) int {
-	switch {
-	case status == 3:
-		return statusUnavailable
-	case status < 100:
-		return statusUnauthorized
+// resolveLogin is resolve for a put-token: the token names its owner, by its
+// scope's very words before any other reading of them.
+func (a *amqpConn) resolveLogin(device, module, token string, now time.Time) string {
+	good := func(who *identity) bool {
+		_, err := a.hub.judge(who, proof{token: token, peer: a.peer}, now)
+		return err == nil
 	}
-	return status
+	return a.hub.resolve(device, module, func(who *identity) bool {
+		c, err := parseToken(token)
+		return err == nil && c.names(who) && good(who)
+	}, good)
+}
+
+// resolveLink is resolve for a link: it belongs to who was named so on this
+// connection, to who is on it, or to whose certificate it has.
+func (a *amqpConn) resolveLink(device, module string, now time.Time) string {
+	named := joinID(device, module)
+	return a.hub.resolve(device, module,
+		func(who *identity) bool { l := a.lines[who.id]; return l != nil && l.named == named },
+		func(who *identity) bool { l := a.lines[who.id]; return l != nil && l.live() },
+		func(who *identity) bool { _, err := a.hub.judge(who, proof{peer: a.peer}, now); return err == nil },
+	)
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
-	"time"
 )
 
 // node is what an address of AMQP leads to.
@@ -98,56 +97,4 @@ func parseAudience(text string) (host, device, module string, err error) {
 		return "", "", "", bad
 	}
 	return host, device, module, nil
-}
-
-// resolve finds which identity ids mean that some SDKs encode and others do not:
-// the one that they name decoded, or else as they are. Where both are there, it
-// is the first that fits, and else the decoded one, for the documentation asks
-// to encode. h.mu is held.
-func (h *Hub) resolve(device, module string, fits ...func(*identity) bool) string {
-	plain := h.identities[joinID(device, module)]
-	d, err1 := url.PathUnescape(device)
-	m, err2 := url.PathUnescape(module)
-	if err1 != nil || err2 != nil {
-		return joinID(device, module)
-	}
-	decoded := h.identities[joinID(d, m)]
-	switch {
-	case plain == nil || decoded == plain:
-		return joinID(d, m)
-	case decoded == nil:
-		return plain.id
-	}
-	for _, fit := range fits {
-		for _, who := range []*identity{decoded, plain} {
-			if fit(who) {
-				return who.id
-			}
-		}
-	}
-	return decoded.id
-}
-
-// resolveLogin is resolve for a put-token: the token names its owner, by its
-// scope's very words before any other reading of them.
-func (a *amqpConn) resolveLogin(device, module, token string, now time.Time) string {
-	good := func(who *identity) bool {
-		_, err := a.hub.judge(who, proof{token: token, peer: a.peer}, now)
-		return err == nil
-	}
-	return a.hub.resolve(device, module, func(who *identity) bool {
-		c, err := parseToken(token)
-		return err == nil && c.names(who) && good(who)
-	}, good)
-}
-
-// resolveLink is resolve for a link: it belongs to who was named so on this
-// connection, to who is on it, or to whose certificate it has.
-func (a *amqpConn) resolveLink(device, module string, now time.Time) string {
-	named := joinID(device, module)
-	return a.hub.resolve(device, module,
-		func(who *identity) bool { l := a.lines[who.id]; return l != nil && l.named == named },
-		func(who *identity) bool { l := a.lines[who.id]; return l != nil && l.live() },
-		func(who *identity) bool { _, err := a.hub.judge(who, proof{peer: a.peer}, now); return err == nil },
-	)
 }

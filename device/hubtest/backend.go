@@ -8,7 +8,6 @@ import (
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/section"
-	"github.com/devicetwin/devicetwin-go/transport"
 )
 
 // A Twin is a device's or module's twin as the back end sees it, at one
@@ -81,11 +80,6 @@ func (d handle) replaceDesired(docJSON string) (int64, error) {
 	return d.writeDesired(func(old *jsondoc.Object) (*jsondoc.Object, *jsondoc.Object) {
 		return doc, section.Replacement(old, doc)
 	})
-}
-
-// statusError is a fault as a service gets it.
-func statusError(f *fault.Fault) error {
-	return &transport.StatusError{Status: f.Status(), Code: f.Code, Message: f.Text}
 }
 
 // Twin returns the twin as it is now.

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/internal/memconn"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
@@ -304,4 +305,9 @@ func (h *Hub) count(id string, f func(*Stats)) {
 	if s := h.stats[id]; s != nil && id != "" {
 		f(s)
 	}
+}
+
+// statusError is a fault as a service gets it.
+func statusError(f *fault.Fault) error {
+	return &transport.StatusError{Status: f.Status(), Code: f.Code, Message: f.Text}
 }

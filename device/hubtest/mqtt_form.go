@@ -11,6 +11,13 @@ import (
 	"github.com/devicetwin/devicetwin-go/internal/mqttwire"
 )
 
+// Topics of direct methods.
+const (
+	prefixMethod       = "$iothub/methods/POST/"
+	filterMethods      = hubproto.FilterMethods
+	prefixMethodAnswer = "$iothub/methods/res/"
+)
+
 // mqttForm is what MQTT adds to a message to the device.
 type mqttForm struct {
 	*mqttConn
@@ -125,4 +132,17 @@ func (f mqttForm) topic(o outgoing) string {
 		t += "&" + hubproto.RetryAfter + "=" + strconv.Itoa(o.pause)
 	}
 	return t
+}
+
+// connackCode translates an HTTP-like status; a return code stays.
+func connackCode(status int) byte {
+	switch {
+	case 1 <= status && status <= 5:
+		return byte(status)
+	case status == 400:
+		return packets.ErrRefusedBadUsernameOrPassword
+	case status == 429 || status >= 500:
+		return packets.ErrRefusedServerUnavailable
+	}
+	return packets.ErrRefusedNotAuthorised
 }

@@ -167,19 +167,6 @@ func (c *mqttConn) refuse(code byte, reason string) error {
 	return errRefused
 }
 
-// connackCode translates an HTTP-like status; a return code stays.
-func connackCode(status int) byte {
-	switch {
-	case 1 <= status && status <= 5:
-		return byte(status)
-	case status == 400:
-		return packets.ErrRefusedBadUsernameOrPassword
-	case status == 429 || status >= 500:
-		return packets.ErrRefusedServerUnavailable
-	}
-	return packets.ErrRefusedNotAuthorised
-}
-
 // userName is what a device says of itself in CONNECT.
 type userName struct {
 	host string

@@ -10,13 +10,6 @@ import (
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 )
 
-// Topics of direct methods.
-const (
-	prefixMethod       = "$iothub/methods/POST/"
-	filterMethods      = hubproto.FilterMethods
-	prefixMethodAnswer = "$iothub/methods/res/"
-)
-
 // session is what outlives a connection: the subscriptions. hub.mu guards it.
 type session struct {
 	clean bool            // it ends with its connection

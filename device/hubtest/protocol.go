@@ -1,7 +1,6 @@
 package hubtest
 
 import (
-	"bufio"
 	"fmt"
 	"net"
 	"slices"
@@ -97,6 +96,11 @@ func (c *conn) speak() error {
 	if err != nil {
 		return err
 	}
+	return c.speakIn(p)
+}
+
+// speakIn is speak in a protocol that is known.
+func (c *conn) speakIn(p Protocol) error {
 	switch p {
 	case MQTT:
 		return speakMQTT(c)
@@ -106,12 +110,3 @@ func (c *conn) speak() error {
 		return speakAMQP(c)
 	}
 }
-
-// buffered is a stream of which something may have been read ahead.
-type buffered struct {
-	net.Conn
-	in *bufio.Reader
-}
-
-// Read reads what was read ahead first.
-func (b *buffered) Read(p []byte) (int, error) { return b.in.Read(p) }

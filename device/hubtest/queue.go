@@ -3,6 +3,8 @@ package hubtest
 import (
 	"errors"
 	"sync"
+
+	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 )
 
 // itemCost is what an item costs beside its body.
@@ -149,3 +151,19 @@ func (d *delivery) hold(act Action) error {
 func (d *delivery) drop() error { return d.item.form.end() }
 
 func (d *delivery) edit(act Action) { d.hub.edit(&d.item.msg, act) }
+
+// replace makes an answer of some kind say what Intercept wants.
+func (h *Hub) replace(item outgoing, op Op, act Action) outgoing {
+	body := []byte(act.body)
+	if act.code != 0 {
+		body = h.errorBody(fault.Usual(act.code))
+	}
+	item.pause = act.pause()
+	switch op {
+	case GetTwin, PatchReported:
+		item.msg.Status, item.msg.Version, item.msg.Body = act.status, 0, body
+	case Desired, Method:
+		item.msg.Body = body
+	}
+	return item
+}

@@ -338,13 +338,6 @@ func (a restAnswer) write(w http.ResponseWriter) {
 	_, _ = w.Write(a.body) // a client that has gone is no news
 }
 
-// etagMatch is an If-Match: the zero value lets everything pass.
-type etagMatch struct {
-	given bool // there was a header
-	one   bool // only this etag will do
-	etag  string
-}
-
 // parseMatch reads If-Match: an etag with or without quotes and W/. SDKs send
 // "*" in quotes, too.
 func parseMatch(values []string) etagMatch {
@@ -361,6 +354,3 @@ func parseMatch(values []string) etagMatch {
 	}
 	return etagMatch{given: true, one: text != "*", etag: text}
 }
-
-// differs reports whether the etag is another one.
-func (m etagMatch) differs(etag string) bool { return m.one && m.etag != etag }

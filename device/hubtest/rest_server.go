@@ -1,6 +1,7 @@
 package hubtest
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -150,3 +151,12 @@ func (hc *httpConn) Close() error {
 	hc.conn.close(errHTTPDone.Error())
 	return nil
 }
+
+// buffered is a stream of which something may have been read ahead.
+type buffered struct {
+	net.Conn
+	in *bufio.Reader
+}
+
+// Read reads what was read ahead first.
+func (b *buffered) Read(p []byte) (int, error) { return b.in.Read(p) }

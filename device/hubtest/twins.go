@@ -122,3 +122,13 @@ func (h *Hub) notify(who *identity, told *jsondoc.Object) {
 		Body: section.Append(nil, told, v),
 	})
 }
+
+// etagMatch is an If-Match: the zero value lets everything pass.
+type etagMatch struct {
+	given bool // there was a header
+	one   bool // only this etag will do
+	etag  string
+}
+
+// differs reports whether the etag is another one.
+func (m etagMatch) differs(etag string) bool { return m.one && m.etag != etag }

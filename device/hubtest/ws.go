@@ -30,17 +30,14 @@ var (
 
 // subprotocols are what is spoken inside a WebSocket, by their names in lower
 // case; any case will do, as the C SDK's "MQTT" shows.
-func subprotocols() map[string]func(*conn) error {
-	return map[string]func(*conn) error{
-		"mqtt":      speakMQTT,
-		"amqpwsb10": speakAMQP,
-	}
+func subprotocols() map[string]Protocol {
+	return map[string]Protocol{"mqtt": MQTT, "amqpwsb10": AMQP}
 }
 
 // upgraded is a WebSocket on its way from the HTTP server to the connection.
 type upgraded struct {
 	ws       *websocket.Conn
-	speak    func(*conn) error
+	speaks   Protocol
 	certless bool // the client's certificate is not to be looked at
 }
 
@@ -51,8 +48,8 @@ func (h *Hub) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	if !hc.conn.passGate() {
 		return
 	}
-	name, speak := chooseSubprotocol(r)
-	if speak == nil && websocket.IsWebSocketUpgrade(r) {
+	name, speaks := chooseSubprotocol(r)
+	if speaks == 0 && websocket.IsWebSocketUpgrade(r) {
 		h.log.Warn("WebSocket refused", "reason", errNoProtocol, "offered", websocket.Subprotocols(r))
 		http.Error(w, errNoProtocol.Error(), http.StatusBadRequest)
 		return
@@ -75,20 +72,20 @@ func (h *Hub) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	}
 	ws.SetReadLimit(maxMessage)
 	certless := strings.EqualFold(r.URL.Query().Get(noClientCert), "true")
-	hc.upgraded = &upgraded{ws, speak, certless}
+	hc.upgraded = &upgraded{ws, speaks, certless}
 	hc.end()
 }
 
 // chooseSubprotocol takes the first that the client offers and the hub speaks,
 // and spells it as the client does.
-func chooseSubprotocol(r *http.Request) (string, func(*conn) error) {
+func chooseSubprotocol(r *http.Request) (string, Protocol) {
 	known := subprotocols()
 	for _, name := range websocket.Subprotocols(r) {
-		if speak := known[strings.ToLower(name)]; speak != nil {
-			return name, speak
+		if p := known[strings.ToLower(name)]; p != 0 {
+			return name, p
 		}
 	}
-	return "", nil
+	return "", 0
 }
 
 // taking is a ResponseWriter that gives the library a webLine when it takes the
@@ -154,7 +151,7 @@ func (c *conn) speakUpgraded(u *upgraded) error {
 		c.peer = new(tls.ConnectionState)
 	}
 	c.stream, c.in = s, bufio.NewReader(s)
-	return u.speak(c)
+	return c.speakIn(u.speaks)
 }
 
 // webStream is the byte stream inside a WebSocket. Its read deadline is the one

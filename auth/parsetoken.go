@@ -29,18 +29,15 @@ const maxToken = 8 << 10
 func ParseToken(text string) (Token, error) { return parseToken(visible.Trim(text)) }
 
 func parseToken(text string) (Token, error) {
-	bad := func(format string, args ...any) (Token, error) {
-		return Token{}, fmt.Errorf("%w: SAS token: %s", ErrInvalid, fmt.Sprintf(format, args...))
-	}
 	if len(text) > maxToken {
-		return bad("%d bytes long; at most %d are read", len(text), maxToken)
+		return Token{}, badToken("%d bytes long; at most %d are read", len(text), maxToken)
 	}
 	if err := visible.Check(text, ""); err != nil {
-		return bad("%v", err)
+		return Token{}, badToken("%v", err)
 	}
 	fields, ok := strings.CutPrefix(text, tokenPrefix)
 	if !ok {
-		return bad("it must begin with %q", tokenPrefix)
+		return Token{}, badToken("it must begin with %q", tokenPrefix)
 	}
 	parts := strings.Split(fields, "&")
 	seen := make(map[string]string, len(parts))
@@ -49,38 +46,42 @@ func parseToken(text string) (Token, error) {
 		// the signature.
 		name, value, ok := strings.Cut(part, "=")
 		if !ok {
-			return bad("field %d of %d has no '='; copy the token whole", i+1, len(parts))
+			return Token{}, badToken("field %d of %d has no '='; copy the token whole", i+1, len(parts))
 		}
 		switch name {
 		case "sr", "sig", "se", "skn":
 		default:
-			return bad("field %d of %d is unknown; known are sr, sig, se and skn, in lower case", i+1, len(parts))
+			return Token{}, badToken("field %d of %d is unknown; known are sr, sig, se and skn, in lower case", i+1, len(parts))
 		}
 		if _, dup := seen[name]; dup {
-			return bad("field %s stands twice", name)
+			return Token{}, badToken("field %s stands twice", name)
 		}
 		if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-			return bad("field %s holds a character that is not printable ASCII", name)
+			return Token{}, badToken("field %s holds a character that is not printable ASCII", name)
 		}
 		seen[name] = value
 		if name == "sig" {
 			sig, ok := encodedSignature(value)
 			if !ok {
-				return bad("field sig is not the base64 of %d bytes; copy the token whole", sha256.Size)
+				return Token{}, badToken("field sig is not the base64 of %d bytes; copy the token whole", sha256.Size)
 			}
 			parts[i] = "sig=" + sig
 		}
 	}
 	for _, name := range []string{"sr", "sig", "se"} {
 		if seen[name] == "" {
-			return bad("field %s is missing or empty", name)
+			return Token{}, badToken("field %s is missing or empty", name)
 		}
 	}
 	se, err := strconv.ParseUint(seen["se"], 10, 63)
 	if err != nil || se == 0 || se > maxExpiry {
-		return bad("field se is not a time in whole seconds since 1970; is it in milliseconds?")
+		return Token{}, badToken("field se is not a time in whole seconds since 1970; is it in milliseconds?")
 	}
 	return newToken(tokenPrefix+strings.Join(parts, "&"), seen["sr"], int64(se)), nil
+}
+
+func badToken(format string, args ...any) error {
+	return fmt.Errorf("%w: SAS token: %s", ErrInvalid, fmt.Sprintf(format, args...))
 }
 
 // encodedSignature checks a signature's form and returns it percent-encoded:

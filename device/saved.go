@@ -107,46 +107,37 @@ func (k *keptDoc) from(s savedDoc) error {
 // none.
 func (c *Client) restoreLocked(snapshot []byte, records [][]byte) {
 	j := c.journal
-	var unread error
-	count := 0
-	note := func(what string, err error) {
-		if err == nil {
-			return
-		}
-		if count++; unread == nil {
-			unread = fmt.Errorf("%s: %w", what, err)
-		}
-	}
+	var unread unreadParts
 	var state savedState
 	if snapshot != nil {
 		if err := json.Unmarshal(snapshot, &state); err != nil {
 			state = savedState{} // what was reported since may be kept by itself
-			note("snapshot", err)
+			unread.note("snapshot", err)
 		}
 	}
 	since := make([]savedRecord, len(records))
 	for i, b := range records {
 		if err := json.Unmarshal(b, &since[i]); err != nil {
 			since[i] = savedRecord{}
-			note("record", err)
+			unread.note("record", err)
 		}
 		j.covered = max(j.covered, since[i].Covered)
 	}
 	machine, err := state.machine(j.covered)
 	if err != nil {
 		machine = catchup.Snapshot{} // likewise
-		note("snapshot", err)
+		unread.note("snapshot", err)
 	}
 	c.reported.Restore(machine)
 	j.before = state.Reports
 	if state.Seen != nil {
-		note("the desired half", j.seen.from(*state.Seen))
+		unread.note("the desired half", j.seen.from(*state.Seen))
 	}
 	for _, h := range state.Heard {
-		note("what a listener heard", c.memories.recall(h, j.seen))
+		unread.note("what a listener heard", c.memories.recall(h, j.seen))
 	}
 	for _, r := range since {
-		note("record", c.redo(j, r))
+		unread.note("record", c.redo(j, r))
 	}
 	for _, name := range c.memories.forget {
 		c.forgetLocked(name)
@@ -155,11 +146,27 @@ func (c *Client) restoreLocked(snapshot []byte, records [][]byte) {
 	for id := range c.listeners {
 		c.recallLocked(id)
 	}
-	if unread != nil {
+	if unread.count > 0 {
 		j.rebase = true // the next write is a snapshot
 		c.noteLocked(func() {
-			c.log.Error("the store holds what cannot be read; going on with the rest", "parts", count, "cause", unread)
+			c.log.Error("the store holds what cannot be read; going on with the rest", "parts", unread.count, "cause", unread.first)
 		})
+	}
+}
+
+// unreadParts are the parts of a store that cannot be read.
+type unreadParts struct {
+	count int
+	first error
+}
+
+// note counts a part, unless err is nil.
+func (u *unreadParts) note(what string, err error) {
+	if err == nil {
+		return
+	}
+	if u.count++; u.first == nil {
+		u.first = fmt.Errorf("%s: %w", what, err)
 	}
 }
 

@@ -36,5 +36,8 @@ func CheckClock(now time.Time) error {
 		return nil
 	}
 	return fmt.Errorf("%w: the device's clock says %s, which is %s; set it (NTP, RTC, modem) before tokens and certificates can work",
-		ErrClockImplausible, now.UTC().Format(time.RFC3339), side)
+		ErrClockImplausible, utc(now), side)
 }
+
+// utc is a time as errors have it.
+func utc(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -156,7 +156,7 @@ func (g *given) Token(_ context.Context, audience string, now time.Time) (Token,
 	}
 	if !now.Before(g.token.Expires()) {
 		return Token{}, fmt.Errorf("%w at %s; the clock says %s: give a new one, or set the clock", ErrTokenExpired,
-			g.token.Expires().UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+			utc(g.token.Expires()), utc(now))
 	}
 	return g.token, nil
 }

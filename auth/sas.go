@@ -154,7 +154,7 @@ func (t Token) String() string {
 	if t.IsZero() {
 		return "no token"
 	}
-	return fmt.Sprintf("SAS token %s, ends %s", redacted, t.expires.UTC().Format(time.RFC3339))
+	return fmt.Sprintf("SAS token %s, ends %s", redacted, utc(t.expires))
 }
 
 // Format is String for every verb, %x, %d and %#v included.

@@ -170,12 +170,11 @@ func CheckCertificate(cert *tls.Certificate, now time.Time) error {
 }
 
 func checkTime(c *x509.Certificate, now time.Time) error {
-	at := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 	switch {
 	case now.After(c.NotAfter):
-		return fmt.Errorf("%w: that of %s ended at %s, and the clock says %s; renew it", ErrCertificateExpired, name(c), at(c.NotAfter), at(now))
+		return fmt.Errorf("%w: that of %s ended at %s, and the clock says %s; renew it", ErrCertificateExpired, name(c), utc(c.NotAfter), utc(now))
 	case now.Before(c.NotBefore):
-		return fmt.Errorf("%w: that of %s begins at %s, and the clock says %s; check the clock first", ErrCertificateNotYetValid, name(c), at(c.NotBefore), at(now))
+		return fmt.Errorf("%w: that of %s begins at %s, and the clock says %s; check the clock first", ErrCertificateNotYetValid, name(c), utc(c.NotBefore), utc(now))
 	}
 	return nil
 }

@@ -107,33 +107,32 @@ const never = time.Duration(1<<63 - 1)
 
 // login collects what one session needs: the client owns the token, and knows
 // when it is to be replaced.
-func (c *Client) login(ctx context.Context) (transport.Login, renewalTimes, error) {
+func (c *Client) login(ctx context.Context) (login transport.Login, times renewalTimes, err error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	login := transport.Login{
+	login = transport.Login{
 		Identity: c.id, ModelID: c.opts.ModelID, Product: c.opts.Product,
 		KeepAlive: c.opts.KeepAlive, Now: c.opts.Now, Tidy: !c.tidied,
 	}
 	now := c.opts.Now()
 	if err := auth.CheckClock(now); err != nil {
-		return login, renewalTimes{}, err
+		return login, times, err
 	}
-	var err error
 	if login.Certificate, err = c.cred.Certificate(ctx); err != nil {
-		return login, renewalTimes{}, fmt.Errorf("%w: %w", errNoCredential, err)
+		return login, times, fmt.Errorf("%w: %w", errNoCredential, err)
 	}
 	if login.Certificate != nil {
 		if err := auth.CheckCertificate(login.Certificate, now); err != nil {
-			return login, renewalTimes{}, err
+			return login, times, err
 		}
 	}
 	login.Sessions = c.resumable(login.Certificate)
 	if login.Token, err = c.cred.Token(ctx, c.id.Audience(), now); err != nil {
-		return login, renewalTimes{}, fmt.Errorf("%w: %w", errNoCredential, err)
+		return login, times, fmt.Errorf("%w: %w", errNoCredential, err)
 	}
 	switch {
 	case login.Token.IsZero() && login.Certificate == nil:
-		return login, renewalTimes{}, fmt.Errorf("%w: the credential gave neither a token nor a certificate", auth.ErrInvalid)
+		return login, times, fmt.Errorf("%w: the credential gave neither a token nor a certificate", auth.ErrInvalid)
 	case login.Token.IsZero():
 		return login, renewalTimes{never, never}, nil
 	}

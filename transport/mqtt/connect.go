@@ -88,7 +88,7 @@ func userName(login transport.Login) string {
 
 // percent encodes a value of the user name: a hub takes "+" for a plus, never
 // for a space.
-func percent(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
+func percent(s string) string { return strings.Join(strings.Split(url.QueryEscape(s), "+"), "%20") }
 
 // login sends CONNECT and waits for CONNACK; when it fails, the connection has
 // ended.

@@ -1,8 +1,7 @@
 package twin
 
 import (
-	"fmt"
-
+	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/internal/tree"
 )
 
@@ -28,7 +27,7 @@ func ParseDocument(b []byte) (Document, error) {
 		return Document{}, err
 	}
 	if n.Kind != tree.Object {
-		return Document{}, fmt.Errorf("%w: it is of kind %v, not an object", ErrIncomplete, n.Kind)
+		return Document{}, errs.Errorf("%w: it is of kind %v, not an object", ErrIncomplete, n.Kind)
 	}
 	desired, err := sectionOf(n.Get("desired"), "section desired")
 	if err != nil {

@@ -2,7 +2,8 @@ package twin
 
 import (
 	"bytes"
-	"fmt"
+
+	"github.com/devicetwin/devicetwin-go/internal/errs"
 )
 
 // This file is what json.Unmarshal makes of JSON. encoding/json calls none of
@@ -80,5 +81,5 @@ func isNull(b []byte) bool { return string(bytes.TrimSpace(b)) == "null" }
 // errEmbedded is for the nil receiver that a struct with an embedded pointer
 // makes of this.
 func errEmbedded() error {
-	return fmt.Errorf("%w: JSON for a nil pointer; embed the type, not a pointer to it", ErrInvalid)
+	return errs.Errorf("%w: JSON for a nil pointer; embed the type, not a pointer to it", ErrInvalid)
 }

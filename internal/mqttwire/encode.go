@@ -2,9 +2,10 @@ package mqttwire
 
 import (
 	"encoding/binary"
-	"fmt"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"github.com/devicetwin/devicetwin-go/internal/errs"
 )
 
 // Encode returns the whole packet as it goes over the wire, in memory of its
@@ -67,7 +68,7 @@ func (w *writer) packet(p packets.ControlPacket) packets.FixedHeader {
 		return w.answer(p.FixedHeader, p.MessageID)
 	case *packets.SubscribePacket:
 		if len(p.Topics) != len(p.Qoss) {
-			w.err = fmt.Errorf("%w: SUBSCRIBE with %d filters and %d QoS", ErrMalformed, len(p.Topics), len(p.Qoss))
+			w.err = errs.Errorf("%w: SUBSCRIBE with %d filters and %d QoS", ErrMalformed, len(p.Topics), len(p.Qoss))
 			break
 		}
 		w.filters(p.MessageID, p.Topics, p.Qoss)
@@ -90,7 +91,7 @@ func (w *writer) packet(p packets.ControlPacket) packets.FixedHeader {
 		w.begin(0)
 		return p.FixedHeader
 	default:
-		w.err = fmt.Errorf("%w: no packet of MQTT 3.1.1: %T", ErrMalformed, p)
+		w.err = errs.Errorf("%w: no packet of MQTT 3.1.1: %T", ErrMalformed, p)
 	}
 	return packets.FixedHeader{}
 }
@@ -98,7 +99,7 @@ func (w *writer) packet(p packets.ControlPacket) packets.FixedHeader {
 // begin makes room for a body of at most n bytes.
 func (w *writer) begin(n int) {
 	if n > maxRemaining {
-		w.err = fmt.Errorf("%w: its fields fill %d bytes; at most %d fit", ErrTooLarge, n, maxRemaining)
+		w.err = errs.Errorf("%w: its fields fill %d bytes; at most %d fit", ErrTooLarge, n, maxRemaining)
 		n = 0
 	}
 	w.b = make([]byte, headerRoom, headerRoom+n)
@@ -116,7 +117,7 @@ func (w *writer) answer(head packets.FixedHeader, id uint16) packets.FixedHeader
 // text writes a text or bytes with their length before them.
 func (w *writer) text(what, s string) {
 	if len(s) > maxText {
-		w.err = fmt.Errorf("%w: %s has %d bytes; at most %d fit", ErrTooLarge, what, len(s), maxText)
+		w.err = errs.Errorf("%w: %s has %d bytes; at most %d fit", ErrTooLarge, what, len(s), maxText)
 	}
 	if w.err == nil {
 		w.uint16(uint16(len(s)))

@@ -37,8 +37,14 @@ func (r result) String() string { return r.text }
 // ever is seen by that.
 const runTimeout = 5 * time.Minute
 
+// options are how much of the work is done.
+type options struct {
+	apply bool // no test is run
+	quick bool // of a mutant that names tests no others are run
+}
+
 // judge tests one mutant. dir is a folder of its own, which it makes and removes.
-func judge(ctx context.Context, dir string, m *mutant, apply bool) (r result) {
+func judge(ctx context.Context, dir string, m *mutant, opts options) (r result) {
 	began := time.Now()
 	defer func() {
 		r.took = time.Since(began)
@@ -48,14 +54,18 @@ func judge(ctx context.Context, dir string, m *mutant, apply bool) (r result) {
 	if err != nil {
 		return result{verdict: wrong, text: "ERROR: " + err.Error()}
 	}
-	if apply {
+	if opts.apply {
 		if out, err := command(ctx, "build", overlay, "-o", os.DevNull, "./"+filepath.Dir(m.file)); err != nil {
 			return result{verdict: wrong, text: fmt.Sprintf("ERROR: it does not compile: %v\n%s", err, out)}
 		}
 		return result{verdict: applied, text: "applies and compiles"}
 	}
 	built := map[string]string{}
-	for _, t := range m.runs() {
+	runs := m.runs()
+	if opts.quick && len(m.tests) > 0 {
+		runs = m.tests
+	}
+	for _, t := range runs {
 		bin, ok := built[t.pkg]
 		if !ok {
 			if bin, err = build(ctx, dir, overlay, t.pkg); err != nil {

@@ -21,6 +21,7 @@ import (
 func main() {
 	list := flag.Bool("list", false, "print the mutants and end")
 	apply := flag.Bool("apply", false, "check that each mutant applies and compiles, run no test")
+	quick := flag.Bool("quick", false, "run the tests that the list names alone, and all only for mutants without such")
 	jobs := flag.Int("j", runtime.NumCPU(), "mutants that are tested at the same time")
 	dir := flag.String("dir", ".ci/tools/mutants", "folder of the lists, *.mutants")
 	flag.Usage = func() {
@@ -30,13 +31,13 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *dir, *list, *apply, max(*jobs, 1), flag.Args()); err != nil {
+	if err := run(ctx, *dir, *list, options{*apply, *quick}, max(*jobs, 1), flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, dir string, list, apply bool, jobs int, names []string) error {
+func run(ctx context.Context, dir string, list bool, opts options, jobs int, names []string) error {
 	mutants, err := read(dir)
 	if err != nil {
 		return err
@@ -64,7 +65,7 @@ func run(ctx context.Context, dir string, list, apply bool, jobs int, names []st
 	}
 	defer os.RemoveAll(tmp)
 	began := time.Now()
-	if len(names) == 0 && !apply {
+	if len(names) == 0 && opts == (options{}) {
 		// A test that fails by itself would see every mutant.
 		if err := baseline(ctx, tmp, mutants); err != nil {
 			return err
@@ -78,7 +79,7 @@ func run(ctx context.Context, dir string, list, apply bool, jobs int, names []st
 	for range jobs {
 		wg.Go(func() {
 			for i := range next {
-				results[i] = judge(ctx, filepath.Join(tmp, fmt.Sprint(i)), mutants[i], apply)
+				results[i] = judge(ctx, filepath.Join(tmp, fmt.Sprint(i)), mutants[i], opts)
 				mu.Lock()
 				fmt.Printf("%6.1f s  %-44s %s\n", results[i].took.Seconds(), mutants[i].name, results[i])
 				mu.Unlock()

@@ -113,3 +113,23 @@ func TestRefusedNamesAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// A report that came while a part of it was refused fails, though the hub takes
+// the rest of it.
+func TestRefusalOfAPartFailsTheWholeReport(t *testing.T) {
+	rp := newReporter(t, 4, `{}`)
+	for _, key := range []string{"a", "c"} {
+		ticket := rp.want(twin.Set(key, "bad"))
+		rp.sends("at first", `{"`+key+`":"bad"}`)
+		rp.r.Refused(errRefused, 0)
+		rp.settles("at first", Settlement{ticket, 0, errRefused})
+	}
+	again := rp.want(twin.Set("a", "bad"))
+	rp.sends("once more", `{"a":"bad"}`)
+	both := rp.want(twin.Set("a", "bad").Set("c", "good"))
+	rp.r.Refused(errRefused, 0)
+	rp.settles("once more", Settlement{again, 0, errRefused})
+	rp.sends("the rest", `{"c":"good"}`)
+	rp.acked(5, Applied)
+	rp.settles("the report of both", Settlement{both, 0, errRefused})
+}

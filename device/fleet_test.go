@@ -3,6 +3,7 @@ package device_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -30,7 +31,7 @@ func (w *world) fleet(n int, life time.Duration) *fleet {
 	w.hub.Intercept(func(m hubtest.Message) bool {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		if _, seen := f.first[m.Device]; m.Op == f.op && !m.FromHub && !seen {
+		if _, seen := f.first[m.Device]; m.Op == f.op && !m.FromHub && !seen && strings.HasPrefix(m.Device, "fleet") {
 			f.first[m.Device] = time.Now()
 		}
 		return false

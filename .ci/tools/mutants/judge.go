@@ -129,7 +129,7 @@ func command(ctx context.Context, verb, overlay string, args ...string) ([]byte,
 	return bytes.TrimSpace(out), err
 }
 
-var failed = regexp.MustCompile(`(?m)^--- FAIL: (\S+)|^panic: test timed out after (\S+)|^(goleak: .*)|^(fatal error: .*)`)
+var failed = regexp.MustCompile(`(?m)^--- FAIL: (\S+)|^panic: test timed out after \S+\n\trunning tests:\n\t\t(\S+)|^(goleak: .*)|^(fatal error: .*)`)
 
 // fails runs tests, and returns the name of the one that failed, or "".
 func fails(ctx context.Context, bin string, t testRun) string {

@@ -16,7 +16,7 @@ import (
 // comeToRest ends what is bad, and waits until the client is online and the hub
 // has everything. It returns false if that does not come.
 func (s *drama) comeToRest() bool {
-	s.calm(true)
+	s.calm()
 	for range 40 { // suspects go within an hour of their last attempt
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
@@ -77,6 +77,9 @@ func (s *drama) siege() string {
 		return "all becomes well"
 	}
 	kind := s.rnd.IntN(len(keyFaults) + 3)
+	if s.exact && kind == len(keyFaults) {
+		kind++ // to a hub that refuses GETs a report may be sent twice
+	}
 	every := time.Duration(1+s.rnd.IntN(5)) * time.Minute
 	atKey := kind < len(keyFaults)
 	var match func(hubtest.Message) bool

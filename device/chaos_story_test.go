@@ -276,6 +276,9 @@ const refusesKey = 2 // of keyFaults
 // throttle has the hub throttle one kind of request for a while.
 func (s *drama) throttle() string {
 	op := []hubtest.Op{hubtest.GetTwin, hubtest.PatchReported}[s.rnd.IntN(2)]
+	if s.exact {
+		op = hubtest.PatchReported // to a hub that refuses GETs a report may be sent twice
+	}
 	pause := time.Duration(s.rnd.IntN(3)) * 40 * time.Second
 	do := hubtest.Fail(429001)
 	if pause > 0 {
@@ -365,6 +368,9 @@ func (s *drama) oldGet() string {
 	s.whims.repeat(n)
 	s.odd = true
 	s.disturbed += n
+	s.mu.Lock()
+	s.guarded = nil // an old GET may say that the hub does not have what it has
+	s.mu.Unlock()
 	return fmt.Sprintf("the next %d GETs are old", n)
 }
 

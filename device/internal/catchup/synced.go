@@ -24,6 +24,9 @@ import (
 // changes them.
 func (r *Reported) Synced(p twin.Properties, now time.Duration) (readBack []string) {
 	if !r.known {
+		if r.flight != nil {
+			r.failed(now) // it left without a GET, and no version decides
+		}
 		r.begin(p)
 		return nil
 	}

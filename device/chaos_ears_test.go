@@ -99,7 +99,7 @@ func (e *ear) listen(ctx context.Context, c *device.Client, life int, talking *a
 		talking.Add(-1)
 		return func() { talking.Add(1) }
 	}
-	defer e.end(life, ch, mood)
+	defer e.end(ctx, life, ch, mood)
 	if !e.concurrent {
 		defer talking.Add(-1)
 	}
@@ -224,7 +224,7 @@ func (e *ear) law(ch twin.Change) {
 }
 
 // end notes what was heard, and the answer that is due.
-func (e *ear) end(life int, ch twin.Change, mood string) {
+func (e *ear) end(ctx context.Context, life int, ch twin.Change, mood string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if life != e.life {
@@ -232,6 +232,10 @@ func (e *ear) end(life int, ch twin.Change, mood string) {
 	}
 	e.running, e.fresh = false, false
 	e.value, e.version, e.forgot = ch.Value.String(), ch.Version, false
+	if e.ack && ctx.Err() != nil { // nothing is answered or remembered at the end of a client
+		e.forgot = e.durable
+		return
+	}
 	odd := mood == "" && ch.Version%2 == 1 && e.path == "o"
 	if !odd && !slices.Contains([]string{"fails", "names a code", "panics", "ends its goroutine"}, mood) {
 		e.memory = e.value

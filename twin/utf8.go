@@ -24,18 +24,15 @@ func (r *reader) value(v reflect.Value, steps int) error {
 	if r.left--; r.left < 0 || steps > maxSteps {
 		return errLarge()
 	}
-	switch v.Kind() {
-	case reflect.Invalid:
+	kind := v.Kind()
+	indirect := kind == reflect.Pointer || kind == reflect.Interface
+	if kind == reflect.Invalid || indirect && v.IsNil() {
 		return nil
-	case reflect.Pointer, reflect.Interface:
-		if v.IsNil() {
-			return nil
-		}
 	}
 	if done, err := marshals(v); done {
 		return err
 	}
-	switch v.Kind() {
+	switch kind {
 	case reflect.String:
 		if s := v.String(); !utf8.ValidString(s) {
 			return errNotUTF8("string", s)
@@ -50,11 +47,10 @@ func (r *reader) value(v reflect.Value, steps int) error {
 		}
 	case reflect.Map:
 		for entries := v.MapRange(); entries.Next(); {
-			if err := r.value(entries.Key(), steps+1); err != nil {
-				return err
-			}
-			if err := r.value(entries.Value(), steps+1); err != nil {
-				return err
+			for _, part := range [...]reflect.Value{entries.Key(), entries.Value()} {
+				if err := r.value(part, steps+1); err != nil {
+					return err
+				}
 			}
 		}
 	case reflect.Struct:

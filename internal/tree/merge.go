@@ -1,5 +1,7 @@
 package tree
 
+import "strings"
+
 // Apply merges patch into doc and returns doc itself when nothing changes, not
 // even the text of a number. Either may be nil: no patch changes nothing, and
 // null leaves nil.
@@ -46,23 +48,26 @@ func Diff(a, b *Node) *Node {
 		return b
 	}
 	var members []Member
-	add := func(key string, a, b *Node) {
-		if d := Diff(a, b); d != nil {
-			members = append(members, Member{key, d})
-		}
-	}
 	x, y := a.Members(), b.Members()
 	for len(x) > 0 || len(y) > 0 {
+		order := 0
 		switch {
-		case len(x) > 0 && len(y) > 0 && x[0].Key == y[0].Key:
-			add(x[0].Key, x[0].Value, y[0].Value)
-			x, y = x[1:], y[1:]
-		case len(y) == 0 || len(x) > 0 && x[0].Key < y[0].Key:
-			add(x[0].Key, x[0].Value, nil)
-			x = x[1:]
+		case len(x) == 0:
+			order = 1
+		case len(y) == 0:
+			order = -1
 		default:
-			add(y[0].Key, nil, y[0].Value)
-			y = y[1:]
+			order = strings.Compare(x[0].Key, y[0].Key)
+		}
+		var from, to Member
+		if order <= 0 {
+			from, x = x[0], x[1:]
+		}
+		if order >= 0 {
+			to, y = y[0], y[1:]
+		}
+		if d := Diff(from.Value, to.Value); d != nil {
+			members = append(members, Member{max(from.Key, to.Key), d})
 		}
 	}
 	if members == nil {

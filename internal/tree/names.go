@@ -45,9 +45,15 @@ func Meet(a, b *Node) *Node {
 		}
 		return b
 	}
+	return choose(a, func(m Member) *Node { return Meet(m.Value, b.Get(m.Key)) })
+}
+
+// choose is an object of what f makes of each member of n, or nil where that is
+// nothing.
+func choose(n *Node, f func(m Member) *Node) *Node {
 	var members []Member
-	for _, m := range a.Members() {
-		if v := Meet(m.Value, b.Get(m.Key)); v != nil {
+	for _, m := range n.Members() {
+		if v := f(m); v != nil {
 			members = append(members, Member{m.Key, v})
 		}
 	}

@@ -75,6 +75,8 @@ type branch struct {
 }
 
 // newBranch returns an empty object or array that may still be filled.
+//
+//go:noinline
 func newBranch(kind Kind) *Node {
 	b := &branch{Node: Node{Kind: kind, Depth: 1}, inside: inner{wire: 1}}
 	b.inner = &b.inside
@@ -137,13 +139,16 @@ func (n *Node) Wire() int {
 func NewNull() *Node { return &Node{Kind: Null, Acts: true} }
 
 // NewBool returns a boolean.
-func NewBool(b bool) *Node { return &Node{Kind: Bool, Text: strconv.FormatBool(b)} }
+func NewBool(b bool) *Node { return newLeaf(Bool, strconv.FormatBool(b)) }
 
 // NewNumber takes a valid literal.
-func NewNumber(literal string) *Node { return &Node{Kind: Number, Text: literal} }
+func NewNumber(literal string) *Node { return newLeaf(Number, literal) }
 
 // NewString takes valid UTF-8.
-func NewString(s string) *Node { return &Node{Kind: String, Text: s} }
+func NewString(s string) *Node { return newLeaf(String, s) }
+
+//go:noinline
+func newLeaf(kind Kind, text string) *Node { return &Node{Kind: kind, Text: text} }
 
 // NewArray keeps items.
 func NewArray(items []*Node) *Node {

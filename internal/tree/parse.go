@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -130,10 +131,7 @@ func (b *builder) node(v gjson.Result) *Node {
 	case gjson.String:
 		return NewString(text(v))
 	case gjson.JSON:
-		if v.IsObject() {
-			return b.object(v)
-		}
-		return b.array(v)
+		return b.nested(v)
 	}
 	return NewNull()
 }
@@ -147,28 +145,48 @@ func text(v gjson.Result) string {
 	return v.Str
 }
 
-func (b *builder) object(v gjson.Result) *Node {
+func (b *builder) nested(v gjson.Result) *Node {
 	if b.members == nil {
 		b.members = make([]Member, 0, 8)
 	}
-	base := len(b.members)
+	isArray := v.IsArray()
+	if isArray {
+		b.arrays++
+	}
+	members, items := len(b.members), len(b.items)
 	v.ForEach(func(key, value gjson.Result) bool {
 		n := b.node(value)
-		b.members = append(b.members, Member{text(key), n})
+		if isArray {
+			b.items = append(b.items, n)
+		} else {
+			b.members = append(b.members, Member{text(key), n})
+		}
 		return true
 	})
-	members := tidy(b.members[base:], b.document && b.arrays == 0)
-	n := NewObject(slices.Clone(members)...)
-	b.members = b.members[:base]
+	if isArray {
+		b.arrays--
+		n := NewArray(slices.Clone(b.items[items:]))
+		b.items = b.items[:items]
+		return n
+	}
+	n := NewObject(slices.Clone(tidy(b.members[members:], b.document && b.arrays == 0))...)
+	b.members = b.members[:members]
 	return n
 }
+
+// byKey is for package sort, which gjson links already. The sorting of package
+// slices would be 6 KB more for this type.
+type byKey struct{ members []Member }
+
+func (s *byKey) Len() int           { return len(s.members) }
+func (s *byKey) Less(i, j int) bool { return s.members[i].Key < s.members[j].Key }
+func (s *byKey) Swap(i, j int)      { s.members[i], s.members[j] = s.members[j], s.members[i] }
 
 // tidy sorts members by key, in place, and keeps the last of each, and with
 // drop none that are null.
 func tidy(members []Member, drop bool) []Member {
-	byKey := func(a, b Member) int { return strings.Compare(a.Key, b.Key) }
-	if !slices.IsSortedFunc(members, byKey) {
-		slices.SortStableFunc(members, byKey)
+	if s := (&byKey{members}); !sort.IsSorted(s) {
+		sort.Stable(s)
 	}
 	kept := members[:0]
 	for i, m := range members {
@@ -181,18 +199,4 @@ func tidy(members []Member, drop bool) []Member {
 		kept = append(kept, m)
 	}
 	return kept
-}
-
-func (b *builder) array(v gjson.Result) *Node {
-	base := len(b.items)
-	b.arrays++
-	v.ForEach(func(_, item gjson.Result) bool {
-		n := b.node(item)
-		b.items = append(b.items, n)
-		return true
-	})
-	b.arrays--
-	n := NewArray(slices.Clone(b.items[base:]))
-	b.items = b.items[:base]
-	return n
 }

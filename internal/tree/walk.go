@@ -107,13 +107,7 @@ func Intersect(names, doc *Node) *Node {
 	if names.Kind != Object || doc.Kind != Object {
 		return doc
 	}
-	var kept []Member
-	for _, m := range names.Members() {
-		if v := Intersect(m.Value, doc.Get(m.Key)); v != nil {
-			kept = append(kept, Member{m.Key, v})
-		}
-	}
-	return NewObject(kept...)
+	return OrEmpty(choose(names, func(m Member) *Node { return Intersect(m.Value, doc.Get(m.Key)) }))
 }
 
 // ComponentMarker is the member that makes an object of a twin a Plug and Play

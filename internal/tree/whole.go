@@ -88,14 +88,5 @@ func Replaced(patch *Node) *Node {
 	case patch.Whole:
 		return NewNull()
 	}
-	var members []Member
-	for _, m := range patch.Members() {
-		if v := Replaced(m.Value); v != nil {
-			members = append(members, Member{m.Key, v})
-		}
-	}
-	if members == nil {
-		return nil
-	}
-	return NewObject(members...)
+	return choose(patch, func(m Member) *Node { return Replaced(m.Value) })
 }

@@ -11,25 +11,28 @@ func AppendJSON(b []byte, n *Node) []byte {
 		return AppendQuoted(b, n.Text)
 	case Object:
 		b = append(b, '{')
-		for i, m := range n.Members() {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = append(AppendQuoted(b, m.Key), ':')
-			b = AppendJSON(b, m.Value)
-		}
-		return append(b, '}')
 	case Array:
 		b = append(b, '[')
-		for i, item := range n.Items() {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = AppendJSON(b, item)
-		}
-		return append(b, ']')
+	default:
+		return append(b, n.Text...)
 	}
-	return append(b, n.Text...)
+	for i, m := range n.Members() {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(AppendQuoted(b, m.Key), ':')
+		b = AppendJSON(b, m.Value)
+	}
+	for i, item := range n.Items() {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = AppendJSON(b, item)
+	}
+	if n.Kind == Object {
+		return append(b, '}')
+	}
+	return append(b, ']')
 }
 
 const hexDigits = "0123456789abcdef"

@@ -139,6 +139,8 @@ func (e *explainer) number() bool {
 }
 
 // digits walks over one digit or more.
+//
+//go:noinline
 func (e *explainer) digits() bool {
 	start := e.i
 	for isDigit(e.peek()) {

@@ -109,30 +109,29 @@ func (n *Node) Items() []*Node {
 
 // Size returns what the value counts of its section.
 func (n *Node) Size() Size {
-	switch n.Kind {
-	case Bool:
-		return FlatSize(sizeBool)
-	case Number:
-		return FlatSize(sizeNumber)
-	case String:
-		return TextSize(n.Text)
-	case Object, Array:
-		return n.inner.size
-	}
-	return Size{}
+	size, _ := n.sums()
+	return size
 }
 
 // Wire returns the number of bytes of the compact JSON.
 func (n *Node) Wire() int {
+	_, wire := n.sums()
+	return wire
+}
+
+// sums are Size and Wire, for which a text is looked through once.
+func (n *Node) sums() (size Size, wire int) {
 	switch n.Kind {
 	case Null:
-		return len("null")
+		return Size{}, len("null")
+	case Bool:
+		return FlatSize(sizeBool), len(n.Text)
+	case Number:
+		return FlatSize(sizeNumber), len(n.Text)
 	case String:
-		return QuotedLen(n.Text)
-	case Object, Array:
-		return n.inner.wire
+		return measure(n.Text)
 	}
-	return len(n.Text)
+	return n.inner.size, n.inner.wire
 }
 
 // NewNull returns null.
@@ -156,8 +155,9 @@ func NewArray(items []*Node) *Node {
 	in := n.inner
 	in.items = items
 	for _, item := range items {
-		in.size = in.size.Plus(item.Size())
-		in.wire += item.Wire() + 1
+		size, wire := item.sums()
+		in.size = in.size.Plus(size)
+		in.wire += wire + 1
 		n.Depth = max(n.Depth, deeper(item))
 	}
 	in.wire = max(in.wire, 2)
@@ -170,8 +170,9 @@ func NewObject(members ...Member) *Node {
 	in := n.inner
 	in.members = members
 	for _, m := range members {
-		in.size = in.size.Plus(m.size())
-		in.wire += m.wire()
+		size, wire := m.sums()
+		in.size = in.size.Plus(size)
+		in.wire += wire
 	}
 	in.wire = max(in.wire, 2)
 	n.survey()
@@ -190,10 +191,13 @@ func (n *Node) survey() {
 // deeper is the depth of what holds n.
 func deeper(n *Node) uint8 { return min(n.Depth, 254) + 1 }
 
-func (m Member) size() Size { return TextSize(m.Key).Plus(m.Value.Size()) }
-
-// wire is the member's share of its object's JSON, with colon and comma.
-func (m Member) wire() int { return QuotedLen(m.Key) + m.Value.Wire() + 2 }
+// sums are what a member counts of its section, and its share of its object's
+// JSON, with colon and comma.
+func (m Member) sums() (Size, int) {
+	keySize, keyWire := measure(m.Key)
+	size, wire := m.Value.sums()
+	return keySize.Plus(size), keyWire + wire + 2
+}
 
 // Seek finds the place of key among sorted members, or would.
 func Seek(members []Member, key string) (int, bool) {
@@ -272,15 +276,17 @@ func (e *editor) start(grow int) {
 }
 
 func (e *editor) drop(m Member) {
-	e.to.inner.size = e.to.inner.size.minus(m.size())
-	e.to.inner.wire -= m.wire()
+	size, wire := m.sums()
+	e.to.inner.size = e.to.inner.size.minus(size)
+	e.to.inner.wire -= wire
 	e.stale = e.stale || m.Value.Acts || m.Value.Depth > 0
 }
 
 func (e *editor) add(m Member) {
 	e.members = append(e.members, m)
-	e.to.inner.size = e.to.inner.size.Plus(m.size())
-	e.to.inner.wire += m.wire()
+	size, wire := m.sums()
+	e.to.inner.size = e.to.inner.size.Plus(size)
+	e.to.inner.wire += wire
 	e.to.Depth = max(e.to.Depth, deeper(m.Value))
 	e.to.Acts = e.to.Acts || m.Value.Acts
 }

@@ -43,6 +43,16 @@ func TextSize(s string) Size {
 	return FlatSize(len(s))
 }
 
+// measure is TextSize and QuotedLen at once.
+func measure(s string) (Size, int) {
+	for i := range len(s) {
+		if !plain(s[i]) || s[i] >= utf8.RuneSelf {
+			return TextSize(s), QuotedLen(s)
+		}
+	}
+	return FlatSize(len(s)), len(s) + len(`""`)
+}
+
 // oddSize is textSize for text that is not plain ASCII.
 func oddSize(s string) Size {
 	var n Size

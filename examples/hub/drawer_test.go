@@ -239,7 +239,7 @@ func TestNoDevice(t *testing.T) {
 		t.Errorf("printed: %s", p.printed)
 	}
 	made, err := p.backEnd().CreateRegistration(p.ctx, "dev1", back.Registration{})
-	if err != nil || made.DeviceID != "dev1" {
+	if err != nil || made.ID != "dev1" {
 		t.Errorf("CreateRegistration: %+v, %v", made, err)
 	}
 	if p = start(t, "-device", "dev1"); strings.Contains(p.printed, "no device") {

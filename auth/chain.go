@@ -13,8 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 )
 
 // Bounds of what is read: a chain has two to four certificates of some 1 to
@@ -30,7 +28,7 @@ const (
 // blocks are the PEM blocks of a small text.
 func blocks(what string, text []byte) ([]*pem.Block, error) {
 	if len(text) > maxPEM {
-		return nil, errs.Errorf("%w: the %s has %d bytes; at most %d are read", ErrInvalid, what, len(text), maxPEM)
+		return nil, fmt.Errorf("%w: the %s has %d bytes; at most %d are read", ErrInvalid, what, len(text), maxPEM)
 	}
 	return ParsePEM(text)
 }
@@ -68,7 +66,7 @@ func parseCertificates(all []*pem.Block, none string, parse func([]byte) (*x509.
 	for i, b := range all {
 		der, err := certificateIn(b)
 		if err != nil {
-			return nil, errs.Errorf("%w: PEM block %d (%s) cannot be read: %w", ErrInvalid, i+1, b.Type, err)
+			return nil, fmt.Errorf("%w: PEM block %d (%s) cannot be read: %w", ErrInvalid, i+1, b.Type, err)
 		}
 		if der == nil {
 			if strings.HasSuffix(b.Type, "REQUEST") {
@@ -78,12 +76,12 @@ func parseCertificates(all []*pem.Block, none string, parse func([]byte) (*x509.
 		}
 		c, err := parse(der)
 		if err != nil {
-			return nil, errs.Errorf("%w: certificate %d in the file cannot be read (PEM block %d): %w", ErrInvalid, len(certs)+1, i+1, err)
+			return nil, fmt.Errorf("%w: certificate %d in the file cannot be read (PEM block %d): %w", ErrInvalid, len(certs)+1, i+1, err)
 		}
 		certs = append(certs, c)
 	}
 	if len(certs) == 0 {
-		return nil, errs.Errorf("%w: %s: there is no %q block in it%s; a PFX is read by package auth/pfx, and DER is turned into PEM by openssl x509 -inform DER", ErrInvalid, none, typeCert, request)
+		return nil, fmt.Errorf("%w: %s: there is no %q block in it%s; a PFX is read by package auth/pfx, and DER is turned into PEM by openssl x509 -inform DER", ErrInvalid, none, typeCert, request)
 	}
 	return certs, nil
 }
@@ -92,7 +90,7 @@ func parseCertificates(all []*pem.Block, none string, parse func([]byte) (*x509.
 func parseRoot(der []byte) (*x509.Certificate, error) {
 	c, err := x509.ParseCertificate(der)
 	if err != nil {
-		return nil, errs.Errorf("%w; leave it out, %s", err, reissue)
+		return nil, fmt.Errorf("%w; leave it out, %s", err, reissue)
 	}
 	return c, nil
 }
@@ -105,7 +103,7 @@ func parseChain(text []byte) ([]*x509.Certificate, error) {
 	}
 	chain, err := parseCertificates(all, "the certificate is not in PEM", parseCertificate)
 	if len(chain) > maxChain {
-		return nil, errs.Errorf("%w: the file holds more than %d certificates; give the device's own and its intermediates", ErrInvalid, maxChain)
+		return nil, fmt.Errorf("%w: the file holds more than %d certificates; give the device's own and its intermediates", ErrInvalid, maxChain)
 	}
 	return chain, err
 }
@@ -142,19 +140,19 @@ func parseKeyPEM(text []byte, o X509Options) (crypto.Signer, error) {
 			continue
 		}
 		if found != nil {
-			return nil, errs.Errorf("%w: there are two private keys; leave one", ErrInvalid)
+			return nil, fmt.Errorf("%w: there are two private keys; leave one", ErrInvalid)
 		}
 		found = b
 	}
 	switch {
 	case found == nil:
-		return nil, errs.Errorf("%w: there is no private key in PEM; give the file with the %q block", ErrInvalid, keySuffix)
+		return nil, fmt.Errorf("%w: there is no private key in PEM; give the file with the %q block", ErrInvalid, keySuffix)
 	case !encrypted(found):
 		return parsePlainKey(found)
 	case o.Decrypt == nil:
-		return nil, errs.Errorf("%w: the private key is encrypted; set X509Options.Decrypt to pkcs8.Decrypt, and Passphrase", ErrInvalid)
+		return nil, fmt.Errorf("%w: the private key is encrypted; set X509Options.Decrypt to pkcs8.Decrypt, and Passphrase", ErrInvalid)
 	case o.Passphrase == "":
-		return nil, errs.Errorf("%w: the private key is encrypted, and there is no passphrase", ErrInvalid)
+		return nil, fmt.Errorf("%w: the private key is encrypted, and there is no passphrase", ErrInvalid)
 	}
 	return o.Decrypt(found, o.Passphrase)
 }
@@ -169,7 +167,7 @@ func encrypted(b *pem.Block) bool {
 // quoted: an ASN.1 error might tell bytes of it.
 func parsePlainKey(b *pem.Block) (crypto.Signer, error) {
 	if b.Type == "OPENSSH "+keySuffix {
-		return nil, errs.Errorf("%w: the private key is OpenSSH's; write it anew as PKCS#8: ssh-keygen -p -m PKCS8 -f FILE", ErrInvalid)
+		return nil, fmt.Errorf("%w: the private key is OpenSSH's; write it anew as PKCS#8: ssh-keygen -p -m PKCS8 -f FILE", ErrInvalid)
 	}
 	if key, err := x509.ParsePKCS8PrivateKey(b.Bytes); err == nil {
 		return AsSigner(key)
@@ -180,7 +178,7 @@ func parsePlainKey(b *pem.Block) (crypto.Signer, error) {
 	if key, err := x509.ParseECPrivateKey(b.Bytes); err == nil {
 		return key, nil
 	}
-	return nil, errs.Errorf("%w: the private key in the %q block cannot be read: cut, or of a kind that TLS does not know; RSA, ECDSA (P-256, P-384, P-521) and Ed25519 are known", ErrInvalid, b.Type)
+	return nil, fmt.Errorf("%w: the private key in the %q block cannot be read: cut, or of a kind that TLS does not know; RSA, ECDSA (P-256, P-384, P-521) and Ed25519 are known", ErrInvalid, b.Type)
 }
 
 // AsSigner is a private key as readers of key files return it, as what TLS can
@@ -194,27 +192,27 @@ func AsSigner(key any) (crypto.Signer, error) {
 	case ed25519.PrivateKey:
 		return key, nil
 	}
-	return nil, errs.Errorf("%w: the private key is of a kind that TLS cannot sign with (%T); RSA, ECDSA and Ed25519 are known", ErrInvalid, key)
+	return nil, fmt.Errorf("%w: the private key is of a kind that TLS cannot sign with (%T); RSA, ECDSA and Ed25519 are known", ErrInvalid, key)
 }
 
 // leafOf is the certificate that the key belongs to.
 func leafOf(certs []*x509.Certificate, key crypto.Signer) (*x509.Certificate, error) {
 	if len(certs) == 0 {
-		return nil, errs.Errorf("%w: there is no client certificate", ErrInvalid)
+		return nil, fmt.Errorf("%w: there is no client certificate", ErrInvalid)
 	}
 	if key == nil {
-		return nil, errs.Errorf("%w: the client certificate of %s has no private key", ErrInvalid, name(certs[0]))
+		return nil, fmt.Errorf("%w: the client certificate of %s has no private key", ErrInvalid, name(certs[0]))
 	}
 	public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
 	if !ok {
-		return nil, errs.Errorf("%w: the private key's public half is of a kind that TLS does not know (%T)", ErrInvalid, key.Public())
+		return nil, fmt.Errorf("%w: the private key's public half is of a kind that TLS does not know (%T)", ErrInvalid, key.Public())
 	}
 	for _, c := range certs {
 		if public.Equal(c.PublicKey) {
 			return c, nil
 		}
 	}
-	return nil, errs.Errorf("%w: the private key is not that of the certificate of %s; give the pair that was made together", ErrInvalid, name(certs[0]))
+	return nil, fmt.Errorf("%w: the private key is not that of the certificate of %s; give the pair that was made together", ErrInvalid, name(certs[0]))
 }
 
 // orderChain goes up from the leaf. Each certificate given must be part of the
@@ -236,14 +234,14 @@ func orderChain(leaf *x509.Certificate, certs []*x509.Certificate) ([]*x509.Cert
 // gap says what the way up from a certificate lacks.
 func gap(top *x509.Certificate, rest []*x509.Certificate) error {
 	if selfIssued(top) {
-		return errs.Errorf("%w: the certificate of %s is no part of the chain, which ends at %s; take it out", ErrInvalid, name(rest[0]), name(top))
+		return fmt.Errorf("%w: the certificate of %s is no part of the chain, which ends at %s; take it out", ErrInvalid, name(rest[0]), name(top))
 	}
 	for _, c := range rest {
 		if issuedAs(c, top) {
-			return errs.Errorf("%w: the certificate of %s was not signed by the key of the %s that is given, but by another of that name; add the one that signed it", ErrInvalid, name(top), name(c))
+			return fmt.Errorf("%w: the certificate of %s was not signed by the key of the %s that is given, but by another of that name; add the one that signed it", ErrInvalid, name(top), name(c))
 		}
 	}
-	return errs.Errorf("%w: the chain has a gap: %s issued the certificate of %s, and is not among the certificates; add that intermediate", ErrInvalid, issuerName(top), name(top))
+	return fmt.Errorf("%w: the chain has a gap: %s issued the certificate of %s, and is not among the certificates; add that intermediate", ErrInvalid, issuerName(top), name(top))
 }
 
 // leadsTo says whether a chain ends at, or below, one of the roots. Times are
@@ -251,7 +249,7 @@ func gap(top *x509.Certificate, rest []*x509.Certificate) error {
 func leadsTo(chain []*x509.Certificate, roots *x509.CertPool) error {
 	for _, c := range chain {
 		if isLoose(c) {
-			return errs.Errorf("%w: the certificate of %s breaks a rule of DER, so that whether it leads to the given roots cannot be checked here; leave Roots out, or %s", ErrInvalid, name(c), reissue)
+			return fmt.Errorf("%w: the certificate of %s breaks a rule of DER, so that whether it leads to the given roots cannot be checked here; leave Roots out, or %s", ErrInvalid, name(c), reissue)
 		}
 	}
 	between := x509.NewCertPool()
@@ -267,9 +265,9 @@ func leadsTo(chain []*x509.Certificate, roots *x509.CertPool) error {
 	}
 	top := chain[len(chain)-1]
 	if selfIssued(top) {
-		return errs.Errorf("%w: the chain of %s ends at %s, which is none of the given roots", ErrInvalid, name(chain[0]), name(top))
+		return fmt.Errorf("%w: the chain of %s ends at %s, which is none of the given roots", ErrInvalid, name(chain[0]), name(top))
 	}
-	return errs.Errorf("%w: the chain of %s does not lead to one of the given roots: %s issued the certificate of %s; add that intermediate (%w)",
+	return fmt.Errorf("%w: the chain of %s does not lead to one of the given roots: %s issued the certificate of %s; add that intermediate (%w)",
 		ErrInvalid, name(chain[0]), issuerName(top), name(top), err)
 }
 

@@ -2,9 +2,8 @@ package auth
 
 import (
 	"errors"
+	"fmt"
 	"time"
-
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 )
 
 // ErrClockImplausible says that the device's clock cannot be right. Tokens
@@ -36,7 +35,7 @@ func CheckClock(now time.Time) error {
 	default:
 		return nil
 	}
-	return errs.Errorf("%w: the device's clock says %s, which is %s; set it (NTP, RTC, modem) before tokens and certificates can work",
+	return fmt.Errorf("%w: the device's clock says %s, which is %s; set it (NTP, RTC, modem) before tokens and certificates can work",
 		ErrClockImplausible, utc(now), side)
 }
 

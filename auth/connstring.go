@@ -1,11 +1,11 @@
 package auth
 
 import (
+	"fmt"
 	"strings"
 	"unicode"
 
 	"github.com/devicetwin/devicetwin-go/internal/connstring"
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 )
 
 // ParseConnectionString reads a device's or module's connection string, as the
@@ -42,11 +42,11 @@ import (
 func ParseConnectionString(s string) (Identity, Credential, error) {
 	fields, err := connstring.Parse(s)
 	if err != nil {
-		return Identity{}, nil, errs.Errorf("connection string: %w: %w", ErrInvalid, err)
+		return Identity{}, nil, fmt.Errorf("connection string: %w: %w", ErrInvalid, err)
 	}
 	id, cred, err := connFields(fields).read()
 	if err != nil {
-		return Identity{}, nil, errs.Errorf("connection string: %w", err)
+		return Identity{}, nil, fmt.Errorf("connection string: %w", err)
 	}
 	return id, cred, nil
 }
@@ -59,7 +59,7 @@ func ParseConnectionString(s string) (Identity, Credential, error) {
 func FormatConnectionString(id Identity, base64Key string) (string, error) {
 	s, err := formatConnectionString(id, base64Key)
 	if err != nil {
-		return "", errs.Errorf("connection string: %w", err)
+		return "", fmt.Errorf("connection string: %w", err)
 	}
 	return s, nil
 }
@@ -84,7 +84,7 @@ func formatConnectionString(id Identity, key string) (string, error) {
 		connstring.Field{Name: keyX509, Value: certificate},
 	)
 	if err != nil {
-		return "", errs.Errorf("%w: %w", ErrInvalid, err)
+		return "", fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	return s, nil
 }
@@ -123,7 +123,7 @@ func (f connFields) identity() (Identity, error) {
 		if name == keyDevice && f[keyPolicy] != "" {
 			hint = "this looks like a string for services; " + hint
 		}
-		return Identity{}, errs.Errorf("%w: %s is missing; %s", ErrInvalid, name, hint)
+		return Identity{}, fmt.Errorf("%w: %s is missing; %s", ErrInvalid, name, hint)
 	}
 	id := Identity{
 		Host: f[keyHost], DeviceID: f[keyDevice],
@@ -148,31 +148,31 @@ func (f connFields) credential(id Identity) (Credential, error) {
 	}
 	switch {
 	case len(kinds) == 0:
-		return nil, errs.Errorf("%w: nothing proves the identity; exactly one of %s, %s and %s=true does",
+		return nil, fmt.Errorf("%w: nothing proves the identity; exactly one of %s, %s and %s=true does",
 			ErrInvalid, keySecret, keySignature, keyX509)
 	case len(kinds) > 1:
-		return nil, errs.Errorf("%w: %s stand together; leave one", ErrInvalid, strings.Join(kinds, " and "))
+		return nil, fmt.Errorf("%w: %s stand together; leave one", ErrInvalid, strings.Join(kinds, " and "))
 	case f[keyPolicy] != "" && f[keySecret] == "":
-		return nil, errs.Errorf("%w: %s stands without %s; it names the policy that the key belongs to",
+		return nil, fmt.Errorf("%w: %s stands without %s; it names the policy that the key belongs to",
 			ErrInvalid, keyPolicy, keySecret)
 	case certificate:
 		return nil, nil
 	case f[keySignature] != "":
 		token, err := parseToken(f[keySignature])
 		if err != nil {
-			return nil, errs.Errorf("%s: %w", keySignature, err)
+			return nil, fmt.Errorf("%s: %w", keySignature, err)
 		}
 		if err := token.checkCovers(id.Audience()); err != nil {
-			return nil, errs.Errorf("%s: %w", keySignature, err)
+			return nil, fmt.Errorf("%s: %w", keySignature, err)
 		}
 		return GivenToken(token), nil
 	}
 	if strings.ContainsFunc(f[keyPolicy], unicode.IsControl) {
-		return nil, errs.Errorf("%w: %s holds a control character or line break", ErrInvalid, keyPolicy)
+		return nil, fmt.Errorf("%w: %s holds a control character or line break", ErrInvalid, keyPolicy)
 	}
 	key, err := parseKey(f[keySecret])
 	if err != nil {
-		return nil, errs.Errorf("%s: %w", keySecret, err)
+		return nil, fmt.Errorf("%s: %w", keySecret, err)
 	}
 	return SAS(key, &SASOptions{Policy: f[keyPolicy]}), nil
 }
@@ -186,5 +186,5 @@ func (f connFields) x509() (bool, error) {
 	case strings.EqualFold(value, "true"):
 		return true, nil
 	}
-	return false, errs.Errorf("%w: %s is neither true nor false; the certificate itself is given to the program", ErrInvalid, keyX509)
+	return false, fmt.Errorf("%w: %s is neither true nor false; the certificate itself is given to the program", ErrInvalid, keyX509)
 }

@@ -7,8 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"time"
-
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 )
 
 // A Credential proves an identity, by tokens or by a certificate. One that
@@ -75,7 +73,7 @@ type sas struct {
 // Token signs a token that ends one lifetime after now.
 func (s *sas) Token(ctx context.Context, audience string, now time.Time) (Token, error) {
 	if s.lifetime < minTokenLifetime || s.lifetime > maxTokenLifetime {
-		return Token{}, errs.Errorf("%w: a token lifetime of %v; it is from %v to %v",
+		return Token{}, fmt.Errorf("%w: a token lifetime of %v; it is from %v to %v",
 			ErrInvalid, s.lifetime, minTokenLifetime, maxTokenLifetime)
 	}
 	return signToken(ctx, s.sign, audience, s.policy, now.Add(s.lifetime))
@@ -125,7 +123,7 @@ type fetched struct {
 // Token fetches a token and looks at its scope and end.
 func (f *fetched) Token(ctx context.Context, audience string, now time.Time) (Token, error) {
 	if f.fetch == nil {
-		return Token{}, errs.Errorf("%w: TokenFunc was given no function", ErrInvalid)
+		return Token{}, fmt.Errorf("%w: TokenFunc was given no function", ErrInvalid)
 	}
 	token, err := f.fetch(ctx, audience)
 	if err != nil {
@@ -151,13 +149,13 @@ type given struct{ token Token }
 // Token returns the token while it may be used.
 func (g *given) Token(_ context.Context, audience string, now time.Time) (Token, error) {
 	if g.token.IsZero() {
-		return Token{}, errs.Errorf("%w: the given token is the zero token; make one with ParseToken", ErrInvalid)
+		return Token{}, fmt.Errorf("%w: the given token is the zero token; make one with ParseToken", ErrInvalid)
 	}
 	if err := g.token.checkCovers(audience); err != nil {
 		return Token{}, err
 	}
 	if !now.Before(g.token.Expires()) {
-		return Token{}, errs.Errorf("%w at %s; the clock says %s: give a new one, or set the clock", ErrTokenExpired,
+		return Token{}, fmt.Errorf("%w at %s; the clock says %s: give a new one, or set the clock", ErrTokenExpired,
 			utc(g.token.Expires()), utc(now))
 	}
 	return g.token, nil

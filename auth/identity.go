@@ -2,9 +2,8 @@ package auth
 
 import (
 	"errors"
+	"fmt"
 	"strings"
-
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 )
 
 // ErrInvalid is matched by every error about a malformed identity, connection
@@ -69,20 +68,20 @@ const maxID = 128
 
 func checkID(field, s string) error {
 	if s == "" {
-		return errs.Errorf("%w: %s is empty", ErrInvalid, field)
+		return fmt.Errorf("%w: %s is empty", ErrInvalid, field)
 	}
 	if len(s) > maxID {
-		return errs.Errorf("%w: %s has %d bytes; at most %d are allowed", ErrInvalid, field, len(s), maxID)
+		return fmt.Errorf("%w: %s has %d bytes; at most %d are allowed", ErrInvalid, field, len(s), maxID)
 	}
 	if s == "." || s == ".." {
 		// The hub's own front, and every proxy before it, takes such a segment of a
 		// path away with its neighbour: to delete module victim/.. is to delete
 		// device victim.
-		return errs.Errorf("%w: %s is %q, which in a URL means another identity; give it another id", ErrInvalid, field, s)
+		return fmt.Errorf("%w: %s is %q, which in a URL means another identity; give it another id", ErrInvalid, field, s)
 	}
 	for i, c := range s {
 		if !isAlnum(c) && !strings.ContainsRune("-:.+%_#*?!(),=@;$'", c) {
-			return errs.Errorf("%w: %s holds %q at offset %d; allowed are ASCII letters, digits and - : . + %% _ # * ? ! ( ) , = @ ; $ '",
+			return fmt.Errorf("%w: %s holds %q at offset %d; allowed are ASCII letters, digits and - : . + %% _ # * ? ! ( ) , = @ ; $ '",
 				ErrInvalid, field, c, i)
 		}
 	}
@@ -94,19 +93,19 @@ const maxHost = 253
 
 func checkHost(field, s string) error {
 	if s == "" {
-		return errs.Errorf("%w: %s is empty; it is a full name, such as myhub.azure-devices.net", ErrInvalid, field)
+		return fmt.Errorf("%w: %s is empty; it is a full name, such as myhub.azure-devices.net", ErrInvalid, field)
 	}
 	if len(s) > maxHost {
-		return errs.Errorf("%w: %s has %d bytes; a host name has at most %d", ErrInvalid, field, len(s), maxHost)
+		return fmt.Errorf("%w: %s has %d bytes; a host name has at most %d", ErrInvalid, field, len(s), maxHost)
 	}
 	for i, c := range s {
 		if !isAlnum(c) && c != '-' && c != '.' && c != '_' {
-			return errs.Errorf("%w: %s holds %q at offset %d; it is a bare host name, without scheme, port or path",
+			return fmt.Errorf("%w: %s holds %q at offset %d; it is a bare host name, without scheme, port or path",
 				ErrInvalid, field, c, i)
 		}
 	}
 	if strings.HasPrefix(s, ".") || strings.HasSuffix(s, ".") || strings.Contains(s, "..") {
-		return errs.Errorf("%w: %s begins or ends in a dot, or has two in a row", ErrInvalid, field)
+		return fmt.Errorf("%w: %s begins or ends in a dot, or has two in a row", ErrInvalid, field)
 	}
 	return nil
 }

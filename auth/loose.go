@@ -8,10 +8,9 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
+	"fmt"
 	"math/big"
 	"time"
-
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 )
 
 // reissue is what helps where a certificate cannot be read at all.
@@ -29,7 +28,7 @@ func parseCertificate(der []byte) (*x509.Certificate, error) {
 	if c, loose := parseLoosely(der); loose == nil {
 		return c, nil
 	}
-	return nil, errs.Errorf("%w; %s", err, reissue)
+	return nil, fmt.Errorf("%w; %s", err, reissue)
 }
 
 // isLoose reports whether parseLoosely read a certificate: then package x509 has
@@ -91,7 +90,7 @@ func parseLoosely(der []byte) (*x509.Certificate, error) {
 	case ed25519.PublicKey:
 		c.PublicKeyAlgorithm = x509.Ed25519
 	default:
-		return nil, errs.Errorf("a key of a kind that TLS does not know (%T)", key)
+		return nil, fmt.Errorf("a key of a kind that TLS does not know (%T)", key)
 	}
 	return c, nil
 }

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/internal/visible"
 )
 
@@ -82,7 +81,7 @@ func parseToken(text string) (Token, error) {
 }
 
 func badToken(format string, args ...any) error {
-	return errs.Errorf("%w: SAS token: %s", ErrInvalid, fmt.Sprintf(format, args...))
+	return fmt.Errorf("%w: SAS token: %s", ErrInvalid, fmt.Sprintf(format, args...))
 }
 
 // encodedSignature checks a signature's form and returns it percent-encoded:

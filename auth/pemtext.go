@@ -3,9 +3,9 @@ package auth
 import (
 	"encoding/base64"
 	"encoding/pem"
+	"fmt"
 	"strings"
 
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/internal/visible"
 )
 
@@ -26,17 +26,17 @@ const maxPEMText = 4 << 20
 // Errors match ErrInvalid and quote nothing of a block.
 func ParsePEM(text []byte) ([]*pem.Block, error) {
 	if len(text) > maxPEMText {
-		return nil, errs.Errorf("%w: the PEM text has %d bytes; at most %d are read", ErrInvalid, len(text), maxPEMText)
+		return nil, fmt.Errorf("%w: the PEM text has %d bytes; at most %d are read", ErrInvalid, len(text), maxPEMText)
 	}
 	if visible.IsUTF16(text) {
-		return nil, errs.Errorf("%w: the PEM text is UTF-16, as Windows writes it; save it as UTF-8", ErrInvalid)
+		return nil, fmt.Errorf("%w: the PEM text is UTF-16, as Windows writes it; save it as UTF-8", ErrInvalid)
 	}
 	r := pemReader{text: strings.NewReplacer(`\r\n`, "\n", `\r`, "\n", `\n`, "\n", "\r\n", "\n", "\r", "\n", "\u2028", "\n", "\u2029", "\n").Replace(string(text))}
 	var all []*pem.Block
 	for {
 		b, err := r.next()
 		if err != nil {
-			return nil, errs.Errorf("%w: PEM block %d %w", ErrInvalid, len(all)+1, err)
+			return nil, fmt.Errorf("%w: PEM block %d %w", ErrInvalid, len(all)+1, err)
 		}
 		if b == nil {
 			return all, nil
@@ -66,7 +66,7 @@ func (r *pemReader) next() (*pem.Block, error) {
 	}
 	line := 1 + strings.Count(r.text[:r.at], "\n")
 	if strings.Contains(gap, "-\x00-\x00") { // a file that was joined to another
-		return nil, errs.Errorf("cannot be read: it is UTF-16, as Windows writes it, from line %d on; save all of it as UTF-8", line)
+		return nil, fmt.Errorf("cannot be read: it is UTF-16, as Windows writes it, from line %d on; save all of it as UTF-8", line)
 	}
 	run, width := "", 0 // lines of base64 of one width, joined: some programs make them short
 	for text := range strings.SplitSeq(gap, "\n") {
@@ -78,7 +78,7 @@ func (r *pemReader) next() (*pem.Block, error) {
 			run += text
 		}
 		if isRemains(text) || isBase64Line(run) {
-			return nil, errs.Errorf("cannot be read: line %d looks like a part of one, and is none; copy it whole, with its BEGIN and END lines", line)
+			return nil, fmt.Errorf("cannot be read: line %d looks like a part of one, and is none; copy it whole, with its BEGIN and END lines", line)
 		}
 		line++
 	}
@@ -88,25 +88,25 @@ func (r *pemReader) next() (*pem.Block, error) {
 	r.at += begin + len(pemBegin)
 	kind, ok := r.label()
 	if !ok {
-		return nil, errs.Errorf("has a damaged BEGIN line; it is like %sCERTIFICATE%s", pemBegin, pemRule)
+		return nil, fmt.Errorf("has a damaged BEGIN line; it is like %sCERTIFICATE%s", pemBegin, pemRule)
 	}
 	body, _, found := strings.Cut(r.text[r.at:], pemRule)
 	r.at += len(body)
 	if !found || !strings.HasPrefix(r.text[r.at:], pemEnd) {
-		return nil, errs.Errorf("(%s) has no END line; copy it whole", kind)
+		return nil, fmt.Errorf("(%s) has no END line; copy it whole", kind)
 	}
 	r.at += len(pemEnd)
 	if end, ok := r.label(); !ok {
-		return nil, errs.Errorf("(%s) has a damaged END line", kind)
+		return nil, fmt.Errorf("(%s) has a damaged END line", kind)
 	} else if end != kind {
-		return nil, errs.Errorf("(%s) ends as %s; copy it whole", kind, end)
+		return nil, fmt.Errorf("(%s) ends as %s; copy it whole", kind, end)
 	}
 	if rest := strings.TrimLeft(r.text[r.at:], "-"); strings.HasPrefix(rest, pemBegin[len(pemRule):]) {
 		r.at = len(r.text) - len(rest) - len(pemRule) // this END line and the next BEGIN line may share dashes
 	}
 	b, err := parseBlock(kind, body)
 	if err != nil {
-		return nil, errs.Errorf("(%s) %w", kind, err)
+		return nil, fmt.Errorf("(%s) %w", kind, err)
 	}
 	return b, nil
 }
@@ -142,7 +142,7 @@ func parseBlock(kind, body string) (*pem.Block, error) {
 		line++
 	}
 	if err := visible.Check(body, "\r\n\t"); err != nil {
-		return nil, errs.Errorf("cannot be read: %w", err)
+		return nil, fmt.Errorf("cannot be read: %w", err)
 	}
 	var digits strings.Builder
 	for _, c := range body {
@@ -153,15 +153,15 @@ func parseBlock(kind, body string) (*pem.Block, error) {
 		case isAlnum(c) || c == '+' || c == '/' || c == '=':
 			digits.WriteRune(c)
 		default:
-			return nil, errs.Errorf("holds a character that is not base64, in its line %d; copy it whole", line)
+			return nil, fmt.Errorf("holds a character that is not base64, in its line %d; copy it whole", line)
 		}
 	}
 	if digits.Len() == 0 {
-		return nil, errs.Errorf("is empty")
+		return nil, fmt.Errorf("is empty")
 	}
 	var err error
 	if b.Bytes, err = base64.StdEncoding.DecodeString(digits.String()); err != nil {
-		return nil, errs.Errorf("is not whole base64: it has %d characters, and one or more are lost or too many; copy it whole", digits.Len())
+		return nil, fmt.Errorf("is not whole base64: it has %d characters, and one or more are lost or too many; copy it whole", digits.Len())
 	}
 	return b, nil
 }

@@ -12,8 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 )
 
 // ErrTokenExpired says that a given token has ended; get a new one.
@@ -56,23 +54,23 @@ func SignToken(ctx context.Context, signer Signer, audience, policy string, expi
 
 func signToken(ctx context.Context, sign signFunc, audience, policy string, expires time.Time) (Token, error) {
 	if sign == nil {
-		return Token{}, errs.Errorf("%w: no signer for a token; make one with ParseKey, or bring your own", ErrInvalid)
+		return Token{}, fmt.Errorf("%w: no signer for a token; make one with ParseKey, or bring your own", ErrInvalid)
 	}
 	if audience == "" {
-		return Token{}, errs.Errorf("%w: a token for an empty audience", ErrInvalid)
+		return Token{}, fmt.Errorf("%w: a token for an empty audience", ErrInvalid)
 	}
 	se := expires.Unix()
 	if se <= 0 || se > maxExpiry {
-		return Token{}, errs.Errorf("%w: a token that ends in the year %d; is the clock set?", ErrInvalid, expires.Year())
+		return Token{}, fmt.Errorf("%w: a token that ends in the year %d; is the clock set?", ErrInvalid, expires.Year())
 	}
 	sr := url.QueryEscape(audience)
 	end := strconv.FormatInt(se, 10)
 	mac, err := sign(ctx, []byte(sr+"\n"+end))
 	if err != nil {
-		return Token{}, errs.Errorf("sign a token: %w", err)
+		return Token{}, fmt.Errorf("sign a token: %w", err)
 	}
 	if len(mac) != sha256.Size {
-		return Token{}, errs.Errorf("%w: the signer returned %d bytes; HMAC-SHA256 has %d", ErrInvalid, len(mac), sha256.Size)
+		return Token{}, fmt.Errorf("%w: the signer returned %d bytes; HMAC-SHA256 has %d", ErrInvalid, len(mac), sha256.Size)
 	}
 	text := tokenPrefix + "sr=" + sr + "&sig=" + url.QueryEscape(base64.StdEncoding.EncodeToString(mac)) + "&se=" + end
 	if policy != "" {
@@ -125,7 +123,7 @@ func (t Token) checkCovers(audience string) error {
 		}
 		scope = plain
 	}
-	return errs.Errorf("%w: the given token is for %.*q, which does not cover %q: check its sr field",
+	return fmt.Errorf("%w: the given token is for %.*q, which does not cover %q: check its sr field",
 		ErrInvalid, maxScopeShown, scope, audience)
 }
 

@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/internal/visible"
 )
 
@@ -38,7 +37,7 @@ func ParseKey(base64Text string) (Key, error) { return parseKey(visible.Trim(bas
 
 func parseKey(text string) (Key, error) {
 	if err := visible.Check(text, "\r\n"); err != nil {
-		return Key{}, errs.Errorf("%w: the key: %w", ErrInvalid, err)
+		return Key{}, fmt.Errorf("%w: the key: %w", ErrInvalid, err)
 	}
 	// Not Strict: a key that a person made up may end in bits that no byte
 	// needs. Hub and SDKs drop them, so they must not matter here.
@@ -46,10 +45,10 @@ func parseKey(text string) (Key, error) {
 	if err != nil {
 		// The cause tells an offset only, but that is of no use to anybody who
 		// may not see the key either.
-		return Key{}, errs.Errorf("%w: the key is not base64; copy it whole, with its closing '='", ErrInvalid)
+		return Key{}, fmt.Errorf("%w: the key is not base64; copy it whole, with its closing '='", ErrInvalid)
 	}
 	if len(secret) == 0 {
-		return Key{}, errs.Errorf("%w: the key is empty", ErrInvalid)
+		return Key{}, fmt.Errorf("%w: the key is empty", ErrInvalid)
 	}
 	return Key{secret: func() []byte { return secret }}, nil
 }
@@ -60,7 +59,7 @@ func (k Key) Sign(ctx context.Context, data []byte) ([]byte, error) {
 		return nil, err
 	}
 	if k.secret == nil {
-		return nil, errs.Errorf("%w: the key is empty; make it with ParseKey", ErrInvalid)
+		return nil, fmt.Errorf("%w: the key is empty; make it with ParseKey", ErrInvalid)
 	}
 	mac := hmac.New(sha256.New, k.secret())
 	mac.Write(data)

@@ -11,8 +11,6 @@ import (
 	"io"
 	"log/slog"
 	"time"
-
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 )
 
 // What time does to a client certificate, as errors.Is tells it.
@@ -161,7 +159,7 @@ func CheckCertificate(cert *tls.Certificate, now time.Time) error {
 		if i > 0 || c == nil {
 			var err error
 			if c, err = parseCertificate(der); err != nil {
-				return errs.Errorf("%w: certificate %d of %d of the chain cannot be read: %w", ErrInvalid, i+1, len(cert.Certificate), err)
+				return fmt.Errorf("%w: certificate %d of %d of the chain cannot be read: %w", ErrInvalid, i+1, len(cert.Certificate), err)
 			}
 		}
 		if err := checkTime(c, now); err != nil {
@@ -174,9 +172,9 @@ func CheckCertificate(cert *tls.Certificate, now time.Time) error {
 func checkTime(c *x509.Certificate, now time.Time) error {
 	switch {
 	case now.After(c.NotAfter):
-		return errs.Errorf("%w: that of %s ended at %s, and the clock says %s; renew it", ErrCertificateExpired, name(c), utc(c.NotAfter), utc(now))
+		return fmt.Errorf("%w: that of %s ended at %s, and the clock says %s; renew it", ErrCertificateExpired, name(c), utc(c.NotAfter), utc(now))
 	case now.Before(c.NotBefore):
-		return errs.Errorf("%w: that of %s begins at %s, and the clock says %s; check the clock first", ErrCertificateNotYetValid, name(c), utc(c.NotBefore), utc(now))
+		return fmt.Errorf("%w: that of %s begins at %s, and the clock says %s; check the clock first", ErrCertificateNotYetValid, name(c), utc(c.NotBefore), utc(now))
 	}
 	return nil
 }
@@ -184,18 +182,18 @@ func checkTime(c *x509.Certificate, now time.Time) error {
 // checkPair says whether a certificate is there, and its key fits.
 func checkPair(cert *tls.Certificate) error {
 	if cert == nil || len(cert.Certificate) == 0 {
-		return errs.Errorf("%w: there is no client certificate", ErrInvalid)
+		return fmt.Errorf("%w: there is no client certificate", ErrInvalid)
 	}
 	leaf := cert.Leaf
 	if leaf == nil {
 		var err error
 		if leaf, err = parseCertificate(cert.Certificate[0]); err != nil {
-			return errs.Errorf("%w: the client certificate cannot be read: %w", ErrInvalid, err)
+			return fmt.Errorf("%w: the client certificate cannot be read: %w", ErrInvalid, err)
 		}
 	}
 	key, ok := cert.PrivateKey.(crypto.Signer)
 	if !ok {
-		return errs.Errorf("%w: the client certificate of %s has no private key that signs (crypto.Signer)", ErrInvalid, name(leaf))
+		return fmt.Errorf("%w: the client certificate of %s has no private key that signs (crypto.Signer)", ErrInvalid, name(leaf))
 	}
 	_, err := leafOf([]*x509.Certificate{leaf}, key)
 	return err

@@ -4,11 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"os"
 	"sync"
-
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 )
 
 // X509Files is the Credential of a certificate and its key in PEM files, as
@@ -76,7 +75,7 @@ func (r *reloader) read() (*tls.Certificate, error) {
 	for i, name := range r.files {
 		var err error
 		if texts[i], err = readFile(name); err != nil {
-			return nil, errs.Errorf("read the client certificate or its key: %w", err)
+			return nil, fmt.Errorf("read the client certificate or its key: %w", err)
 		}
 	}
 	if r.good != nil && equalTexts(texts, r.texts) {
@@ -102,7 +101,7 @@ func readFile(name string) ([]byte, error) {
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxPEM+1))
 	if err == nil && len(text) > maxPEM {
-		err = errs.Errorf("%w: %s has more than %d bytes", ErrInvalid, name, maxPEM)
+		err = fmt.Errorf("%w: %s has more than %d bytes", ErrInvalid, name, maxPEM)
 	}
 	return text, err
 }

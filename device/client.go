@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -11,7 +12,6 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -147,12 +147,12 @@ func (c *Client) Connect(ctx context.Context) error {
 		case s.Phase == Closed:
 			return ErrClosed
 		case now > told:
-			return errs.Errorf("not connected: %w", s.Err)
+			return fmt.Errorf("not connected: %w", s.Err)
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return errs.Errorf("not connected: %w", contextError(ctx, c.reason()))
+			return fmt.Errorf("not connected: %w", contextError(ctx, c.reason()))
 		}
 	}
 }
@@ -188,7 +188,7 @@ const runDrain = 10 * time.Second
 
 // ended is the error of a client that wrong local configuration has ended: the
 // cause comes first, for it is what helps.
-func ended(cause error) error { return errs.Errorf("%w (%w)", cause, ErrClosed) }
+func ended(cause error) error { return fmt.Errorf("%w (%w)", cause, ErrClosed) }
 
 // start checks the configuration, claims the store and starts the client's
 // goroutines, once. ctx bounds the waiting for the claim alone.
@@ -242,10 +242,10 @@ func (c *Client) check() error {
 		return err
 	}
 	if c.cred == nil {
-		return errs.Errorf("%w: no credential; a connection string with x509=true brings none: give auth.X509Files or another Credential that has the certificate", auth.ErrInvalid)
+		return fmt.Errorf("%w: no credential; a connection string with x509=true brings none: give auth.X509Files or another Credential that has the certificate", auth.ErrInvalid)
 	}
 	if c.dialer == nil {
-		return errs.Errorf("%w: no transport; give one, such as mqtt.Dialer{}", auth.ErrInvalid)
+		return fmt.Errorf("%w: no transport; give one, such as mqtt.Dialer{}", auth.ErrInvalid)
 	}
 	return c.opts.check()
 }
@@ -279,7 +279,7 @@ func (c *Client) awaitStart(ctx context.Context) error {
 	case <-c.life.Done():
 	case <-timer.C:
 	case <-ctx.Done():
-		return errs.Errorf("%w: %w", ErrNotStarted, contextError(ctx, nil))
+		return fmt.Errorf("%w: %w", ErrNotStarted, contextError(ctx, nil))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -2,6 +2,7 @@ package device
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -70,7 +71,7 @@ func (c *Client) OnDesired(path string, fn twin.Listener, opts *ListenOptions) (
 		o = *opts
 	}
 	if o.Acknowledge && path == "" {
-		return nil, errs.Errorf("%w: a listener for the whole twin cannot acknowledge; listen on the property", twin.ErrInvalid)
+		return nil, fmt.Errorf("%w: a listener for the whole twin cannot acknowledge; listen on the property", twin.ErrInvalid)
 	}
 	if err := checkDurableName(o.Durable); err != nil {
 		return nil, err
@@ -89,7 +90,7 @@ func (c *Client) listenLocked(path string, fn twin.Listener, o ListenOptions) (c
 		return 0, ErrClosed
 	}
 	if other, ok := c.memories.live[o.Durable]; ok && o.Durable != "" {
-		return 0, errs.Errorf("%w: the listener for path %q has the durable name %q already; give each its own",
+		return 0, fmt.Errorf("%w: the listener for path %q has the durable name %q already; give each its own",
 			twin.ErrInvalid, c.listeners[other].path, o.Durable)
 	}
 	id, err := c.desired.Listen(path, fn, catchup.ListenerOptions{Acknowledge: o.Acknowledge, Durable: o.Durable != ""})
@@ -174,7 +175,7 @@ func (c *Client) callLocked(d catchup.Delivery) {
 				c.with(func() { call.answered = true })
 			}
 			if err := c.conclude(d, call, err); err != nil {
-				c.listenerFailed(d.Change, errs.Errorf("the acknowledgement could not be reported: %w", err))
+				c.listenerFailed(d.Change, fmt.Errorf("the acknowledgement could not be reported: %w", err))
 			}
 			c.with(call.endLocked)
 			poke(c.work)

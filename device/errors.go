@@ -89,7 +89,7 @@ var errBadTwin = errors.New("the hub answered with something that is not a whole
 var errUndecided = errors.New("the answer was lost, and no GET decides whether the hub has the report; get the twin")
 
 // errNoAnswer says that a request timed out.
-var errNoAnswer = errs.Errorf("%w: a request was not answered in time", transport.ErrStalled)
+var errNoAnswer = fmt.Errorf("%w: a request was not answered in time", transport.ErrStalled)
 
 // A pace is how fast a failure is tried again; the table stands in the
 // package's documentation.
@@ -145,10 +145,10 @@ func (t callTimeout) Error() string {
 func contextError(ctx context.Context, cause error) error {
 	err := context.Cause(ctx)
 	if !errors.Is(err, ctx.Err()) {
-		err = errs.Errorf("%w: %w", ctx.Err(), err)
+		err = fmt.Errorf("%w: %w", ctx.Err(), err)
 	}
 	if cause != nil {
-		err = errs.Errorf("%w; the last failure was: %w", err, cause)
+		err = fmt.Errorf("%w; the last failure was: %w", err, cause)
 	}
 	return err
 }

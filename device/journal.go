@@ -4,10 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
@@ -48,7 +48,7 @@ type write struct {
 }
 
 // errReleased is the failure of a write after Close gave the store back.
-var errReleased = errs.Errorf("the store was given back: %w", ErrClosed)
+var errReleased = fmt.Errorf("the store was given back: %w", ErrClosed)
 
 func newJournal(store Store, release func(context.Context) error) *journal {
 	return &journal{store: store, release: release, epoch: time.Now()}
@@ -184,7 +184,7 @@ func (c *Client) answerLocked(err error, then func(error)) {
 		return
 	}
 	if err != nil {
-		err = errs.Errorf("%w: %w", ErrNotStored, err)
+		err = fmt.Errorf("%w: %w", ErrNotStored, err)
 	}
 	c.noteLocked(func() { then(err) })
 }

@@ -2,10 +2,10 @@ package device
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
@@ -249,7 +249,7 @@ func (l *twinLane) gotTwin(p *request, f transport.Frame) {
 	}
 	doc, err := twin.ParseDocument(f.Body)
 	if err != nil {
-		l.failGet(p, errs.Errorf("%w: %w", errBadTwin, err), nil)
+		l.failGet(p, fmt.Errorf("%w: %w", errBadTwin, err), nil)
 		return
 	}
 	now := l.s.now()
@@ -308,7 +308,7 @@ func (l *twinLane) getFailed(p *request, err error, status *transport.StatusErro
 			most = maxFirstTrouble
 		}
 		if c.getTrouble >= most || c.getPace.notBefore >= l.s.now()+maxUndecided {
-			c.reported.Presume(errs.Errorf("%w: %w", errUndecided, err))
+			c.reported.Presume(fmt.Errorf("%w: %w", errUndecided, err))
 		}
 	})
 	c.settle()
@@ -355,7 +355,7 @@ func (l *twinLane) gotPatched(f transport.Frame) {
 // wanted.
 func (l *twinLane) failMissing(cause error) {
 	c := l.s.c
-	err := errs.Errorf("%w: %w", transport.ErrUnsupported, cause)
+	err := fmt.Errorf("%w: %w", transport.ErrUnsupported, cause)
 	calls, _ := c.takeGets(false)
 	for _, call := range calls {
 		call.answer <- getAnswer{err: err}
@@ -364,7 +364,7 @@ func (l *twinLane) failMissing(cause error) {
 		for ticket, ch := range c.reports {
 			err := err
 			if c.reported.Forget(ticket) {
-				err = errs.Errorf("%w: %w", ErrStillWanted, err)
+				err = fmt.Errorf("%w: %w", ErrStillWanted, err)
 			}
 			ch <- catchup.Settlement{Ticket: ticket, Err: err}
 		}

@@ -2,11 +2,11 @@ package device
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"unicode/utf8"
 
 	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
@@ -41,7 +41,7 @@ type memory struct {
 // checkDurableName says why a name cannot be one.
 func checkDurableName(name string) error {
 	if len(name) > maxDurableName || !utf8.ValidString(name) {
-		return errs.Errorf("%w: ListenOptions.Durable has %d bytes; give a name of at most %d, in UTF-8", twin.ErrInvalid, len(name), maxDurableName)
+		return fmt.Errorf("%w: ListenOptions.Durable has %d bytes; give a name of at most %d, in UTF-8", twin.ErrInvalid, len(name), maxDurableName)
 	}
 	return nil
 }
@@ -81,7 +81,7 @@ func (m *memories) recall(s savedHeard, seen keptDoc) error {
 		h.kept = keptDoc{s.Number - 1, heardIn(seen.doc, s.Path)}
 	}
 	if err := h.kept.from(s.savedDoc); err != nil {
-		return errs.Errorf("what %q heard: %w", s.Name, err)
+		return fmt.Errorf("what %q heard: %w", s.Name, err)
 	}
 	return nil
 }

@@ -1,12 +1,12 @@
 package device
 
 import (
+	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/internal/boottime"
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
@@ -112,13 +112,13 @@ func (o *Options) withDefaults() Options {
 // all local configuration.
 func (o *Options) check() error {
 	if o.KeepAlive < time.Second || o.KeepAlive > maxKeepAlive {
-		return errs.Errorf("%w: Options.KeepAlive is %v; from 1s to %v", auth.ErrInvalid, o.KeepAlive, maxKeepAlive)
+		return fmt.Errorf("%w: Options.KeepAlive is %v; from 1s to %v", auth.ErrInvalid, o.KeepAlive, maxKeepAlive)
 	}
 	if o.Resync > 0 && o.Resync < time.Minute {
-		return errs.Errorf("%w: Options.Resync is %v; at least a minute, 0 for the default, or negative for never", auth.ErrInvalid, o.Resync)
+		return fmt.Errorf("%w: Options.Resync is %v; at least a minute, 0 for the default, or negative for never", auth.ErrInvalid, o.Resync)
 	}
 	if o.RequestTimeout < 0 {
-		return errs.Errorf("%w: Options.RequestTimeout is %v; it must be positive, or 0 for the default", auth.ErrInvalid, o.RequestTimeout)
+		return fmt.Errorf("%w: Options.RequestTimeout is %v; it must be positive, or 0 for the default", auth.ErrInvalid, o.RequestTimeout)
 	}
 	return nil
 }

@@ -2,10 +2,10 @@ package device
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
@@ -166,7 +166,7 @@ func (u *unreadParts) note(what string, err error) {
 		return
 	}
 	if u.count++; u.first == nil {
-		u.first = errs.Errorf("%s: %w", what, err)
+		u.first = fmt.Errorf("%s: %w", what, err)
 	}
 }
 

@@ -3,10 +3,10 @@ package device
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
@@ -278,7 +278,7 @@ func (s *session) send(ctx context.Context, f transport.Frame, from lane) error 
 		s.twin.tooLarge(err)
 		return nil
 	}
-	return errs.Errorf("send: %w", err)
+	return fmt.Errorf("send: %w", err)
 }
 
 // now is the elapsed clock when the session woke last. Reading the clock costs

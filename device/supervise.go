@@ -5,11 +5,11 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -48,7 +48,7 @@ func (c *Client) supervise() error {
 			disabled = 0
 		}
 		if disabled >= maxDisabled {
-			err = errs.Errorf("%w: %w", errMaybeDisabled, err)
+			err = fmt.Errorf("%w: %w", errMaybeDisabled, err)
 		}
 		delay := pace.delay(err)
 		failures++
@@ -90,7 +90,7 @@ func (c *Client) live() (time.Duration, error) {
 	conn, err := c.dialer.Dial(ctx, login)
 	cancel()
 	if err != nil {
-		return 0, errs.Errorf("connect as %s: %w%s", c.id, err, presented(err, login))
+		return 0, fmt.Errorf("connect as %s: %w%s", c.id, err, presented(err, login))
 	}
 	c.count(func(n *Stats) { n.Connects++ })
 	c.loggedIn = true
@@ -119,7 +119,7 @@ func (c *Client) login(ctx context.Context) (login transport.Login, times renewa
 		return login, times, err
 	}
 	if login.Certificate, err = c.cred.Certificate(ctx); err != nil {
-		return login, times, errs.Errorf("%w: %w", errNoCredential, err)
+		return login, times, fmt.Errorf("%w: %w", errNoCredential, err)
 	}
 	if login.Certificate != nil {
 		if err := auth.CheckCertificate(login.Certificate, now); err != nil {
@@ -128,11 +128,11 @@ func (c *Client) login(ctx context.Context) (login transport.Login, times renewa
 	}
 	login.Sessions = c.resumable(login.Certificate)
 	if login.Token, err = c.cred.Token(ctx, c.id.Audience(), now); err != nil {
-		return login, times, errs.Errorf("%w: %w", errNoCredential, err)
+		return login, times, fmt.Errorf("%w: %w", errNoCredential, err)
 	}
 	switch {
 	case login.Token.IsZero() && login.Certificate == nil:
-		return login, times, errs.Errorf("%w: the credential gave neither a token nor a certificate", auth.ErrInvalid)
+		return login, times, fmt.Errorf("%w: the credential gave neither a token nor a certificate", auth.ErrInvalid)
 	case login.Token.IsZero():
 		return login, renewalTimes{never, never}, nil
 	}

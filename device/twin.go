@@ -3,11 +3,11 @@ package device
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
@@ -63,7 +63,7 @@ func (c *Client) GetTwin(ctx context.Context) (twin.Document, error) {
 		return a.doc, a.err
 	case <-ctx.Done():
 		c.dropGet(call)
-		return twin.Document{}, errs.Errorf("get twin: %w", contextError(ctx, c.why(call)))
+		return twin.Document{}, fmt.Errorf("get twin: %w", contextError(ctx, c.why(call)))
 	}
 }
 
@@ -102,7 +102,7 @@ func (c *Client) UpdateReported(ctx context.Context, p twin.Patch) (version int6
 		return t, err
 	})
 	if waitingEnded(err) {
-		err = errs.Errorf("%w: %w", ErrStillWanted, err)
+		err = fmt.Errorf("%w: %w", ErrStillWanted, err)
 	}
 	return version, err
 }
@@ -119,7 +119,7 @@ func (c *Client) UpdateReported(ctx context.Context, p twin.Patch) (version int6
 func (c *Client) UpdateReportedIf(ctx context.Context, p twin.Patch, version int64) (int64, error) {
 	now, err := c.report(ctx, func() (catchup.Ticket, error) { return c.reported.WantIf(p, version) })
 	if errors.Is(err, twin.ErrStale) {
-		err = errs.Errorf("%w: %w", transport.ErrPrecondition, err)
+		err = fmt.Errorf("%w: %w", transport.ErrPrecondition, err)
 	}
 	return now, err
 }
@@ -177,7 +177,7 @@ func (c *Client) report(ctx context.Context, want func() (catchup.Ticket, error)
 	default:
 	}
 	if !waits { // but for the store: the hub has the report
-		return 0, errs.Errorf("the hub has the report: %w: %w", ErrNotStored, contextError(ctx, nil))
+		return 0, fmt.Errorf("the hub has the report: %w: %w", ErrNotStored, contextError(ctx, nil))
 	}
 	return 0, errWaiting{contextError(ctx, c.reason())}
 }
@@ -235,7 +235,7 @@ func (c *Client) ReportLater(ctx context.Context, p twin.Patch) error {
 	case err := <-stored:
 		return err
 	case <-ctx.Done():
-		return errs.Errorf("%w: %w", ErrNotStored, contextError(ctx, nil))
+		return fmt.Errorf("%w: %w", ErrNotStored, contextError(ctx, nil))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -109,7 +110,7 @@ func (f *fallback) Dial(ctx context.Context, login Login) (Conn, error) {
 		f.remember(host, !around)
 	}
 	if last != nil {
-		return nil, errs.Errorf("%w (before that, the other way failed: %v)", last, err)
+		return nil, fmt.Errorf("%w (before that, the other way failed: %v)", last, err)
 	}
 	return c, nil
 }
@@ -186,7 +187,7 @@ func opensNoLine(err error) bool {
 // matchEnd makes an error match the end of ctx, if it does not yet.
 func matchEnd(ctx context.Context, err error) error {
 	if end := ctx.Err(); !errors.Is(err, end) {
-		return errs.Errorf("%w: %w", end, err)
+		return fmt.Errorf("%w: %w", end, err)
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"strconv"
 	"time"
@@ -102,7 +103,7 @@ func TLS(opts *TLSOptions) StreamFunc {
 	}
 	return func(ctx context.Context, target Target) (net.Conn, error) {
 		if unverified {
-			return nil, errs.Errorf("%w: TLSOptions.Config has InsecureSkipVerify and no VerifyConnection, so that anybody could play the hub; put the CA into RootCAs", auth.ErrInvalid)
+			return nil, fmt.Errorf("%w: TLSOptions.Config has InsecureSkipVerify and no VerifyConnection, so that anybody could play the hub; put the CA into RootCAs", auth.ErrInvalid)
 		}
 		address := o.Address
 		if address == "" {
@@ -110,17 +111,17 @@ func TLS(opts *TLSOptions) StreamFunc {
 		}
 		raw, err := dial(ctx, "tcp", address)
 		if err != nil {
-			return nil, errs.Errorf("connect to %s: %w", address, err)
+			return nil, fmt.Errorf("connect to %s: %w", address, err)
 		}
 		c := clientConfig(config, target)
 		conn := tls.Client(raw, c)
 		if err := conn.HandshakeContext(ctx); err != nil {
 			text := hint(err)
 			if _, untrusted := errs.As[*tls.CertificateVerificationError](err); untrusted {
-				err = errs.Errorf("%w: %w", ErrUntrusted, err)
+				err = fmt.Errorf("%w: %w", ErrUntrusted, err)
 			}
 			return nil, errors.Join(
-				errs.Errorf("TLS handshake with %s as %q: %w%s", address, c.ServerName, err, text),
+				fmt.Errorf("TLS handshake with %s as %q: %w%s", address, c.ServerName, err, text),
 				closeQuietly(raw))
 		}
 		return conn, nil

@@ -184,7 +184,7 @@ func ackPatch(c *Change, code int, text string, echo bool) Patch {
 // keeps the code and the text that there would have been.
 func whyBare(code int, text string, refused error) string {
 	if limit, ok := errs.As[*LimitError](refused); ok {
-		refused = errs.Errorf("%s: %s; allowed: %s", limit.Limit, limit.Got, limit.Max)
+		refused = fmt.Errorf("%s: %s; allowed: %s", limit.Limit, limit.Got, limit.Max)
 	}
 	return strings.TrimRight(fmt.Sprintf("the value cannot be echoed: %v; the answer was %d %s", refused, code, text), " ")
 }

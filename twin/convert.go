@@ -3,6 +3,7 @@ package twin
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -10,19 +11,18 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/internal/tree"
 )
 
 func errDeep() error {
-	return errs.Errorf("more than %d levels of objects and arrays; does the value hold itself?", tree.MaxDepth)
+	return fmt.Errorf("more than %d levels of objects and arrays; does the value hold itself?", tree.MaxDepth)
 }
 
 func errLarge() error {
-	return errs.Errorf("more than %d bytes of JSON; a hub takes 32 KB", tree.MaxText)
+	return fmt.Errorf("more than %d bytes of JSON; a hub takes 32 KB", tree.MaxText)
 }
 
-func errNotUTF8(what, text string) error { return errs.Errorf("%s %q is not UTF-8", what, clip(text)) }
+func errNotUTF8(what, text string) error { return fmt.Errorf("%s %q is not UTF-8", what, clip(text)) }
 
 // nodeOf makes a tree of a Go value by the rules of encoding/json, which does
 // the work for everything but the plain types; no digit is lost. Unlike there,
@@ -128,7 +128,7 @@ func leafOf(v any) (*tree.Node, error) {
 		}
 	case Value:
 		if v.n == nil {
-			return nil, errs.Errorf("%w at %q; to delete, say so", v.absence(), clip(v.path))
+			return nil, fmt.Errorf("%w at %q; to delete, say so", v.absence(), clip(v.path))
 		}
 		return tree.Merging(v.n), nil
 	case Properties:

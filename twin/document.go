@@ -1,7 +1,8 @@
 package twin
 
 import (
-	"github.com/devicetwin/devicetwin-go/internal/errs"
+	"fmt"
+
 	"github.com/devicetwin/devicetwin-go/internal/tree"
 )
 
@@ -27,7 +28,7 @@ func ParseDocument(b []byte) (Document, error) {
 		return Document{}, err
 	}
 	if n.Kind != tree.Object {
-		return Document{}, errs.Errorf("%w: it is of kind %v, not an object", ErrIncomplete, n.Kind)
+		return Document{}, fmt.Errorf("%w: it is of kind %v, not an object", ErrIncomplete, n.Kind)
 	}
 	desired, err := sectionOf(n.Get("desired"), "section desired")
 	if err != nil {

@@ -3,8 +3,6 @@ package twin
 import (
 	"errors"
 	"fmt"
-
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 )
 
 // What can go wrong with a twin's data, as errors.Is tells it through any
@@ -55,7 +53,7 @@ type DecodeError struct {
 
 // errInArray is the error of a path that leads into the array at another.
 func errInArray(array string) error {
-	return errs.Errorf("%w: %q is an array, and arrays are whole values; read or set all of it", ErrInvalid, clip(array))
+	return fmt.Errorf("%w: %q is an array, and arrays are whole values; read or set all of it", ErrInvalid, clip(array))
 }
 
 // Error tells path and cause.

@@ -2,9 +2,9 @@ package twin
 
 import (
 	"errors"
+	"fmt"
 	"iter"
 
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/internal/tree"
 )
 
@@ -62,11 +62,11 @@ func ParseNotification(b []byte) (Patch, int64, error) {
 		return Patch{}, 0, err
 	}
 	if n.Kind != tree.Object {
-		return Patch{}, 0, errs.Errorf("%w: the notification is of kind %v, not an object", ErrIncomplete, n.Kind)
+		return Patch{}, 0, fmt.Errorf("%w: the notification is of kind %v, not an object", ErrIncomplete, n.Kind)
 	}
 	version, err := versionOf(n.Get(keyVersion))
 	if err != nil {
-		return Patch{}, 0, errs.Errorf("%w: the notification %w", ErrIncomplete, err)
+		return Patch{}, 0, fmt.Errorf("%w: the notification %w", ErrIncomplete, err)
 	}
 	return patchOf(dropSystem(n)), version, nil
 }
@@ -135,9 +135,9 @@ func refusal(path string, err error) error {
 	case errors.Is(err, ErrInvalid):
 		return err
 	case path == "":
-		return errs.Errorf("%w: patch: %w", ErrInvalid, err)
+		return fmt.Errorf("%w: patch: %w", ErrInvalid, err)
 	}
-	return errs.Errorf("%w: patch at %q: %w", ErrInvalid, clip(path), err)
+	return fmt.Errorf("%w: patch at %q: %w", ErrInvalid, clip(path), err)
 }
 
 // putNode is the tree with v at the end of the keys, of which the first at led
@@ -149,7 +149,7 @@ func putNode(n *tree.Node, keys []string, at int, v *tree.Node) (*tree.Node, err
 	case n != nil && n.Kind == tree.Array:
 		return nil, errInArray(joinPath(keys[:at]))
 	case n != nil && n.Kind != tree.Object:
-		return nil, errs.Errorf("%v stands above it in this patch; one merge patch cannot set both", n.Kind)
+		return nil, fmt.Errorf("%v stands above it in this patch; one merge patch cannot set both", n.Kind)
 	}
 	child, err := putNode(n.Get(keys[at]), keys, at+1, v)
 	if err != nil {
@@ -162,10 +162,10 @@ func putNode(n *tree.Node, keys []string, at int, v *tree.Node) (*tree.Node, err
 // are Validate's.
 func checkRoot(root *tree.Node) error {
 	if root.Kind != tree.Object {
-		return errs.Errorf("want an object, got %v", root.Kind)
+		return fmt.Errorf("want an object, got %v", root.Kind)
 	}
 	if from, to := system(root); from < to {
-		return errs.Errorf("key %q belongs to the hub; keys with '$' never travel in a patch", clip(root.Members()[from].Key))
+		return fmt.Errorf("key %q belongs to the hub; keys with '$' never travel in a patch", clip(root.Members()[from].Key))
 	}
 	if root.Depth > tree.MaxDepth {
 		return errDeep()

@@ -1,11 +1,11 @@
 package twin
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/internal/tree"
 )
 
@@ -17,15 +17,15 @@ func splitPath(path string) ([]string, error) {
 		return nil, nil
 	}
 	if !utf8.ValidString(path) {
-		return nil, errs.Errorf("%w: path %q is not UTF-8", ErrInvalid, clip(path))
+		return nil, fmt.Errorf("%w: path %q is not UTF-8", ErrInvalid, clip(path))
 	}
 	if n := strings.Count(path, ".") + 1; n > tree.MaxDepth {
-		return nil, errs.Errorf("%w: path %q has %d keys; at most %d are walked",
+		return nil, fmt.Errorf("%w: path %q has %d keys; at most %d are walked",
 			ErrInvalid, clip(path), n, tree.MaxDepth)
 	}
 	keys := strings.Split(path, ".")
 	if slices.Contains(keys, "") {
-		return nil, errs.Errorf("%w: path %q has an empty key; put one dot between two keys, and none at either end",
+		return nil, fmt.Errorf("%w: path %q has an empty key; put one dot between two keys, and none at either end",
 			ErrInvalid, clip(path))
 	}
 	return keys, nil

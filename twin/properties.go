@@ -1,12 +1,12 @@
 package twin
 
 import (
+	"fmt"
 	"iter"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/internal/tree"
 )
 
@@ -40,14 +40,14 @@ func ParseProperties(b []byte) (Properties, error) {
 // sectionOf makes a parsed section; name is for the error.
 func sectionOf(n *tree.Node, name string) (Properties, error) {
 	if n == nil {
-		return Properties{}, errs.Errorf("%w: %s is missing", ErrIncomplete, name)
+		return Properties{}, fmt.Errorf("%w: %s is missing", ErrIncomplete, name)
 	}
 	if n.Kind != tree.Object {
-		return Properties{}, errs.Errorf("%w: %s is of kind %v, not an object", ErrIncomplete, name, n.Kind)
+		return Properties{}, fmt.Errorf("%w: %s is of kind %v, not an object", ErrIncomplete, name, n.Kind)
 	}
 	version, err := versionOf(n.Get(keyVersion))
 	if err != nil {
-		return Properties{}, errs.Errorf("%w: %s %w", ErrIncomplete, name, err)
+		return Properties{}, fmt.Errorf("%w: %s %w", ErrIncomplete, name, err)
 	}
 	return propertiesOf(dropSystem(n), version), nil
 }
@@ -58,11 +58,11 @@ func versionOf(n *tree.Node) (int64, error) {
 		return 0, nil
 	}
 	if n.Kind != tree.Number {
-		return 0, errs.Errorf("has a %s of kind %v, not a number", keyVersion, n.Kind)
+		return 0, fmt.Errorf("has a %s of kind %v, not a number", keyVersion, n.Kind)
 	}
 	v, err := strconv.ParseInt(n.Text, 10, 64)
 	if err != nil || v < 1 {
-		return 0, errs.Errorf("has a %s of %s, not an integer from 1 on", keyVersion, clip(n.Text))
+		return 0, fmt.Errorf("has a %s of %s, not an integer from 1 on", keyVersion, clip(n.Text))
 	}
 	return v, nil
 }

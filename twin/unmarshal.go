@@ -2,8 +2,7 @@ package twin
 
 import (
 	"bytes"
-
-	"github.com/devicetwin/devicetwin-go/internal/errs"
+	"fmt"
 )
 
 // This file is what json.Unmarshal makes of JSON. encoding/json calls none of
@@ -81,5 +80,5 @@ func isNull(b []byte) bool { return string(bytes.TrimSpace(b)) == "null" }
 // errEmbedded is for the nil receiver that a struct with an embedded pointer
 // makes of this.
 func errEmbedded() error {
-	return errs.Errorf("%w: JSON for a nil pointer; embed the type, not a pointer to it", ErrInvalid)
+	return fmt.Errorf("%w: JSON for a nil pointer; embed the type, not a pointer to it", ErrInvalid)
 }

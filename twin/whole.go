@@ -1,9 +1,9 @@
 package twin
 
 import (
+	"fmt"
 	"strings"
 
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/internal/tree"
 )
 
@@ -47,6 +47,6 @@ func (p Patch) Replaced() Value { return Value{n: tree.Replaced(p.root)} }
 func errReplaces(replaced *tree.Node) error {
 	var paths []string
 	tree.Nulls(replaced, nil, &paths)
-	return errs.Errorf("%w: the patch replaces what is at %q, which JSON merge patch cannot say; set it instead, and delete by name what is to go",
+	return fmt.Errorf("%w: the patch replaces what is at %q, which JSON merge patch cannot say; set it instead, and delete by name what is to go",
 		ErrInvalid, clip(strings.Join(paths, ", ")))
 }

@@ -9,9 +9,9 @@ package connstring
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/internal/visible"
 )
 
@@ -47,7 +47,7 @@ func Parse(s string) (Fields, error) {
 	case s == "":
 		return nil, errors.New("it is empty; is the variable or file that holds it set?")
 	case len(s) > MaxLen:
-		return nil, errs.Errorf("it has %d bytes; at most %d are read", len(s), MaxLen)
+		return nil, fmt.Errorf("it has %d bytes; at most %d are read", len(s), MaxLen)
 	case visible.IsUTF16(s):
 		return nil, visible.Check(s, "")
 	}
@@ -55,7 +55,7 @@ func Parse(s string) (Fields, error) {
 	fields, unknown := Fields{}, map[string]bool{}
 	for i, part := range parts {
 		if err := fields.take(part, unknown); err != nil {
-			return nil, errs.Errorf("part %d of %d %w", i+1, len(parts), err)
+			return nil, fmt.Errorf("part %d of %d %w", i+1, len(parts), err)
 		}
 	}
 	return fields, nil
@@ -76,7 +76,7 @@ func (f Fields) take(part string, unknown map[string]bool) error {
 			return errors.New("has white space, a quote or the like beside the name " + near + "; take it off")
 		}
 		if err := visible.Check(key, ""); err != nil { // else a known name would be called missing
-			return errs.Errorf("has a name that cannot be right: %w", err)
+			return fmt.Errorf("has a name that cannot be right: %w", err)
 		}
 		if unknown[strings.ToLower(key)] {
 			return errors.New("has the same (unknown) key as an earlier one")
@@ -91,7 +91,7 @@ func (f Fields) take(part string, unknown map[string]bool) error {
 		return errors.New("gives " + name + " no value; fill it in or leave the part out")
 	}
 	if err := visible.Check(value, "\r\n"); err != nil { // each field has its own word for a line break
-		return errs.Errorf("gives %s a value that cannot be right: %w", name, err)
+		return fmt.Errorf("gives %s a value that cannot be right: %w", name, err)
 	}
 	f[name] = value
 	return nil
@@ -130,17 +130,17 @@ func Format(fields ...Field) (string, error) {
 			continue
 		}
 		if known(f.Name) != f.Name || seen[f.Name] {
-			return "", errs.Errorf("%q is no part of a connection string, or is given twice", f.Name)
+			return "", fmt.Errorf("%q is no part of a connection string, or is given twice", f.Name)
 		}
 		seen[f.Name] = true
 		if at := strings.IndexByte(f.Value, ';'); at >= 0 {
-			return "", errs.Errorf("%s holds ';' at byte %d, which ends a part of a connection string; give id and key apart", f.Name, at)
+			return "", fmt.Errorf("%s holds ';' at byte %d, which ends a part of a connection string; give id and key apart", f.Name, at)
 		}
 		if err := visible.Check(f.Value, ""); err != nil {
-			return "", errs.Errorf("%s: %w", f.Name, err)
+			return "", fmt.Errorf("%s: %w", f.Name, err)
 		}
 		if visible.Trim(f.Value) != f.Value {
-			return "", errs.Errorf("%s begins or ends in a space", f.Name)
+			return "", fmt.Errorf("%s begins or ends in a space", f.Name)
 		}
 		if b.Len() > 0 {
 			b.WriteByte(';')
@@ -148,7 +148,7 @@ func Format(fields ...Field) (string, error) {
 		b.WriteString(f.Name + "=" + f.Value)
 	}
 	if b.Len() == 0 || b.Len() > MaxLen {
-		return "", errs.Errorf("it would have %d bytes; from 1 to %d are read", b.Len(), MaxLen)
+		return "", fmt.Errorf("it would have %d bytes; from 1 to %d are read", b.Len(), MaxLen)
 	}
 	return b.String(), nil
 }

@@ -1,19 +1,9 @@
-// Package errs makes and finds errors as fmt and errors do, in fewer bytes of a
-// program for a board.
+// Package errs finds errors without reflection, which errors.As is the only one to
+// bring into a program for a board: 13 KB on ARM.
 package errs
 
-import "fmt"
-
-// Errorf is fmt.Errorf as a call. Since Go 1.26 the compiler inlines a part of
-// fmt.Errorf, for texts without arguments, into each of its callers: 100 bytes on
-// ARM, at 200 places.
-//
-//go:noinline
-func Errorf(format string, args ...any) error { return fmt.Errorf(format, args...) }
-
 // As returns the first error in err's tree that is an E, or whose method As sets
-// one. It is the AsType of package errors, which Go 1.25 lacks. errors.As would be
-// the only one to bring the reflection of types: 13 KB on ARM.
+// one. It is the AsType of package errors, which Go 1.25 lacks.
 func As[E error](err error) (found E, ok bool) {
 	ok = first(err, func(err error) bool {
 		if e, is := err.(E); is {

@@ -5,6 +5,7 @@ package linefail
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -18,45 +19,45 @@ import (
 func Line(err error) error {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return errs.Errorf("%w: %w", transport.ErrStalled, err)
+		return fmt.Errorf("%w: %w", transport.ErrStalled, err)
 	case certificateRefused(err):
-		return errs.Errorf("%w: %w", transport.ErrUnauthorized, err)
+		return fmt.Errorf("%w: %w", transport.ErrUnauthorized, err)
 	case errors.Is(err, io.EOF):
-		return errs.Errorf("%w: the other end closed it: %w", transport.ErrLost, err)
+		return fmt.Errorf("%w: the other end closed it: %w", transport.ErrLost, err)
 	}
-	return errs.Errorf("%w: %w", transport.ErrLost, err)
+	return fmt.Errorf("%w: %w", transport.ErrLost, err)
 }
 
 // Stream says why no stream was opened; ctx is what bounded the attempt.
 func Stream(ctx context.Context, err error) error {
 	if end := ctx.Err(); end != nil && !errors.Is(err, end) {
-		err = errs.Errorf("%w: %w", end, err)
+		err = fmt.Errorf("%w: %w", end, err)
 	}
 	switch {
 	case hasSentinel(err):
 		return err
 	case errors.Is(err, context.Canceled):
-		return errs.Errorf("%w: %w", transport.ErrClosed, err)
+		return fmt.Errorf("%w: %w", transport.ErrClosed, err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		return errs.Errorf("%w: %w", transport.ErrStalled, err)
+		return fmt.Errorf("%w: %w", transport.ErrStalled, err)
 	case certificateRefused(err):
-		return errs.Errorf("%w: %w", transport.ErrUnauthorized, err)
+		return fmt.Errorf("%w: %w", transport.ErrUnauthorized, err)
 	}
-	return errs.Errorf("%w: %w", transport.ErrUnavailable, err)
+	return fmt.Errorf("%w: %w", transport.ErrUnavailable, err)
 }
 
 // Dial is a login that its context ended: with a deadline, the hub did not
 // answer in the time it was given.
 func Dial(end error) error {
 	if errors.Is(end, context.DeadlineExceeded) {
-		return errs.Errorf("%w: login: %w", transport.ErrStalled, end)
+		return fmt.Errorf("%w: login: %w", transport.ErrStalled, end)
 	}
-	return errs.Errorf("%w: login: %w", transport.ErrClosed, end)
+	return fmt.Errorf("%w: login: %w", transport.ErrClosed, end)
 }
 
 // Receive is a connection that the context of Receive ended.
 func Receive(end error) error {
-	return errs.Errorf("%w: receive: %w", transport.ErrClosed, end)
+	return fmt.Errorf("%w: receive: %w", transport.ErrClosed, end)
 }
 
 // hasSentinel reports whether a stream's error speaks the contract's words

@@ -3,11 +3,10 @@ package mqttwire
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"unicode/utf8"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
-
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 )
 
 // checkFlags checks a packet's type and the four bits beside it.
@@ -17,18 +16,18 @@ func checkFlags(kind, flags byte) error {
 	case packets.Publish:
 		switch {
 		case flags>>1&3 == 3: // [MQTT-3.3.1-4]
-			return errs.Errorf("%w: PUBLISH with QoS 3", ErrMalformed)
+			return fmt.Errorf("%w: PUBLISH with QoS 3", ErrMalformed)
 		case flags>>1&3 == 0 && flags&8 != 0: // [MQTT-3.3.1-2]
-			return errs.Errorf("%w: PUBLISH with QoS 0 and DUP", ErrMalformed)
+			return fmt.Errorf("%w: PUBLISH with QoS 0 and DUP", ErrMalformed)
 		}
 		return nil
 	case packets.Pubrel, packets.Subscribe, packets.Unsubscribe:
 		want = 2 // [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1]
 	case 0, 15: // MQTT 3.1.1, table 2.1: reserved
-		return errs.Errorf("%w: type %d is reserved", ErrMalformed, kind)
+		return fmt.Errorf("%w: type %d is reserved", ErrMalformed, kind)
 	}
 	if flags != want { // [MQTT-2.2.2-2]
-		return errs.Errorf("%w: %s with flags %#x; they must be %#x",
+		return fmt.Errorf("%w: %s with flags %#x; they must be %#x",
 			ErrMalformed, packets.PacketNames[kind], flags, want)
 	}
 	return nil
@@ -70,7 +69,7 @@ func (c *cursor) err(head packets.FixedHeader) error {
 	if c.wrong == "" {
 		return nil
 	}
-	return errs.Errorf("%w: %s: %s", ErrMalformed, packets.PacketNames[head.MessageType], c.wrong)
+	return fmt.Errorf("%w: %s: %s", ErrMalformed, packets.PacketNames[head.MessageType], c.wrong)
 }
 
 func (c *cursor) take(n int) []byte {

@@ -2,10 +2,9 @@ package mqttwire
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
-
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 )
 
 // Encode returns the whole packet as it goes over the wire, in memory of its
@@ -68,7 +67,7 @@ func (w *writer) packet(p packets.ControlPacket) packets.FixedHeader {
 		return w.answer(p.FixedHeader, p.MessageID)
 	case *packets.SubscribePacket:
 		if len(p.Topics) != len(p.Qoss) {
-			w.err = errs.Errorf("%w: SUBSCRIBE with %d filters and %d QoS", ErrMalformed, len(p.Topics), len(p.Qoss))
+			w.err = fmt.Errorf("%w: SUBSCRIBE with %d filters and %d QoS", ErrMalformed, len(p.Topics), len(p.Qoss))
 			break
 		}
 		w.filters(p.MessageID, p.Topics, p.Qoss)
@@ -91,7 +90,7 @@ func (w *writer) packet(p packets.ControlPacket) packets.FixedHeader {
 		w.begin(0)
 		return p.FixedHeader
 	default:
-		w.err = errs.Errorf("%w: no packet of MQTT 3.1.1: %T", ErrMalformed, p)
+		w.err = fmt.Errorf("%w: no packet of MQTT 3.1.1: %T", ErrMalformed, p)
 	}
 	return packets.FixedHeader{}
 }
@@ -99,7 +98,7 @@ func (w *writer) packet(p packets.ControlPacket) packets.FixedHeader {
 // begin makes room for a body of at most n bytes.
 func (w *writer) begin(n int) {
 	if n > maxRemaining {
-		w.err = errs.Errorf("%w: its fields fill %d bytes; at most %d fit", ErrTooLarge, n, maxRemaining)
+		w.err = fmt.Errorf("%w: its fields fill %d bytes; at most %d fit", ErrTooLarge, n, maxRemaining)
 		n = 0
 	}
 	w.b = make([]byte, headerRoom, headerRoom+n)
@@ -117,7 +116,7 @@ func (w *writer) answer(head packets.FixedHeader, id uint16) packets.FixedHeader
 // text writes a text or bytes with their length before them.
 func (w *writer) text(what, s string) {
 	if len(s) > maxText {
-		w.err = errs.Errorf("%w: %s has %d bytes; at most %d fit", ErrTooLarge, what, len(s), maxText)
+		w.err = fmt.Errorf("%w: %s has %d bytes; at most %d fit", ErrTooLarge, what, len(s), maxText)
 	}
 	if w.err == nil {
 		w.uint16(uint16(len(s)))

@@ -2,11 +2,10 @@ package mqttwire
 
 import (
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
-
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 )
 
 // A Reader is what packets are read from, such as a *bufio.Reader: headers are
@@ -56,7 +55,7 @@ func readHeader(r io.ByteReader, max int) (packets.FixedHeader, error) {
 	}
 	for shift := 0; ; shift += 7 {
 		if shift == 28 { // a fifth byte (MQTT 3.1.1, 2.2.3)
-			return head, errs.Errorf("%w: its length has more than four bytes", ErrMalformed)
+			return head, fmt.Errorf("%w: its length has more than four bytes", ErrMalformed)
 		}
 		b, err := r.ReadByte()
 		if err != nil {
@@ -68,7 +67,7 @@ func readHeader(r io.ByteReader, max int) (packets.FixedHeader, error) {
 		}
 	}
 	if head.RemainingLength > max {
-		return head, errs.Errorf("%w: %s announces %d bytes; at most %d are read",
+		return head, fmt.Errorf("%w: %s announces %d bytes; at most %d are read",
 			ErrTooLarge, packets.PacketNames[head.MessageType], head.RemainingLength, max)
 	}
 	return head, nil

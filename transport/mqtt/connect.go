@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"runtime"
 	"strings"
@@ -10,7 +11,6 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"github.com/devicetwin/devicetwin-go/auth"
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 	"github.com/devicetwin/devicetwin-go/internal/linefail"
 	"github.com/devicetwin/devicetwin-go/internal/mqttwire"
@@ -23,7 +23,7 @@ func connectPacket(login transport.Login) ([]byte, error) {
 		return nil, err
 	}
 	if login.KeepAlive <= 0 || login.KeepAlive > hubproto.MaxKeepAlive {
-		return nil, errs.Errorf("%w: a keep-alive of %v; a hub honours up to %v",
+		return nil, fmt.Errorf("%w: a keep-alive of %v; a hub honours up to %v",
 			transport.ErrUnsupported, login.KeepAlive, hubproto.MaxKeepAlive)
 	}
 	p := &packets.ConnectPacket{
@@ -44,7 +44,7 @@ func connectPacket(login transport.Login) ([]byte, error) {
 	}
 	hello, err := mqttwire.Encode(p)
 	if err != nil {
-		return nil, errs.Errorf("%w: login of %s: %w", transport.ErrUnsupported, login.Identity, err)
+		return nil, fmt.Errorf("%w: login of %s: %w", transport.ErrUnsupported, login.Identity, err)
 	}
 	return hello, nil
 }
@@ -54,12 +54,12 @@ func connectPacket(login transport.Login) ([]byte, error) {
 func checkIdentity(id auth.Identity) error {
 	for _, f := range []struct{ name, id string }{{"DeviceId", id.DeviceID}, {"ModuleId", id.ModuleID}} {
 		if i := strings.IndexAny(f.id, "#+/"); i >= 0 {
-			return errs.Errorf("%w: %w: %s %q holds %q, which MQTT topics reserve; rename the device or use AMQP",
+			return fmt.Errorf("%w: %w: %s %q holds %q, which MQTT topics reserve; rename the device or use AMQP",
 				transport.ErrUnsupported, auth.ErrInvalid, f.name, f.id, f.id[i])
 		}
 	}
 	if err := id.Validate(); err != nil {
-		return errs.Errorf("%w: %w", transport.ErrUnsupported, err)
+		return fmt.Errorf("%w: %w", transport.ErrUnsupported, err)
 	}
 	return nil
 }
@@ -114,7 +114,7 @@ func (c *conn) greet(hello []byte) error {
 	connack, ok := p.(*packets.ConnackPacket)
 	switch {
 	case !ok: // [MQTT-3.2.0-1]
-		return errs.Errorf("%w: it answered CONNECT with %s", transport.ErrProtocol, name(p))
+		return fmt.Errorf("%w: it answered CONNECT with %s", transport.ErrProtocol, name(p))
 	case connack.ReturnCode != packets.Accepted:
 		return &ConnackError{Code: connack.ReturnCode}
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/internal/linefail"
 	"github.com/devicetwin/devicetwin-go/internal/mqttwire"
 	"github.com/devicetwin/devicetwin-go/transport"
@@ -53,7 +52,7 @@ func (e *ConnackError) Is(target error) bool {
 // lineError says in the contract's words why reading or writing failed.
 func lineError(err error) error {
 	if errors.Is(err, mqttwire.ErrMalformed) || errors.Is(err, mqttwire.ErrTooLarge) {
-		return errs.Errorf("%w: %w", transport.ErrProtocol, err)
+		return fmt.Errorf("%w: %w", transport.ErrProtocol, err)
 	}
 	return linefail.Line(err)
 }

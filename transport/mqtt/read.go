@@ -2,11 +2,11 @@ package mqtt
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 	"github.com/devicetwin/devicetwin-go/internal/linefail"
 	"github.com/devicetwin/devicetwin-go/internal/mqttwire"
@@ -79,7 +79,7 @@ func (c *conn) handle(p packets.ControlPacket) (f transport.Frame, ok bool, err 
 	case *packets.PingrespPacket, *packets.PubackPacket:
 		return f, false, nil // a sign of life; ear has noted it
 	}
-	return f, false, errs.Errorf("%w: it sent %s, which answers nothing", transport.ErrProtocol, name(p))
+	return f, false, fmt.Errorf("%w: it sent %s, which answers nothing", transport.ErrProtocol, name(p))
 }
 
 // handlePublish turns a message into a frame. One that means nothing here is not
@@ -90,7 +90,7 @@ func (c *conn) handlePublish(p *packets.PublishPacket) (f transport.Frame, ok bo
 	case !ok:
 		return transport.Frame{}, false, nil
 	case p.Qos == 2: // more than was subscribed to [MQTT-3.8.4-6]
-		return f, false, errs.Errorf("%w: it published with QoS 2 what was subscribed with QoS 1", transport.ErrProtocol)
+		return f, false, fmt.Errorf("%w: it published with QoS 2 what was subscribed with QoS 1", transport.ErrProtocol)
 	case p.Qos == 1:
 		f.Delivery, ok = c.deliver(p.MessageID)
 	}
@@ -103,7 +103,7 @@ const statusRefused = 403
 
 func (c *conn) handleSuback(p *packets.SubackPacket) (f transport.Frame, ok bool, err error) {
 	if len(p.ReturnCodes) != 1 { // [MQTT-3.8.4-5]: one code for one filter
-		return f, false, errs.Errorf("%w: SUBACK with %d codes for one filter", transport.ErrProtocol, len(p.ReturnCodes))
+		return f, false, fmt.Errorf("%w: SUBACK with %d codes for one filter", transport.ErrProtocol, len(p.ReturnCodes))
 	}
 	id, ok := c.answered(p.MessageID, packets.Suback)
 	if !ok {

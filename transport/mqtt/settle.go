@@ -1,11 +1,11 @@
 package mqtt
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -59,7 +59,7 @@ func (c *conn) settle(f transport.Frame) error {
 			return nil
 		}
 	}
-	return errs.Errorf("%w: outcome %d of delivery %d; MQTT completes or releases a delivery that waits",
+	return fmt.Errorf("%w: outcome %d of delivery %d; MQTT completes or releases a delivery that waits",
 		transport.ErrUnsupported, f.Outcome, f.Delivery)
 }
 

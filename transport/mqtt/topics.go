@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
@@ -8,7 +9,6 @@ import (
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/internal/fate"
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 	"github.com/devicetwin/devicetwin-go/transport"
@@ -25,7 +25,7 @@ func featureFilter(f transport.Frame) (string, error) {
 	case transport.DesiredChanges:
 		return hubproto.FilterDesired, nil
 	}
-	return "", errs.Errorf("%w: feature %d", transport.ErrUnsupported, f.Feature)
+	return "", fmt.Errorf("%w: feature %d", transport.ErrUnsupported, f.Feature)
 }
 
 // featurePacket subscribes to the filter of a feature, or unsubscribes.
@@ -50,7 +50,7 @@ func unsubscribePacket(filters []string, packetID uint16) *packets.UnsubscribePa
 // the packet is encoded.
 func requestPacket(f transport.Frame) (*packets.PublishPacket, error) {
 	if f.Kind != transport.Request {
-		return nil, errs.Errorf("%w: a device does not send a frame of kind %v", transport.ErrUnsupported, f.Kind)
+		return nil, fmt.Errorf("%w: a device does not send a frame of kind %v", transport.ErrUnsupported, f.Kind)
 	}
 	if err := fate.CheckID(f); err != nil {
 		return nil, err
@@ -62,9 +62,9 @@ func requestPacket(f transport.Frame) (*packets.PublishPacket, error) {
 	case transport.PatchReported:
 		switch {
 		case f.Version < 0:
-			return nil, errs.Errorf("%w: version %d", transport.ErrUnsupported, f.Version)
+			return nil, fmt.Errorf("%w: version %d", transport.ErrUnsupported, f.Version)
 		case len(f.Body) > transport.MaxBody:
-			return nil, errs.Errorf("%w: a patch of %d bytes; the limit is %d", transport.ErrTooLarge, len(f.Body), transport.MaxBody)
+			return nil, fmt.Errorf("%w: a patch of %d bytes; the limit is %d", transport.ErrTooLarge, len(f.Body), transport.MaxBody)
 		}
 		p.TopicName = hubproto.PrefixPatchReported + "?" + hubproto.ParamRequestID + "=" + f.ID
 		if f.Version > 0 {
@@ -72,7 +72,7 @@ func requestPacket(f transport.Frame) (*packets.PublishPacket, error) {
 		}
 		p.Payload = f.Body
 	default:
-		return nil, errs.Errorf("%w: operation %d", transport.ErrUnsupported, f.Op)
+		return nil, fmt.Errorf("%w: operation %d", transport.ErrUnsupported, f.Op)
 	}
 	return p, nil
 }

@@ -3,12 +3,12 @@ package mqtt
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
-	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/internal/mqttwire"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
@@ -32,7 +32,7 @@ func (c *conn) Send(ctx context.Context, f transport.Frame) error {
 		return c.sendOpen(ctx, f)
 	case transport.Settle:
 		if end := ctx.Err(); end != nil {
-			return errs.Errorf("send: %w", end)
+			return fmt.Errorf("send: %w", end)
 		}
 		return c.settle(f)
 	}
@@ -87,7 +87,7 @@ func (c *conn) reserve(r request) (uint16, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.asked) == math.MaxUint16 {
-		return 0, errs.Errorf("%w: %d frames wait for the hub", transport.ErrUnsupported, len(c.asked))
+		return 0, fmt.Errorf("%w: %d frames wait for the hub", transport.ErrUnsupported, len(c.asked))
 	}
 	for {
 		c.lastID++
@@ -121,7 +121,7 @@ func encode(p packets.ControlPacket) ([]byte, error) {
 	if errors.Is(err, mqttwire.ErrTooLarge) {
 		sentinel = transport.ErrTooLarge
 	}
-	return nil, errs.Errorf("%w: %w", sentinel, err)
+	return nil, fmt.Errorf("%w: %w", sentinel, err)
 }
 
 // write writes packets when its turn comes, and in the same piece what beside

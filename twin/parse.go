@@ -16,6 +16,9 @@ func parseFromCaller(b []byte) (*tree.Node, error) { return parsed(tree.ParseFro
 
 // parsed turns the parser's error into this package's.
 func parsed(n *tree.Node, err error) (*tree.Node, error) {
+	if err == nil {
+		return n, nil // without the memory that looking through errors takes
+	}
 	if bad, ok := errs.As[*tree.SyntaxError](err); ok {
 		return nil, &SyntaxError{Offset: bad.Offset, Reason: bad.Reason}
 	}

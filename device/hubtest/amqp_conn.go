@@ -228,8 +228,8 @@ func (a *amqpConn) chunk() (b []byte, beat bool, err error) {
 	return b, beat, err
 }
 
-// amqpBeat is a heartbeat: a request of whoever has the connection alone. Nobody
-// answers it, for the hub has heartbeats of its own.
+// amqpBeat is a heartbeat, as a request of the device that has the connection
+// alone. It gets no answer: the hub sends heartbeats of its own.
 type amqpBeat struct {
 	*amqpConn
 	request

@@ -303,8 +303,8 @@ func (l *amqpLogin) replyToken(status int, text string, pause int) {
 	})
 }
 
-// refuse answers a login that the hub does not accept. A device is told no more
-// than that.
+// refuse answers a login that the hub does not accept. The reason stays in the
+// hub's log.
 func (l *amqpLogin) refuse(why error, f *fault.Fault, mute bool) {
 	h := l.hub
 	switch {
@@ -320,7 +320,7 @@ func (l *amqpLogin) refuse(why error, f *fault.Fault, mute bool) {
 		return
 	}
 	text := f.Text
-	if f.Code == fault.TooManyTokens { // which stands nowhere else
+	if f.Code == fault.TooManyTokens { // as recorded from a real hub
 		text = string(h.errorBody(f))
 	}
 	h.mu.Lock()

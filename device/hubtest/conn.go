@@ -59,8 +59,7 @@ type front interface {
 	// the clocks again. An error ends the connection. The reading goroutine
 	// calls it.
 	late() (next time.Time, err error)
-	// leave ends the connection's part in the life of whoever uses it. hub.mu is
-	// held.
+	// leave takes its devices offline. hub.mu is held.
 	leave()
 	// user is the part that an identity has of a shared connection, if it has
 	// one. hub.mu is held.
@@ -164,7 +163,7 @@ func (c *conn) serve() {
 	c.hub.mu.Unlock()
 }
 
-// leave ends a connection's part in the life of whoever uses it. hub.mu is held.
+// leave takes the devices on a connection offline. hub.mu is held.
 func (c *conn) leave() {
 	if c.front != nil {
 		c.front.leave()

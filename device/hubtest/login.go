@@ -6,12 +6,11 @@ import (
 	"time"
 )
 
-// user is who uses a connection: all of it, or a part.
+// user is a device on a connection, or the connection with all of its devices.
 type user interface {
 	// close ends it; only the first reason counts. No lock is held.
 	close(reason string)
-	// leave ends its part in its identity's life. Leaving again does
-	// nothing. hub.mu is held.
+	// leave takes it offline. Leaving again does nothing. hub.mu is held.
 	leave()
 }
 
@@ -19,7 +18,7 @@ type user interface {
 // MQTT, a part of one over AMQP.
 type presence interface {
 	user
-	// tell hands a message to whoever writes; nothing waits. hub.mu is held.
+	// tell queues a message for the writing goroutine. hub.mu is held.
 	tell(m Message)
 	// withdraw ends it because its identity is gone, or disabled. No lock is
 	// held.
@@ -35,7 +34,7 @@ type presence interface {
 	deliverInbox()
 }
 
-// usersOf returns those of whoever claims to be id, or all of them for "".
+// usersOf returns the users that claim to be id, or all of them for "".
 // h.mu is held.
 func (h *Hub) usersOf(id string) []user {
 	var out []user

@@ -166,8 +166,8 @@ func (r *mqttRequest) patch(mute bool) {
 	r.reply(outgoing{msg: m}, nil)
 }
 
-// reply pushes the answer to a request, if the connection still stands and the
-// device listens to answers of this kind. codes are SUBACK's. hub.mu is held.
+// reply pushes the answer to a request, if the device is still on this connection
+// and listens to answers of this kind. codes are SUBACK's. hub.mu is held.
 func (r *mqttRequest) reply(item outgoing, codes []byte) {
 	c, op := r.mqttConn, item.msg.Op
 	twin := op == GetTwin || op == PatchReported

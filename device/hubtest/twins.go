@@ -8,7 +8,7 @@ import (
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/section"
 )
 
-// What writes twins, whoever asks for it.
+// Writing twins, for devices, for services and for tests.
 
 // patched merges a device's patch of its reported properties that was parsed with
 // the outcome f, and returns its answer, or false for an identity that was removed
@@ -108,9 +108,9 @@ func (h *Hub) writeTwin(id string, w twinWrite, match etagMatch, now time.Time) 
 	return who.entry(), nil
 }
 
-// notify tells a device of a change of its desired properties, if it listens:
-// nothing is kept for one that does not. h.mu is held, so that what is told
-// stays in the order of the versions.
+// notify sends a device the change of its desired properties, if it listens.
+// Nothing is kept for one that does not. h.mu is held, so changes are sent in the
+// order of their versions.
 func (h *Hub) notify(who *identity, told *jsondoc.Object) {
 	if who.conn == nil || !who.conn.hears() {
 		return

@@ -1,5 +1,5 @@
-// Package fault holds why a hub refuses something: its codes, and
-// its words for them. It is pure.
+// Package fault holds why a hub refuses something: its codes and its words for
+// them. It is pure.
 package fault
 
 import (
@@ -100,7 +100,7 @@ func (f *Fault) Body(n uint64, now time.Time) []byte {
 	return append(b, `"}`...)
 }
 
-// Usual is the fault that Fail stands for.
+// Usual is the fault of hubtest.Fail.
 func Usual(code int) *Fault {
 	texts := map[int]string{
 		401003: "IotHubUnauthorizedAccess", 403002: "IotHubQuotaExceeded", 404001: "DeviceNotFound",

@@ -13,7 +13,7 @@ import (
 )
 
 // A Half is one half of a twin. The document is never changed in place, so
-// whoever holds one may read it without a lock.
+// a holder may read it without a lock.
 type Half struct {
 	Doc     *jsondoc.Object
 	Version int64

@@ -384,7 +384,7 @@ func TestRealSocket(t *testing.T) {
 	}()
 	heard := make(chan string, 10)
 	if _, err := c.OnDesired("a", func(_ context.Context, ch twin.Change) error {
-		heard <- ch.Cause.String() + " " + ch.Value.String()
+		heard <- ch.Cause.String() + " " + string(ch.Value.JSON())
 		return nil
 	}, nil); err != nil {
 		t.Fatal(err)

@@ -245,7 +245,7 @@ func (e *ears) take() []string {
 	for _, c := range e.heard {
 		text := "-"
 		if c.Value.Exists() {
-			text = c.Value.String()
+			text = string(c.Value.JSON())
 		}
 		lines = append(lines, c.Cause.String()+" "+text)
 	}

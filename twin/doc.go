@@ -30,6 +30,17 @@
 // that tries is an error where that can be seen. A path with an empty key, such
 // as "fan..rpm" or "fan.", is refused by everything that writes or listens.
 //
+// # Reading
+//
+// [Get] reads one value as a Go type, and [GetOr] takes a default. Errors match
+// [ErrMissing], or are a [DecodeError] with the path.
+//
+//	rpm, err := twin.Get[int](doc.Desired, "fan.rpm")
+//	unit := twin.GetOr(doc.Desired, "climate.unit", "celsius")
+//
+// No path leads into an array. [Value.Len], [Value.Index] and [Value.Elements]
+// do: twin.Get[int](doc.Desired.At("schedule").Index(1), "hour").
+//
 // # Patches, and what null does
 //
 // A half is changed by a [Patch], as JSON Merge Patch (RFC 7396). What it names

@@ -53,7 +53,7 @@ type DecodeError struct {
 
 // errInArray is the error of a path that leads into the array at another.
 func errInArray(array string) error {
-	return fmt.Errorf("%w: %q is an array, and arrays are whole values; read or set all of it", ErrInvalid, clip(array))
+	return fmt.Errorf("%w: %q is an array, and arrays are whole values; set all of it, or read it by Value.Index", ErrInvalid, clip(array))
 }
 
 // Error tells path and cause.

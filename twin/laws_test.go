@@ -17,7 +17,7 @@ func TestLawApplyIsRFC7396(t *testing.T) {
 		doc, patch := half(t, docText), change(t, patchText)
 		got := Apply(doc, patch)
 		want := treetest.PlainMerge(treetest.PlainOf(t, docText), treetest.PlainOf(t, patchText))
-		if treetest.PlainText(treetest.PlainOf(t, got.At("").String())) != treetest.PlainText(want) {
+		if treetest.PlainText(treetest.PlainOf(t, string(got.At("").JSON()))) != treetest.PlainText(want) {
 			t.Fatalf("apply %s to %s: got %v, want %v", patchText, docText, got, want)
 		}
 		if got.root.Acts {
@@ -47,7 +47,7 @@ func TestLawDiffThenApply(t *testing.T) {
 		if got := Apply(a, patch); !got.Equal(b) {
 			t.Fatalf("from %v to %v by %v: got %v", a, b, patch, got)
 		}
-		equal := treetest.PlainText(treetest.PlainOf(t, a.At("").String())) == treetest.PlainText(treetest.PlainOf(t, b.At("").String()))
+		equal := treetest.PlainText(treetest.PlainOf(t, string(a.At("").JSON()))) == treetest.PlainText(treetest.PlainOf(t, string(b.At("").JSON())))
 		if got := a.Equal(b); got != equal {
 			t.Fatalf("%v equals %v: got %v, want %v", a, b, got, equal)
 		}

@@ -2,6 +2,7 @@ package twin
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -88,6 +89,20 @@ func (c Change) keys() []string {
 		return strings.Split(c.Path, ".")
 	}
 	return c.path
+}
+
+// String is the change on one line, for a log: its path, both values as JSON, of
+// which long ones are cut, version and cause.
+func (c Change) String() string {
+	return fmt.Sprintf("%q is %s, was %s (version %d, %v)", c.Path, short(c.Value), short(c.Old), c.Version, c.Cause)
+}
+
+// short is a value as JSON, cut.
+func short(v Value) string {
+	if !v.Exists() {
+		return Missing.String()
+	}
+	return clip(string(v.JSON()))
 }
 
 // Patch is the change as a merge patch from the root: what differs between Old

@@ -152,7 +152,7 @@ func TestPatchErrors(t *testing.T) {
 		{"the first error stays", Set("a", math.NaN()).Set("b", 1).Delete("c"), `at "a"`},
 		{"below a scalar", Set("a", 5).Set("a.b", 1), "number stands above it"},
 		{"below a deletion", Delete("a").Set("a.b", 1), "null stands above it"},
-		{"deletion below an array", Set("a", []int{1}).Delete("a.b.c"), `"a" is an array, and arrays are whole values; read or set all of it`},
+		{"deletion below an array", Set("a", []int{1}).Delete("a.b.c"), `"a" is an array, and arrays are whole values; set all of it, or read it by Value.Index`},
 		{"an element of an array", Set("a.list", []int{1}).Set("a.list.0", 2), `"a.list" is an array`},
 		{"replacing an element", Set("list", []int{1}).Replace("list.0", struct{}{}), `"list" is an array`},
 		{"a component in an array", Set("list", []int{1}).Component("list"), `"list" is an array`},

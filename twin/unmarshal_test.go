@@ -40,7 +40,7 @@ func TestUnmarshal(t *testing.T) {
 	for got, want := range map[fmt.Stringer]string{
 		&v.V: `{"x":[1.10,null]}`, &v.P: `{"a":null}`, &v.H: `{"b":2,"$version":7}`, &v.D: unmarshaledTwin,
 		v.PV: `5`, v.PP: `{"c":{"d":null}}`, *v.PD: unmarshaledTwin,
-		&v.S[0]: `1`, &v.S[1]: `"x"`, &v.S[2]: `null`, &v.S[3]: `{}`, v.SP[0]: `{"e":1}`,
+		&v.S[0]: `1`, &v.S[1]: `x`, &v.S[2]: `null`, &v.S[3]: `{}`, v.SP[0]: `{"e":1}`,
 		&v.A[0]: `[]`, &v.A[1]: `-0`, &v.E: `{"x":1}`,
 	} {
 		if got.String() != want {

@@ -32,7 +32,7 @@ func (v Value) Exists() bool { return v.n != nil }
 
 // At is the value at a path of keys, such as "climate.temperature"; "" is the
 // value itself. It is missing when any step of the way is. Arrays have no
-// keys; use Decode for them.
+// keys; use Index for them.
 //
 // A path walks one key for each part between dots, whatever its characters:
 // none is special. A hub may hold an empty key, so At reads one, as an empty
@@ -94,8 +94,14 @@ func (v Value) JSON() []byte {
 	return tree.AppendJSON(make([]byte, 0, v.n.Wire()), v.n)
 }
 
-// String is the same text as JSON; "" when missing.
-func (v Value) String() string { return string(v.JSON()) }
+// String is the text of a string, without quotes. Of anything else it is the
+// text of JSON, "" when missing.
+func (v Value) String() string {
+	if v.Kind() == String {
+		return v.n.Text
+	}
+	return string(v.JSON())
+}
 
 // MarshalJSON implements json.Marshaler. A missing value becomes null.
 func (v Value) MarshalJSON() ([]byte, error) {

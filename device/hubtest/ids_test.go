@@ -125,12 +125,12 @@ func oddID(t *testing.T, back *registry.Client, dialers map[string]transport.Dia
 		case err != nil:
 			bad("%s: connect: %v", name, err)
 		default:
-			if doc, err := dev.GetTwin(ctx); err != nil || doc.Desired.At("fan.rpm").String() != "900" {
+			if doc, err := dev.GetTwin(ctx); err != nil || string(doc.Desired.At("fan.rpm").JSON()) != "900" {
 				bad("%s: twin: %v %v", name, doc, err)
 			}
 			if _, err := dev.UpdateReported(ctx, twin.Set("over", name)); err != nil {
 				bad("%s: report: %v", name, err)
-			} else if tw, err = back.Twin(ctx, id); err != nil || tw.Reported.At("over").String() != `"`+name+`"` {
+			} else if tw, err = back.Twin(ctx, id); err != nil || string(tw.Reported.At("over").JSON()) != `"`+name+`"` {
 				bad("%s: reported arrived as %v, %v", name, tw.Reported, err)
 			}
 		}

@@ -79,7 +79,7 @@ func (s *story) play(ctx context.Context) error {
 		fits bool // the device, as its twin is
 	}{
 		{plant, true},
-		{plant + " AND properties.reported.connectivity.type = " + registry.Quote(cellular), t.Reported.At("connectivity.type").String() == `"`+cellular+`"`},
+		{plant + " AND properties.reported.connectivity.type = " + registry.Quote(cellular), t.Reported.At("connectivity.type").String() == cellular},
 	} {
 		s.tell("\n%s", q.text)
 		if err := s.within(ctx, s.timeout, func(ctx context.Context) error { return s.find(ctx, q.text, q.fits) }); err != nil {

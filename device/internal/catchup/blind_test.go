@@ -104,7 +104,7 @@ func TestBlindRefusal(t *testing.T) {
 	if s := r.Settled(); len(s) != 1 || s[0].Ticket != ticket || s[0].Err == nil {
 		t.Errorf("settled: %+v", s)
 	}
-	if r.Wanted().At("bad").String() != "1" {
+	if string(r.Wanted().At("bad").JSON()) != "1" {
 		t.Errorf("wanted: %v", r.Wanted())
 	}
 }

@@ -112,7 +112,7 @@ func TestCornerSnapshotReadable(t *testing.T) {
 		}
 		v := d.Reported.At("a")
 		if v.Exists() {
-			p, err := twin.ParsePatch([]byte(`{"v":` + v.String() + `}`))
+			p, err := twin.ParsePatch([]byte(`{"v":` + string(v.JSON()) + `}`))
 			if err != nil {
 				t.Errorf("heard %s: %v", v, err)
 			} else if !p.At("v").Equal(v) {

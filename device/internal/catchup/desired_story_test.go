@@ -54,7 +54,7 @@ func newDesiredWorld(rnd *rand.Rand) *desiredWorld {
 // listener judges what each listener hears.
 func (w *desiredWorld) listener(_ context.Context, c twin.Change) error {
 	at := c.Path
-	if old := w.heard[at]; c.Old.String() != old && c.Old.Exists() || !c.Old.Exists() && old != "" {
+	if old := w.heard[at]; string(c.Old.JSON()) != old && c.Old.Exists() || !c.Old.Exists() && old != "" {
 		w.wrong = fmt.Sprintf("listener on %q got old %v, but heard %q before", at, c.Old, old)
 	}
 	if c.Version < w.version[at] && c.Cause != twin.CauseNewTwin {
@@ -63,7 +63,7 @@ func (w *desiredWorld) listener(_ context.Context, c twin.Change) error {
 	if c.Cause == twin.CauseNewTwin && !w.recreated {
 		w.wrong = fmt.Sprintf("listener on %q heard of another twin, at v%d, and there is only one", at, c.Version)
 	}
-	w.heard[at], w.version[at] = c.Value.String(), c.Version
+	w.heard[at], w.version[at] = string(c.Value.JSON()), c.Version
 	return nil
 }
 
@@ -165,7 +165,7 @@ func (w *desiredWorld) inStep() string {
 		return fmt.Sprintf("document is %v, the hub's %v", got, want)
 	}
 	for _, p := range storyPaths {
-		if want := w.hub.properties().At(p).String(); w.heard[p] != want {
+		if want := string(w.hub.properties().At(p).JSON()); w.heard[p] != want {
 			return fmt.Sprintf("listener on %q heard last %q, the hub has %q", p, w.heard[p], want)
 		}
 	}

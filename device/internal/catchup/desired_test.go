@@ -39,7 +39,7 @@ func heard(d *Desired) []string {
 			if !v.Exists() {
 				return "-"
 			}
-			return v.String()
+			return string(v.JSON())
 		}
 		lines = append(lines, fmt.Sprintf("%s v%d %v: %s -> %s", c.Path, c.Version, c.Cause, text(c.Old), text(c.Value)))
 	}

@@ -49,7 +49,7 @@ func TestLateAnswerAfterTooManyPatches(t *testing.T) {
 				}
 				wantOutcome(t, "a late answer", d.Fetched(at, twin.CauseGap), want)
 				wantLines(t, "a late answer", heard(d))
-				if got := d.Properties().At("valve").String(); got != fmt.Sprintf(`"v%d"`, v) {
+				if got := string(d.Properties().At("valve").JSON()); got != fmt.Sprintf(`"v%d"`, v) {
 					t.Errorf("versions %d, pad %d: a late answer went back to %s", versioned, pad, got)
 				}
 			}
@@ -86,7 +86,7 @@ func TestOvertakenPatches(t *testing.T) {
 		last := d.Properties().Version()
 		heard(d)
 		wantOutcome(t, tc.desc, d.Fetched(props(t, tc.answer, fmt.Sprintf(`{"n":%d}`, tc.answer)), twin.CauseGap), tc.want)
-		if got := d.Properties(); got.Version() != tc.ends || got.At("n").String() != fmt.Sprint(tc.ends) {
+		if got := d.Properties(); got.Version() != tc.ends || string(got.At("n").JSON()) != fmt.Sprint(tc.ends) {
 			t.Errorf("%s: ends with %v, want version %d", tc.desc, got, tc.ends)
 		}
 		if calls := heard(d); tc.ends == last && calls != nil || tc.ends > last && len(calls) != 1 {

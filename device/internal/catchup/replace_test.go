@@ -138,7 +138,7 @@ func TestReplaceWhileAPatchIsInFlight(t *testing.T) {
 		rp.sends(tc.desc, tc.sent)
 		rp.acked(tc.version+1, Applied)
 		rp.settles(tc.desc, Settlement{ticket, tc.version + 1, nil})
-		if got := rp.r.Confirmed().At("").String(); got != `{"a":{"y":2}}` || !rp.r.Idle() {
+		if got := string(rp.r.Confirmed().At("").JSON()); got != `{"a":{"y":2}}` || !rp.r.Idle() {
 			t.Errorf("%s: the hub has %s, at rest: %t", tc.desc, got, rp.r.Idle())
 		}
 	}
@@ -178,7 +178,7 @@ func TestReplaceRefused(t *testing.T) {
 		`+{"good":2}`,
 		`-{"bad":1}`)
 	rp.settles("its caller", Settlement{c, 0, errRefused})
-	if got := rp.r.Confirmed().At("").String(); got != `{"good":2}` {
+	if got := string(rp.r.Confirmed().At("").JSON()); got != `{"good":2}` {
 		t.Errorf("the hub has %s", got)
 	}
 }

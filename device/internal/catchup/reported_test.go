@@ -128,7 +128,7 @@ func TestDeletionBelowAMissingParentIsNotSent(t *testing.T) {
 	rp.sends("the object that the merge leaves behind", `{"o":{}}`)
 	rp.acked(5, Applied)
 	rp.settles("the caller", Settlement{a, 5, nil})
-	if got := rp.r.Confirmed().At("").String(); got != `{"o":{}}` {
+	if got := string(rp.r.Confirmed().At("").JSON()); got != `{"o":{}}` {
 		t.Errorf("the hub has %s", got)
 	}
 }
@@ -149,7 +149,7 @@ func TestPatchesBeforeTheFirstGet(t *testing.T) {
 	rp.sends("replayed, a lost c", `{"a":{"b":1,"c":null},"counter":999,"n":1}`)
 	rp.acked(8, Applied)
 	rp.settles("the one who waits", Settlement{a, 8, nil})
-	if got := rp.r.Confirmed().At("").String(); got != `{"a":{"b":1},"counter":999,"n":1,"other":1}` {
+	if got := string(rp.r.Confirmed().At("").JSON()); got != `{"a":{"b":1},"counter":999,"n":1,"other":1}` {
 		t.Errorf("the hub has %s", got)
 	}
 }
@@ -232,7 +232,7 @@ func TestRefusedPartStandsAlone(t *testing.T) {
 		`+{"good":1,"quiet":3}`,
 		`-{"bad":"new"}`) // once more, since others were taken
 	rp.settles("the callers", Settlement{a, 7, nil}, Settlement{b, 0, errRefused})
-	if got := rp.r.Confirmed().At("").String(); got != `{"bad":"old","fine":2,"good":1,"quiet":3}` || !rp.r.Idle() {
+	if got := string(rp.r.Confirmed().At("").JSON()); got != `{"bad":"old","fine":2,"good":1,"quiet":3}` || !rp.r.Idle() {
 		t.Errorf("the hub has %s", got)
 	}
 }
@@ -250,7 +250,7 @@ func TestRefusedValueGoesBackUnlessChangedSince(t *testing.T) {
 	rp.sends("the patch", `{"new":{"deep":"bad"}}`)
 	rp.r.Refused(errRefused, 0)
 	rp.sends("nothing is left of it", "")
-	if got := rp.r.Wanted().At("").String(); got != `{"o":{"x":"good","y":1}}` {
+	if got := string(rp.r.Wanted().At("").JSON()); got != `{"o":{"x":"good","y":1}}` {
 		t.Errorf("wanted is %s", got)
 	}
 
@@ -258,7 +258,7 @@ func TestRefusedValueGoesBackUnlessChangedSince(t *testing.T) {
 	rp.sends("a deletion", `{"o":null}`)
 	rp.r.Refused(errRefused, 0)
 	rp.sends("the deletion is given up", "")
-	if got := rp.r.Wanted().At("o.x").String(); got != `"good"` {
+	if got := string(rp.r.Wanted().At("o.x").JSON()); got != `"good"` {
 		t.Errorf("o.x is %s after its deletion was refused", got)
 	}
 }
@@ -345,7 +345,7 @@ func TestGiveUpKeepsWhatCameSince(t *testing.T) {
 	rp.sends("into an object", `{"n":{"bad":1}}`)
 	rp.r.Refused(errRefused, 0)
 	rp.sends("nothing is left", "")
-	if got := rp.r.Wanted().At("n").String(); got != `{"a":1}` {
+	if got := string(rp.r.Wanted().At("n").JSON()); got != `{"a":1}` {
 		t.Errorf("wanted n is %s", got)
 	}
 }

@@ -22,12 +22,12 @@ func TestLawWhole(t *testing.T) {
 		doc := judge.properties()
 		s.tell(judge)
 		want := judge.text()
-		if got := twin.Apply(doc, s.patch).At("").String(); got != want {
+		if got := string(twin.Apply(doc, s.patch).At("").JSON()); got != want {
 			t.Fatalf("apply %v, replacing %v, to %v: got %s, want %s", s.patch, s.patch.Replaced(), doc, got, want)
 		}
 		merge := patchOf(tree.Resolve(tree.OrEmpty(rootOf(s.patch)), rootOf(doc)))
 		treetest.Sound(t, rootOf(merge))
-		if got := twin.Apply(doc, merge).At("").String(); got != want || merge.Replaced().Exists() {
+		if got := string(twin.Apply(doc, merge).At("").JSON()); got != want || merge.Replaced().Exists() {
 			t.Fatalf("%v, replacing %v, resolved for %v to %v: got %s, want %s", s.patch, s.patch.Replaced(), doc, merge, got, want)
 		}
 		if s.patch.Replaced().Exists() && len(s.merges) == 0 { // a merge may delete what it likes
@@ -37,14 +37,14 @@ func TestLawWhole(t *testing.T) {
 		for _, p := range written([]twin.Patch{s.patch}) {
 			steps = twin.Apply(steps, p)
 		}
-		if got := steps.At("").String(); got != want {
+		if got := string(steps.At("").JSON()); got != want {
 			t.Fatalf("%v, and %v deleted before, on %v: got %s, want %s", s.patch, s.patch.Replaced(), doc, got, want)
 		}
 		next := newSaying(rnd)
 		one := patchOf(tree.Compose(tree.OrEmpty(rootOf(s.patch)), tree.OrEmpty(rootOf(next.patch))))
 		treetest.Sound(t, rootOf(one))
 		next.tell(judge)
-		if got, want := twin.Apply(doc, one).At("").String(), judge.text(); got != want {
+		if got, want := string(twin.Apply(doc, one).At("").JSON()), judge.text(); got != want {
 			t.Fatalf("on %v, %v and then %v, as one: got %s, want %s", doc, s.patch, next.patch, got, want)
 		}
 	}

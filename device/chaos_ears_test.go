@@ -172,7 +172,7 @@ func (e *ear) begin(life int, ch twin.Change) (mood string, ok bool) {
 	e.running = true
 	mood = e.mood
 	another := ch.Cause == twin.CauseNewTwin
-	if ch.Old.String() != e.value && ch.Cause != twin.CauseStart && !(e.durable && (another || e.forgot)) {
+	if string(ch.Old.JSON()) != e.value && ch.Cause != twin.CauseStart && !(e.durable && (another || e.forgot)) {
 		e.wrong("chain", "old is %v, heard before was %q", ch.Old, e.value)
 	}
 	if another || ch.Cause == twin.CauseStart {
@@ -181,7 +181,7 @@ func (e *ear) begin(life int, ch twin.Change) (mood string, ok bool) {
 	if ch.Version < e.version && !another && ch.Version > 0 {
 		e.wrong("back", "version %d after %d, cause %v", ch.Version, e.version, ch.Cause)
 	}
-	if was, is := len(e.value), len(ch.Value.String()); e.grows && !e.shrinks && !e.s.odd && (is < was || is == was && ch.Value.String() < e.value) {
+	if was, is := len(e.value), len(string(ch.Value.JSON())); e.grows && !e.shrinks && !e.s.odd && (is < was || is == was && string(ch.Value.JSON()) < e.value) {
 		e.wrong("back", "from %s to %v, cause %v", e.value, ch.Value, ch.Cause)
 	}
 	if another || e.grows && ch.Value.Exists() {
@@ -231,7 +231,7 @@ func (e *ear) end(ctx context.Context, life int, ch twin.Change, mood string) {
 		return
 	}
 	e.running, e.fresh = false, false
-	e.value, e.version, e.forgot = ch.Value.String(), ch.Version, false
+	e.value, e.version, e.forgot = string(ch.Value.JSON()), ch.Version, false
 	if e.ack && ctx.Err() != nil { // nothing is answered or remembered at the end of a client
 		e.forgot = e.durable
 		return
@@ -243,7 +243,7 @@ func (e *ear) end(ctx context.Context, life int, ch twin.Change, mood string) {
 	if !e.ack || !ch.Value.Exists() {
 		return
 	}
-	a := &answer{code: twin.AckOK, version: ch.Version, value: ch.Value.String()}
+	a := &answer{code: twin.AckOK, version: ch.Version, value: string(ch.Value.JSON())}
 	switch {
 	case mood == "fails", odd:
 		a.code, a.text = twin.AckFailed, errOdd.Error()

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/internal/tree"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
@@ -210,14 +211,14 @@ func (c *Client) noteReport(p twin.Patch, then func(error)) {
 	}
 	// The report itself is never covered yet.
 	covered := min(j.covered, j.before+c.reported.Taken()-1)
-	c.keepLocked(savedRecord{Want: p.JSON(), Gone: p.Replaced().JSON(), Covered: covered, Version: c.reported.Version()}, then)
+	c.keepLocked(savedRecord{Want: p.JSON(), Gone: twin.ReplacedOf(tree.Key{}, p).JSON(), Covered: covered, Version: c.reported.Version()}, then)
 }
 
 // noteMended writes what refusals did. The caller holds the mutex.
 func (c *Client) noteMended() {
 	for _, p := range c.reported.Mended() {
 		if c.journal != nil {
-			c.keepLocked(savedRecord{Mend: p.JSON(), Gone: p.Replaced().JSON(), Version: c.reported.Version()}, nil)
+			c.keepLocked(savedRecord{Mend: p.JSON(), Gone: twin.ReplacedOf(tree.Key{}, p).JSON(), Version: c.reported.Version()}, nil)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
+	"github.com/devicetwin/devicetwin-go/internal/tree"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
@@ -13,7 +14,7 @@ import (
 // as good as lost.
 func (l *twinLane) notified(f transport.Frame) {
 	c := l.s.c
-	patch, version, err := twin.ParseNotification(f.Body)
+	patch, version, err := twin.ParseNotification(tree.Key{}, f.Body)
 	if f.Version != 0 {
 		version = f.Version // the topic's. Bodies of old hubs lack it
 	}

@@ -128,7 +128,7 @@ func (m *memories) spare() (names []string) {
 			continue
 		}
 		idle++
-		bytes += len(name) + m.byName[name].kept.doc.Size().Bytes
+		bytes += len(name) + m.byName[name].kept.doc.Size()
 		if idle > maxIdleNames || bytes > maxIdleBytes {
 			names = append(names, name)
 		}

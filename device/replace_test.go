@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device"
+	"github.com/devicetwin/devicetwin-go/internal/tree"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
@@ -144,7 +145,7 @@ func TestNamedAgainSurvivesAPowerCut(t *testing.T) {
 			w.online(&device.Options{Store: after})
 			synctest.Wait()
 			if got := w.hub.Stats("dev1").Patches - patches; got != 1 {
-				t.Errorf("%v, replacing %v: %d patches after the power cut, want 1", p, p.Replaced(), got)
+				t.Errorf("%v, replacing %v: %d patches after the power cut, want 1", p, twin.ReplacedOf(tree.Key{}, p), got)
 			}
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
+	"github.com/devicetwin/devicetwin-go/internal/tree"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
@@ -72,7 +73,7 @@ func (k *keptDoc) to(doc twin.Properties) savedDoc {
 // shorter.
 func (k *keptDoc) differing(doc twin.Properties) savedDoc {
 	s := savedDoc{Number: k.number + 1, Version: doc.Version(), Diff: twin.Diff(k.doc, doc).JSON()}
-	if len(s.Diff) > 2+doc.Size().Bytes {
+	if len(s.Diff) > 2+doc.Size() {
 		s.Diff, s.Whole = nil, doc.WithVersion(0).JSON()
 	}
 	return s
@@ -94,7 +95,7 @@ func (k *keptDoc) from(s savedDoc) error {
 		}
 	}
 	*k = keptDoc{}
-	p, _, err := twin.ParseNotification(text) // as lenient as with the hub's own
+	p, _, err := twin.ParseNotification(tree.Key{}, text) // as lenient as with the hub's own
 	if err != nil {
 		return err
 	}
@@ -246,7 +247,7 @@ func (c *Client) snapshotLocked() []byte {
 		s.Wanted = m.Wanted.JSON()
 	}
 	for _, p := range m.Unsent {
-		if gone := p.Replaced(); gone.Exists() {
+		if gone := twin.ReplacedOf(tree.Key{}, p); gone.Exists() {
 			s.Unsent = append(s.Unsent, gone.JSON())
 		}
 		s.Unsent = append(s.Unsent, p.JSON())

@@ -118,7 +118,7 @@ func (c *Client) UpdateReported(ctx context.Context, p twin.Patch) (version int6
 // the client knows what the hub has at that version.
 func (c *Client) UpdateReportedIf(ctx context.Context, p twin.Patch, version int64) (int64, error) {
 	now, err := c.report(ctx, func() (catchup.Ticket, error) { return c.reported.WantIf(p, version) })
-	if errors.Is(err, twin.ErrStale) {
+	if errors.Is(err, catchup.ErrStale) {
 		err = fmt.Errorf("%w: %w", transport.ErrPrecondition, err)
 	}
 	return now, err

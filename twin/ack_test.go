@@ -17,7 +17,7 @@ func TestChangeAck(t *testing.T) {
 	if got, want := c.Ack(AckOK, "fine").String(), `{"o":{"x":{"ac":200,"ad":"fine","av":2,"value":21.50}}}`; got != want {
 		t.Errorf("Ack is %s, want %s", got, want)
 	}
-	if got, want := c.Ack(AckOK, "").Replaced().String(), `{"o":{"x":null}}`; got != want {
+	if got, want := c.Ack(AckOK, "").replaced().String(), `{"o":{"x":null}}`; got != want {
 		t.Errorf("Ack replaces %s, want %s", got, want)
 	}
 	gone := oneChange(t, "o.x", `{"o":{"x":1}}`, `{}`)
@@ -134,7 +134,7 @@ func TestAckThatCannotEcho(t *testing.T) {
 			ack := p.At(tt.path)
 			ac, ad := ack.At("ac").String(), ack.At("ad").String()
 			switch {
-			case ack.At("av").String() != "3" || !p.Replaced().Exists():
+			case ack.At("av").String() != "3" || !p.replaced().Exists():
 				t.Errorf("%s: %v is no acknowledgement of version 3", tt.name, ack)
 			case tt.echoed && (!ack.At("value").Equal(c.Value) || ac != fmt.Sprint(code)):
 				t.Errorf("%s: %v, want the value and %d", tt.name, ack, code)
@@ -198,7 +198,7 @@ func TestAckOf(t *testing.T) {
 	if got, want := p.String(), `{"a":{"ac":500,"ad":"the value cannot be echoed: the half is full; the answer was 422 too fast","av":3}}`; got != want {
 		t.Errorf("refused: %s, want %s", got, want)
 	}
-	if got, want := p.Replaced().String(), `{"a":null}`; got != want {
+	if got, want := p.replaced().String(), `{"a":null}`; got != want {
 		t.Errorf("refused: replaces %s, want %s", got, want)
 	}
 	if p := AckOf(tree.Key{}, c, nil, errors.New("\xff\n"+strings.Repeat("x", 1e5))); Validate(Properties{}, p) != nil {

@@ -1,10 +1,6 @@
 package twin
 
-import (
-	"iter"
-
-	"github.com/devicetwin/devicetwin-go/internal/tree"
-)
+import "github.com/devicetwin/devicetwin-go/internal/tree"
 
 // componentMarker is the member that makes an object of a twin a Plug and Play
 // component, and componentType what it says. Every patch that enters the
@@ -31,16 +27,4 @@ func (p Patch) Component(path string) Patch {
 func (v Value) IsComponent() bool {
 	marker := v.n.Get(componentMarker)
 	return marker != nil && marker.Kind == tree.String && marker.Text == componentType
-}
-
-// Components walks the Plug and Play components of this half, in the order of
-// their names.
-func (p Properties) Components() iter.Seq2[string, Value] {
-	return func(yield func(string, Value) bool) {
-		for name, v := range p.All() {
-			if v.IsComponent() && !yield(name, v) {
-				return
-			}
-		}
-	}
 }

@@ -9,14 +9,13 @@ import (
 func TestComponents(t *testing.T) {
 	p := half(t, `{"a":{"__t":"c","x":1},"b":{"x":1},"c":{"__t":7},"d":{"__t":"other"},"e":"c","f":{"__t":"c"}}`)
 	var names []string
-	for name, v := range p.Components() {
-		names = append(names, name+v.String())
+	for name, v := range p.All() {
+		if v.IsComponent() {
+			names = append(names, name+v.String())
+		}
 	}
 	if got, want := fmt.Sprint(names), `[a{"__t":"c","x":1} f{"__t":"c"}]`; got != want {
 		t.Errorf("components are %s, want %s", got, want)
-	}
-	for range p.Components() {
-		break
 	}
 	if (Value{}).IsComponent() {
 		t.Error("nothing is a component")
@@ -31,10 +30,12 @@ func ExamplePatch_Component() {
 	// Output: {"thermostat1":{"__t":"c","temperature":21.5}}
 }
 
-func ExampleProperties_Components() {
+func ExampleValue_IsComponent() {
 	reported := Apply(Properties{}, Set("thermostat1.temperature", 21.5).Component("thermostat1").Set("serial", "x1"))
-	for name, c := range reported.Components() {
-		fmt.Println(name, c.At("temperature"))
+	for name, v := range reported.All() {
+		if v.IsComponent() {
+			fmt.Println(name, v.At("temperature"))
+		}
 	}
 	// Output: thermostat1 21.5
 }

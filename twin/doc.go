@@ -98,7 +98,7 @@
 //
 // # Limits
 //
-// A half holds 32 KB by the hub's way of counting ([Size]), keys have 1024
+// A half holds 32 KB by the hub's way of counting ([Properties.Size]), keys have 1024
 // bytes, strings 4096, integers 53 bits, and objects and arrays nest 10 deep.
 // [Validate] checks a patch against all of them before it is sent, and says in
 // a [LimitError] which limit, where, and what to do. Where the documentation

@@ -17,9 +17,6 @@ var (
 	// ErrIncomplete says that a twin from the hub lacks a section, or has a
 	// version that is no version, and so proves nothing: ask again.
 	ErrIncomplete = errors.New("incomplete twin")
-	// ErrStale says that the reported properties are not at the version that a
-	// report demands: get the twin to see what they hold.
-	ErrStale = errors.New("the reported properties are at another version than demanded; get the twin again")
 	// ErrMissing says that there is no value to decode.
 	ErrMissing = errors.New("no such value")
 )

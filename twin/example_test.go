@@ -32,13 +32,6 @@ func ExampleReplace() {
 	// {"fan":{"rpm":900},"$version":4}
 }
 
-// JSON merges only; Replaced tells what is deleted before.
-func ExamplePatch_Replaced() {
-	p := twin.Set("uptime", 5).Replace("fan", map[string]any{"rpm": 900})
-	fmt.Println(p, p.Replaced())
-	// Output: {"fan":{"rpm":900},"uptime":5} {"fan":null}
-}
-
 func ExampleFrom() {
 	type Fan struct {
 		RPM  int      `json:"rpm"`
@@ -72,12 +65,6 @@ func ExamplePatch_Paths() {
 	// fan.override null null
 	// fan.rpm number 1200
 	// tags array ["a","b"]
-}
-
-func ExampleParseNotification() {
-	p, version, err := twin.ParseNotification([]byte(`{"fan":{"rpm":900},"mode":null,"$version":5}`))
-	fmt.Println(p, version, err)
-	// Output: {"fan":{"rpm":900},"mode":null} 5 <nil>
 }
 
 func ExampleParseDocument() {
@@ -212,7 +199,7 @@ func ExampleProperties_All() {
 
 func ExampleProperties_Size() {
 	fmt.Println(half(`{"name":"é€😀","on":true,"rpm":900,"$version":1}`).Size())
-	// Output: {30 24 25}
+	// Output: 30
 }
 
 func ExampleAck() {
@@ -229,4 +216,26 @@ func ExamplePatch_MarshalJSON() {
 	b, err := json.Marshal(map[string]any{"send": twin.Set("on", true)})
 	fmt.Println(string(b), err)
 	// Output: {"send":{"on":true}} <nil>
+}
+
+func ExampleGet() {
+	desired := half(`{"fan":{"rpm":900},"schedule":[{"hour":6},{"hour":22}],"$version":1}`)
+	fmt.Println(twin.Get[int](desired, "fan.rpm"))
+	fmt.Println(twin.Get[int](desired.At("schedule").Index(1), "hour"))
+	fmt.Println(twin.Get[bool](desired, "fan.on"))
+	fmt.Println(twin.GetOr(desired, "fan.on", true))
+	// Output:
+	// 900 <nil>
+	// 22 <nil>
+	// false decode "fan.on": no such value
+	// true
+}
+
+func ExampleValue_Elements() {
+	for i, v := range half(`{"schedule":[{"hour":6},{"hour":22}],"$version":1}`).At("schedule").Elements() {
+		fmt.Println(i, v.At("hour"))
+	}
+	// Output:
+	// 0 6
+	// 1 22
 }

@@ -87,7 +87,7 @@ func FuzzApplyDiff(f *testing.F) {
 		if err != nil || n.Kind != tree.Object {
 			return
 		}
-		p, _, err := ParseNotification(patch)
+		p, _, err := ParseNotification(tree.Key{}, patch)
 		if err != nil {
 			return
 		}
@@ -157,7 +157,7 @@ func FuzzReplace(f *testing.F) {
 		}
 		p := Replace(path, json.RawMessage(value))
 		if err := p.Err(); err != nil {
-			if !errors.Is(err, ErrInvalid) || p.Replaced().Exists() {
+			if !errors.Is(err, ErrInvalid) || p.replaced().Exists() {
 				t.Fatalf("got %v with %v, want ErrInvalid and nothing", err, p)
 			}
 			return
@@ -174,7 +174,7 @@ func FuzzReplace(f *testing.F) {
 		}
 		merge := patchOf(tree.Resolve(p.root, a.root))
 		treetest.Sound(t, merge.root)
-		if got := Apply(a, merge); !got.Equal(b) || merge.Replaced().Exists() {
+		if got := Apply(a, merge); !got.Equal(b) || merge.replaced().Exists() {
 			t.Fatalf("%v on %v, resolved to %v: got %v, want %v", p, a, merge, got, b)
 		}
 		if rest := Diff(Apply(a, p.Set(path, nil)), Apply(b, p.Set(path, nil))); path != "" && !rest.IsEmpty() {

@@ -47,15 +47,15 @@ func (v Value) Len() int {
 	if v.n == nil {
 		return 0
 	}
-	return len(v.n.Items) + len(v.n.Members)
+	return len(v.n.Items()) + len(v.n.Members())
 }
 
 // Index returns an element of an array, counted from 0. It is missing where
 // there is no such element, or no array.
 func (v Value) Index(i int) Value {
 	at := Value{path: v.path + "[" + strconv.Itoa(i) + "]"}
-	if v.n != nil && 0 <= i && i < len(v.n.Items) {
-		at.n = v.n.Items[i]
+	if v.n != nil && 0 <= i && i < len(v.n.Items()) {
+		at.n = v.n.Items()[i]
 	}
 	return at
 }
@@ -66,7 +66,7 @@ func (v Value) Elements() iter.Seq2[int, Value] {
 		if v.Kind() != Array {
 			return
 		}
-		for i := range v.n.Items {
+		for i := range v.n.Items() {
 			if !yield(i, v.Index(i)) {
 				return
 			}

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree"
 )
 
 // The judge knows nothing of nodes: plain maps, encoding/json, big.Rat. It is
@@ -70,7 +72,7 @@ func half(t testing.TB, text string) Properties {
 // change reads an object as a patch of the hub's.
 func change(t testing.TB, text string) Patch {
 	t.Helper()
-	p, _, err := ParseNotification([]byte(text))
+	p, _, err := ParseNotification(tree.Key{}, []byte(text))
 	if err != nil {
 		t.Fatalf("patch %s: %v", text, err)
 	}

@@ -1,6 +1,7 @@
 package twin
 
 import (
+	"fmt"
 	"strconv"
 
 	"github.com/devicetwin/devicetwin-go/internal/tree"
@@ -21,6 +22,33 @@ func RootOf[T Patch | Properties | Value](_ tree.Key, v T) *tree.Node {
 	}
 	return nil
 }
+
+// ParseNotification reads what the hub says of a change of the desired half:
+// a patch, and beside it in "$version" the version after it, 0 when there is
+// none. The hub's other keys at the root that begin with "$" are dropped.
+//
+// The error is a *SyntaxError, or matches ErrIncomplete when the text is no
+// object or its version is none.
+func ParseNotification(_ tree.Key, b []byte) (Patch, int64, error) {
+	n, err := parseFromHub(b)
+	if err != nil {
+		return Patch{}, 0, err
+	}
+	if n.Kind != tree.Object {
+		return Patch{}, 0, fmt.Errorf("%w: the notification is of kind %v, not an object", ErrIncomplete, n.Kind)
+	}
+	version, err := versionOf(n.Get(keyVersion))
+	if err != nil {
+		return Patch{}, 0, fmt.Errorf("%w: the notification %w", ErrIncomplete, err)
+	}
+	return patchOf(dropSystem(n)), version, nil
+}
+
+// ReplacedOf returns null at each path at which a patch replaces what is there, or
+// null itself where that is the whole half. It is missing when the patch is a
+// merge patch, as which its JSON says all. To delete these and then merge the JSON
+// is what the patch does.
+func ReplacedOf(_ tree.Key, p Patch) Value { return p.replaced() }
 
 // PatchOf makes a patch of an object without "$" keys, or of nil.
 func PatchOf(_ tree.Key, root *tree.Node) Patch { return patchOf(root) }

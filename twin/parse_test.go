@@ -161,7 +161,7 @@ func TestEveryPrefixFails(t *testing.T) {
 		if _, err := ParseDocument(cut); !errors.As(err, &bad) || bad.Offset != i {
 			t.Errorf("first %d bytes: got %v, want a *SyntaxError at the end", i, err)
 		}
-		if _, _, err := ParseNotification(cut); !errors.Is(err, ErrSyntax) {
+		if _, _, err := ParseNotification(tree.Key{}, cut); !errors.Is(err, ErrSyntax) {
 			t.Errorf("first %d bytes as a notification: got %v, want ErrSyntax", i, err)
 		}
 	}

@@ -50,27 +50,6 @@ func ParsePatch(b []byte) (Patch, error) {
 	return p, nil
 }
 
-// ParseNotification reads what the hub says of a change of the desired half:
-// a patch, and beside it in "$version" the version after it, 0 when there is
-// none. The hub's other keys at the root that begin with "$" are dropped.
-//
-// The error is a *SyntaxError, or matches ErrIncomplete when the text is no
-// object or its version is none.
-func ParseNotification(b []byte) (Patch, int64, error) {
-	n, err := parseFromHub(b)
-	if err != nil {
-		return Patch{}, 0, err
-	}
-	if n.Kind != tree.Object {
-		return Patch{}, 0, fmt.Errorf("%w: the notification is of kind %v, not an object", ErrIncomplete, n.Kind)
-	}
-	version, err := versionOf(n.Get(keyVersion))
-	if err != nil {
-		return Patch{}, 0, fmt.Errorf("%w: the notification %w", ErrIncomplete, err)
-	}
-	return patchOf(dropSystem(n)), version, nil
-}
-
 // patchOf takes an object without "$" keys, or nil.
 func patchOf(root *tree.Node) Patch { return Patch{root: root} }
 
@@ -190,14 +169,11 @@ func (p Patch) IsEmpty() bool {
 // [Value.At].
 func (p Patch) At(path string) Value { return Value{n: p.tree()}.At(path) }
 
-// All walks the top-level members in the order of their keys.
-func (p Patch) All() iter.Seq2[string, Value] { return p.At("").All() }
-
 // Paths walks the leaves of the patch, with their paths, in order: each value
 // that it sets, each array as a whole, each null, and each empty object.
 func (p Patch) Paths() iter.Seq2[string, Value] {
 	return func(yield func(string, Value) bool) {
-		for key, v := range p.All() {
+		for key, v := range p.At("").All() {
 			if !leaves(key, v.n, yield) {
 				return
 			}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/internal/tree"
 	"github.com/devicetwin/devicetwin-go/internal/tree/treetest"
 )
 
@@ -210,7 +211,7 @@ func TestPatchReading(t *testing.T) {
 		t.Errorf("got a.d and no root, want a root and no a.d")
 	}
 	var keys, paths []string
-	for key := range p.All() {
+	for key := range p.At("").All() {
 		keys = append(keys, key)
 	}
 	for path, v := range p.Paths() {
@@ -274,7 +275,7 @@ func TestParseNotification(t *testing.T) {
 		`null`:                               {},
 		``:                                   {},
 	} {
-		p, version, err := ParseNotification([]byte(text))
+		p, version, err := ParseNotification(tree.Key{}, []byte(text))
 		if want.patch == "" {
 			if !errors.Is(err, ErrIncomplete) && !errors.Is(err, ErrSyntax) {
 				t.Errorf("%s: got %v %d, %v; want an error", text, p, version, err)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/devicetwin/devicetwin-go/internal/tree"
 )
 
 // TestUnmarshalWithoutVersions: json.Unmarshal reads what the parsers read, also
@@ -32,7 +34,7 @@ func TestBytesHaveBounds(t *testing.T) {
 	}{
 		"ParsePatch":        {512 << 10, func(n int) error { _, err := ParsePatch(padded(half, n)); return err }},
 		"ParseProperties":   {1 << 20, func(n int) error { _, err := ParseProperties(padded(half, n)); return err }},
-		"ParseNotification": {512 << 10, func(n int) error { _, _, err := ParseNotification(padded(half, n)); return err }},
+		"ParseNotification": {512 << 10, func(n int) error { _, _, err := ParseNotification(tree.Key{}, padded(half, n)); return err }},
 		"ParseDocument":     {1 << 20, func(n int) error { _, err := ParseDocument(padded(whole, n)); return err }},
 	}
 	for name, p := range parsers {
@@ -78,13 +80,13 @@ func TestReadingsOfASizeKeepTheirOrder(t *testing.T) {
 	d := newDice(t)
 	for range 2000 {
 		p := change(t, d.object(4, true))
-		for _, s := range []Size{Apply(Properties{}, p).Size(), Size(p.root.Size())} {
+		for _, s := range []tree.Size{Apply(Properties{}, p).sizes(), p.root.Size()} {
 			if s.Bytes < s.UTF16 || s.UTF16 < s.Runes {
 				t.Fatalf("%v has the size %+v", p, s)
 			}
 		}
 	}
-	if s := half(t, `{"é€😀":"é€😀"}`).Size(); s.Bytes <= s.UTF16 || s.UTF16 <= s.Runes {
+	if s := half(t, `{"é€😀":"é€😀"}`).sizes(); s.Bytes <= s.UTF16 || s.UTF16 <= s.Runes {
 		t.Errorf("the readings are not told apart: %+v", s)
 	}
 }

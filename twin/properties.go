@@ -117,9 +117,18 @@ func (p Properties) All() iter.Seq2[string, Value] { return p.At("").All() }
 // [Value.Equal].
 func (p Properties) Equal(q Properties) bool { return tree.Equal(p.tree(), q.tree()) }
 
-// Size is how much of the hub's 32 KB the half uses. It is kept while the half
-// is built and costs nothing to ask.
-func (p Properties) Size() Size { return Size(p.tree().Size()) }
+// Size is how much of its 32 KB the half uses, as the hub counts: the lengths of
+// all keys and strings without control characters, 8 for each number, 4 for each
+// boolean, and nothing for braces, quotes, commas, nulls and the hub's own "$"
+// keys. It costs nothing to ask.
+//
+// The documentation speaks of "characters" without saying which kind. Size counts
+// UTF-8 bytes, which is the most. [Validate] refuses only what is too large by
+// every reading.
+func (p Properties) Size() int { return p.sizes().Bytes }
+
+// sizes is Size in each reading.
+func (p Properties) sizes() tree.Size { return p.tree().Size() }
 
 // JSON is the half as compact JSON: keys in bytewise order, then "$version"
 // if it is known. [ParseProperties] reads it back. The bytes are the caller's.

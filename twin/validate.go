@@ -11,7 +11,7 @@ import (
 // The hub's limits, from "Understand and use device twins in IoT Hub" and the
 // validator of IoT Edge.
 const (
-	maxSection  = 32 << 10 // of either half, in each reading of Size
+	maxSection  = 32 << 10 // of either half, in each reading of tree.Size
 	maxKey      = 1 << 10  // bytes
 	maxString   = 4 << 10  // bytes
 	maxTwinDeep = 10       // levels of objects and arrays below the root
@@ -32,7 +32,7 @@ func Validate(base Properties, p Patch) error {
 	if err := (&validator{}).object(p.tree()); err != nil {
 		return err
 	}
-	before, after := base.Size(), Apply(base, p).Size()
+	before, after := base.sizes(), Apply(base, p).sizes()
 	if !grewTooLarge(before.Runes, after.Runes) || !grewTooLarge(before.UTF16, after.UTF16) ||
 		!grewTooLarge(before.Bytes, after.Bytes) {
 		return nil

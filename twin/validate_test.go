@@ -146,9 +146,9 @@ func TestSectionLimit(t *testing.T) {
 func TestSectionLimitNeedsEveryReading(t *testing.T) {
 	base := half(t, fill(20, 2000, "é")) // 40060 characters, 80060 bytes
 	p := change(t, `{"k00":"`+strings.Repeat("x", 2001)+`"}`)
-	after := Apply(base, p).Size()
-	if after.Runes <= base.Size().Runes || after.Bytes >= base.Size().Bytes {
-		t.Fatalf("from %v to %v: the test tests nothing", base.Size(), after)
+	after := Apply(base, p).sizes()
+	if after.Runes <= base.sizes().Runes || after.Bytes >= base.sizes().Bytes {
+		t.Fatalf("from %v to %v: the test tests nothing", base.sizes(), after)
 	}
 	wantLimit(t, Validate(base, p), "", "")
 	wantLimit(t, Validate(base, change(t, `{"z":1}`)), limitSection, "")

@@ -22,7 +22,7 @@ func Replace(path string, v any) Patch { return Patch{}.Replace(path, v) }
 //
 // No single merge patch can say that, so a patch that replaces is for a
 // device's reports, and for [Apply]: the client knows what the hub has, and
-// sends the deletions by name. [Patch.Replaced] tells such a patch from others.
+// sends the deletions by name.
 //
 // A later Set or Delete below path changes what takes the place; one above
 // forgets it, as always.
@@ -37,11 +37,8 @@ func (p Patch) Replace(path string, v any) Patch {
 	return p.put(path, tree.AsWhole(n))
 }
 
-// Replaced is null at each path at which an object replaces what is there, or
-// null itself where that is the whole half; missing when the patch is a merge
-// patch, as which its JSON says all. To delete these and then merge the JSON
-// is what the patch does.
-func (p Patch) Replaced() Value { return Value{n: tree.Replaced(p.root)} }
+// replaced is ReplacedOf.
+func (p Patch) replaced() Value { return Value{n: tree.Replaced(p.root)} }
 
 // errReplaces says that the JSON of a patch does not say all that it does.
 func errReplaces(replaced *tree.Node) error {

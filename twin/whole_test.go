@@ -62,7 +62,7 @@ func TestReplaceBuilding(t *testing.T) {
 			if got := tt.p.String(); got != tt.json {
 				t.Errorf("got %s, want %s", got, tt.json)
 			}
-			if got := tt.p.Replaced().String(); got != tt.replaced {
+			if got := tt.p.replaced().String(); got != tt.replaced {
 				t.Errorf("replaced: got %s, want %s", got, tt.replaced)
 			}
 			if got, want := tt.p.IsEmpty(), tt.json == "{}" && tt.replaced == ""; got != want {
@@ -96,8 +96,8 @@ func TestReplaceErrors(t *testing.T) {
 		if err := tt.p.Err(); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got %v, want ErrInvalid with %q", tt.name, err, tt.want)
 		}
-		if tt.p.Replaced().Exists() {
-			t.Errorf("%s: it replaces %v", tt.name, tt.p.Replaced())
+		if tt.p.replaced().Exists() {
+			t.Errorf("%s: it replaces %v", tt.name, tt.p.replaced())
 		}
 	}
 	_, err := json.Marshal(Replace("a.b", struct{}{}).Replace("c", struct{}{}))
@@ -146,7 +146,7 @@ func TestApplyReplaces(t *testing.T) {
 	}
 	full := half(t, `{"old":"`+strings.Repeat("x", 4000)+`"}`)
 	for range 7 {
-		full = Apply(full, Set(fmt.Sprint("k", full.Size().Bytes), strings.Repeat("x", 4000)))
+		full = Apply(full, Set(fmt.Sprint("k", full.Size()), strings.Repeat("x", 4000)))
 	}
 	more := map[string]any{"new": strings.Repeat("x", 4000), "n2": strings.Repeat("x", 4000)}
 	if err := Validate(full, From(more)); !errors.Is(err, ErrInvalid) {

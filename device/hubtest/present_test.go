@@ -77,7 +77,7 @@ func (r *reasons) Handle(_ context.Context, rec slog.Record) error {
 	rec.Attrs(func(a slog.Attr) bool {
 		if a.Key == "reason" {
 			r.mu.Lock()
-			r.last = string(a.Value.JSON())
+			r.last = a.Value.String()
 			r.mu.Unlock()
 		}
 		return true

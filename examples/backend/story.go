@@ -183,7 +183,7 @@ func (s *story) answer(ctx context.Context, written registry.Twin) (registry.Twi
 		}
 	}
 	said := fmt.Sprintf("version %d of what is reported", t.Reported.Version())
-	for name := range s.change.Desired.All() {
+	for name := range s.change.Desired.At("").All() {
 		if ack := acknowledged(t, name, written.Desired.Version()); ack != "" {
 			said += ", which acknowledges " + name + " with " + ack
 			break // one is enough to know that the device obeys

@@ -153,7 +153,7 @@ func TestWhatFitsIsNotGivenUp(t *testing.T) {
 			}
 			next := twin.Apply(hub, p)
 			bad := next.At("bad").Exists() || next.At("o.bad").Exists() || next.At("x.bad").Exists()
-			if bad || next.Size().Bytes > limit && next.Size().Bytes > hub.Size().Bytes {
+			if bad || next.Size() > limit && next.Size() > hub.Size() {
 				r.Refused(errRefused, 0)
 				continue
 			}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/devicetwin/devicetwin-go/internal/tree"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
@@ -243,7 +244,7 @@ func (s saying) wholeHalf() bool { return len(s.puts) > 0 && len(s.puts[0].keys)
 // JSON knows no replacing, so what is deleted stands before what is merged.
 func written(patches []twin.Patch) (read []twin.Patch) {
 	for _, p := range patches {
-		switch gone := p.Replaced(); {
+		switch gone := twin.ReplacedOf(tree.Key{}, p); {
 		case gone.Kind() == twin.Null:
 			read = append(read, twin.Replace("", struct{}{}))
 		case gone.Exists():

@@ -111,7 +111,7 @@ func (r *Reported) boardGuard(now time.Duration) {
 		r.remove(w)
 		if w.guard.version != r.acked.Version() && tree.Replaced(w.names) != nil {
 			// It is not known what the hub has at that version.
-			r.settle(w, 0, twin.ErrStale)
+			r.settle(w, 0, ErrStale)
 			r.boardGuard(now)
 			return
 		}

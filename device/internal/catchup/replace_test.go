@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/devicetwin/devicetwin-go/internal/tree"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
@@ -31,15 +32,15 @@ func TestReplacedIsExact(t *testing.T) {
 		}
 		before := hub.text()
 		p, ok := rp.r.Next(0)
-		if !ok || p.Replaced().Exists() {
-			t.Fatalf("seed %d: sends %v, %t, which replaces %v", seed, p, ok, p.Replaced())
+		if !ok || twin.ReplacedOf(tree.Key{}, p).Exists() {
+			t.Fatalf("seed %d: sends %v, %t, which replaces %v", seed, p, ok, twin.ReplacedOf(tree.Key{}, p))
 		}
 		hub.merge(decoded(p))
 		rp.acked(hub.version, Applied)
 		rp.settles("in one patch", Settlement{ticket, hub.version, nil})
 		if got := hub.text(); got != want.text() || !rp.r.Idle() {
 			t.Fatalf("seed %d: %v, replacing %v, on %s by %v: the hub has %s, want %s, and at rest: %t",
-				seed, s.patch, s.patch.Replaced(), before, p, got, want.text(), rp.r.Idle())
+				seed, s.patch, twin.ReplacedOf(tree.Key{}, s.patch), before, p, got, want.text(), rp.r.Idle())
 		}
 	}
 }
@@ -235,11 +236,11 @@ func TestGuardedReplace(t *testing.T) {
 	b := guard(rp, twin.Replace("a", y), 6)
 	rp.acked(7, Applied)
 	rp.sends("the version is another by now, so nothing", "")
-	rp.settles("too late", Settlement{b, 0, twin.ErrStale})
+	rp.settles("too late", Settlement{b, 0, ErrStale})
 
 	c, c2 := guard(rp, twin.Replace("a", y), 9), guard(rp, twin.Replace("b", y), 8) // another program is at 9 by now
 	rp.sends("nobody knows what is there", "")
-	rp.settles("not known", Settlement{c, 0, twin.ErrStale}, Settlement{c2, 0, twin.ErrStale})
+	rp.settles("not known", Settlement{c, 0, ErrStale}, Settlement{c2, 0, ErrStale})
 	d := guard(rp, twin.Replace("a", 5), 9)
 	rp.sends("what is whole by itself may try", `{"a":5}`)
 	rp.r.Refused(errRefused, 0)
@@ -268,7 +269,7 @@ func TestSnapshotsOfReplace(t *testing.T) {
 	rp.later(twin.Replace("a", y))
 	rp.later(twin.Set("a.z", 3))
 	unsent := rp.r.Snapshot().Unsent
-	if len(unsent) != 1 || unsent[0].String() != `{"a":{"y":2,"z":3}}` || unsent[0].Replaced().String() != `{"a":null}` {
+	if len(unsent) != 1 || unsent[0].String() != `{"a":{"y":2,"z":3}}` || twin.ReplacedOf(tree.Key{}, unsent[0]).String() != `{"a":null}` {
 		t.Errorf("unsent before the first GET: %v, want one patch, which replaces a", unsent)
 	}
 	again := &reporter{t: t}
@@ -289,7 +290,7 @@ func TestSnapshotsOfReplace(t *testing.T) {
 			t.Errorf("unsent after a restart: %v, want one patch", u)
 		}
 		third.r.Redo(twin.Replace("a", map[string]int{"n": 1}), covered, 0)
-		if p, _ := third.r.Next(0); p.Replaced().Exists() {
+		if p, _ := third.r.Next(0); twin.ReplacedOf(tree.Key{}, p).Exists() {
 			t.Errorf("sends what replaces: %v", p)
 		}
 		third.r.Synced(props(t, 4, `{"a":{"x":1},"b":{"x":1,"y":2}}`), 0)

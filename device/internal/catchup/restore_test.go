@@ -217,7 +217,7 @@ func TestGuardedPatchTravelsAlone(t *testing.T) {
 	d := guard(twin.Set("n", 5), 7)
 	rp.sends("its answer is lost", `{"n":5}`)
 	rp.r.Synced(props(t, 9, `{"m":1,"n":4,"x":1}`), 0)
-	rp.settles("the version proves nothing good", Settlement{d, 0, twin.ErrStale})
+	rp.settles("the version proves nothing good", Settlement{d, 0, ErrStale})
 	rp.sends("what another wrote is undone", `{"x":null}`)
 	rp.acked(10, Applied)
 

@@ -25,7 +25,7 @@ func fleet(tb testing.TB) (d *Desired, body, branch []byte) {
 		}
 	}
 	p := twin.Apply(twin.Properties{}, root).WithVersion(1)
-	if size := p.Size().Bytes; size < 30<<10 || size > 32<<10 {
+	if size := p.Size(); size < 30<<10 || size > 32<<10 {
 		tb.Fatalf("the twin has %d bytes, want nearly 32 KB", size)
 	}
 	d.Fetched(p, twin.CauseReconnect)
@@ -36,7 +36,7 @@ func fleet(tb testing.TB) (d *Desired, body, branch []byte) {
 
 // routeOne takes one notification from its bytes to the listener's call.
 func routeOne(tb testing.TB, d *Desired, body []byte) {
-	p, _, err := twin.ParseNotification(body)
+	p, _, err := twin.ParseNotification(tree.Key{}, body)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func BenchmarkNotify(b *testing.B) {
 	b.Run("Scan", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, _, err := twin.ParseNotification(body); err != nil {
+			if _, _, err := twin.ParseNotification(tree.Key{}, body); err != nil {
 				b.Fatal(err)
 			}
 			if _, err := tree.ParseFromHub(branch); err != nil {

@@ -179,7 +179,7 @@ func TestKindsTakeTurns(t *testing.T) {
 		}
 		rp.later(twin.Set("plain", i))
 		p, _ := rp.r.Next(0)
-		for key := range p.All() {
+		for key := range p.At("").All() {
 			sent[key]++
 		}
 		if rp.r.Demand() != 0 {

@@ -54,7 +54,7 @@ func (r *Reported) Synced(p twin.Properties, now time.Duration) (readBack []stri
 	g := f.guard()
 	if g != nil && p.Version() != g.guard.version && p.Version() != 0 {
 		r.flight = nil
-		r.settle(g, 0, twin.ErrStale)
+		r.settle(g, 0, ErrStale)
 		return nil
 	}
 	r.now = now

@@ -23,14 +23,14 @@ func TestLawWhole(t *testing.T) {
 		s.tell(judge)
 		want := judge.text()
 		if got := string(twin.Apply(doc, s.patch).At("").JSON()); got != want {
-			t.Fatalf("apply %v, replacing %v, to %v: got %s, want %s", s.patch, s.patch.Replaced(), doc, got, want)
+			t.Fatalf("apply %v, replacing %v, to %v: got %s, want %s", s.patch, twin.ReplacedOf(tree.Key{}, s.patch), doc, got, want)
 		}
 		merge := patchOf(tree.Resolve(tree.OrEmpty(rootOf(s.patch)), rootOf(doc)))
 		treetest.Sound(t, rootOf(merge))
-		if got := string(twin.Apply(doc, merge).At("").JSON()); got != want || merge.Replaced().Exists() {
-			t.Fatalf("%v, replacing %v, resolved for %v to %v: got %s, want %s", s.patch, s.patch.Replaced(), doc, merge, got, want)
+		if got := string(twin.Apply(doc, merge).At("").JSON()); got != want || twin.ReplacedOf(tree.Key{}, merge).Exists() {
+			t.Fatalf("%v, replacing %v, resolved for %v to %v: got %s, want %s", s.patch, twin.ReplacedOf(tree.Key{}, s.patch), doc, merge, got, want)
 		}
-		if s.patch.Replaced().Exists() && len(s.merges) == 0 { // a merge may delete what it likes
+		if twin.ReplacedOf(tree.Key{}, s.patch).Exists() && len(s.merges) == 0 { // a merge may delete what it likes
 			treetest.DeletesOnlyWhatIs(t, tree.OrEmpty(rootOf(doc)), tree.OrEmpty(rootOf(merge)))
 		}
 		steps := doc
@@ -38,7 +38,7 @@ func TestLawWhole(t *testing.T) {
 			steps = twin.Apply(steps, p)
 		}
 		if got := string(steps.At("").JSON()); got != want {
-			t.Fatalf("%v, and %v deleted before, on %v: got %s, want %s", s.patch, s.patch.Replaced(), doc, got, want)
+			t.Fatalf("%v, and %v deleted before, on %v: got %s, want %s", s.patch, twin.ReplacedOf(tree.Key{}, s.patch), doc, got, want)
 		}
 		next := newSaying(rnd)
 		one := patchOf(tree.Compose(tree.OrEmpty(rootOf(s.patch)), tree.OrEmpty(rootOf(next.patch))))

@@ -226,7 +226,7 @@ func (s *drama) judgeEars() {
 	for _, e := range s.board.ears {
 		e.mu.Lock()
 		want := desired.At(e.path)
-		text := want.String()
+		text := string(want.JSON())
 		if e.path == "" && text == "" {
 			text = "{}"
 		}

@@ -13,6 +13,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/devicetwin/devicetwin-go/internal/own"
 )
 
 // Bounds of what is read: a chain has two to four certificates of some 1 to
@@ -30,7 +32,7 @@ func blocks(what string, text []byte) ([]*pem.Block, error) {
 	if len(text) > maxPEM {
 		return nil, fmt.Errorf("%w: the %s has %d bytes; at most %d are read", ErrInvalid, what, len(text), maxPEM)
 	}
-	return ParsePEM(text)
+	return ParsePEM(own.Key{}, text)
 }
 
 // certificateIn returns the DER of the certificate in a block, or nil for a block of
@@ -113,7 +115,7 @@ func parseChain(text []byte) ([]*x509.Certificate, error) {
 // cannot be read is an error that names it by number, as with [ParsePEM], and so is
 // a text without one. Errors match ErrInvalid.
 func ParseRoots(text []byte) (*x509.CertPool, error) {
-	all, err := ParsePEM(text)
+	all, err := ParsePEM(own.Key{}, text)
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +172,7 @@ func parsePlainKey(b *pem.Block) (crypto.Signer, error) {
 		return nil, fmt.Errorf("%w: the private key is OpenSSH's; write it anew as PKCS#8: ssh-keygen -p -m PKCS8 -f FILE", ErrInvalid)
 	}
 	if key, err := x509.ParsePKCS8PrivateKey(b.Bytes); err == nil {
-		return AsSigner(key)
+		return AsSigner(own.Key{}, key)
 	}
 	if key, err := x509.ParsePKCS1PrivateKey(b.Bytes); err == nil {
 		return key, nil
@@ -183,7 +185,7 @@ func parsePlainKey(b *pem.Block) (crypto.Signer, error) {
 
 // AsSigner is a private key as readers of key files return it, as what TLS can
 // sign with: RSA, ECDSA or Ed25519. Any other matches ErrInvalid.
-func AsSigner(key any) (crypto.Signer, error) {
+func AsSigner(_ own.Key, key any) (crypto.Signer, error) {
 	switch key := key.(type) {
 	case *rsa.PrivateKey:
 		return key, nil

@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/internal/own"
 )
 
 // ErrClockImplausible says that the device's clock cannot be right. Tokens
 // made by it would have ended, and certificates would not be valid yet, so
 // nothing but setting the clock helps; a retry after that does.
-var ErrClockImplausible = errors.New("implausible clock")
+var ErrClockImplausible = errors.New("auth: implausible clock")
 
 // The times between which a clock is believed: from the year in which this
 // library began, which no right clock can be before, to a year that only a
@@ -24,7 +26,7 @@ const (
 // right: from 2025-01-01 until before 2100-01-01, UTC. The error matches
 // ErrClockImplausible and tells what the clock says. A nil error is no proof:
 // a hub refuses a clock that is more than about five minutes off.
-func CheckClock(now time.Time) error {
+func CheckClock(_ own.Key, now time.Time) error {
 	floor, ceiling := time.Unix(clockFloor, 0), time.Unix(clockCeiling, 0)
 	side := ""
 	switch {

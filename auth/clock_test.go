@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 )
 
 func TestCheckClock(t *testing.T) {
@@ -29,7 +30,7 @@ func TestCheckClock(t *testing.T) {
 		{"nonsense", time.Unix(1<<60, 0), "not before 2100"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			err := auth.CheckClock(test.now)
+			err := auth.CheckClock(own.Key{}, test.now)
 			if test.says == "" {
 				if err != nil {
 					t.Errorf("CheckClock: %v, want nil", err)

@@ -6,6 +6,8 @@ import (
 	"unicode"
 
 	"github.com/devicetwin/devicetwin-go/internal/connstring"
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 )
 
 // ParseConnectionString reads a device's or module's connection string, as the
@@ -24,42 +26,55 @@ import (
 //	GatewayHostName        the edge gateway to connect to
 //	SharedAccessKey        base64; the Credential is SAS with this key
 //	SharedAccessKeyName    only with SharedAccessKey: the key is that policy's
-//	SharedAccessSignature  a ready-made token; the Credential is GivenToken
+//	SharedAccessSignature  a ready-made token; the Credential is StaticToken
 //	x509=true              (or X509Cert=true) a certificate, which the string
-//	                       does not hold: the Credential is nil, and the caller
-//	                       supplies one
+//	                       does not hold: see below
 //
 // Exactly one of SharedAccessKey, SharedAccessSignature and x509=true is
 // required; x509=false counts as absent. A SharedAccessSignature must cover
-// the identity, as at GivenToken; one that has ended is accepted, for no clock
+// the identity, as at StaticToken; one that has ended is accepted, for no clock
 // is at hand. Unknown keys are ignored; a key that stands twice, a part without
 // '=', an empty value of a known key and an invisible character in one are
 // errors. A device id with ';' in it cannot be written this way: make the
 // Identity yourself.
 //
-// Errors match ErrInvalid, name the field and what to do, and never hold a key,
+// With x509=true ParseConnectionString returns the identity, a nil Credential, and
+// ErrWantsCertificate. A program that has a certificate goes on:
+//
+//	id, cred, err := auth.ParseConnectionString(s)
+//	if errors.Is(err, auth.ErrWantsCertificate) {
+//		cred, err = auth.X509Files("cert.pem", "key.pem", nil), nil
+//	}
+//
+// With any other error the identity is zero. Errors match ErrInvalid, name the field and what to do, and never hold a key,
 // a signature, or text that might be one: such parts are told by their number.
 func ParseConnectionString(s string) (Identity, Credential, error) {
 	fields, err := connstring.Parse(s)
 	if err != nil {
-		return Identity{}, nil, fmt.Errorf("connection string: %w: %w", ErrInvalid, err)
+		return Identity{}, nil, fmt.Errorf("auth: connection string: %w: %w", errtext.Bare("auth", ErrInvalid), err)
 	}
 	id, cred, err := connFields(fields).read()
 	if err != nil {
-		return Identity{}, nil, fmt.Errorf("connection string: %w", err)
+		return id, nil, fmt.Errorf("auth: connection string: %w", errtext.Bare("auth", err))
 	}
 	return id, cred, nil
 }
+
+// ErrWantsCertificate says that a connection string says x509=true: it holds no
+// credential, since the device has a certificate. The identity is returned with
+// it. Give device.New that identity, and the certificate by [X509Files] or
+// another Credential. The error matches ErrInvalid, too.
+var ErrWantsCertificate = fmt.Errorf("%w: with x509=true it holds no credential; take the identity, and give the device's certificate, such as by auth.X509Files", ErrInvalid)
 
 // FormatConnectionString returns the connection string of an identity and its
 // own key in base64, as [ParseConnectionString] reads it: a secret. Without a key
 // it says x509=true. What the string says is always this identity: one whose id
 // holds a ';' cannot be written, nor can one that Validate refuses. The error
 // matches ErrInvalid, names the field, and holds no key.
-func FormatConnectionString(id Identity, base64Key string) (string, error) {
+func FormatConnectionString(_ own.Key, id Identity, base64Key string) (string, error) {
 	s, err := formatConnectionString(id, base64Key)
 	if err != nil {
-		return "", fmt.Errorf("connection string: %w", err)
+		return "", fmt.Errorf("auth: connection string: %w", errtext.Bare("auth", err))
 	}
 	return s, nil
 }
@@ -104,13 +119,17 @@ const (
 // connFields are the fields of a device's connection string.
 type connFields connstring.Fields
 
-// read makes the identity and its credential, nil with x509.
+// read makes the identity and its credential. With x509 it is ErrWantsCertificate,
+// beside the identity.
 func (f connFields) read() (Identity, Credential, error) {
 	id, err := f.identity()
 	if err != nil {
 		return Identity{}, nil, err
 	}
 	cred, err := f.credential(id)
+	if err != nil && err != ErrWantsCertificate {
+		id = Identity{}
+	}
 	return id, cred, err
 }
 
@@ -129,7 +148,10 @@ func (f connFields) identity() (Identity, error) {
 		Host: f[keyHost], DeviceID: f[keyDevice],
 		ModuleID: f[keyModule], Gateway: f[keyGateway],
 	}
-	return id, id.Validate()
+	if err := id.Validate(); err != nil {
+		return Identity{}, err
+	}
+	return id, nil
 }
 
 func (f connFields) credential(id Identity) (Credential, error) {
@@ -156,23 +178,23 @@ func (f connFields) credential(id Identity) (Credential, error) {
 		return nil, fmt.Errorf("%w: %s stands without %s; it names the policy that the key belongs to",
 			ErrInvalid, keyPolicy, keySecret)
 	case certificate:
-		return nil, nil
+		return nil, ErrWantsCertificate
 	case f[keySignature] != "":
 		token, err := parseToken(f[keySignature])
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", keySignature, err)
+			return nil, fmt.Errorf("%s: %w", keySignature, errtext.Bare("auth", err))
 		}
 		if err := token.checkCovers(id.Audience()); err != nil {
-			return nil, fmt.Errorf("%s: %w", keySignature, err)
+			return nil, fmt.Errorf("%s: %w", keySignature, errtext.Bare("auth", err))
 		}
-		return GivenToken(token), nil
+		return StaticToken(token), nil
 	}
 	if strings.ContainsFunc(f[keyPolicy], unicode.IsControl) {
 		return nil, fmt.Errorf("%w: %s holds a control character or line break", ErrInvalid, keyPolicy)
 	}
 	key, err := parseKey(f[keySecret])
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", keySecret, err)
+		return nil, fmt.Errorf("%s: %w", keySecret, errtext.Bare("auth", err))
 	}
 	return SAS(key, &SASOptions{Policy: f[keyPolicy]}), nil
 }

@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -44,19 +45,20 @@ func TestParseConnectionString(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			id, cred, err := auth.ParseConnectionString(test.text)
-			if err != nil {
+			if test.token != "" && err != nil {
 				t.Fatalf("ParseConnectionString: %v", err)
 			}
 			if id != test.id {
 				t.Errorf("identity %#v, want %#v", id, test.id)
 			}
 			if test.token == "" {
-				if cred != nil {
-					t.Errorf("credential %v, want nil: the certificate is the caller's", cred)
+				wantError(t, err, auth.ErrWantsCertificate, "X509Files")
+				if cred != nil || !errors.Is(err, auth.ErrInvalid) {
+					t.Errorf("got %v with %v, want no credential, for the certificate is the caller's, and an error that matches ErrInvalid", cred, err)
 				}
 				return
 			}
-			got, err := cred.Token(t.Context(), id.Audience(), vectorEnd.Add(-time.Hour))
+			got, err := auth.TokenOf(t.Context(), cred, id.Audience(), vectorEnd.Add(-time.Hour))
 			if err != nil || got.Reveal() != test.token {
 				t.Errorf("token %q, error %v\nwant  %q", got.Reveal(), err, test.token)
 			}
@@ -69,7 +71,7 @@ func TestParseConnectionStringPolicy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := cred.Token(t.Context(), id.Audience(), vectorEnd)
+	token, err := auth.TokenOf(t.Context(), cred, id.Audience(), vectorEnd)
 	if err != nil || !strings.HasSuffix(token.Reveal(), "&skn=iothubowner") {
 		t.Errorf("token %q, error %v, want one with the policy's name", token.Reveal(), err)
 	}
@@ -130,7 +132,7 @@ func TestParseConnectionStringErrors(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			id, cred, err := auth.ParseConnectionString(test.text)
 			wantError(t, err, auth.ErrInvalid, test.says)
-			if !contains(err.Error(), "connection string: ") {
+			if !strings.HasPrefix(err.Error(), "auth: connection string: ") || strings.Count(err.Error(), "auth: ") != 1 {
 				t.Errorf("error %q does not say that it is about the connection string", err)
 			}
 			if id != (auth.Identity{}) || cred != nil {

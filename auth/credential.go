@@ -9,22 +9,44 @@ import (
 	"time"
 )
 
-// A Credential proves an identity, by tokens or by a certificate. One that
-// uses tokens returns no certificate, and the other way round. Package device
-// asks it anew for every connection, so a rotated key or certificate is used
-// at the next one. Both methods may be called concurrently and honour ctx.
+// A Credential proves an identity. The functions of this package and those below
+// it make one: [SAS], [StaticToken] and [TokenFunc] of tokens, [X509], [X509Files]
+// and [X509Reload] of a certificate. There may be more kinds in time.
+//
+// Package device asks it for every connection, so a rotated key or certificate is
+// used at the next one. Code that signs in to a hub by itself asks with [TokenOf]
+// and [CertificateOf]. A Credential may be used concurrently.
 type Credential interface {
-	// Token returns a token for the audience that is valid at now, by the
-	// device's wall clock; the zero Token when this credential has none.
-	Token(ctx context.Context, audience string, now time.Time) (Token, error)
-	// Certificate returns the client certificate for TLS; nil when this
-	// credential has none.
-	Certificate(ctx context.Context) (*tls.Certificate, error)
+	// credential keeps the kinds within this package, so that another one can be
+	// added.
+	credential()
 }
 
-// DefaultTokenLifetime is how long a token lives unless SASOptions says
-// otherwise; the official SDKs use the same hour.
-const DefaultTokenLifetime = time.Hour
+// TokenOf returns a token of the credential for the audience, which is valid at
+// now, by the device's wall clock. It is the zero Token where the credential is of
+// another kind. See [Identity.Audience].
+func TokenOf(ctx context.Context, cred Credential, audience string, now time.Time) (Token, error) {
+	if c, ok := cred.(interface {
+		Token(ctx context.Context, audience string, now time.Time) (Token, error)
+	}); ok {
+		return c.Token(ctx, audience, now)
+	}
+	return Token{}, nil
+}
+
+// CertificateOf returns the credential's client certificate for TLS, or nil where
+// the credential is of another kind.
+func CertificateOf(ctx context.Context, cred Credential) (*tls.Certificate, error) {
+	if c, ok := cred.(interface {
+		Certificate(ctx context.Context) (*tls.Certificate, error)
+	}); ok {
+		return c.Certificate(ctx)
+	}
+	return nil, nil
+}
+
+// defaultTokenLifetime is that of the official SDKs.
+const defaultTokenLifetime = time.Hour
 
 // The shortest and the longest life that SAS accepts for a token. A hub needs
 // some minutes of either clock's error to be survived; and a year is what a
@@ -36,8 +58,7 @@ const (
 
 // SASOptions shape the tokens of SAS; nil means all defaults.
 type SASOptions struct {
-	// Lifetime of each token; 0 means DefaultTokenLifetime. From one minute
-	// to 366 days: with any other the Credential's Token fails with ErrInvalid.
+	// Lifetime of each token, from one minute to 366 days; 0 means an hour.
 	Lifetime time.Duration
 	// Policy is the name of the hub's shared access policy that the key
 	// belongs to; empty means that it is the device's own key.
@@ -48,7 +69,7 @@ type SASOptions struct {
 // it is asked. The options are copied. Without a signer, or with a lifetime out
 // of range, its Token fails with ErrInvalid.
 func SAS(signer Signer, opts *SASOptions) Credential {
-	s := &sas{lifetime: DefaultTokenLifetime}
+	s := &sas{lifetime: defaultTokenLifetime}
 	if signer != nil {
 		s.sign = signer.Sign
 	}
@@ -79,8 +100,7 @@ func (s *sas) Token(ctx context.Context, audience string, now time.Time) (Token,
 	return signToken(ctx, s.sign, audience, s.policy, now.Add(s.lifetime))
 }
 
-// Certificate has none.
-func (s *sas) Certificate(context.Context) (*tls.Certificate, error) { return nil, nil }
+func (*sas) credential() {}
 
 // String tells the kind of credential, its policy and its lifetime.
 func (s *sas) String() string {
@@ -97,12 +117,12 @@ func (s *sas) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String())
 // LogValue is String for slog.
 func (s *sas) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// GivenToken is the Credential of a ready-made token, used until it ends;
+// StaticToken is the Credential of a ready-made token, used until it ends;
 // after that Token fails with ErrTokenExpired. Asked for an audience that the
 // token's resource (sr) certainly does not cover, Token fails with ErrInvalid.
 // A token for a whole hub, or for all its devices, covers every device in it;
 // differences of letter case only the hub judges.
-func GivenToken(token Token) Credential { return &given{token} }
+func StaticToken(token Token) Credential { return &given{token} }
 
 // TokenFunc is the Credential of tokens that come from elsewhere: a key service,
 // another process, a person. Fetch is asked for each connection, and so again
@@ -110,7 +130,7 @@ func GivenToken(token Token) Credential { return &given{token} }
 // token for the audience, such as by ParseToken. Its errors are passed on, and
 // asked again later. A token that has ended already fails with ErrTokenExpired,
 // and one that certainly does not cover the audience with ErrInvalid, as at
-// GivenToken.
+// StaticToken.
 func TokenFunc(fetch func(ctx context.Context, audience string) (Token, error)) Credential {
 	return &fetched{fetch}
 }
@@ -129,11 +149,10 @@ func (f *fetched) Token(ctx context.Context, audience string, now time.Time) (To
 	if err != nil {
 		return Token{}, err
 	}
-	return GivenToken(token).Token(ctx, audience, now)
+	return (&given{token}).Token(ctx, audience, now)
 }
 
-// Certificate has none.
-func (f *fetched) Certificate(context.Context) (*tls.Certificate, error) { return nil, nil }
+func (*fetched) credential() {}
 
 // String tells the kind of credential.
 func (f *fetched) String() string { return "credential of fetched tokens" }
@@ -161,8 +180,7 @@ func (g *given) Token(_ context.Context, audience string, now time.Time) (Token,
 	return g.token, nil
 }
 
-// Certificate has none.
-func (g *given) Certificate(context.Context) (*tls.Certificate, error) { return nil, nil }
+func (*given) credential() {}
 
 // String tells the kind of credential and when it ends.
 func (g *given) String() string { return "given " + g.token.String() }

@@ -21,7 +21,7 @@
 // It holds no secret and may be logged.
 //
 // A [Credential] proves an identity, with tokens or with a certificate.
-// [SAS] makes tokens from a shared key, [GivenToken] uses a ready-made one
+// [SAS] makes tokens from a shared key, [StaticToken] uses a ready-made one
 // until it ends, [TokenFunc] fetches them; [X509Files] and [X509] present a
 // certificate. Anything else is a type of your own with the two methods.
 //

@@ -29,9 +29,14 @@ func ExampleParseConnectionString() {
 // credential of its own.
 func ExampleParseConnectionString_x509() {
 	id, cred, err := auth.ParseConnectionString("HostName=myhub.azure-devices.net;DeviceId=dev1;x509=true")
-	fmt.Println(id, cred == nil, err)
+	if errors.Is(err, auth.ErrWantsCertificate) {
+		fmt.Println(err)
+		cred, err = auth.X509Files("cert.pem", "key.pem", nil), nil
+	}
+	fmt.Println(id, cred, err)
 	// Output:
-	// dev1@myhub.azure-devices.net true <nil>
+	// auth: connection string: invalid configuration: with x509=true it holds no credential; take the identity, and give the device's certificate, such as by auth.X509Files
+	// dev1@myhub.azure-devices.net X.509 credential, key REDACTED <nil>
 }
 
 // Errors name the field and quote no secret: here the key lost its last
@@ -48,9 +53,9 @@ func ExampleParseConnectionString_errors() {
 		}
 	}
 	// Output:
-	// connection string: SharedAccessKey: invalid configuration: the key is not base64; copy it whole, with its closing '='
-	// connection string: invalid configuration: DeviceId holds ' ' at offset 6; allowed are ASCII letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ '
-	// connection string: invalid configuration: DeviceId is missing; this looks like a string for services; copy the whole string of the device from the hub
+	// auth: connection string: SharedAccessKey: invalid configuration: the key is not base64; copy it whole, with its closing '='
+	// auth: connection string: invalid configuration: DeviceId holds ' ' at offset 6; allowed are ASCII letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ '
+	// auth: connection string: invalid configuration: DeviceId is missing; this looks like a string for services; copy the whole string of the device from the hub
 }
 
 // tpm stands for a chip that keeps the key and computes with it.
@@ -76,21 +81,22 @@ func ExampleSAS() {
 
 	id := auth.Identity{Host: "myhub.azure-devices.net", DeviceID: "dev1"}
 	now := time.Date(2025, 12, 31, 22, 0, 0, 0, time.UTC)
-	token, err := cred.Token(context.Background(), id.Audience(), now)
+	token, err := auth.TokenOf(context.Background(), cred, id.Audience(), now)
 	fmt.Println(token, err)
 	// Output:
 	// SAS token REDACTED, ends 2026-01-01T00:00:00Z <nil>
 }
 
 // A token for another program, such as an HTTP client of the hub's REST API.
-func ExampleSignToken() {
+func ExampleTokenOf() {
+	id := auth.Identity{Host: "myhub.azure-devices.net", DeviceID: "dev1"}
 	key, err := auth.ParseKey("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	end := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	token, err := auth.SignToken(context.Background(), key, "myhub.azure-devices.net/devices/dev1", "", end)
+	now := time.Date(2025, 12, 31, 23, 0, 0, 0, time.UTC)
+	token, err := auth.TokenOf(context.Background(), auth.SAS(key, nil), id.Audience(), now)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -111,41 +117,29 @@ func ExampleParseToken() {
 	fmt.Println(err)
 	// Output:
 	// 2026-01-01 00:00:00 +0000 UTC <nil>
-	// invalid configuration: SAS token: field sig is not the base64 of 32 bytes; copy the token whole
+	// auth: invalid configuration: SAS token: field sig is not the base64 of 32 bytes; copy the token whole
 }
 
 // A device may be given a token in place of a key. When it ends, somebody must
 // bring another.
-func ExampleGivenToken() {
+func ExampleStaticToken() {
 	token, err := auth.ParseToken("SharedAccessSignature sr=myhub.azure-devices.net%2Fdevices%2Fdev1" +
 		"&sig=v3cEShKGdwuRnUyQS3LODuW9%2B9Pt6pMJ3nmWt%2F5tP1U%3D&se=1767225600")
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	cred := auth.GivenToken(token)
+	cred := auth.StaticToken(token)
 
 	ctx := context.Background()
 	now := time.Date(2026, 1, 1, 0, 0, 5, 0, time.UTC)
-	_, err = cred.Token(ctx, "myhub.azure-devices.net/devices/dev1", now)
+	_, err = auth.TokenOf(ctx, cred, "myhub.azure-devices.net/devices/dev1", now)
 	fmt.Println(errors.Is(err, auth.ErrTokenExpired), err)
-	_, err = cred.Token(ctx, "myhub.azure-devices.net/devices/dev2", now)
+	_, err = auth.TokenOf(ctx, cred, "myhub.azure-devices.net/devices/dev2", now)
 	fmt.Println(errors.Is(err, auth.ErrInvalid), err)
 	// Output:
-	// true the given SAS token expired at 2026-01-01T00:00:00Z; the clock says 2026-01-01T00:00:05Z: give a new one, or set the clock
-	// true invalid configuration: the given token is for "myhub.azure-devices.net/devices/dev1", which does not cover "myhub.azure-devices.net/devices/dev2": check its sr field
-}
-
-// A board without a battery begins in 1970.
-func ExampleCheckClock() {
-	err := auth.CheckClock(time.Unix(12, 0))
-	fmt.Println(errors.Is(err, auth.ErrClockImplausible))
-	fmt.Println(err)
-	fmt.Println(auth.CheckClock(time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)))
-	// Output:
-	// true
-	// implausible clock: the device's clock says 1970-01-01T00:00:12Z, which is before 2025-01-01; set it (NTP, RTC, modem) before tokens and certificates can work
-	// <nil>
+	// true auth: the given SAS token expired at 2026-01-01T00:00:00Z; the clock says 2026-01-01T00:00:05Z: give a new one, or set the clock
+	// true auth: invalid configuration: the given token is for "myhub.azure-devices.net/devices/dev1", which does not cover "myhub.azure-devices.net/devices/dev2": check its sr field
 }
 
 // An identity that comes from settings of your own is checked before its use.
@@ -155,7 +149,7 @@ func ExampleIdentity_Validate() {
 	id.Host = "myhub.azure-devices.net"
 	fmt.Println(id.Validate())
 	// Output:
-	// invalid configuration: HostName holds ':' at offset 5; it is a bare host name, without scheme, port or path
+	// auth: invalid configuration: HostName holds ':' at offset 5; it is a bare host name, without scheme, port or path
 	// <nil>
 }
 

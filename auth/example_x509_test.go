@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -55,7 +54,7 @@ func ExampleX509Files() {
 			fmt.Println(err)
 			return
 		}
-		got, err := cred.Certificate(context.Background())
+		got, err := auth.CertificateOf(context.Background(), cred)
 		if err != nil {
 			fmt.Println(err)
 			return
@@ -84,29 +83,7 @@ func ExampleParseX509() {
 	fmt.Println(err)
 	// Output:
 	// true
-	// invalid configuration: the private key is not that of the certificate of "CN=dev1"; give the pair that was made together
-}
-
-// Package device asks this before each connection; a program may ask earlier,
-// and warn in time.
-func ExampleCheckCertificate() {
-	cert, key, err := selfSigned("dev1", time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC))
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	pair, err := tls.X509KeyPair(cert, key)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	inAMonth := time.Date(2027, 1, 15, 0, 0, 0, 0, time.UTC)
-	err = auth.CheckCertificate(&pair, inAMonth)
-	fmt.Println(errors.Is(err, auth.ErrCertificateExpired))
-	fmt.Println(err)
-	// Output:
-	// true
-	// the client certificate has expired: that of "CN=dev1" ended at 2027-01-01T00:00:00Z, and the clock says 2027-01-15T00:00:00Z; renew it
+	// auth: invalid configuration: the private key is not that of the certificate of "CN=dev1"; give the pair that was made together
 }
 
 // A key service of your own gives a token whenever one is needed.
@@ -115,7 +92,7 @@ func ExampleTokenFunc() {
 		text := "SharedAccessSignature sr=myhub.azure-devices.net%2Fdevices%2Fdev1&sig=v3cEShKGdwuRnUyQS3LODuW9%2B9Pt6pMJ3nmWt%2F5tP1U%3D&se=1767225600" // fetched for the audience
 		return auth.ParseToken(text)
 	})
-	token, err := cred.Token(context.Background(), "myhub.azure-devices.net/devices/dev1", time.Unix(1767222000, 0))
+	token, err := auth.TokenOf(context.Background(), cred, "myhub.azure-devices.net/devices/dev1", time.Unix(1767222000, 0))
 	fmt.Println(token, err)
 	// Output:
 	// SAS token REDACTED, ends 2026-01-01T00:00:00Z <nil>

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 )
 
 // TestFormatConnectionString holds the law: what is written is read as the same
@@ -17,13 +18,13 @@ func TestFormatConnectionString(t *testing.T) {
 			for _, gateway := range []string{"", "edge.local"} {
 				for _, key := range []string{"", key1} {
 					want := auth.Identity{Host: hub, DeviceID: id, ModuleID: module, Gateway: gateway}
-					s, err := auth.FormatConnectionString(want, key)
+					s, err := auth.FormatConnectionString(own.Key{}, want, key)
 					if err != nil {
 						t.Errorf("%+v: %v", want, err)
 						continue
 					}
 					got, cred, err := auth.ParseConnectionString(s)
-					if err != nil || got != want || (cred == nil) != (key == "") {
+					if errors.Is(err, auth.ErrWantsCertificate) != (key == "") || (err == nil) != (key != "") || got != want || (cred == nil) != (key == "") {
 						t.Errorf("%+v is written as %q, and read as %+v with %v, %v", want, s, got, cred, err)
 					}
 				}
@@ -47,7 +48,7 @@ func TestFormatConnectionString(t *testing.T) {
 		{auth.Identity{Host: hub, DeviceID: "dev1"}, key1[:20] + "\n" + key1[20:], "line break"},
 		{auth.Identity{Host: hub, DeviceID: "dev1"}, key1 + " ", "SharedAccessKey begins or ends in a space"},
 	} {
-		s, err := auth.FormatConnectionString(tt.id, tt.key)
+		s, err := auth.FormatConnectionString(own.Key{}, tt.id, tt.key)
 		if s != "" || !errors.Is(err, auth.ErrInvalid) || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), key1[:12]) {
 			t.Errorf("%+v: got %q, %v; want ErrInvalid with %q, and nothing of the key", tt.id, s, err, tt.says)
 		}
@@ -61,7 +62,7 @@ func FuzzFormatConnectionString(f *testing.F) {
 	f.Add("h", "d", "", "", "AAAA\r\n")
 	f.Fuzz(func(t *testing.T, host, device, module, gateway, key string) {
 		want := auth.Identity{Host: host, DeviceID: device, ModuleID: module, Gateway: gateway}
-		s, err := auth.FormatConnectionString(want, key)
+		s, err := auth.FormatConnectionString(own.Key{}, want, key)
 		if err != nil {
 			if s != "" || !errors.Is(err, auth.ErrInvalid) {
 				t.Fatalf("%+v: got %q, %v", want, s, err)
@@ -69,7 +70,7 @@ func FuzzFormatConnectionString(f *testing.F) {
 			return
 		}
 		got, cred, err := auth.ParseConnectionString(s)
-		if err != nil || got != want || (cred == nil) != (key == "") {
+		if errors.Is(err, auth.ErrWantsCertificate) != (key == "") || (err == nil) != (key != "") || got != want || (cred == nil) != (key == "") {
 			t.Fatalf("%+v is written as %q, and read as %+v, %v", want, s, got, err)
 		}
 	})
@@ -104,7 +105,7 @@ func TestScopeEncodedMoreThanOnce(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", tt.sr, err)
 		}
-		_, err = auth.GivenToken(token).Token(t.Context(), id.Audience(), vectorEnd.Add(-1))
+		_, err = auth.TokenOf(t.Context(), auth.StaticToken(token), id.Audience(), vectorEnd.Add(-1))
 		if (err == nil) != tt.covers || err != nil && !errors.Is(err, auth.ErrInvalid) {
 			t.Errorf("%s for %v: got %v, want covers %t", tt.sr, id, err, tt.covers)
 		}

@@ -8,7 +8,7 @@ import (
 
 // ErrInvalid is matched by every error about a malformed identity, connection
 // string, key or token: wrong local configuration that no retry mends.
-var ErrInvalid = errors.New("invalid configuration")
+var ErrInvalid = errors.New("auth: invalid configuration")
 
 // An Identity says who a device is and where its hub is. It holds no secret.
 type Identity struct {

@@ -12,6 +12,8 @@ import (
 	"reflect"
 	"testing"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/internal/own"
 )
 
 // TestLooseReadsTheSame: what package x509 takes, both read the same.
@@ -30,7 +32,7 @@ func TestLooseReadsTheSame(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, key := range []any{ecKey, edKey} {
-			signer, err := AsSigner(key)
+			signer, err := AsSigner(own.Key{}, key)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 )
 
 // A lax certificate is one that package x509 refuses, and hubs take.
@@ -125,13 +126,13 @@ func TestLaxCertificates(t *testing.T) {
 				t.Errorf("presented are %d certificates, of %q", len(cert.Certificate), cert.Leaf.Subject)
 			}
 			for what, c := range map[string]tls.Certificate{"as read": cert, "without its leaf": {Certificate: cert.Certificate, PrivateKey: key}} {
-				if err := auth.CheckCertificate(&c, midway); err != nil {
+				if err := auth.CheckCertificate(own.Key{}, &c, midway); err != nil {
 					t.Errorf("%s, midway: %v", what, err)
 				}
-				if err := auth.CheckCertificate(&c, midway.Add(2*time.Hour)); !errors.Is(err, auth.ErrCertificateExpired) {
+				if err := auth.CheckCertificate(own.Key{}, &c, midway.Add(2*time.Hour)); !errors.Is(err, auth.ErrCertificateExpired) {
 					t.Errorf("%s, at its end: %v", what, err)
 				}
-				if got, err := auth.X509(c).Certificate(t.Context()); err != nil || !bytes.Equal(got.Certificate[0], der) {
+				if got, err := auth.CertificateOf(t.Context(), auth.X509(c)); err != nil || !bytes.Equal(got.Certificate[0], der) {
 					t.Errorf("%s, as a credential: %v", what, err)
 				}
 			}
@@ -238,7 +239,7 @@ func FuzzLooseCertificate(f *testing.F) {
 	f.Add([]byte("0\x82\x01\x00"))
 	f.Fuzz(func(t *testing.T, der []byte) {
 		cert := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: fuzzSigner{}}
-		if err := auth.CheckCertificate(&cert, midway); err == nil || len(err.Error()) > 4000 {
+		if err := auth.CheckCertificate(own.Key{}, &cert, midway); err == nil || len(err.Error()) > 4000 {
 			t.Fatalf("%x: %v", der, err)
 		}
 		_, err := auth.ParseX509(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), nil, &auth.X509Options{Key: fuzzSigner{}})

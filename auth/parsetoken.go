@@ -18,7 +18,7 @@ const maxToken = 8 << 10
 // and se, perhaps skn (which may be empty), in any order and in any of the
 // encodings that SDKs use. It checks the form and reads the end; whether the
 // signature is right only the hub can tell, and whether it has ended is asked
-// of [GivenToken]. White space and other invisible characters around it, as files
+// of [StaticToken]. White space and other invisible characters around it, as files
 // have them, are skipped.
 //
 // The token stays as it was given, byte for byte, with one exception: a

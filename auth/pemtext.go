@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/devicetwin/devicetwin-go/internal/own"
 	"github.com/devicetwin/devicetwin-go/internal/visible"
 )
 
@@ -24,7 +25,7 @@ const maxPEMText = 4 << 20
 // up to 4 MB.
 //
 // Errors match ErrInvalid and quote nothing of a block.
-func ParsePEM(text []byte) ([]*pem.Block, error) {
+func ParsePEM(_ own.Key, text []byte) ([]*pem.Block, error) {
 	if len(text) > maxPEMText {
 		return nil, fmt.Errorf("%w: the PEM text has %d bytes; at most %d are read", ErrInvalid, len(text), maxPEMText)
 	}

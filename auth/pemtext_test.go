@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 )
 
 // A damaged text is one that editors, shells and people make of a good block.
@@ -215,17 +216,17 @@ func TestTextBetweenBlocks(t *testing.T) {
 		"        Signature Value:\n            30:45:02:20:5a:\n", "/usr/local/share/ca-certificates/root.crt\n", "ParseCertificate2048\n", "myPlantCertificates2026\nandTheirIntermediates\n", "Not After : Jan  1 00:00:00 2030 GMT\n",
 		"No client certificate CA names sent\n", "-- send it to the vendor --\n", "tls: |\n", "// begin\n", "\x00", "\xff",
 	} {
-		blocks, err := auth.ParsePEM([]byte(text + block + text + block + text))
+		blocks, err := auth.ParsePEM(own.Key{}, []byte(text+block+text+block+text))
 		if err != nil || len(blocks) != 2 {
 			t.Errorf("%q between blocks: got %d of them, %v", text, len(blocks), err)
 		}
 	}
 	joined := strings.Replace(block+block, "-----\n-----BEGIN", "-----BEGIN", 1)
-	if blocks, err := auth.ParsePEM([]byte(joined)); err != nil || len(blocks) != 2 {
+	if blocks, err := auth.ParsePEM(own.Key{}, []byte(joined)); err != nil || len(blocks) != 2 {
 		t.Errorf("blocks that share their dashes: got %d, %v", len(blocks), err)
 	}
 	inJSON := `{"cert": "` + strings.ReplaceAll(block, "\n", `\n`) + `", "CERTIFICATE_CHAIN": "` + strings.ReplaceAll(block, "\n", `\n`) + `"}`
-	if blocks, err := auth.ParsePEM([]byte(inJSON)); err != nil || len(blocks) != 2 {
+	if blocks, err := auth.ParsePEM(own.Key{}, []byte(inJSON)); err != nil || len(blocks) != 2 {
 		t.Errorf("blocks in JSON: got %d, %v", len(blocks), err)
 	}
 	if bundle, err := os.ReadFile("/etc/ssl/certs/ca-certificates.crt"); err == nil {
@@ -233,7 +234,7 @@ func TestTextBetweenBlocks(t *testing.T) {
 			t.Errorf("the system's own roots: %v", err)
 		}
 	}
-	if _, err := auth.ParsePEM(make([]byte, 4<<20+1)); !errors.Is(err, auth.ErrInvalid) || !strings.Contains(err.Error(), "at most") {
+	if _, err := auth.ParsePEM(own.Key{}, make([]byte, 4<<20+1)); !errors.Is(err, auth.ErrInvalid) || !strings.Contains(err.Error(), "at most") {
 		t.Errorf("a huge text: got %v", err)
 	}
 }
@@ -247,7 +248,7 @@ func FuzzParsePEM(f *testing.F) {
 	}
 	f.Add([]byte("-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END EC PRIVATE KEY-----\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		blocks, err := auth.ParsePEM(text)
+		blocks, err := auth.ParsePEM(own.Key{}, text)
 		if err != nil {
 			if !errors.Is(err, auth.ErrInvalid) || blocks != nil || len(err.Error()) > 400 {
 				t.Fatalf("%q: got %d blocks with %v", text, len(blocks), err)

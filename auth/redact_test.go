@@ -85,7 +85,7 @@ func holders(t *testing.T) map[string]any {
 	key, token := parseKey(t, key1), parseToken(t, sas1)
 	raw := []byte("0123456789abcdef0123456789abcdef")
 	cred, policy := auth.SAS(key, nil), auth.SAS(key, &auth.SASOptions{Policy: "p"})
-	given, own := auth.GivenToken(token), auth.SAS(&hsm{Secret: raw, secret: raw}, nil)
+	given, own := auth.StaticToken(token), auth.SAS(&hsm{Secret: raw, secret: raw}, nil)
 	inner := unexported{cred, given, own, key, token, &key, struct{ keys []auth.Key }{[]auth.Key{key}}}
 	outer := exported{cred, given, key, token, &key}
 	_, parsed, err := auth.ParseConnectionString(who + ";" + secret)
@@ -211,7 +211,7 @@ func TestX509Redacts(t *testing.T) {
 	f := folder{t, t.TempDir()}
 	f.write("both.pem", append(certPEM(newLeaf(t, "dev1", nil, key)), keyPEM(t, key)...))
 	files := auth.X509Files(f.path("both.pem"), "", &auth.X509Options{Passphrase: key1})
-	cert, err := files.Certificate(t.Context()) // it has read the key by now
+	cert, err := auth.CertificateOf(t.Context(), files) // it has read the key by now
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +271,7 @@ func TestRedactedTexts(t *testing.T) {
 		{auth.SAS(key, &auth.SASOptions{Policy: "device"}), `SAS credential, key of policy "device" REDACTED, tokens of 1h0m0s`},
 		{auth.X509Files("cert.pem", "key.pem", &auth.X509Options{Passphrase: key1}), "X.509 credential, key REDACTED"},
 		{auth.TokenFunc(nil), "credential of fetched tokens"},
-		{auth.GivenToken(token), "given SAS token REDACTED, ends 2026-01-01T00:00:00Z"},
+		{auth.StaticToken(token), "given SAS token REDACTED, ends 2026-01-01T00:00:00Z"},
 	} {
 		if got := fmt.Sprintf("%+v", test.v); got != test.want {
 			t.Errorf("%T is shown as %q, want %q", test.v, got, test.want)

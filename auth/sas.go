@@ -7,15 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 )
 
 // ErrTokenExpired says that a given token has ended; get a new one.
-var ErrTokenExpired = errors.New("the given SAS token expired")
+var ErrTokenExpired = errors.New("auth: the given SAS token expired")
 
 // A Token is a shared access signature: a bearer secret with an end. It shows
 // itself only through Reveal; every other text of it is redacted. Tokens may be
@@ -45,7 +47,7 @@ type signFunc func(ctx context.Context, data []byte) ([]byte, error)
 // byte: sr, sig, se and skn in this order, percent-encoded in upper case.
 //
 // An error of the signer is passed on; every other matches ErrInvalid.
-func SignToken(ctx context.Context, signer Signer, audience, policy string, expires time.Time) (Token, error) {
+func SignToken(_ own.Key, ctx context.Context, signer Signer, audience, policy string, expires time.Time) (Token, error) {
 	if signer == nil {
 		return signToken(ctx, nil, audience, policy, expires)
 	}
@@ -67,7 +69,7 @@ func signToken(ctx context.Context, sign signFunc, audience, policy string, expi
 	end := strconv.FormatInt(se, 10)
 	mac, err := sign(ctx, []byte(sr+"\n"+end))
 	if err != nil {
-		return Token{}, fmt.Errorf("sign a token: %w", err)
+		return Token{}, fmt.Errorf("auth: sign a token: %w", errtext.Bare("auth", err))
 	}
 	if len(mac) != sha256.Size {
 		return Token{}, fmt.Errorf("%w: the signer returned %d bytes; HMAC-SHA256 has %d", ErrInvalid, len(mac), sha256.Size)
@@ -160,8 +162,5 @@ func (t Token) String() string {
 // Format is String for every verb, %x, %d and %#v included.
 func (t Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, t.String()) }
 
-// LogValue is String for slog.
-func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
-
-// MarshalText is String for JSON and its like.
+// MarshalText is String for JSON, slog and their like.
 func (t Token) MarshalText() ([]byte, error) { return []byte(t.String()), nil }

@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
-	"log/slog"
 
 	"github.com/devicetwin/devicetwin-go/internal/visible"
 )
@@ -79,8 +78,5 @@ func (k Key) String() string {
 // Format is String for every verb, %x, %d and %#v included.
 func (k Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
 
-// LogValue is String for slog.
-func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
-
-// MarshalText is String for JSON and its like.
+// MarshalText is String for JSON, slog and their like.
 func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }

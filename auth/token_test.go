@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 )
 
 func contains(s, part string) bool { return strings.Contains(s, part) }
@@ -86,7 +87,7 @@ func TestSignTokenErrors(t *testing.T) {
 			hub, vectorEnd, auth.ErrInvalid, "20 bytes"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			token, err := auth.SignToken(t.Context(), test.signer, test.audience, "", test.end)
+			token, err := auth.SignToken(own.Key{}, t.Context(), test.signer, test.audience, "", test.end)
 			wantError(t, err, test.match, test.says)
 			if !token.IsZero() {
 				t.Error("a token came with the error")
@@ -175,18 +176,18 @@ func TestParseTokenForms(t *testing.T) {
 func TestSAS(t *testing.T) {
 	now := vectorEnd.Add(-time.Hour)
 	cred := auth.SAS(parseKey(t, key1), nil)
-	got, err := cred.Token(t.Context(), hub+"/devices/dev1", now)
+	got, err := auth.TokenOf(t.Context(), cred, hub+"/devices/dev1", now)
 	if err != nil || got.Reveal() != sas1 {
 		t.Errorf("an hour before: token %q, error %v, want SAS-1", got.Reveal(), err)
 	}
-	if cert, err := cred.Certificate(t.Context()); cert != nil || err != nil {
+	if cert, err := auth.CertificateOf(t.Context(), cred); cert != nil || err != nil {
 		t.Errorf("Certificate() = %v, %v, want none", cert, err)
 	}
 
 	opts := &auth.SASOptions{Lifetime: 2 * time.Hour, Policy: "device"}
 	cred = auth.SAS(&hsm{secret: []byte("0123456789abcdef0123456789abcdef")}, opts)
 	*opts = auth.SASOptions{} // they were copied
-	got, err = cred.Token(t.Context(), hub+"/devices", vectorEnd.Add(-2*time.Hour))
+	got, err = auth.TokenOf(t.Context(), cred, hub+"/devices", vectorEnd.Add(-2*time.Hour))
 	if err != nil || got.Reveal() != vectors[4].text {
 		t.Errorf("with a policy: token %q, error %v, want SAS-5", got.Reveal(), err)
 	}
@@ -209,31 +210,31 @@ func TestSASErrors(t *testing.T) {
 		{"negative", key, -time.Hour, "from 1m0s"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := auth.SAS(test.signer, &auth.SASOptions{Lifetime: test.lifetime}).Token(t.Context(), hub, vectorEnd)
+			_, err := auth.TokenOf(t.Context(), auth.SAS(test.signer, &auth.SASOptions{Lifetime: test.lifetime}), hub, vectorEnd)
 			wantError(t, err, auth.ErrInvalid, test.says)
 		})
 	}
 	for _, ok := range []time.Duration{time.Minute, 366 * 24 * time.Hour} {
-		if _, err := auth.SAS(key, &auth.SASOptions{Lifetime: ok}).Token(t.Context(), hub, vectorEnd); err != nil {
+		if _, err := auth.TokenOf(t.Context(), auth.SAS(key, &auth.SASOptions{Lifetime: ok}), hub, vectorEnd); err != nil {
 			t.Errorf("lifetime %v: %v", ok, err)
 		}
 	}
 }
 
 func TestGivenToken(t *testing.T) {
-	cred := auth.GivenToken(parseToken(t, sas1))
-	got, err := cred.Token(t.Context(), hub+"/devices/dev1", vectorEnd.Add(-time.Second))
+	cred := auth.StaticToken(parseToken(t, sas1))
+	got, err := auth.TokenOf(t.Context(), cred, hub+"/devices/dev1", vectorEnd.Add(-time.Second))
 	if err != nil || got.Reveal() != sas1 {
 		t.Errorf("before the end: %q, %v", got.Reveal(), err)
 	}
-	_, err = cred.Token(t.Context(), hub+"/devices/dev1", vectorEnd)
+	_, err = auth.TokenOf(t.Context(), cred, hub+"/devices/dev1", vectorEnd)
 	wantError(t, err, auth.ErrTokenExpired, "2026-01-01T00:00:00Z")
 	if errors.Is(err, auth.ErrInvalid) {
 		t.Error("an expired token is not invalid configuration")
 	}
-	_, err = auth.GivenToken(auth.Token{}).Token(t.Context(), hub, vectorEnd)
+	_, err = auth.TokenOf(t.Context(), auth.StaticToken(auth.Token{}), hub, vectorEnd)
 	wantError(t, err, auth.ErrInvalid, "zero token")
-	if cert, err := cred.Certificate(t.Context()); cert != nil || err != nil {
+	if cert, err := auth.CertificateOf(t.Context(), cred); cert != nil || err != nil {
 		t.Errorf("Certificate() = %v, %v, want none", cert, err)
 	}
 }
@@ -270,7 +271,7 @@ func TestGivenTokenScope(t *testing.T) {
 		{hub + "/devices/100%", hub + "/devices/dev1", false},
 	} {
 		token := parseToken(t, "SharedAccessSignature sr="+test.sr+"&sig="+mac+"&se=1767225600")
-		_, err := auth.GivenToken(token).Token(t.Context(), test.audience, vectorEnd.Add(-time.Hour))
+		_, err := auth.TokenOf(t.Context(), auth.StaticToken(token), test.audience, vectorEnd.Add(-time.Hour))
 		if got := err == nil; got != test.want {
 			t.Errorf("a token for %s covers %s: %v, want %v", test.sr, test.audience, got, test.want)
 		}
@@ -304,7 +305,7 @@ func TestTokenFunc(t *testing.T) {
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			cred := auth.TokenFunc(tt.fetch)
-			got, err := cred.Token(t.Context(), audience, tt.now)
+			got, err := auth.TokenOf(t.Context(), cred, audience, tt.now)
 			if tt.want == nil {
 				if err != nil || got.Reveal() != sas1 {
 					t.Errorf("got %v, %v", got, err)
@@ -314,7 +315,7 @@ func TestTokenFunc(t *testing.T) {
 			wantError(t, err, tt.want, tt.says)
 		})
 	}
-	if cert, err := auth.TokenFunc(nil).Certificate(t.Context()); cert != nil || err != nil {
+	if cert, err := auth.CertificateOf(t.Context(), auth.TokenFunc(nil)); cert != nil || err != nil {
 		t.Errorf("Certificate() = %v, %v; want none", cert, err)
 	}
 }

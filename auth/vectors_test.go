@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 )
 
 // The keys of the vectors, and the end of all their tokens.
@@ -64,7 +65,7 @@ func TestSignTokenVectors(t *testing.T) {
 		t.Run(v.name, func(t *testing.T) {
 			key := parseKey(t, v.key)
 			// Half a second more: the end is cut to whole seconds.
-			got, err := auth.SignToken(t.Context(), key, v.audience, v.policy, vectorEnd.Add(time.Second/2))
+			got, err := auth.SignToken(own.Key{}, t.Context(), key, v.audience, v.policy, vectorEnd.Add(time.Second/2))
 			if err != nil {
 				t.Fatalf("SignToken: %v", err)
 			}
@@ -110,7 +111,7 @@ func TestNegativeVectors(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			token := parseToken(t, test.text)
-			_, err := auth.GivenToken(token).Token(t.Context(), hub+"/devices/dev1", now)
+			_, err := auth.TokenOf(t.Context(), auth.StaticToken(token), hub+"/devices/dev1", now)
 			if !errors.Is(err, test.want) {
 				t.Errorf("GivenToken: error %v, want %v", err, test.want)
 			}

@@ -11,23 +11,25 @@ import (
 	"io"
 	"log/slog"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/internal/own"
 )
 
 // What time does to a client certificate, as errors.Is tells it.
 var (
 	// ErrCertificateExpired says that the client certificate, or one of its
 	// chain, has ended; renew it.
-	ErrCertificateExpired = errors.New("the client certificate has expired")
+	ErrCertificateExpired = errors.New("auth: the client certificate has expired")
 	// ErrCertificateNotYetValid says that the client certificate, or one of its
 	// chain, is for later than the device's clock says. Most often the clock is
 	// wrong.
-	ErrCertificateNotYetValid = errors.New("the client certificate is not valid yet")
+	ErrCertificateNotYetValid = errors.New("auth: the client certificate is not valid yet")
 )
 
 // X509 is the Credential of one certificate with its chain, leaf first, and a
 // key that is any crypto.Signer: in memory, in a TPM, behind PKCS#11. What
-// [CheckCertificate] finds wrong with them its Certificate tells. The slices of
-// cert are not copied: do not change them.
+// is wrong with them, such as a key that does not fit, is the error of each
+// attempt to connect. The slices of cert are not copied: do not change them.
 func X509(cert tls.Certificate) Credential {
 	if cert.Leaf == nil && len(cert.Certificate) > 0 {
 		// One that cannot be read is told by Certificate.
@@ -47,8 +49,7 @@ type certificate struct {
 	load func(ctx context.Context) (*tls.Certificate, error)
 }
 
-// Token has none.
-func (c *certificate) Token(context.Context, string, time.Time) (Token, error) { return Token{}, nil }
+func (*certificate) credential() {}
 
 // Certificate returns the certificate.
 func (c *certificate) Certificate(ctx context.Context) (*tls.Certificate, error) {
@@ -118,13 +119,13 @@ func ParseX509(certPEM, keyPEM []byte, opts *X509Options) (tls.Certificate, erro
 			return tls.Certificate{}, err
 		}
 	}
-	return NewCertificate(chain, key, o.Roots)
+	return NewCertificate(own.Key{}, chain, key, o.Roots)
 }
 
 // NewCertificate joins certificates, in any order, and the key of one of them
 // to what TLS presents: that one first, then the chain above it. Roots may be
 // nil; its meaning and that of the errors are as with [ParseX509].
-func NewCertificate(certs []*x509.Certificate, key crypto.Signer, roots *x509.CertPool) (tls.Certificate, error) {
+func NewCertificate(_ own.Key, certs []*x509.Certificate, key crypto.Signer, roots *x509.CertPool) (tls.Certificate, error) {
 	leaf, err := leafOf(certs, key)
 	if err != nil {
 		return tls.Certificate{}, err
@@ -150,7 +151,7 @@ func NewCertificate(certs []*x509.Certificate, key crypto.Signer, roots *x509.Ce
 // a time in which it, or a certificate of its chain, is not valid. Package
 // device asks it before each connection. Errors match ErrInvalid,
 // ErrCertificateExpired or ErrCertificateNotYetValid, and name the certificate.
-func CheckCertificate(cert *tls.Certificate, now time.Time) error {
+func CheckCertificate(_ own.Key, cert *tls.Certificate, now time.Time) error {
 	if err := checkPair(cert); err != nil {
 		return err
 	}

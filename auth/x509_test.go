@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 )
 
 // TestParseX509 reads keys of every kind in every plain form, with chains in
@@ -59,7 +60,7 @@ func TestParseX509(t *testing.T) {
 					if got := names(t, cert); !slices.Equal(got, tt.want) {
 						t.Errorf("presented is %q, want %q", got, tt.want)
 					}
-					if err := auth.CheckCertificate(&cert, midway); err != nil {
+					if err := auth.CheckCertificate(own.Key{}, &cert, midway); err != nil {
 						t.Errorf("CheckCertificate: %v", err)
 					}
 					if _, err := auth.ParseX509(append(tt.file, text...), nil, nil); err != nil {
@@ -208,7 +209,7 @@ func TestKeyInHardware(t *testing.T) {
 	if err != nil || cert.PrivateKey != crypto.PrivateKey(key) {
 		t.Fatalf("got %v, %v", cert.PrivateKey, err)
 	}
-	got, err := auth.X509(cert).Certificate(t.Context())
+	got, err := auth.CertificateOf(t.Context(), auth.X509(cert))
 	if err != nil || got.PrivateKey != crypto.PrivateKey(key) {
 		t.Errorf("got %v, %v", got, err)
 	}
@@ -216,9 +217,9 @@ func TestKeyInHardware(t *testing.T) {
 	wantError(t, err, auth.ErrInvalid, `not that of the certificate of "CN=dev1"`)
 	_, err = auth.ParseX509(certPEM(leaf), nil, &auth.X509Options{Key: odd{key}})
 	wantError(t, err, auth.ErrInvalid, "public half")
-	_, err = auth.NewCertificate(nil, key, nil)
+	_, err = auth.NewCertificate(own.Key{}, nil, key, nil)
 	wantError(t, err, auth.ErrInvalid, "no client certificate")
-	_, err = auth.AsSigner("what a reader returned")
+	_, err = auth.AsSigner(own.Key{}, "what a reader returned")
 	wantError(t, err, auth.ErrInvalid, "string")
 }
 
@@ -257,7 +258,7 @@ func TestCheckCertificate(t *testing.T) {
 		{"another key", with(one, func(c *tls.Certificate) { c.PrivateKey = newECKey(t) }), midway, auth.ErrInvalid, "not that of"},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
-			err := auth.CheckCertificate(tt.cert, tt.now)
+			err := auth.CheckCertificate(own.Key{}, tt.cert, tt.now)
 			if tt.want == nil {
 				if err != nil {
 					t.Error(err)
@@ -272,16 +273,16 @@ func TestCheckCertificate(t *testing.T) {
 func TestX509Credential(t *testing.T) {
 	key := newECKey(t)
 	cred := auth.X509(tls.Certificate{Certificate: [][]byte{newLeaf(t, "dev1", nil, key).cert.Raw}, PrivateKey: key})
-	cert, err := cred.Certificate(t.Context())
+	cert, err := auth.CertificateOf(t.Context(), cred)
 	if err != nil || cert.Leaf.Subject.CommonName != "dev1" {
 		t.Errorf("got %v, %v", cert, err)
 	}
-	if token, err := cred.Token(t.Context(), hub, midway); !token.IsZero() || err != nil {
+	if token, err := auth.TokenOf(t.Context(), cred, hub, midway); !token.IsZero() || err != nil {
 		t.Errorf("Token: %v, %v; want none", token, err)
 	}
-	_, err = auth.X509(tls.Certificate{}).Certificate(t.Context())
+	_, err = auth.CertificateOf(t.Context(), auth.X509(tls.Certificate{}))
 	wantError(t, err, auth.ErrInvalid, "no client certificate")
-	_, err = cred.Certificate(canceled(t))
+	_, err = auth.CertificateOf(canceled(t), cred)
 	if !errors.Is(err, canceled(t).Err()) {
 		t.Errorf("with an ended context: %v", err)
 	}

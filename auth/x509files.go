@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"sync"
+
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 )
 
 // X509Files is the Credential of a certificate and its key in PEM files, as
@@ -75,7 +77,7 @@ func (r *reloader) read() (*tls.Certificate, error) {
 	for i, name := range r.files {
 		var err error
 		if texts[i], err = readFile(name); err != nil {
-			return nil, fmt.Errorf("read the client certificate or its key: %w", err)
+			return nil, fmt.Errorf("auth: read the client certificate or its key: %w", errtext.Bare("auth", err))
 		}
 	}
 	if r.good != nil && equalTexts(texts, r.texts) {

@@ -40,7 +40,7 @@ func TestRotation(t *testing.T) {
 	cred := auth.X509Files(f.path("cert.pem"), f.path("key.pem"), nil)
 	want := func(when, name string) {
 		t.Helper()
-		cert, err := cred.Certificate(t.Context())
+		cert, err := auth.CertificateOf(t.Context(), cred)
 		if err != nil {
 			t.Fatalf("%s: %v", when, err)
 		}
@@ -49,17 +49,17 @@ func TestRotation(t *testing.T) {
 		}
 	}
 
-	if _, err := cred.Certificate(t.Context()); !errors.Is(err, fs.ErrNotExist) || errors.Is(err, auth.ErrInvalid) {
+	if _, err := auth.CertificateOf(t.Context(), cred); !errors.Is(err, fs.ErrNotExist) || errors.Is(err, auth.ErrInvalid) {
 		t.Errorf("before there are files: %v; want %v, which is tried again", err, fs.ErrNotExist)
 	}
 	f.write("cert.pem", certPEM(old))
 	f.write("key.pem", keyPEM(t, next.key))
-	_, err := cred.Certificate(t.Context())
+	_, err := auth.CertificateOf(t.Context(), cred)
 	wantError(t, err, auth.ErrInvalid, "not that of")
 	f.write("key.pem", keyPEM(t, old.key))
 	want("once there are files", "old")
-	first, _ := cred.Certificate(t.Context())
-	if second, _ := cred.Certificate(t.Context()); first != second {
+	first, _ := auth.CertificateOf(t.Context(), cred)
+	if second, _ := auth.CertificateOf(t.Context(), cred); first != second {
 		t.Error("the same files are parsed again")
 	}
 
@@ -87,10 +87,10 @@ func TestOneFile(t *testing.T) {
 		"key and certificate in one file": auth.X509Files(f.path("both.pem"), "", nil),
 		"the key lives elsewhere":         auth.X509Files(f.path("cert.pem"), "", &auth.X509Options{Key: leaf.key}),
 	} {
-		if _, err := cred.Certificate(t.Context()); err != nil {
+		if _, err := auth.CertificateOf(t.Context(), cred); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	_, err := auth.X509Files(f.path("huge.pem"), "", nil).Certificate(t.Context())
+	_, err := auth.CertificateOf(t.Context(), auth.X509Files(f.path("huge.pem"), "", nil))
 	wantError(t, err, auth.ErrInvalid, "more than 262144 bytes")
 }

@@ -53,7 +53,7 @@ func (s *hangingCredential) Token(ctx context.Context, audience string, now time
 		<-ctx.Done()
 		return auth.Token{}, ctx.Err()
 	}
-	return s.Credential.Token(ctx, audience, now)
+	return auth.TokenOf(ctx, s.Credential, audience, now)
 }
 
 // TestBadTokenEndsNoClient: a bad answer of a key service, after days online.
@@ -65,7 +65,7 @@ func TestBadTokenEndsNoClient(t *testing.T) {
 		w.dev.Credential = auth.TokenFunc(func(ctx context.Context, audience string) (auth.Token, error) {
 			text := "<html>503 Service Unavailable</html>"
 			if !bad.Load() {
-				tok, err := real.Token(ctx, audience, time.Now())
+				tok, err := auth.TokenOf(ctx, real, audience, time.Now())
 				if err != nil {
 					return auth.Token{}, err
 				}
@@ -134,7 +134,7 @@ func TestBadTokenAtTheFirstLogin(t *testing.T) {
 			if !good.Load() {
 				return auth.ParseToken("<html>503 Service Unavailable</html>")
 			}
-			return real.Token(ctx, audience, time.Now())
+			return auth.TokenOf(ctx, real, audience, time.Now())
 		})
 		c := w.client(&device.Options{Logger: slog.New(slog.DiscardHandler)})
 		if err := c.Connect(soon(t, time.Minute)); !errors.Is(err, auth.ErrInvalid) {

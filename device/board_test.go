@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -14,7 +15,7 @@ import (
 func takeover(t *testing.T, w *world, d time.Duration) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	token, err := w.dev.Credential.Token(ctx, w.dev.Identity.Audience(), time.Now())
+	token, err := auth.TokenOf(ctx, w.dev.Credential, w.dev.Identity.Audience(), time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

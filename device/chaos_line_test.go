@@ -123,5 +123,5 @@ func (c *moodyCredential) Token(ctx context.Context, audience string, now time.T
 	case "ended":
 		now = now.Add(-48 * time.Hour)
 	}
-	return c.Credential.Token(ctx, audience, now)
+	return auth.TokenOf(ctx, c.Credential, audience, now)
 }

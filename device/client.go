@@ -242,7 +242,7 @@ func (c *Client) check() error {
 		return err
 	}
 	if c.cred == nil {
-		return fmt.Errorf("%w: no credential; a connection string with x509=true brings none: give auth.X509Files or another Credential that has the certificate", auth.ErrInvalid)
+		return fmt.Errorf("%w: no credential; give one, such as that of auth.ParseConnectionString, or auth.X509Files", auth.ErrInvalid)
 	}
 	if c.dialer == nil {
 		return fmt.Errorf("%w: no transport; give one, such as mqtt.Dialer{}", auth.ErrInvalid)

@@ -12,6 +12,7 @@ import (
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 	"github.com/devicetwin/devicetwin-go/transport/mqtt"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
@@ -229,11 +230,11 @@ func TestCornerFarToken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		token, err := auth.SignToken(t.Context(), key, w.dev.Identity.Audience(), "", time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))
+		token, err := auth.SignToken(own.Key{}, t.Context(), key, w.dev.Identity.Audience(), "", time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := device.New(w.dev.Identity, auth.GivenToken(token), mqttDialer{Stream: w.stream}, nil)
+		c := device.New(w.dev.Identity, auth.StaticToken(token), mqttDialer{Stream: w.stream}, nil)
 		defer c.Close()
 		if err := c.Connect(t.Context()); err != nil {
 			t.Fatal(err)

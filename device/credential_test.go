@@ -20,6 +20,7 @@ import (
 	"github.com/devicetwin/devicetwin-go/auth/pfx"
 	"github.com/devicetwin/devicetwin-go/auth/pkcs8"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 	"github.com/devicetwin/devicetwin-go/internal/pbetest"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/twin"
@@ -117,7 +118,7 @@ func (d desk) key(text string) auth.Key {
 // token is a ready-made one of the device's key.
 func (d desk) token(life time.Duration) auth.Token {
 	d.Helper()
-	token, err := auth.SignToken(d.Context(), d.key(d.dev.PrimaryKey), d.dev.Identity.Audience(), "", time.Now().Add(life))
+	token, err := auth.SignToken(own.Key{}, d.Context(), d.key(d.dev.PrimaryKey), d.dev.Identity.Audience(), "", time.Now().Add(life))
 	if err != nil {
 		d.Fatal(err)
 	}
@@ -167,9 +168,9 @@ func proofs() []proof {
 			_, err := d.hub.AddPolicy(hubtest.Policy{Name: "device", Permissions: []hubtest.Permission{hubtest.DeviceConnect}})
 			d.must(err)
 		}, nil},
-		{"a given token", func(d desk) auth.Credential { return auth.GivenToken(d.token(time.Hour)) }, otherKeys, []brokenProof{
-			{"none", func(desk) auth.Credential { return auth.GivenToken(auth.Token{}) }, auth.ErrInvalid, "the zero token"},
-			{"one that ended", func(d desk) auth.Credential { return auth.GivenToken(d.token(-time.Hour)) }, auth.ErrTokenExpired, "give a new one"},
+		{"a given token", func(d desk) auth.Credential { return auth.StaticToken(d.token(time.Hour)) }, otherKeys, []brokenProof{
+			{"none", func(desk) auth.Credential { return auth.StaticToken(auth.Token{}) }, auth.ErrInvalid, "the zero token"},
+			{"one that ended", func(d desk) auth.Credential { return auth.StaticToken(d.token(-time.Hour)) }, auth.ErrTokenExpired, "give a new one"},
 		}},
 		{"a fetched token", func(d desk) auth.Credential {
 			return auth.TokenFunc(func(context.Context, string) (auth.Token, error) { return d.token(time.Hour), nil })
@@ -276,7 +277,7 @@ func TestEveryCredential(t *testing.T) {
 				if !errors.Is(err, transport.ErrUnauthorized) {
 					t.Fatalf("got %v, want %v", err, transport.ErrUnauthorized)
 				}
-				cert, _ := d.dev.Credential.Certificate(t.Context())
+				cert, _ := auth.CertificateOf(t.Context(), d.dev.Credential)
 				if told := strings.Contains(err.Error(), "thumbprint"); told != (cert != nil) {
 					t.Errorf("%v tells of a certificate: %t, want %t", err, told, cert != nil)
 				}

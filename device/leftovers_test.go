@@ -13,6 +13,7 @@ import (
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
+	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/transport/mqtt"
@@ -33,7 +34,7 @@ func (w *world) another(dev hubtest.Device) *sdk {
 		w.Fatal(err)
 	}
 	w.Cleanup(func() { line.Close() })
-	token, err := dev.Credential.Token(w.Context(), dev.Identity.Audience(), time.Now())
+	token, err := auth.TokenOf(w.Context(), dev.Credential, dev.Identity.Audience(), time.Now())
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -95,7 +95,7 @@ func (e *emptyCredential) Token(ctx context.Context, audience string, now time.T
 	if e.empty.Load() {
 		return auth.Token{}, nil
 	}
-	return e.Credential.Token(ctx, audience, now)
+	return auth.TokenOf(ctx, e.Credential, audience, now)
 }
 
 // A credential that was good and gives nothing for a while ends no client.

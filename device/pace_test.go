@@ -15,6 +15,7 @@ import (
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
@@ -38,7 +39,7 @@ func aToken(t *testing.T) auth.Token {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := auth.SignToken(t.Context(), key, someone().Audience(), "", time.Now().Add(24*time.Hour))
+	token, err := auth.SignToken(own.Key{}, t.Context(), key, someone().Audience(), "", time.Now().Add(24*time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,6 +181,7 @@ func TestPaceOfFailures(t *testing.T) {
 
 // presents is a credential that has this certificate, or fails.
 type presents struct {
+	auth.Credential
 	cert *tls.Certificate
 	err  error
 }
@@ -194,7 +196,7 @@ func expired(t *testing.T) auth.Token {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := auth.SignToken(t.Context(), key, someone().Audience(), "", time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC))
+	token, err := auth.SignToken(own.Key{}, t.Context(), key, someone().Audience(), "", time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
 	"github.com/devicetwin/devicetwin-go/transport"
@@ -140,7 +141,7 @@ func TestSameVersionOfAnotherTwin(t *testing.T) {
 		createAnew(t, w)
 		w.hub.SetLine("dev1", true)
 		// The commissioning tool says its one thing, before the firmware is back: version 2.
-		token, err := w.dev.Credential.Token(t.Context(), w.dev.Identity.Audience(), time.Now())
+		token, err := auth.TokenOf(t.Context(), w.dev.Credential, w.dev.Identity.Audience(), time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}

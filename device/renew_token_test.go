@@ -70,11 +70,11 @@ func TestTokenOfAFailedRenewal(t *testing.T) {
 // A given token is asked for again once, in vain, and then held until its end.
 func TestGivenTokenIsHeld(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
-		token, err := w.dev.Credential.Token(t.Context(), w.dev.Identity.Audience(), time.Now())
+		token, err := auth.TokenOf(t.Context(), w.dev.Credential, w.dev.Identity.Audience(), time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.dev.Credential = auth.GivenToken(token)
+		w.dev.Credential = auth.StaticToken(token)
 		logins := w.logins()
 		c := w.online(nil)
 		if err := c.Renew(); err != nil {

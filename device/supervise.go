@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -115,19 +116,19 @@ func (c *Client) login(ctx context.Context) (login transport.Login, times renewa
 		KeepAlive: c.opts.KeepAlive, Now: c.opts.Now, Tidy: !c.tidied,
 	}
 	now := c.opts.Now()
-	if err := auth.CheckClock(now); err != nil {
+	if err := auth.CheckClock(own.Key{}, now); err != nil {
 		return login, times, err
 	}
-	if login.Certificate, err = c.cred.Certificate(ctx); err != nil {
+	if login.Certificate, err = auth.CertificateOf(ctx, c.cred); err != nil {
 		return login, times, fmt.Errorf("%w: %w", errNoCredential, err)
 	}
 	if login.Certificate != nil {
-		if err := auth.CheckCertificate(login.Certificate, now); err != nil {
+		if err := auth.CheckCertificate(own.Key{}, login.Certificate, now); err != nil {
 			return login, times, err
 		}
 	}
 	login.Sessions = c.resumable(login.Certificate)
-	if login.Token, err = c.cred.Token(ctx, c.id.Audience(), now); err != nil {
+	if login.Token, err = auth.TokenOf(ctx, c.cred, c.id.Audience(), now); err != nil {
 		return login, times, fmt.Errorf("%w: %w", errNoCredential, err)
 	}
 	switch {

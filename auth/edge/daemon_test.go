@@ -47,7 +47,7 @@ func wantRoots(t *testing.T, m *edge.Module, want string) {
 
 // sign asks for a token, and so for a signature.
 func sign(ctx context.Context, m *edge.Module) (auth.Token, error) {
-	return m.Credential.Token(ctx, m.Identity.Audience(), now)
+	return auth.TokenOf(ctx, m.Credential, m.Identity.Audience(), now)
 }
 
 // wantRequest compares a request with its text. The order of headers means
@@ -80,7 +80,7 @@ func TestRequests(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want, err := auth.SAS(inMemory, nil).Token(t.Context(), m.Identity.Audience(), now)
+			want, err := auth.TokenOf(t.Context(), auth.SAS(inMemory, nil), m.Identity.Audience(), now)
 			if err != nil {
 				t.Fatal(err)
 			}

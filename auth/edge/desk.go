@@ -3,27 +3,30 @@ package edge
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
 // atDesk is the module under development, outside of IoT Edge.
 func atDesk(getenv func(string) string) (*Module, error) {
 	id, cred, err := auth.ParseConnectionString(getenv(varConnection))
+	if errors.Is(err, auth.ErrWantsCertificate) {
+		return nil, invalid("%s asks for a certificate; a module at a desk has a SharedAccessKey", varConnection)
+	}
 	file := getenv(varCAFile)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%s: %w", varConnection, err)
+		return nil, fmt.Errorf("%s: %w", varConnection, errtext.Bare("auth", err))
 	case id.ModuleID == "":
 		return nil, invalid("%s has no ModuleId; take the string of the module, not of its device", varConnection)
 	case id.Gateway == "":
 		return nil, invalid("%s has no GatewayHostName; add the name of the gateway, or connect to the hub itself by auth.ParseConnectionString", varConnection)
-	case cred == nil:
-		return nil, invalid("%s asks for a certificate; a module at a desk has a SharedAccessKey", varConnection)
 	case file == "":
 		return nil, invalid("%s is not set; name the PEM file with the gateway's roots, for the system's are never used for a gateway", varCAFile)
 	}
@@ -41,7 +44,7 @@ func rootsFromFile(name string) (*x509.CertPool, error) {
 	}
 	roots, err := auth.ParseRoots(text)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s, which %s names: %v", transport.ErrUntrusted, name, varCAFile, err)
+		return nil, fmt.Errorf("%w: %s, which %s names: %v", transport.ErrUntrusted, name, varCAFile, errtext.Bare("auth", err))
 	}
 	return roots, nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 )
 
 // DefaultTimeout bounds one request to the daemon unless Options says
@@ -23,7 +24,7 @@ const DefaultAPIVersion = "2018-06-28"
 // Options shape a module; nil means all defaults.
 type Options struct {
 	// TokenLifetime is the life of each token; 0 means
-	// auth.DefaultTokenLifetime. Its limits are those of auth.SASOptions. A
+	// an hour. Its limits are those of auth.SASOptions. A
 	// module at a desk always has the default.
 	TokenLifetime time.Duration
 	// Timeout bounds each request to the daemon, besides its context; 0 means
@@ -86,7 +87,7 @@ func FromEnvironment(getenv func(name string) string, opts *Options) (*Module, e
 			varWorkload, varConnection, varCAFile)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("IoT Edge's environment: %w", err)
+		return nil, fmt.Errorf("edge: the environment: %w", errtext.Bare("auth", err))
 	}
 	return m, nil
 }
@@ -127,7 +128,7 @@ func readInside(getenv func(string) string, timeout time.Duration) (auth.Identit
 			return auth.Identity{}, nil, invalid("%s is not set, and %s is: IoT Edge sets both for the modules that it starts; does something remove it?", v.name, varWorkload)
 		}
 		if err := v.check(*v.to); err != nil {
-			return auth.Identity{}, nil, fmt.Errorf("%s: %w", v.name, err)
+			return auth.Identity{}, nil, fmt.Errorf("%s: %w", v.name, errtext.Bare("auth", err))
 		}
 	}
 	if scheme := getenv(varScheme); scheme != "" && !strings.EqualFold(scheme, "sasToken") {
@@ -138,11 +139,11 @@ func readInside(getenv func(string) string, timeout time.Duration) (auth.Identit
 		version = DefaultAPIVersion
 	}
 	if err := checkWord(version); err != nil {
-		return auth.Identity{}, nil, fmt.Errorf("%s: %w", varAPIVersion, err)
+		return auth.Identity{}, nil, fmt.Errorf("%s: %w", varAPIVersion, errtext.Bare("auth", err))
 	}
 	at, err := parseURI(getenv(varWorkload))
 	if err != nil {
-		return auth.Identity{}, nil, fmt.Errorf("%s: %w", varWorkload, err)
+		return auth.Identity{}, nil, fmt.Errorf("%s: %w", varWorkload, errtext.Bare("auth", err))
 	}
 	return id, newDaemon(at, id.ModuleID, generation, version, timeout), nil
 }

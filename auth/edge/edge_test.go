@@ -134,7 +134,7 @@ func TestWrongOptions(t *testing.T) {
 		t.Errorf("with a negative timeout: got %v, want auth.ErrInvalid that names the option", err)
 	}
 	m := fromEnvironment(t, environment(uri, nil), &edge.Options{TokenLifetime: time.Second})
-	if _, err := m.Credential.Token(t.Context(), m.Identity.Audience(), time.Now()); !errors.Is(err, auth.ErrInvalid) {
+	if _, err := auth.TokenOf(t.Context(), m.Credential, m.Identity.Audience(), time.Now()); !errors.Is(err, auth.ErrInvalid) {
 		t.Errorf("with tokens of a second: got %v, want auth.ErrInvalid", err)
 	}
 	var zero edge.Module
@@ -150,7 +150,7 @@ func TestFileAtDesk(t *testing.T) {
 		"EdgeHubConnectionString":     atHub + "SharedAccessKey=" + key + ";GatewayHostName=localhost",
 		"EdgeModuleCACertificateFile": file,
 	}), nil)
-	token, err := m.Credential.Token(t.Context(), m.Identity.Audience(), time.Unix(1767225600, 0))
+	token, err := auth.TokenOf(t.Context(), m.Credential, m.Identity.Audience(), time.Unix(1767225600, 0))
 	if err != nil || token.IsZero() {
 		t.Errorf("got token %v and %v, want one by the key of the connection string", token, err)
 	}

@@ -50,9 +50,9 @@ func ExampleFromEnvironment_errors() {
 		}
 	}
 	// Output:
-	// IoT Edge's environment: invalid configuration: neither IOTEDGE_WORKLOADURI nor EdgeHubConnectionString is set: IoT Edge sets the first for the modules that it starts; at a desk, set the second, with EdgeModuleCACertificateFile
-	// IoT Edge's environment: invalid configuration: IOTEDGE_MODULEID is not set, and IOTEDGE_WORKLOADURI is: IoT Edge sets both for the modules that it starts; does something remove it?
-	// IoT Edge's environment: IOTEDGE_WORKLOADURI: invalid configuration: its scheme is "fd"; it is unix:///path/of/a/socket or http://host:port
+	// edge: the environment: invalid configuration: neither IOTEDGE_WORKLOADURI nor EdgeHubConnectionString is set: IoT Edge sets the first for the modules that it starts; at a desk, set the second, with EdgeModuleCACertificateFile
+	// edge: the environment: invalid configuration: IOTEDGE_MODULEID is not set, and IOTEDGE_WORKLOADURI is: IoT Edge sets both for the modules that it starts; does something remove it?
+	// edge: the environment: IOTEDGE_WORKLOADURI: invalid configuration: its scheme is "fd"; it is unix:///path/of/a/socket or http://host:port
 }
 
 // What the daemon refuses says why. A client tells it by Connect and OnState,

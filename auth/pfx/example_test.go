@@ -16,7 +16,7 @@ import (
 // new one.
 func ExampleFile() {
 	cred := pfx.File("testdata/modern.pfx", "correct-horse")
-	cert, err := cred.Certificate(context.Background()) // package device asks for it
+	cert, err := auth.CertificateOf(context.Background(), cred) // package device asks for it
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -43,7 +43,7 @@ func ExampleParse() {
 	// Output:
 	// CN=dev1 <nil>
 	// true
-	// the PFX: invalid configuration: the passphrase does not open it; check it, and that it is this file's (a damaged file looks the same)
+	// pfx: invalid configuration: the passphrase does not open it; check it, and that it is this file's (a damaged file looks the same)
 }
 
 // A chain that the hub would refuse is told before it is sent.
@@ -52,8 +52,8 @@ func ExampleOptions() {
 	cred := auth.X509Reload(func(contents [][]byte) (tls.Certificate, error) {
 		return pfx.Parse(contents[0], "correct-horse", &pfx.Options{Roots: roots})
 	}, "testdata/modern.pfx")
-	_, err := cred.Certificate(context.Background())
+	_, err := auth.CertificateOf(context.Background(), cred)
 	fmt.Println(err)
 	// Output:
-	// the PFX: invalid configuration: the chain of "CN=dev1" does not lead to one of the given roots: "CN=test root" issued the certificate of "CN=test intermediate"; add that intermediate (x509: certificate signed by unknown authority)
+	// pfx: invalid configuration: the chain of "CN=dev1" does not lead to one of the given roots: "CN=test root" issued the certificate of "CN=test intermediate"; add that intermediate (x509: certificate signed by unknown authority)
 }

@@ -114,7 +114,7 @@ func TestFilesFromOpenSSL(t *testing.T) {
 				if strings.HasPrefix(tt.name, "all in the clear and no MAC") {
 					return // any passphrase opens it
 				}
-				if _, err := Parse(der, tt.passphrase+"!", nil); err == nil || err.Error() != "the PFX: "+wrong().Error() {
+				if _, err := Parse(der, tt.passphrase+"!", nil); err == nil || err.Error() != "pfx: "+strings.TrimPrefix(wrong().Error(), "auth: ") {
 					t.Errorf("with a wrong passphrase: got %v, want %v", err, wrong())
 				}
 			})

@@ -37,6 +37,8 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 )
 
 const (
@@ -63,7 +65,7 @@ func File(name, passphrase string) auth.Credential {
 
 // Parse reads the contents of a PFX file. The passphrase is UTF-8, and may be
 // empty, as the file's may. The chain is ordered, and presented whole; what is
-// none of it is an error, and so is a gap in it: see auth.NewCertificate.
+// none of it is an error, and so is a gap in it: see auth.ParseX509.
 //
 // Errors match auth.ErrInvalid, say what is wrong and what to do, and hold no
 // part of the key or the passphrase. Parse may be called concurrently.
@@ -74,7 +76,7 @@ func Parse(der []byte, passphrase string, opts *Options) (tls.Certificate, error
 	}
 	cert, err := parse(der, passphrase, o.Roots)
 	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("the PFX: %w", err)
+		return tls.Certificate{}, fmt.Errorf("pfx: %w", errtext.Bare("auth", err))
 	}
 	return cert, nil
 }
@@ -108,11 +110,11 @@ func parse(der []byte, passphrase string, roots *x509.CertPool) (tls.Certificate
 	if n := 1 + len(others); n > maxCerts {
 		return tls.Certificate{}, fmt.Errorf("%w: there are %d certificates in it; give the device's own and its intermediates, at most %d", auth.ErrInvalid, n, maxCerts)
 	}
-	signer, err := auth.AsSigner(key)
+	signer, err := auth.AsSigner(own.Key{}, key)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	return auth.NewCertificate(append([]*x509.Certificate{leaf}, others...), signer, roots)
+	return auth.NewCertificate(own.Key{}, append([]*x509.Certificate{leaf}, others...), signer, roots)
 }
 
 // checkPassphrase says whether a PFX can have a passphrase: PKCS#12 writes it in

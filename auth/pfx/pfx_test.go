@@ -25,6 +25,7 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 	"github.com/devicetwin/devicetwin-go/internal/pbe"
 )
 
@@ -61,7 +62,7 @@ func TestFilesInTestdata(t *testing.T) {
 			if got := cert.Leaf.Subject.CommonName; got != "dev1" || len(cert.Certificate) != 2 {
 				t.Errorf("got the certificate of %q, and a chain of %d; want dev1 and 2", got, len(cert.Certificate))
 			}
-			if err := auth.CheckCertificate(&cert, time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)); err != nil {
+			if err := auth.CheckCertificate(own.Key{}, &cert, time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)); err != nil {
 				t.Errorf("it cannot be used: %v", err)
 			}
 			if name == "plain" {
@@ -272,7 +273,7 @@ func TestWrongPassphrasesWithoutMAC(t *testing.T) {
 	der := vector(t, "nomac")
 	for i := range 600 {
 		_, err := Parse(der, strings.Repeat("x", i%30)+string(rune('a'+i/30)), nil)
-		if want := "the PFX: " + wrong().Error(); err == nil || err.Error() != want {
+		if want := "pfx: " + strings.TrimPrefix(wrong().Error(), "auth: "); err == nil || err.Error() != want {
 			t.Fatalf("try %d: got %v, want %s", i, err, want)
 		}
 	}
@@ -305,11 +306,11 @@ func TestFileIsReplaced(t *testing.T) {
 	}
 	first, second := all[1], all[3]
 	cred := File(name, passphrase)
-	if _, err := cred.Certificate(t.Context()); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := auth.CertificateOf(t.Context(), cred); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("without a file: got %v, want fs.ErrNotExist", err)
 	}
 	write(name, encode(first)[:100])
-	if _, err := cred.Certificate(t.Context()); !errors.Is(err, auth.ErrInvalid) {
+	if _, err := auth.CertificateOf(t.Context(), cred); !errors.Is(err, auth.ErrInvalid) {
 		t.Fatalf("with a cut file: got %v, want ErrInvalid", err)
 	}
 	steps := []struct {
@@ -331,7 +332,7 @@ func TestFileIsReplaced(t *testing.T) {
 	}
 	for _, step := range steps {
 		step.do()
-		cert, err := cred.Certificate(t.Context())
+		cert, err := auth.CertificateOf(t.Context(), cred)
 		if err != nil {
 			t.Fatalf("%s: %v", step.name, err)
 		}

@@ -39,5 +39,5 @@ func ExampleDecrypt() {
 	// Output:
 	// *ecdsa.PrivateKey <nil>
 	// true
-	// invalid configuration: the passphrase does not open the private key; check it, and that it is this file's (a damaged file, or a key of a kind that TLS does not know, looks the same)
+	// auth: invalid configuration: the passphrase does not open the private key; check it, and that it is this file's (a damaged file, or a key of a kind that TLS does not know, looks the same)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 )
 
 // isLegacy reports whether a block is encrypted in the way of RFC 1421, section
@@ -42,7 +43,7 @@ func decryptLegacy(b *pem.Block, passphrase string) (crypto.Signer, error) {
 		return key, nil
 	}
 	if key, err := x509.ParsePKCS8PrivateKey(der); err == nil {
-		return auth.AsSigner(key)
+		return auth.AsSigner(own.Key{}, key)
 	}
 	return nil, wrong()
 }

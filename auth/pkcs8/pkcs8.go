@@ -37,6 +37,7 @@ import (
 	"fmt"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 	"github.com/devicetwin/devicetwin-go/internal/pbe"
 )
 
@@ -88,7 +89,7 @@ func decryptPBES2(der []byte, passphrase string) (crypto.Signer, error) {
 	if err != nil {
 		return nil, wrong()
 	}
-	return auth.AsSigner(key)
+	return auth.AsSigner(own.Key{}, key)
 }
 
 // check reads an encrypted key up to what only the passphrase opens: how it is

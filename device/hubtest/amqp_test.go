@@ -106,7 +106,7 @@ func tokenOf(t testing.TB, d Device, now time.Time, life time.Duration) string {
 	if err != nil {
 		t.Fatalf("ParseKey: %v", err)
 	}
-	token, err := auth.SAS(key, &auth.SASOptions{Lifetime: life}).Token(t.Context(), d.Identity.Audience(), now)
+	token, err := auth.TokenOf(t.Context(), auth.SAS(key, &auth.SASOptions{Lifetime: life}), d.Identity.Audience(), now)
 	if err != nil {
 		t.Fatalf("Token: %v", err)
 	}
@@ -398,7 +398,7 @@ func TestAMQPX509(t *testing.T) {
 		t.Fatalf("AddX509Device: %v", err)
 	}
 	addDevice(t, h, "sas1")
-	cert, err := d.Credential.Certificate(t.Context())
+	cert, err := auth.CertificateOf(t.Context(), d.Credential)
 	if err != nil {
 		t.Fatalf("Certificate: %v", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 )
 
 // maxCAs is how many CA certificates a hub knows at most, as the documentation
@@ -136,7 +137,7 @@ func parseCA(text []byte) (*x509.Certificate, error) {
 	if len(text) > maxCAText {
 		return nil, fmt.Errorf("it has %d bytes; at most %d are read", len(text), maxCAText)
 	}
-	blocks, err := auth.ParsePEM(text)
+	blocks, err := auth.ParsePEM(own.Key{}, text)
 	switch {
 	case err != nil:
 		return nil, err

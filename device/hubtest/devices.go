@@ -6,6 +6,7 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/section"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 )
 
 // A Device is what an identity's owner gets when it is registered: all that a
@@ -296,7 +297,7 @@ func describe(who auth.Identity, keys keyPair) (Device, error) {
 // stringFor is a connection string, or empty where there can be none, for one that
 // says something else is worse.
 func stringFor(who auth.Identity, key string) string {
-	s, err := auth.FormatConnectionString(who, key)
+	s, err := auth.FormatConnectionString(own.Key{}, who, key)
 	if err != nil {
 		return ""
 	}

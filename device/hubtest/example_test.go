@@ -16,7 +16,7 @@ import (
 // the bare transport; a program would use package device.
 func dial(hub *hubtest.Hub, at hubtest.Device) transport.Conn {
 	ctx := context.Background()
-	token, err := at.Credential.Token(ctx, at.Identity.Audience(), time.Now())
+	token, err := auth.TokenOf(ctx, at.Credential, at.Identity.Audience(), time.Now())
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -65,10 +65,10 @@ func testTransportX509(t *testing.T) {
 		{"without TLS", named, named, mqtt.Dialer{Stream: hub.Stream}, transport.ErrUnauthorized},
 	} {
 		login := transport.Login{Identity: tt.as.Identity, KeepAlive: time.Minute}
-		if login.Token, err = tt.with.Credential.Token(t.Context(), tt.as.Identity.Audience(), time.Now()); err != nil {
+		if login.Token, err = auth.TokenOf(t.Context(), tt.with.Credential, tt.as.Identity.Audience(), time.Now()); err != nil {
 			t.Fatalf("%s: Token: %v", tt.desc, err)
 		}
-		if login.Certificate, err = tt.with.Credential.Certificate(t.Context()); err != nil {
+		if login.Certificate, err = auth.CertificateOf(t.Context(), tt.with.Credential); err != nil {
 			t.Fatalf("%s: Certificate: %v", tt.desc, err)
 		}
 		conn, err := tt.dialer.Dial(t.Context(), login)

@@ -157,7 +157,7 @@ func TestEncodedAlias(t *testing.T) {
 			if over == "mqtt" {
 				d = mqtt.Dialer{Stream: hub.Stream}
 			}
-			token, err := at.Credential.Token(t.Context(), at.Identity.Audience(), time.Now())
+			token, err := auth.TokenOf(t.Context(), at.Credential, at.Identity.Audience(), time.Now())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -62,7 +63,7 @@ type connectPacket struct {
 // hello is a fit CONNECT of a device.
 func hello(t testing.TB, h *Hub, d Device) connectPacket {
 	t.Helper()
-	token, err := d.Credential.Token(context.Background(), d.Identity.Audience(), h.opts.Now())
+	token, err := auth.TokenOf(context.Background(), d.Credential, d.Identity.Audience(), h.opts.Now())
 	if err != nil {
 		t.Fatalf("Token: %v", err)
 	}

@@ -83,7 +83,7 @@ func TestNoSecretInLogs(t *testing.T) {
 				other, _ := auth.ParseKey("b3RoZXI=")
 				cred = auth.SAS(other, nil)
 			}
-			token, _ := cred.Token(t.Context(), "localhost/devices/"+id, time.Now())
+			token, _ := auth.TokenOf(t.Context(), cred, "localhost/devices/"+id, time.Now())
 			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 			dev := device.New(auth.Identity{Host: "localhost", DeviceID: id}, cred, d, &device.Options{Logger: log})
 			err := dev.Connect(ctx)

@@ -98,9 +98,9 @@ func (r *reading) take(where, connection string) {
 	id, cred, err := auth.ParseConnectionString(connection)
 	e := entry{id, cred, sha256.Sum256([]byte(connection))}
 	switch first := r.seen[e.key()]; {
-	case err != nil:
-	case cred == nil:
+	case errors.Is(err, auth.ErrWantsCertificate):
 		err = errors.New("this device proves itself by a certificate, which belongs to a connection of its own; run examples/x509 for it")
+	case err != nil:
 	case first != "":
 		err = fmt.Errorf("%s stands there already, at %s", e.name(), first)
 	case len(r.entries) == maxDevices:

@@ -80,7 +80,7 @@ func TestFailures(t *testing.T) {
 			if err != nil {
 				d.Fatal(err)
 			}
-			token, err := auth.SignToken(d.ctx, key, d.dev.Identity.Audience(), "", time.Now().Add(-time.Hour))
+			token, err := auth.TokenOf(d.ctx, auth.SAS(key, nil), d.dev.Identity.Audience(), time.Now().Add(-2*time.Hour))
 			if err != nil {
 				d.Fatal(err)
 			}

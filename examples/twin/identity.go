@@ -153,7 +153,7 @@ func (w *who) certificate(env func(string) string) (auth.Credential, error) {
 	default:
 		return nil, nil
 	}
-	_, err = cred.Certificate(context.Background())
+	_, err = auth.CertificateOf(context.Background(), cred)
 	var file *fs.PathError
 	switch {
 	case err == nil:

@@ -25,28 +25,31 @@ func rooms() []room {
 	)
 	return []room{
 		// What a twin is: pure values, so no sockets, files, locks or logs.
-		{folder: "twin", own: []string{"internal/tree", "internal/errs"}, barred: []string{"os/...", "net/...", "sync/...", "log/..."}},
+		{folder: "twin", own: []string{"internal/tree", "internal/errs", "internal/errtext"}, barred: []string{"os/...", "net/...", "sync/...", "log/..."}},
 		// Its JSON, which the machines of device work on, too. The one room of a
 		// device that knows gjson.
 		{folder: "internal/tree", others: []string{"github.com/tidwall/gjson"}, barred: []string{"os/...", "net/...", "sync/...", "log/..."}},
 		{folder: "internal/tree/treetest", own: []string{"internal/tree"}},
 		// The back end's half. It runs on servers, so it may have net/http.
-		{folder: "twin/registry", own: []string{"twin", "auth", "transport", "internal/hubproto", "internal/connstring", "internal/visible"}},
+		{folder: "twin/registry", own: []string{"twin", "auth", "transport", "internal/hubproto", "internal/connstring", "internal/own", "internal/visible"}},
 		// Finding errors, in fewer bytes than the standard library's way: a leaf.
 		{folder: "internal/errs", barred: []string{"os/...", "net/...", "sync/...", "log/...", "reflect"}},
 		// Who the device is; it has never heard of a network.
-		{folder: "auth", own: []string{"internal/connstring", "internal/visible"}, barred: []string{"net", "net/http/..."}},
+		{folder: "auth", own: []string{"internal/connstring", "internal/errtext", "internal/own", "internal/visible"}, barred: []string{"net", "net/http/..."}},
 		// What every room reads of texts that people and files bring: leaves.
 		{folder: "internal/connstring", own: []string{"internal/visible"}, barred: []string{"net/...", "os/..."}},
 		{folder: "internal/visible", barred: []string{"net/...", "os/..."}},
+		// What packages of this module share and users do not call, and how errors are worded.
+		{folder: "internal/own", barred: []string{"net/...", "os/..."}},
+		{folder: "internal/errtext", barred: []string{"net/...", "os/..."}},
 		// What opens a passphrase's files, apart from auth: firmware that needs
 		// neither links neither of their libraries.
-		{folder: "auth/pkcs8", own: []string{"auth", "internal/pbe"}, others: []string{"golang.org/x/crypto/scrypt"}, barred: []string{"net/..."}},
-		{folder: "auth/pfx", own: []string{"auth", "internal/pbe"}, others: []string{"software.sslmate.com/src/go-pkcs12"}, barred: []string{"net/..."}},
+		{folder: "auth/pkcs8", own: []string{"auth", "internal/errtext", "internal/own", "internal/pbe"}, others: []string{"golang.org/x/crypto/scrypt"}, barred: []string{"net/..."}},
+		{folder: "auth/pfx", own: []string{"auth", "internal/errtext", "internal/own", "internal/pbe"}, others: []string{"software.sslmate.com/src/go-pkcs12"}, barred: []string{"net/..."}},
 		// The identity of a module in IoT Edge: the one room that brings net/http.
-		{folder: "auth/edge", own: []string{"auth", "transport"}},
+		{folder: "auth/edge", own: []string{"auth", "transport", "internal/errtext"}},
 		// How one session is spoken.
-		{folder: "transport", own: []string{"auth", "internal/visible", "internal/errs"}},
+		{folder: "transport", own: []string{"auth", "internal/visible", "internal/errs", "internal/errtext"}},
 		{folder: "transport/amqp", own: []string{"transport", "auth", "internal/..."}, others: []string{amqp}},
 		{folder: "transport/...", own: []string{"transport", "auth", "internal/..."}, others: []string{codec}},
 		// How streams get through a network; the packets are not their concern.
@@ -55,12 +58,12 @@ func rooms() []room {
 		{folder: "transport/proxy", own: []string{"transport", "internal/hubproto", "internal/visible"}, others: []string{"golang.org/x/net/proxy"}, barred: []string{"net/http/..."}},
 		// The life of a client; it names no protocol, so that a program links
 		// only the transport that it imports.
-		{folder: "device", own: []string{"transport", "twin", "auth", "device/internal/...", "internal/boottime", "internal/tree", "internal/errs"}},
+		{folder: "device", own: []string{"transport", "twin", "auth", "device/internal/...", "internal/boottime", "internal/tree", "internal/errs", "internal/errtext", "internal/own"}},
 		// What brings a twin back in step: pure, as twin is.
 		{folder: "device/internal/catchup", own: []string{"twin", "internal/tree"}, barred: []string{"os/...", "net/...", "sync/...", "log/..."}},
 		// State on flash; it keeps bytes, and knows nothing of what they mean.
 		{folder: "device/internal/flash", barred: []string{"os/...", "net/...", "sync/...", "log/..."}},
-		{folder: "device/store", own: []string{"auth", "device/internal/flash"}, barred: []string{"net/..."}},
+		{folder: "device/store", own: []string{"auth", "device/internal/flash", "device/internal/keep", "internal/errtext", "internal/own"}, barred: []string{"net/..."}},
 		// The hub in the box is used by device's own tests: never the reverse. It
 		// edits single members of messages with sjson.
 		{folder: "device/hubtest", own: []string{"twin", "auth", "transport", "internal/...", "device/hubtest/internal/..."}, others: []string{codec, "github.com/gorilla/websocket", "github.com/tidwall/sjson"}},

@@ -111,7 +111,7 @@ func anyLogin(t *testing.T) transport.Login {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := auth.SAS(key, nil).Token(t.Context(), id.Audience(), time.Now())
+	token, err := auth.TokenOf(t.Context(), auth.SAS(key, nil), id.Audience(), time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ func tokenOf(t *testing.T, d hubtest.Device, life time.Duration) auth.Token {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := auth.SAS(key, &auth.SASOptions{Lifetime: life}).Token(t.Context(), d.Identity.Audience(), time.Now())
+	token, err := auth.TokenOf(t.Context(), auth.SAS(key, &auth.SASOptions{Lifetime: life}), d.Identity.Audience(), time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func testX509(t *testing.T) {
 	}
 	dialer := amqp.Dialer{Stream: tlsTo(hub)}
 	login := func(as hubtest.Device, with auth.Credential) transport.Login {
-		cert, err := with.Certificate(t.Context())
+		cert, err := auth.CertificateOf(t.Context(), with)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/transport/amqp"
@@ -193,7 +194,7 @@ func testPoolWithCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, err := d.Credential.Certificate(t.Context())
+	cert, err := auth.CertificateOf(t.Context(), d.Credential)
 	if err != nil {
 		t.Fatal(err)
 	}

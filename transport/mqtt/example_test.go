@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/transport/mqtt"
@@ -34,7 +35,7 @@ func ExampleDialer() {
 
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	token, err := dev.Credential.Token(ctx, dev.Identity.Audience(), time.Now())
+	token, err := auth.TokenOf(ctx, dev.Credential, dev.Identity.Audience(), time.Now())
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -18,6 +18,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/transport/mqtt"
@@ -364,7 +365,7 @@ func logIn(t *testing.T, hub *hubtest.Hub, id, address string, dial proxy.DialFu
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := d.Credential.Token(t.Context(), d.Identity.Audience(), time.Now())
+	token, err := auth.TokenOf(t.Context(), d.Credential, d.Identity.Audience(), time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

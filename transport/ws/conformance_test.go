@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
 	"github.com/devicetwin/devicetwin-go/internal/transporttest"
 	"github.com/devicetwin/devicetwin-go/internal/transporttest/hubpeer"
@@ -70,7 +71,7 @@ func TestX509(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				cert, err := d.Credential.Certificate(t.Context())
+				cert, err := auth.CertificateOf(t.Context(), d.Credential)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
+	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/twin/registry"
@@ -30,7 +31,7 @@ func (w *world) listener(d hubtest.Device) listener {
 	}
 	w.Cleanup(func() { _ = conn.Close() })
 	l := listener{w.T, conn}
-	token, err := d.Credential.Token(context.Background(), d.Identity.Audience(), time.Now())
+	token, err := auth.TokenOf(context.Background(), d.Credential, d.Identity.Audience(), time.Now())
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -64,7 +65,7 @@ func (r Registration) ConnectionString() Secret {
 		return Secret{}
 	}
 	device, module, _ := strings.Cut(r.ID, "/")
-	s, err := auth.FormatConnectionString(auth.Identity{Host: r.host, DeviceID: device, ModuleID: module}, r.PrimaryKey.Reveal())
+	s, err := auth.FormatConnectionString(own.Key{}, auth.Identity{Host: r.host, DeviceID: device, ModuleID: module}, r.PrimaryKey.Reveal())
 	if err != nil {
 		return Secret{} // one that means another device is worse than none
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 	"github.com/devicetwin/devicetwin-go/internal/visible"
 )
 
@@ -81,7 +82,7 @@ func (t *tokens) refused(header string) {
 // signed returns tokens signed by a policy's key.
 func signed(a policyAccess, life time.Duration) func(context.Context, time.Time) (string, time.Time, error) {
 	return func(ctx context.Context, now time.Time) (string, time.Time, error) {
-		token, err := auth.SignToken(ctx, a.key, a.host, a.policy, now.Add(life))
+		token, err := auth.SignToken(own.Key{}, ctx, a.key, a.host, a.policy, now.Add(life))
 		return token.Reveal(), token.Expires(), err
 	}
 }

@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -15,7 +16,7 @@ const DeviceVariable = "IOTHUB_DEVICE_CONNECTION_STRING"
 // to prove the identity.
 func Identity(text, from string) (auth.Identity, auth.Credential, error) {
 	id, cred, err := auth.ParseConnectionString(text)
-	if err != nil {
+	if err != nil && !errors.Is(err, auth.ErrWantsCertificate) {
 		return id, nil, fmt.Errorf("%s: %w%s", from, err, unknownNames(text))
 	}
 	if !strings.ContainsAny(id.Host, ".:") && id.Host != "localhost" && id.Gateway == "" {

@@ -53,7 +53,7 @@ func NoArguments(program, usage string, args []string, c Console, run func() err
 // CheckFiles reads a credential's files once, so that what is wrong with them is
 // wrong usage. The error names the file that cannot be read, or all of them.
 func CheckFiles(cred auth.Credential, names ...string) error {
-	_, err := cred.Certificate(context.Background())
+	_, err := auth.CertificateOf(context.Background(), cred)
 	if err == nil {
 		return nil
 	}

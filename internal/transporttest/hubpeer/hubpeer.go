@@ -64,7 +64,7 @@ func (p Peer) Login(id string, keepAlive time.Duration) (transport.Login, error)
 		return transport.Login{}, err
 	}
 	credential := auth.SAS(key, &auth.SASOptions{Lifetime: tokenLifetime})
-	token, err := credential.Token(context.Background(), d.Identity.Audience(), time.Now())
+	token, err := auth.TokenOf(context.Background(), credential, d.Identity.Audience(), time.Now())
 	return transport.Login{Identity: d.Identity, Token: token, KeepAlive: keepAlive}, err
 }
 

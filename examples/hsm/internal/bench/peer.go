@@ -117,11 +117,8 @@ func (p *Peer) Misses(ctx context.Context, cred auth.Credential, why string) {
 // greet signs in with the credential's certificate, as a transport does, and
 // returns the name by which the peer knows the client.
 func (p *Peer) greet(ctx context.Context, cred auth.Credential) (string, error) {
-	certificate, err := cred.Certificate(ctx)
+	certificate, err := auth.CertificateOf(ctx, cred)
 	if err != nil {
-		return "", err
-	}
-	if err := auth.CheckCertificate(certificate, time.Now()); err != nil {
 		return "", err
 	}
 	stream := transport.TLS(&transport.TLSOptions{Config: &tls.Config{RootCAs: p.roots}, Address: p.address})

@@ -77,8 +77,8 @@ func (t *task) provisionX509(ctx context.Context, h *Hardware, stdout io.Writer)
 		return desk.Usagef("provision x509 %s: the file exists already; name a new one", desk.Quote(t.file))
 	}
 	now := time.Now()
-	if err := auth.CheckClock(now); err != nil {
-		return err // the certificate would begin and end at some other time
+	if now.Year() < 2025 { // the certificate would begin and end at some other time
+		return fmt.Errorf("the clock says %s; set it first", now.Format(time.RFC3339))
 	}
 	key, err := h.Generate(ctx)
 	if err != nil {

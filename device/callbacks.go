@@ -7,7 +7,7 @@ import (
 
 // errGoexit is the error of a callback that ended its goroutine, as t.FailNow
 // does.
-var errGoexit = errors.New("the callback ended its goroutine by runtime.Goexit; let it return instead")
+var errGoexit = errors.New("device: the callback ended its goroutine by runtime.Goexit; let it return instead")
 
 // contain runs a user's function, and then what follows with its error: also
 // after a panic, and where the function ends the goroutine.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -147,12 +148,12 @@ func (c *Client) Connect(ctx context.Context) error {
 		case s.Phase == Closed:
 			return ErrClosed
 		case now > told:
-			return fmt.Errorf("not connected: %w", s.Err)
+			return fmt.Errorf("device: not connected: %w", errtext.Bare("device", s.Err))
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return fmt.Errorf("not connected: %w", contextError(ctx, c.reason()))
+			return fmt.Errorf("device: not connected: %w", contextError(ctx, errtext.Bare("device", c.reason())))
 		}
 	}
 }
@@ -188,7 +189,7 @@ const runDrain = 10 * time.Second
 
 // ended is the error of a client that wrong local configuration has ended: the
 // cause comes first, for it is what helps.
-func ended(cause error) error { return fmt.Errorf("%w (%w)", cause, ErrClosed) }
+func ended(cause error) error { return fmt.Errorf("%w (%w)", cause, errtext.Bare("device", ErrClosed)) }
 
 // start checks the configuration, claims the store and starts the client's
 // goroutines, once. ctx bounds the waiting for the claim alone.
@@ -242,10 +243,10 @@ func (c *Client) check() error {
 		return err
 	}
 	if c.cred == nil {
-		return fmt.Errorf("%w: no credential; give one, such as that of auth.ParseConnectionString, or auth.X509Files", auth.ErrInvalid)
+		return fmt.Errorf("device: %w: no credential; give one, such as that of auth.ParseConnectionString, or auth.X509Files", errtext.Bare("auth", auth.ErrInvalid))
 	}
 	if c.dialer == nil {
-		return fmt.Errorf("%w: no transport; give one, such as mqtt.Dialer{}", auth.ErrInvalid)
+		return fmt.Errorf("device: %w: no transport; give one, such as mqtt.Dialer{}", errtext.Bare("auth", auth.ErrInvalid))
 	}
 	return c.opts.check()
 }

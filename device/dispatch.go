@@ -8,6 +8,7 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
 	"github.com/devicetwin/devicetwin-go/internal/errs"
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 	"github.com/devicetwin/devicetwin-go/internal/tree"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
@@ -71,7 +72,7 @@ func (c *Client) OnDesired(path string, fn twin.Listener, opts *ListenOptions) (
 		o = *opts
 	}
 	if o.Acknowledge && path == "" {
-		return nil, fmt.Errorf("%w: a listener for the whole twin cannot acknowledge; listen on the property", twin.ErrInvalid)
+		return nil, fmt.Errorf("device: %w: a listener for the whole twin cannot acknowledge; listen on the property", errtext.Bare("twin", twin.ErrInvalid))
 	}
 	if err := checkDurableName(o.Durable); err != nil {
 		return nil, err
@@ -90,8 +91,8 @@ func (c *Client) listenLocked(path string, fn twin.Listener, o ListenOptions) (c
 		return 0, ErrClosed
 	}
 	if other, ok := c.memories.live[o.Durable]; ok && o.Durable != "" {
-		return 0, fmt.Errorf("%w: the listener for path %q has the durable name %q already; give each its own",
-			twin.ErrInvalid, c.listeners[other].path, o.Durable)
+		return 0, fmt.Errorf("device: %w: the listener for path %q has the durable name %q already; give each its own",
+			errtext.Bare("twin", twin.ErrInvalid), c.listeners[other].path, o.Durable)
 	}
 	id, err := c.desired.Listen(path, fn, catchup.ListenerOptions{Acknowledge: o.Acknowledge, Durable: o.Durable != ""})
 	if err != nil {
@@ -175,7 +176,7 @@ func (c *Client) callLocked(d catchup.Delivery) {
 				c.with(func() { call.answered = true })
 			}
 			if err := c.conclude(d, call, err); err != nil {
-				c.listenerFailed(d.Change, fmt.Errorf("the acknowledgement could not be reported: %w", err))
+				c.listenerFailed(d.Change, fmt.Errorf("device: the acknowledgement could not be reported: %w", errtext.Bare("device", err)))
 			}
 			c.with(call.endLocked)
 			poke(c.work)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/internal/errs"
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -17,20 +18,20 @@ import (
 var (
 	// ErrNotStarted says that Connect or Run was not called yet, nor within 10 s
 	// of a call that waits.
-	ErrNotStarted = errors.New("the client was not started; call Connect or Run first")
+	ErrNotStarted = errors.New("device: the client was not started; call Connect or Run first")
 	// ErrClosed says that the client was closed, or ended by wrong local
 	// configuration; make a new one.
-	ErrClosed = errors.New("the client is closed; make a new one")
+	ErrClosed = errors.New("device: the client is closed; make a new one")
 	// ErrStillWanted says that the waiting for a report ended, not the
 	// wanting: the report stays what this device wants the hub to have, and is
 	// sent when the line allows it. The error matches the context's, too.
-	ErrStillWanted = errors.New("the hub did not confirm the report yet; it stays wanted and will be sent")
+	ErrStillWanted = errors.New("device: the hub did not confirm the report yet; it stays wanted and will be sent")
 )
 
 // ErrListenerRuns is returned by Close where a listener, or OnState, still runs
 // after 5 s. The client is closed all the same. The log names the listener's
 // path.
-var ErrListenerRuns = errors.New("closed, but a listener runs on; let it return when its context ends")
+var ErrListenerRuns = errors.New("device: closed, but a listener runs on; let it return when its context ends")
 
 // A LeftError says that Shutdown closed the client before the hub had all that
 // was reported, and that no store holds the rest.
@@ -43,7 +44,7 @@ type LeftError struct {
 
 // Error says how many reports are lost, and why.
 func (e *LeftError) Error() string {
-	return fmt.Sprintf("%d reports did not reach the hub: %v", e.Reports, e.Err)
+	return fmt.Sprintf("device: %d reports did not reach the hub: %v", e.Reports, errtext.Bare("device", e.Err))
 }
 
 // Unwrap returns Err.
@@ -58,7 +59,7 @@ type PanicError struct {
 }
 
 // Error tells the value, not the stack.
-func (e *PanicError) Error() string { return fmt.Sprintf("listener panicked: %v", e.Value) }
+func (e *PanicError) Error() string { return fmt.Sprintf("device: listener panicked: %v", e.Value) }
 
 // Unwrap gives the value, where it is an error.
 func (e *PanicError) Unwrap() error {
@@ -68,25 +69,25 @@ func (e *PanicError) Unwrap() error {
 
 // errRenew ends a session whose token or certificate is to be replaced: no
 // failure.
-var errRenew = errors.New("the token or certificate is due for renewal")
+var errRenew = errors.New("device: the token or certificate is due for renewal")
 
 // maxDisabled is how many logins in a row may be answered as by a hub that is
 // unavailable, before the device is taken for disabled.
 const maxDisabled = 4
 
 // errMaybeDisabled says that waiting alone may not help.
-var errMaybeDisabled = errors.New("the hub keeps answering that it is unavailable; check that the device is enabled")
+var errMaybeDisabled = errors.New("device: the hub keeps answering that it is unavailable; check that the device is enabled")
 
 // errNoCredential says that the credential itself failed: a file that is not
 // there, a key in hardware that does not answer.
-var errNoCredential = errors.New("the credential gave no token or certificate")
+var errNoCredential = errors.New("device: the credential gave no token or certificate")
 
 // errBadTwin says that a GET brought no usable twin.
-var errBadTwin = errors.New("the hub answered with something that is not a whole twin")
+var errBadTwin = errors.New("device: the hub answered with something that is not a whole twin")
 
 // errUndecided says that the hub's answer to a report was lost, and no GET says
 // what became of it.
-var errUndecided = errors.New("the answer was lost, and no GET decides whether the hub has the report; get the twin")
+var errUndecided = errors.New("device: the answer was lost, and no GET decides whether the hub has the report; get the twin")
 
 // errNoAnswer says that a request timed out.
 var errNoAnswer = fmt.Errorf("%w: a request was not answered in time", transport.ErrStalled)
@@ -137,7 +138,7 @@ type callTimeout time.Duration
 
 // Error names the option.
 func (t callTimeout) Error() string {
-	return fmt.Sprintf("the hub's answer did not come within Options.CallTimeout, %v", time.Duration(t))
+	return fmt.Sprintf("device: the hub's answer did not come within Options.CallTimeout, %v", time.Duration(t))
 }
 
 // contextError is what a call returns whose context ended: the context's
@@ -145,7 +146,7 @@ func (t callTimeout) Error() string {
 func contextError(ctx context.Context, cause error) error {
 	err := context.Cause(ctx)
 	if !errors.Is(err, ctx.Err()) {
-		err = fmt.Errorf("%w: %w", ctx.Err(), err)
+		err = fmt.Errorf("%w: %w", ctx.Err(), errtext.Bare("device", err))
 	}
 	if cause != nil {
 		err = fmt.Errorf("%w; the last failure was: %w", err, cause)

@@ -95,3 +95,14 @@ func (c *Client) Kept() Kept {
 	}
 	return k
 }
+
+// The defaults of Options, which users read in its comments.
+const (
+	DefaultKeepAlive      = defaultKeepAlive
+	DefaultRequestTimeout = defaultRequestTimeout
+	DefaultCallTimeout    = defaultCallTimeout
+	DefaultResync         = defaultResync
+)
+
+// IsDTMI is how ModelID is checked.
+func IsDTMI(s string) bool { return isDTMI(s) }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -108,7 +109,7 @@ func (s *features) refused(id string, err error) bool {
 	for _, f := range s.list {
 		if f.id == id && id != "" {
 			f.id = ""
-			f.memory.miss(s.c.opts.Elapsed(), fmt.Errorf("the hub refused to open %v: %w", f.feature, err))
+			f.memory.miss(s.c.opts.Elapsed(), fmt.Errorf("device: the hub refused to open %v: %w", f.feature, err))
 			s.c.log.Warn("a feature is left out", "cause", f.memory.cause)
 			return true
 		}
@@ -152,7 +153,7 @@ func (s *features) missing() (err error) {
 		case err == nil:
 			err = f.memory.cause
 		default:
-			err = fmt.Errorf("%w; %w", err, f.memory.cause)
+			err = fmt.Errorf("%w; %w", err, errtext.Bare("device", f.memory.cause))
 		}
 	}
 	return err
@@ -162,11 +163,11 @@ func (s *features) missing() (err error) {
 func (s *features) expire(now time.Duration) error {
 	for _, f := range s.list {
 		if f.id != "" && now >= f.deadline {
-			return fmt.Errorf("the hub did not answer when %v was opened: %w", f.feature, errNoAnswer)
+			return fmt.Errorf("device: the hub did not answer when %v was opened: %w", f.feature, errNoAnswer)
 		}
 		if f.left && f.memory.cause == nil && now >= s.began+withoutTrial {
 			f.left = false
-			f.memory.miss(now, fmt.Errorf("the connection ends when %v is opened: %w", f.feature, f.memory.last))
+			f.memory.miss(now, fmt.Errorf("device: the connection ends when %v is opened: %w", f.feature, f.memory.last))
 			s.c.log.Warn("a feature is left out", "cause", f.memory.cause)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 	"github.com/devicetwin/devicetwin-go/internal/tree"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
@@ -49,7 +50,7 @@ type write struct {
 }
 
 // errReleased is the failure of a write after Close gave the store back.
-var errReleased = fmt.Errorf("the store was given back: %w", ErrClosed)
+var errReleased = fmt.Errorf("device: the store was given back: %w", errtext.Bare("device", ErrClosed))
 
 func newJournal(store Store, release func(context.Context) error) *journal {
 	return &journal{store: store, release: release, epoch: time.Now()}
@@ -185,7 +186,7 @@ func (c *Client) answerLocked(err error, then func(error)) {
 		return
 	}
 	if err != nil {
-		err = fmt.Errorf("%w: %w", ErrNotStored, err)
+		err = fmt.Errorf("%w: %w", ErrNotStored, errtext.Bare("device", err))
 	}
 	c.noteLocked(func() { then(err) })
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
@@ -364,7 +365,7 @@ func (l *twinLane) failMissing(cause error) {
 		for ticket, ch := range c.reports {
 			err := err
 			if c.reported.Forget(ticket) {
-				err = fmt.Errorf("%w: %w", ErrStillWanted, err)
+				err = fmt.Errorf("%w: %w", ErrStillWanted, errtext.Bare("device", err))
 			}
 			ch <- catchup.Settlement{Ticket: ticket, Err: err}
 		}

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
@@ -41,7 +42,7 @@ type memory struct {
 // checkDurableName says why a name cannot be one.
 func checkDurableName(name string) error {
 	if len(name) > maxDurableName || !utf8.ValidString(name) {
-		return fmt.Errorf("%w: ListenOptions.Durable has %d bytes; give a name of at most %d, in UTF-8", twin.ErrInvalid, len(name), maxDurableName)
+		return fmt.Errorf("device: %w: ListenOptions.Durable has %d bytes; give a name of at most %d, in UTF-8", errtext.Bare("twin", twin.ErrInvalid), len(name), maxDurableName)
 	}
 	return nil
 }

@@ -105,7 +105,7 @@ func TestPaceOfFailures(t *testing.T) {
 		"hub not trusted":              {dial: transport.ErrUntrusted, base: 15 * second, tells: true},
 		"hub not trusted, by Go":       {dial: unknown, base: 15 * second, tells: true},
 		"CONNACK 3 again and again":    {dial: fmt.Errorf("%w: %w", transport.ErrDisabled, transport.ErrUnavailable), base: second, slow: 4},
-		"given token expired":          {cred: auth.GivenToken(expired(t)), base: 15 * second, tells: true},
+		"given token expired":          {cred: auth.StaticToken(expired(t)), base: 15 * second, tells: true},
 		"certificate out of its time":  {cred: presents{cert: &ended}, base: 15 * second, tells: true},
 		"credential fails":             {cred: presents{err: errors.New("the TPM is busy")}, base: second, tells: true},
 		"credential gives nonsense":    {cred: presents{err: auth.ErrInvalid}, base: 15 * second, tells: true},

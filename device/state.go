@@ -1,6 +1,7 @@
 package device
 
 import (
+	"log/slog"
 	"strconv"
 	"time"
 )
@@ -63,6 +64,28 @@ type State struct {
 	// Attempt counts the failures in a row that led here; 0 when Online.
 	Attempt int
 }
+
+// String is the state on one line, for a log: its phase, its error, and when it
+// goes on.
+func (s State) String() string {
+	text := s.Phase.String()
+	if s.Attempt > 0 {
+		text += ", attempt " + strconv.Itoa(s.Attempt)
+	}
+	if !s.RetryAt.IsZero() {
+		text += ", until " + s.RetryAt.Format(time.RFC3339)
+	}
+	if s.Err != nil {
+		text += ": " + s.Err.Error()
+	}
+	if s.Missing != nil {
+		text += " (without: " + s.Missing.Error() + ")"
+	}
+	return text
+}
+
+// LogValue is String for slog, whose JSON would leave errors out.
+func (s State) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // State says where the client stands. It may be called at any time.
 func (c *Client) State() State {

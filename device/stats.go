@@ -1,6 +1,9 @@
 package device
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Stats count what a client did since New. It is a value.
 type Stats struct {
@@ -24,6 +27,19 @@ type Stats struct {
 	// where it does not say. See store.Options.SyncEvery.
 	Unsynced      int64
 	UnsyncedSince time.Time
+}
+
+// String is the most telling of the counts on one line, for a log.
+func (s Stats) String() string {
+	text := fmt.Sprintf("%d connects, %d GETs, %d changes in, %d reports in %d patches out, %d retried, desired v%d, reported v%d",
+		s.Connects, s.Gets, s.PatchesIn, s.Reports, s.PatchesOut, s.Retried, s.DesiredVersion, s.ReportedVersion)
+	if s.Outstanding {
+		text += ", reports outstanding"
+	}
+	if s.Unsynced > 0 {
+		text += fmt.Sprintf(", %d bytes not on flash", s.Unsynced)
+	}
+	return text
 }
 
 // Stats says what the client did so far. It may be called at any time.

@@ -41,7 +41,7 @@ type Store interface {
 // ErrNotStored says that a report could not be kept on the store, or not in
 // time: the client wants the hub to have it as before, but a power cut may
 // lose it.
-var ErrNotStored = errors.New("the report is wanted, but not safe from a power cut")
+var ErrNotStored = errors.New("device: the report is wanted, but not safe from a power cut")
 
 // unsynced is what the store has acknowledged and not synced yet.
 func (c *Client) unsynced() (bytes int64, since time.Time) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 	"github.com/devicetwin/devicetwin-go/internal/own"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
@@ -91,7 +92,7 @@ func (c *Client) live() (time.Duration, error) {
 	conn, err := c.dialer.Dial(ctx, login)
 	cancel()
 	if err != nil {
-		return 0, fmt.Errorf("connect as %s: %w%s", c.id, err, presented(err, login))
+		return 0, fmt.Errorf("device: connect as %s: %w%s", c.id, errtext.Bare("device", err), presented(err, login))
 	}
 	c.count(func(n *Stats) { n.Connects++ })
 	c.loggedIn = true
@@ -133,7 +134,7 @@ func (c *Client) login(ctx context.Context) (login transport.Login, times renewa
 	}
 	switch {
 	case login.Token.IsZero() && login.Certificate == nil:
-		return login, times, fmt.Errorf("%w: the credential gave neither a token nor a certificate", auth.ErrInvalid)
+		return login, times, fmt.Errorf("device: %w: the credential gave neither a token nor a certificate", errtext.Bare("auth", auth.ErrInvalid))
 	case login.Token.IsZero():
 		return login, renewalTimes{never, never}, nil
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
@@ -63,7 +64,7 @@ func (c *Client) GetTwin(ctx context.Context) (twin.Document, error) {
 		return a.doc, a.err
 	case <-ctx.Done():
 		c.dropGet(call)
-		return twin.Document{}, fmt.Errorf("get twin: %w", contextError(ctx, c.why(call)))
+		return twin.Document{}, fmt.Errorf("device: get twin: %w", contextError(ctx, errtext.Bare("device", c.why(call))))
 	}
 }
 
@@ -102,7 +103,7 @@ func (c *Client) UpdateReported(ctx context.Context, p twin.Patch) (version int6
 		return t, err
 	})
 	if waitingEnded(err) {
-		err = fmt.Errorf("%w: %w", ErrStillWanted, err)
+		err = fmt.Errorf("%w: %w", ErrStillWanted, errtext.Bare("device", err))
 	}
 	return version, err
 }
@@ -177,7 +178,7 @@ func (c *Client) report(ctx context.Context, want func() (catchup.Ticket, error)
 	default:
 	}
 	if !waits { // but for the store: the hub has the report
-		return 0, fmt.Errorf("the hub has the report: %w: %w", ErrNotStored, contextError(ctx, nil))
+		return 0, fmt.Errorf("device: the hub has the report: %w: %w", errtext.Bare("device", ErrNotStored), contextError(ctx, nil))
 	}
 	return 0, errWaiting{contextError(ctx, c.reason())}
 }

@@ -17,50 +17,50 @@ import (
 // the table in the documentation of package device.
 var (
 	// ErrClosed says that this side closed the connection.
-	ErrClosed = errors.New("connection closed by this device")
+	ErrClosed = errors.New("transport: connection closed by this device")
 	// ErrLost says that the connection ended without a reason: the line, the
 	// hub, or another client with the same identity, which the hub lets win.
 	// Over MQTT they cannot be told apart.
-	ErrLost = errors.New("connection lost")
+	ErrLost = errors.New("transport: connection lost")
 	// ErrStalled says that the hub showed no sign of life in time, or did not
 	// take what was written.
-	ErrStalled = errors.New("hub does not answer; the line may be dead")
+	ErrStalled = errors.New("transport: hub does not answer; the line may be dead")
 	// ErrProtocol says that the peer broke the protocol: is it a hub?
-	ErrProtocol = errors.New("peer broke the protocol; check that host and port are an IoT Hub's")
+	ErrProtocol = errors.New("transport: peer broke the protocol; check that host and port are an IoT Hub's")
 	// ErrUnauthorized says that the hub refused the identity: wrong or expired
 	// key, token or certificate, disabled or unknown device, or a wrong clock.
-	ErrUnauthorized = errors.New("hub refused the identity; check device id, key or certificate, whether the device exists and is enabled, and the clock")
+	ErrUnauthorized = errors.New("transport: hub refused the identity; check device id, key or certificate, whether the device exists and is enabled, and the clock")
 	// ErrUntrusted says that the certificate at the other end is not to be
 	// believed: another CA than expected, another name, or a wrong clock.
 	// Nothing was said to it.
-	ErrUntrusted = errors.New("the hub's certificate is not trusted; check the roots, the host name and the clock")
+	ErrUntrusted = errors.New("transport: the hub's certificate is not trusted; check the roots, the host name and the clock")
 	// ErrUnavailable says that the hub cannot serve now (CONNACK 3, 5xx), or
 	// that no line to it could be opened.
-	ErrUnavailable = errors.New("hub is unavailable")
+	ErrUnavailable = errors.New("transport: hub is unavailable")
 	// ErrDisabled says that the hub answers a login as one that is unavailable
 	// answers, which hubs do to a device that is disabled, too (CONNACK 3).
-	ErrDisabled = errors.New("the hub is unavailable, or the device is disabled")
+	ErrDisabled = errors.New("transport: the hub is unavailable, or the device is disabled")
 	// ErrThrottled says that the hub asks for fewer requests (429).
-	ErrThrottled = errors.New("hub throttles; send less")
+	ErrThrottled = errors.New("transport: hub throttles; send less")
 	// ErrQuota says that the day's message quota is used up (403002).
-	ErrQuota = errors.New("hub's daily quota is used up; it starts anew at midnight UTC")
+	ErrQuota = errors.New("transport: hub's daily quota is used up; it starts anew at midnight UTC")
 	// ErrNotFound says that the hub does not know the twin: a 404, unless its
 	// code speaks of another thing, such as a device that is offline (404103).
-	ErrNotFound = errors.New("hub does not know the twin")
+	ErrNotFound = errors.New("transport: hub does not know the twin")
 	// ErrPrecondition says that a section's version was not the expected (412).
-	ErrPrecondition = errors.New("version precondition failed; get the twin again")
+	ErrPrecondition = errors.New("transport: version precondition failed; get the twin again")
 	// ErrRejected says that the hub refuses a request for good (400, 413, or
 	// 403 with code 403100): the same request will never pass.
-	ErrRejected = errors.New("hub rejected the request for good")
+	ErrRejected = errors.New("transport: hub rejected the request for good")
 	// ErrUnsupported says that this transport cannot speak what was asked.
-	ErrUnsupported = errors.New("not possible over this transport")
+	ErrUnsupported = errors.New("transport: not possible over this transport")
 	// ErrBusy reports that a feature has no room for the frame now: its window or
 	// its queue is full. Nothing of the frame was sent. A frame of kind Ready
 	// follows when there is room.
-	ErrBusy = errors.New("no room for the frame; send it again after ready")
+	ErrBusy = errors.New("transport: no room for the frame; send it again after ready")
 	// ErrTooLarge reports that a frame is larger than the transport carries. The
 	// error names the limit.
-	ErrTooLarge = errors.New("frame too large for this transport; split it")
+	ErrTooLarge = errors.New("transport: frame too large for this transport; split it")
 )
 
 // A StatusError is the hub's own word on a request.
@@ -120,7 +120,7 @@ func clip(s string) string {
 
 // Error tells status, code, text and tracking id.
 func (e *StatusError) Error() string {
-	s := fmt.Sprintf("hub answered %d", e.Status)
+	s := fmt.Sprintf("transport: hub answered %d", e.Status)
 	if e.Code != 0 {
 		s += fmt.Sprintf(" (%d)", e.Code)
 	}

@@ -26,7 +26,7 @@ func ExampleTLS() {
 	fmt.Println(err)
 	// Output:
 	// dialing tcp myhub.azure-devices.net:8883
-	// connect to myhub.azure-devices.net:8883: the modem has no carrier
+	// transport: connect to myhub.azure-devices.net:8883: the modem has no carrier
 }
 
 // A gateway with a certificate of a private CA, at an address of its own. Give
@@ -63,7 +63,7 @@ func ExampleStatusError() {
 	// Output:
 	// true false
 	// 403 403002 c3c3
-	// report: hub answered 403 (403002): "Total number of messages exceeded the allocated quota." [tracking id "c3c3"]
+	// report: transport: hub answered 403 (403002): "Total number of messages exceeded the allocated quota." [tracking id "c3c3"]
 }
 
 // What a program does about an error hangs on its sentinel.
@@ -110,5 +110,5 @@ func ExampleFallback() {
 	fmt.Println(err)
 	// Output:
 	// unauthorized: true
-	// hub refused the identity; check device id, key or certificate, whether the device exists and is enabled, and the clock over port 443 (before that, the other way failed: hub is unavailable: port 8883: connection refused)
+	// transport: hub refused the identity; check device id, key or certificate, whether the device exists and is enabled, and the clock over port 443 (before that, the other way failed: hub is unavailable: port 8883: connection refused)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/internal/errs"
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 )
 
 const (
@@ -110,7 +111,7 @@ func (f *fallback) Dial(ctx context.Context, login Login) (Conn, error) {
 		f.remember(host, !around)
 	}
 	if last != nil {
-		return nil, fmt.Errorf("%w (before that, the other way failed: %v)", last, err)
+		return nil, fmt.Errorf("%w (before that, the other way failed: %v)", last, errtext.Bare("transport", err))
 	}
 	return c, nil
 }
@@ -187,7 +188,7 @@ func opensNoLine(err error) bool {
 // matchEnd makes an error match the end of ctx, if it does not yet.
 func matchEnd(ctx context.Context, err error) error {
 	if end := ctx.Err(); !errors.Is(err, end) {
-		return fmt.Errorf("%w: %w", end, err)
+		return fmt.Errorf("transport: %w: %w", end, errtext.Bare("transport", err))
 	}
 	return err
 }

@@ -28,11 +28,11 @@ func PinOf(cert *x509.Certificate) Pin { return sha256.Sum256(cert.RawSubjectPub
 func ParsePin(text string) (Pin, error) {
 	text = visible.Trim(text)
 	if err := visible.Check(text, ""); err != nil {
-		return Pin{}, fmt.Errorf("a pin: %w", err)
+		return Pin{}, fmt.Errorf("transport: a pin: %w", err)
 	}
 	b, err := base64.StdEncoding.DecodeString(text)
 	if err != nil || len(b) != sha256.Size {
-		return Pin{}, fmt.Errorf("a pin is the base64 of %d bytes, the SHA-256 hash of a public key", sha256.Size)
+		return Pin{}, fmt.Errorf("transport: a pin is the base64 of %d bytes, the SHA-256 hash of a public key", sha256.Size)
 	}
 	return Pin(b), nil
 }

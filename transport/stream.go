@@ -11,6 +11,7 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/internal/errs"
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 )
 
 // A Target is where a byte stream leads, and as whom.
@@ -103,7 +104,7 @@ func TLS(opts *TLSOptions) StreamFunc {
 	}
 	return func(ctx context.Context, target Target) (net.Conn, error) {
 		if unverified {
-			return nil, fmt.Errorf("%w: TLSOptions.Config has InsecureSkipVerify and no VerifyConnection, so that anybody could play the hub; put the CA into RootCAs", auth.ErrInvalid)
+			return nil, fmt.Errorf("transport: %w: TLSOptions.Config has InsecureSkipVerify and no VerifyConnection, so that anybody could play the hub; put the CA into RootCAs", errtext.Bare("auth", auth.ErrInvalid))
 		}
 		address := o.Address
 		if address == "" {
@@ -111,7 +112,7 @@ func TLS(opts *TLSOptions) StreamFunc {
 		}
 		raw, err := dial(ctx, "tcp", address)
 		if err != nil {
-			return nil, fmt.Errorf("connect to %s: %w", address, err)
+			return nil, fmt.Errorf("transport: connect to %s: %w", address, errtext.Bare("transport", err))
 		}
 		c := clientConfig(config, target)
 		conn := tls.Client(raw, c)
@@ -121,7 +122,7 @@ func TLS(opts *TLSOptions) StreamFunc {
 				err = fmt.Errorf("%w: %w", ErrUntrusted, err)
 			}
 			return nil, errors.Join(
-				fmt.Errorf("TLS handshake with %s as %q: %w%s", address, c.ServerName, err, text),
+				fmt.Errorf("transport: TLS handshake with %s as %q: %w%s", address, c.ServerName, errtext.Bare("transport", err), text),
 				closeQuietly(raw))
 		}
 		return conn, nil

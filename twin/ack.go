@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/devicetwin/devicetwin-go/internal/errs"
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 )
 
 // The codes of an acknowledgement. They read like HTTP's, and others of that
@@ -66,9 +67,9 @@ type AckError struct {
 // Error returns code, text and cause.
 func (e *AckError) Error() string {
 	if e == nil {
-		return "acknowledge: nil *AckError"
+		return "twin: acknowledge: nil *AckError"
 	}
-	s := "acknowledge"
+	s := "twin: acknowledge"
 	if e.Code != 0 {
 		s += fmt.Sprint(" with ", e.Code)
 	}
@@ -76,7 +77,7 @@ func (e *AckError) Error() string {
 		s += ": " + e.Text
 	}
 	if e.Err != nil {
-		s += fmt.Sprint(": ", e.Err)
+		s += fmt.Sprint(": ", errtext.Bare("twin", e.Err))
 	}
 	return s
 }
@@ -89,13 +90,16 @@ func (e *AckError) Unwrap() error {
 	return e.Err
 }
 
+// prefix begins the errors of this package. The back end need not read it.
+const prefix = "twin: "
+
 // ackFor is the code and the text for what a listener returned. fmt contains
 // the panic of an error that is a nil pointer.
 func ackFor(result error) (code int, text string) {
 	if result == nil {
 		return AckOK, ""
 	}
-	code, text = AckFailed, fmt.Sprint(result)
+	code, text = AckFailed, strings.TrimPrefix(fmt.Sprint(result), prefix)
 	if _, bad := errs.As[*DecodeError](result); bad {
 		code = AckBad
 	}
@@ -110,7 +114,7 @@ func ackFor(result error) (code int, text string) {
 	case named.Text != "":
 		text = named.Text
 	case named.Err != nil:
-		text = fmt.Sprint(named.Err)
+		text = strings.TrimPrefix(fmt.Sprint(named.Err), prefix)
 	default:
 		text = ""
 	}

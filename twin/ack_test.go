@@ -212,12 +212,12 @@ func TestAckError(t *testing.T) {
 		err  *AckError
 		want string
 	}{
-		{&AckError{Code: 400, Text: "too fast", Err: stuck}, "acknowledge with 400: too fast: stuck"},
-		{&AckError{Code: 400, Text: "too fast"}, "acknowledge with 400: too fast"},
-		{&AckError{Code: 400, Err: stuck}, "acknowledge with 400: stuck"},
-		{&AckError{Err: stuck, Text: "x"}, "acknowledge: x: stuck"},
-		{&AckError{}, "acknowledge"},
-		{nil, "acknowledge: nil *AckError"},
+		{&AckError{Code: 400, Text: "too fast", Err: stuck}, "twin: acknowledge with 400: too fast: stuck"},
+		{&AckError{Code: 400, Text: "too fast"}, "twin: acknowledge with 400: too fast"},
+		{&AckError{Code: 400, Err: stuck}, "twin: acknowledge with 400: stuck"},
+		{&AckError{Err: stuck, Text: "x"}, "twin: acknowledge: x: stuck"},
+		{&AckError{}, "twin: acknowledge"},
+		{nil, "twin: acknowledge: nil *AckError"},
 	} {
 		if got := tt.err.Error(); got != tt.want {
 			t.Errorf("got %q, want %q", got, tt.want)
@@ -252,7 +252,7 @@ func ExampleAckError() {
 	err := setFan(context.Background(), Change{Path: "fan.rpm", Value: half.At("fan.rpm"), Version: 4})
 	var ack *AckError
 	fmt.Println(errors.As(err, &ack), err)
-	// Output: true acknowledge with 400: rpm is at most 3000
+	// Output: true twin: acknowledge with 400: rpm is at most 3000
 }
 
 // TestAckMarksComponents: where the desired half marks a component, its

@@ -3,6 +3,8 @@ package twin
 import (
 	"errors"
 	"fmt"
+
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 )
 
 // What can go wrong with a twin's data, as errors.Is tells it through any
@@ -10,15 +12,15 @@ import (
 var (
 	// ErrInvalid is matched by every refusal of what a caller gave: a path, a
 	// patch, a value that the hub would not take. No retry mends it.
-	ErrInvalid = errors.New("invalid twin data")
+	ErrInvalid = errors.New("twin: invalid data")
 	// ErrSyntax says that bytes are not the JSON that they should be; the
 	// error is a *SyntaxError.
-	ErrSyntax = errors.New("not valid JSON")
+	ErrSyntax = errors.New("twin: not valid JSON")
 	// ErrIncomplete says that a twin from the hub lacks a section, or has a
 	// version that is no version, and so proves nothing: ask again.
-	ErrIncomplete = errors.New("incomplete twin")
+	ErrIncomplete = errors.New("twin: incomplete twin")
 	// ErrMissing says that there is no value to decode.
-	ErrMissing = errors.New("no such value")
+	ErrMissing = errors.New("twin: no such value")
 )
 
 // A SyntaxError says where JSON text goes wrong, and how. It matches
@@ -55,7 +57,7 @@ func errInArray(array string) error {
 
 // Error tells path and cause.
 func (e *DecodeError) Error() string {
-	return fmt.Sprintf("decode %q: %v", clip(e.Path), e.Err)
+	return fmt.Sprintf("twin: decode %q: %v", clip(e.Path), errtext.Bare("twin", e.Err))
 }
 
 // Unwrap returns the cause.

@@ -52,7 +52,7 @@ func ExamplePatch_Err() {
 	fmt.Println(p.Err())
 	fmt.Println(errors.Is(p.Err(), twin.ErrInvalid))
 	// Output:
-	// invalid twin data: patch at "ratio": json: unsupported value: NaN
+	// twin: invalid data: patch at "ratio": json: unsupported value: NaN
 	// true
 }
 
@@ -88,7 +88,7 @@ func ExampleParseDocument_incomplete() {
 	fmt.Println(err)
 	fmt.Println(errors.Is(err, twin.ErrIncomplete))
 	// Output:
-	// incomplete twin: section reported is missing
+	// twin: incomplete twin: section reported is missing
 	// true
 }
 
@@ -227,7 +227,7 @@ func ExampleGet() {
 	// Output:
 	// 900 <nil>
 	// 22 <nil>
-	// false decode "fan.on": no such value
+	// false twin: decode "fan.on": no such value
 	// true
 }
 

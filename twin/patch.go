@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 	"github.com/devicetwin/devicetwin-go/internal/tree"
 )
 
@@ -114,9 +115,9 @@ func refusal(path string, err error) error {
 	case errors.Is(err, ErrInvalid):
 		return err
 	case path == "":
-		return fmt.Errorf("%w: patch: %w", ErrInvalid, err)
+		return fmt.Errorf("%w: patch: %w", ErrInvalid, errtext.Bare("twin", err))
 	}
-	return fmt.Errorf("%w: patch at %q: %w", ErrInvalid, clip(path), err)
+	return fmt.Errorf("%w: patch at %q: %w", ErrInvalid, clip(path), errtext.Bare("twin", err))
 }
 
 // putNode is the tree with v at the end of the keys, of which the first at led

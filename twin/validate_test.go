@@ -159,7 +159,7 @@ func TestValidateSmall(t *testing.T) {
 		t.Errorf("nothing on nothing: got %v", err)
 	}
 	err := Validate(Properties{}, Set("fan.name", strings.Repeat("x", 5000)))
-	want := `invalid twin data: "fan.name" breaks the limit on string length: 5000 bytes; allowed: 4096 bytes; ` +
+	want := `twin: invalid data: "fan.name" breaks the limit on string length: 5000 bytes; allowed: 4096 bytes; ` +
 		`shorten it; long texts belong into messages or files`
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)

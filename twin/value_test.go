@@ -73,7 +73,7 @@ func TestValueDecodeErrors(t *testing.T) {
 	if !errors.As(err, &bad) || bad.Path != "fan.rpm" || !errors.As(err, &kind) {
 		t.Errorf("a string as int: got %v, want a *DecodeError at fan.rpm", err)
 	}
-	if want := `decode "fan.rpm": json: cannot unmarshal string`; err == nil || !strings.HasPrefix(err.Error(), want) {
+	if want := `twin: decode "fan.rpm": json: cannot unmarshal string`; err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("got %v, want %s…", err, want)
 	}
 	n = 7

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 )
 
 // A claim is one user's, from Claim to release.
@@ -27,7 +28,7 @@ type claim struct{ holder auth.Identity }
 func (s *Store) Claim(ctx context.Context, id auth.Identity) (release func(ctx context.Context) error, err error) {
 	c := &claim{holder: id}
 	if err := s.hold(ctx, c); err != nil {
-		return nil, fmt.Errorf("claim store: %w", err)
+		return nil, fmt.Errorf("store: claim: %w", errtext.Bare("store", err))
 	}
 	return func(ctx context.Context) error { return s.release(ctx, c) }, nil
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 )
 
 // A journal is the file, and what is known of it. One goroutine owns it: the
@@ -90,7 +91,7 @@ func (j *journal) write() error {
 		err = whyNot("append", err)
 		if cut := j.file.Truncate(j.end); cut != nil {
 			j.broken = fmt.Errorf("%w: a partial record could not be cut off: %w", ErrBroken, cut)
-			return fmt.Errorf("%w; then: %w", err, j.broken)
+			return fmt.Errorf("%w; then: %w", err, errtext.Bare("store", j.broken))
 		}
 		return err
 	}

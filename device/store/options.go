@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 )
 
 // DefaultMaxSize is 1 MiB. A twin's two halves are 64 KB at most, so there is
@@ -59,10 +62,10 @@ func (o *Options) withDefaults() (Options, error) {
 		out.Logger = slog.New(slog.DiscardHandler)
 	}
 	if out.SyncEvery < 0 {
-		return out, fmt.Errorf("Options.SyncEvery is %v; it must not be negative", out.SyncEvery)
+		return out, fmt.Errorf("store: %w: Options.SyncEvery is %v; it must not be negative", errtext.Bare("auth", auth.ErrInvalid), out.SyncEvery)
 	}
 	if out.MaxSize < minMaxSize || out.MaxSize > maxMaxSize {
-		return out, fmt.Errorf("Options.MaxSize is %d; from %d to %d", out.MaxSize, minMaxSize, maxMaxSize)
+		return out, fmt.Errorf("store: %w: Options.MaxSize is %d; from %d to %d", errtext.Bare("auth", auth.ErrInvalid), out.MaxSize, minMaxSize, maxMaxSize)
 	}
 	return out, nil
 }

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 )
 
 // The names beside the store's own.
@@ -102,11 +103,11 @@ func (j *journal) resume(c contents) error {
 func openError(path string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EROFS):
-		return fmt.Errorf("open store %s: %w; it needs a folder that can be written to", path, err)
+		return fmt.Errorf("store: open %s: %w; it needs a folder that can be written to", path, errtext.Bare("store", err))
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("open store %s: %w; it needs to read, write and rename files in that folder", path, err)
+		return fmt.Errorf("store: open %s: %w; it needs to read, write and rename files in that folder", path, errtext.Bare("store", err))
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("open store %s: %w; the folder must exist", path, err)
+		return fmt.Errorf("store: open %s: %w; the folder must exist", path, errtext.Bare("store", err))
 	}
-	return fmt.Errorf("open store %s: %w", path, err)
+	return fmt.Errorf("store: open %s: %w", path, errtext.Bare("store", err))
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 )
 
 // claim writes the ids of the first claim into a new file, and compares those
@@ -48,7 +49,7 @@ func (j *journal) mend() error {
 		err = j.rewrite(c.snapshot, c.records)
 	}
 	if err != nil {
-		err = fmt.Errorf("%w; then: %w", was, err)
+		err = fmt.Errorf("%w; then: %w", was, errtext.Bare("store", err))
 	}
 	return err
 }

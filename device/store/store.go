@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 )
 
 // A Store is a log of records on flash, and the snapshot that it begins with.
@@ -86,7 +87,7 @@ type Stats struct {
 func Open(path string, id auth.Identity, opts *Options) (*Store, error) {
 	o, err := opts.withDefaults()
 	if err != nil {
-		return nil, fmt.Errorf("open store %s: %w", path, err)
+		return nil, fmt.Errorf("store: open %s: %w", path, errtext.Bare("store", err))
 	}
 	if o.Disk != nil {
 		return open(o.Disk, path, id, o)
@@ -125,7 +126,7 @@ func wholePath(path string) (string, error) {
 // checkID checks the lengths of the ids. Its error matches auth.ErrInvalid.
 func checkID(id auth.Identity) error {
 	if id.DeviceID == "" || len(id.DeviceID) > maxID || len(id.ModuleID) > maxID {
-		return fmt.Errorf("%w: a device id has 1 to %d bytes, a module id %d at most", auth.ErrInvalid, maxID, maxID)
+		return fmt.Errorf("store: %w: a device id has 1 to %d bytes, a module id %d at most", errtext.Bare("auth", auth.ErrInvalid), maxID, maxID)
 	}
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 )
 
 // A Pending is an append or a compaction that has its place in the log, and
@@ -90,7 +92,7 @@ func refused(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("store: %w", err)
+	return fmt.Errorf("store: %w", errtext.Bare("store", err))
 }
 
 // refuse ends a Pending that begin refused.
@@ -250,7 +252,7 @@ func (s *Store) end() bool {
 		err = errors.Join(err, s.lock.Close())
 	}
 	if err != nil {
-		s.closeErr = fmt.Errorf("close store %s: %w", s.path, err)
+		s.closeErr = fmt.Errorf("store: close %s: %w", s.path, errtext.Bare("store", err))
 	}
 	close(s.done)
 	return true

@@ -52,7 +52,7 @@ func TestStory(t *testing.T) {
 		when + `hub    has reported \{"fan":\{"rpm":\{"ac":200,"av":2,"value":800\}\}` + last,
 		`^$`, `^2\. the line dies; the board goes on reporting$`,
 		when + `hub    cannot be reached any more$`,
-		when + `board  has no line: connection lost: `,
+		when + `board  has no line: transport: connection lost: `,
 		when + `board  measures battery = 90$`,
 		when + `board  has battery = 90 safe on its store$`,
 		when + `board  measures battery = 89$`,

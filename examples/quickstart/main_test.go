@@ -41,7 +41,7 @@ func TestStory(t *testing.T) {
 		when + `device  reported climate\.temperature = 21\.5; .* \(reported version 4\)$`,
 		`^$`, `^4\. the line breaks, and life goes on$`,
 		when + `hub     the line is cut$`,
-		when + `device  notices: connection lost: `,
+		when + `device  notices: transport: connection lost: `,
 		when + `hub     desires fan\.rpm = 1500, .* \(desired version 4\)$`,
 		when + `device  reports battery = 87, `,
 		`^$`, `^5\. both sides catch up by themselves$`,
@@ -89,7 +89,7 @@ func TestStoryBreaks(t *testing.T) {
 			func(m hubtest.Message) bool {
 				return fromDevice(name, hubtest.PatchReported)(m) && strings.Contains(string(m.Body), "climate")
 			},
-			hubtest.Fail(400004), false, `step 3, "it reports", did not happen: hub answered 400`, transport.ErrRejected},
+			hubtest.Fail(400004), false, `step 3, "it reports", did not happen: transport: hub answered 400`, transport.ErrRejected},
 	}
 	for _, tt := range tests {
 		t.Run(tt.desc, func(t *testing.T) {

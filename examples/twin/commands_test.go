@@ -78,7 +78,7 @@ func TestWatchOnePath(t *testing.T) {
 		t.Errorf("interrupted: got status %d, want 0", code)
 	}
 	stderr := p.stderr.String()
-	if !strings.HasPrefix(stderr, "twin: offline, trying again: connection lost") || !strings.HasSuffix(stderr, "\ntwin: online\n") {
+	if !strings.HasPrefix(stderr, "twin: offline, trying again: transport: connection lost") || !strings.HasSuffix(stderr, "\ntwin: online\n") {
 		t.Errorf("the lost line was told as %q; want that it was lost, and that it is back", stderr)
 	}
 	d.wantGoodbye()

@@ -10,6 +10,7 @@ import (
 	"net"
 	"sync"
 
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -78,7 +79,7 @@ func (f *Fate) Err() error {
 	case errors.Is(f.cause, transport.ErrClosed):
 		return f.cause
 	}
-	return fmt.Errorf("%w; it had ended before: %w", transport.ErrClosed, f.cause)
+	return fmt.Errorf("%w; it had ended before: %w", transport.ErrClosed, errtext.Bare("transport", f.cause))
 }
 
 // TakeTurn waits until nobody else writes; after nil, PassTurn ends the turn. It

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/devicetwin/devicetwin-go/internal/errs"
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -19,13 +20,13 @@ import (
 func Line(err error) error {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("%w: %w", transport.ErrStalled, err)
+		return fmt.Errorf("%w: %w", transport.ErrStalled, errtext.Bare("transport", err))
 	case certificateRefused(err):
-		return fmt.Errorf("%w: %w", transport.ErrUnauthorized, err)
+		return fmt.Errorf("%w: %w", transport.ErrUnauthorized, errtext.Bare("transport", err))
 	case errors.Is(err, io.EOF):
-		return fmt.Errorf("%w: the other end closed it: %w", transport.ErrLost, err)
+		return fmt.Errorf("%w: the other end closed it: %w", transport.ErrLost, errtext.Bare("transport", err))
 	}
-	return fmt.Errorf("%w: %w", transport.ErrLost, err)
+	return fmt.Errorf("%w: %w", transport.ErrLost, errtext.Bare("transport", err))
 }
 
 // Stream says why no stream was opened; ctx is what bounded the attempt.
@@ -37,13 +38,13 @@ func Stream(ctx context.Context, err error) error {
 	case hasSentinel(err):
 		return err
 	case errors.Is(err, context.Canceled):
-		return fmt.Errorf("%w: %w", transport.ErrClosed, err)
+		return fmt.Errorf("%w: %w", transport.ErrClosed, errtext.Bare("transport", err))
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("%w: %w", transport.ErrStalled, err)
+		return fmt.Errorf("%w: %w", transport.ErrStalled, errtext.Bare("transport", err))
 	case certificateRefused(err):
-		return fmt.Errorf("%w: %w", transport.ErrUnauthorized, err)
+		return fmt.Errorf("%w: %w", transport.ErrUnauthorized, errtext.Bare("transport", err))
 	}
-	return fmt.Errorf("%w: %w", transport.ErrUnavailable, err)
+	return fmt.Errorf("%w: %w", transport.ErrUnavailable, errtext.Bare("transport", err))
 }
 
 // Dial is a login that its context ended: with a deadline, the hub did not

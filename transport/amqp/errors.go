@@ -8,6 +8,7 @@ import (
 
 	"github.com/Azure/go-amqp"
 
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -105,7 +106,7 @@ func tokenRefused(status int, text string) error {
 	case e.Code == tooManyTokens: // no fault of the token's
 		return &tokenError{e, transport.ErrUnavailable}
 	case errors.Is(e, transport.ErrThrottled), errors.Is(e, transport.ErrUnavailable), errors.Is(e, transport.ErrQuota):
-		return fmt.Errorf("hub did not take the token: %w", e)
+		return fmt.Errorf("transport: hub did not take the token: %w", errtext.Bare("transport", e))
 	}
 	return &tokenError{e, transport.ErrUnauthorized}
 }

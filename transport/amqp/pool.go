@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 	"github.com/devicetwin/devicetwin-go/internal/linefail"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
@@ -170,7 +171,7 @@ func (p *Pool) choose(login transport.Login) (s *shared, seated bool, err error)
 	}
 	if opening == nil {
 		if r := p.rests[key]; time.Now().Before(r.until) {
-			return nil, false, fmt.Errorf("the connection was tried a moment ago, for another device: %w", r.err)
+			return nil, false, fmt.Errorf("transport: the connection was tried a moment ago, for another device: %w", errtext.Bare("transport", r.err))
 		}
 		opening = p.openLocked(key, login)
 	}
@@ -307,14 +308,14 @@ func (p *Pool) join(ctx context.Context, s *shared, c *conn, login transport.Log
 		err = l.loginError(ctx, err)
 		c.end()
 		p.leave(s, c)
-		return fmt.Errorf("on a shared connection: %w", err)
+		return fmt.Errorf("transport: on a shared connection: %w", errtext.Bare("transport", err))
 	case <-ctx.Done():
 		c.end()
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			l.unheard(heard)
 		}
 		p.release(s, c.audience)
-		return fmt.Errorf("on a shared connection: %w", l.loginError(ctx, ctx.Err()))
+		return fmt.Errorf("transport: on a shared connection: %w", errtext.Bare("transport", l.loginError(ctx, ctx.Err())))
 	}
 }
 

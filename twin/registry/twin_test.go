@@ -102,8 +102,8 @@ func TestNotSent(t *testing.T) {
 			{"a patch that failed", update("fan1", "*", registry.Change{Tags: twin.Set("a..$b", 1)}), twin.ErrInvalid, "tags"},
 			{"a dollar in a key", update("fan1", "*", registry.Change{Desired: twin.Set("$a", 1)}), twin.ErrInvalid, "desired properties"},
 			{"a string of 4097 bytes", update("fan1", "*", registry.Change{Tags: twin.Set("a", strings.Repeat("x", 4097))}), twin.ErrInvalid, "4096"},
-			{"a desired part that replaces", update("fan1", "*", registry.Change{Desired: twin.Replace("a.b", struct{}{})}), twin.ErrInvalid, `desired properties: invalid twin data: the patch replaces what is at "a.b"`},
-			{"tags that replace", update("fan1", "*", registry.Change{Tags: twin.Replace("", struct{}{})}), twin.ErrInvalid, "tags: invalid twin data: the patch replaces"},
+			{"a desired part that replaces", update("fan1", "*", registry.Change{Desired: twin.Replace("a.b", struct{}{})}), twin.ErrInvalid, `desired properties: twin: invalid data: the patch replaces what is at "a.b"`},
+			{"tags that replace", update("fan1", "*", registry.Change{Tags: twin.Replace("", struct{}{})}), twin.ErrInvalid, "tags: twin: invalid data: the patch replaces"},
 			{"null in a replacement", func() error {
 				_, err := w.client.ReplaceTwin(ctx, "fan1", "*", registry.Change{Tags: twin.Delete("a.b")})
 				return err

@@ -177,7 +177,7 @@ func (r *Reported) WantLater(p twin.Patch) error {
 
 // ErrStale says that the reported properties are not at the version that a report
 // demands.
-var ErrStale = errors.New("the reported properties are at another version than demanded; get the twin again")
+var ErrStale = errors.New("twin: the reported properties are at another version than demanded; get the twin again")
 
 // WantIf takes a report that the hub is to apply only if the reported
 // properties are at the version given, 1 or more. It travels alone, and is no

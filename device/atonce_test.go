@@ -14,6 +14,8 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/device/internal/keep"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
@@ -53,6 +55,8 @@ type lateStore struct {
 	memStore
 	after int
 }
+
+func (s *lateStore) ForClient(own.Key) keep.Store { return s }
 
 func (s *lateStore) CompactFunc(done func(error), snapshot []byte) error {
 	return s.memStore.CompactFunc(func(err error) {

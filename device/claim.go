@@ -3,6 +3,9 @@ package device
 import (
 	"context"
 	"errors"
+
+	"github.com/devicetwin/devicetwin-go/device/internal/keep"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 )
 
 // A claim is one attempt to claim the store.
@@ -51,12 +54,12 @@ func (c *Client) claimLocked() *claim {
 		close(a.over)
 		return a
 	}
-	c.owned.Go(func() { c.take(a, c.opts.Store) })
+	c.owned.Go(func() { c.take(a, c.opts.Store.ForClient(own.Key{})) })
 	return a
 }
 
 // take claims the store and restores what it holds.
-func (c *Client) take(a *claim, store Store) {
+func (c *Client) take(a *claim, store keep.Store) {
 	release, err := store.Claim(c.life, c.id)
 	var snapshot []byte
 	var records [][]byte

@@ -12,7 +12,9 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device"
+	"github.com/devicetwin/devicetwin-go/device/internal/keep"
 	"github.com/devicetwin/devicetwin-go/device/store"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 	"github.com/devicetwin/devicetwin-go/transport/mqtt"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
@@ -199,6 +201,8 @@ type slowClaim struct {
 	memStore
 	err error // in the end
 }
+
+func (s *slowClaim) ForClient(own.Key) keep.Store { return s }
 
 func (s *slowClaim) Claim(ctx context.Context, id auth.Identity) (func(context.Context) error, error) {
 	select {

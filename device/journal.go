@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/device/internal/keep"
 	"github.com/devicetwin/devicetwin-go/internal/errtext"
 	"github.com/devicetwin/devicetwin-go/internal/tree"
 	"github.com/devicetwin/devicetwin-go/twin"
@@ -20,7 +21,7 @@ import (
 // A store that fails costs nothing but safety. Whatever is missing then, the
 // next snapshot brings, at the pace of attempts.
 type journal struct {
-	store   Store
+	store   keep.Store
 	release func(context.Context) error
 	epoch   time.Time // of pace
 
@@ -52,7 +53,7 @@ type write struct {
 // errReleased is the failure of a write after Close gave the store back.
 var errReleased = fmt.Errorf("device: the store was given back: %w", errtext.Bare("device", ErrClosed))
 
-func newJournal(store Store, release func(context.Context) error) *journal {
+func newJournal(store keep.Store, release func(context.Context) error) *journal {
 	return &journal{store: store, release: release, epoch: time.Now()}
 }
 

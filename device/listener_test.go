@@ -125,7 +125,7 @@ func TestPanicsAndErrorsAreContained(t *testing.T) {
 		mu.Lock()
 		all := strings.Join(told, "\n")
 		mu.Unlock()
-		for _, want := range []string{"panics panic=true listener panicked: boom", "err panic=false valve stuck", "typed panic=false decode \"typed\""} {
+		for _, want := range []string{"panics panic=true device: listener panicked: boom", "err panic=false valve stuck", "typed panic=false twin: decode \"typed\""} {
 			if !strings.Contains(all, want) {
 				t.Errorf("told %q, want %q among it", all, want)
 			}

@@ -9,9 +9,11 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/device/internal/keep"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 )
 
-// A memStore is a device.Store in memory: what it holds is what a power cut
+// A memStore is a store in memory: what it holds is what a power cut
 // would leave. Writes that wait while one is under way share the next.
 type memStore struct {
 	mu       sync.Mutex
@@ -37,6 +39,10 @@ type memWrite struct {
 }
 
 var errMemInUse = errors.New("the store is in use")
+
+func (m *memStore) ForClient(own.Key) keep.Store { return m }
+
+func (m *memStore) Unsynced() (int64, time.Time) { return 0, time.Time{} }
 
 func (m *memStore) Claim(_ context.Context, id auth.Identity) (func(context.Context) error, error) {
 	m.mu.Lock()

@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device"
+	"github.com/devicetwin/devicetwin-go/device/internal/keep"
 	"github.com/devicetwin/devicetwin-go/device/store"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/transport/mqtt"
 	"github.com/devicetwin/devicetwin-go/twin"
@@ -160,6 +162,8 @@ func TestFlashThatHangs(t *testing.T) {
 
 // fullStore takes nothing at all, and says so at once.
 type fullStore struct{ memStore }
+
+func (s *fullStore) ForClient(own.Key) keep.Store { return s }
 
 func (s *fullStore) AppendFunc(func(error), ...[]byte) error { return s.full() }
 func (s *fullStore) CompactFunc(func(error), []byte) error   { return s.full() }

@@ -254,7 +254,7 @@ func TestOnListenerErrorGetsTheChange(t *testing.T) {
 		synctest.Wait()
 		w.setDesired(`{"fan":"x"}`)
 		synctest.Wait()
-		if got := d.take(); len(got) != 1 || !strings.HasPrefix(got[0], `fan "x" v2 decode`) && !strings.HasPrefix(got[0], `fan x v2 decode`) {
+		if got := d.take(); len(got) != 1 || !strings.HasPrefix(got[0], `fan "x" v2 decode`) && !strings.HasPrefix(got[0], `fan x v2 twin: decode`) {
 			t.Errorf("OnListenerError heard %q", got)
 		}
 	})

@@ -116,7 +116,7 @@ func BenchmarkOpen(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	var last *Pending
+	var last *pending
 	for range 14_000 {
 		last = s.BeginAppend(typical())
 	}

@@ -17,7 +17,7 @@ type claim struct{ holder auth.Identity }
 // device or module than the store's fails with ErrForeign. The host may
 // change. Nothing is written then. A store that was opened with the zero
 // Identity takes its ids from the first Claim, and has them on flash when that
-// returns. The Claim of a nil *Store fails with ErrNoStore.
+// returns. The Claim of a nil *Store fails with errNoStore.
 //
 // Load returns what all users before have kept. ctx bounds the waiting for the
 // disk. A Claim that fails leaves the store free.
@@ -25,7 +25,7 @@ type claim struct{ holder auth.Identity }
 // release waits until all that was begun is durable, ends the claim, and
 // returns nil, or why something is not durable. ctx bounds its waiting, and the
 // claim ends in any case. Later calls of release do nothing.
-func (s *Store) Claim(ctx context.Context, id auth.Identity) (release func(ctx context.Context) error, err error) {
+func (s *logStore) Claim(ctx context.Context, id auth.Identity) (release func(ctx context.Context) error, err error) {
 	c := &claim{holder: id}
 	if err := s.hold(ctx, c); err != nil {
 		return nil, fmt.Errorf("store: claim: %w", errtext.Bare("store", err))
@@ -34,9 +34,9 @@ func (s *Store) Claim(ctx context.Context, id auth.Identity) (release func(ctx c
 }
 
 // hold takes the store for a claim, with what Load returns at hand.
-func (s *Store) hold(ctx context.Context, c *claim) error {
+func (s *logStore) hold(ctx context.Context, c *claim) error {
 	if s == nil {
-		return ErrNoStore
+		return errNoStore
 	}
 	if err := errors.Join(ctx.Err(), checkID(c.holder)); err != nil {
 		return err
@@ -51,7 +51,7 @@ func (s *Store) hold(ctx context.Context, c *claim) error {
 	if err != nil || ready {
 		return err
 	}
-	p := &Pending{do: func() error { return s.prepare(c) }}
+	p := &pending{do: func() error { return s.prepare(c) }}
 	p.refuse(s.begin(p, nil))
 	if err = p.Wait(ctx); err != nil {
 		s.drop(c)
@@ -60,9 +60,9 @@ func (s *Store) hold(ctx context.Context, c *claim) error {
 }
 
 // claimableLocked returns why the store cannot be claimed. The caller holds mu.
-func (s *Store) claimableLocked(id auth.Identity) error {
+func (s *logStore) claimableLocked(id auth.Identity) error {
 	if s.closing {
-		return ErrClosed
+		return errClosed
 	}
 	var held, foreign error
 	if s.claim != nil {
@@ -76,7 +76,7 @@ func (s *Store) claimableLocked(id auth.Identity) error {
 
 // prepare is the writer's part of a Claim: ids for a file that has none, and
 // what the file holds.
-func (s *Store) prepare(c *claim) error {
+func (s *logStore) prepare(c *claim) error {
 	s.mu.Lock()
 	dropped := s.claim != c
 	s.mu.Unlock()
@@ -102,7 +102,7 @@ func (s *Store) prepare(c *claim) error {
 }
 
 // drop ends a claim, and reports whether it was held.
-func (s *Store) drop(c *claim) bool {
+func (s *logStore) drop(c *claim) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.claim != c {
@@ -113,14 +113,14 @@ func (s *Store) drop(c *claim) bool {
 }
 
 // release ends a claim once all that was begun is durable, or ctx has ended.
-func (s *Store) release(ctx context.Context, c *claim) error {
+func (s *logStore) release(ctx context.Context, c *claim) error {
 	s.mu.Lock()
 	held := s.claim == c
 	s.mu.Unlock()
 	if !held {
 		return nil
 	}
-	p := &Pending{do: s.journal.flush}
+	p := &pending{do: s.journal.flush}
 	p.refuse(s.begin(p, nil))
 	err := p.Wait(ctx)
 	s.drop(c)
@@ -137,7 +137,7 @@ func (s *Store) release(ctx context.Context, c *claim) error {
 // begun. If that fails, Load logs why and returns nil, and the store takes
 // nothing, with the same error, until a Load or Claim succeeds: a snapshot
 // must not replace what nobody has seen. Load returns nil after Close.
-func (s *Store) Load() (snapshot []byte, records [][]byte) {
+func (s *logStore) Load() (snapshot []byte, records [][]byte) {
 	if s == nil {
 		return nil, nil
 	}
@@ -155,15 +155,15 @@ func (s *Store) Load() (snapshot []byte, records [][]byte) {
 }
 
 // readBack reads the contents in the writer.
-func (s *Store) readBack() *contents {
+func (s *logStore) readBack() *contents {
 	var found contents
-	p := &Pending{do: func() (err error) {
+	p := &pending{do: func() (err error) {
 		found, err = s.journal.contents()
 		return err
 	}}
 	p.refuse(s.begin(p, nil))
 	<-p.done
-	if errors.Is(p.err, ErrClosed) {
+	if errors.Is(p.err, errClosed) {
 		return &found
 	}
 	err := errors.Unwrap(p.err)

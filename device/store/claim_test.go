@@ -76,7 +76,7 @@ func TestClaim(t *testing.T) {
 			last()
 			mustClose(t, s)
 			_, err = s.Claim(t.Context(), dev1())
-			wantErr(t, "a claim after Close", err, ErrClosed)
+			wantErr(t, "a claim after Close", err, errClosed)
 			for _, id := range others() {
 				_, err := openFor(d, id, nil)
 				wantErr(t, "open for another", err, ErrForeign)
@@ -126,17 +126,17 @@ func TestNextUserSeesAll(t *testing.T) {
 func TestLoadKeepsNothing(t *testing.T) {
 	d := diskWith(image(dev1(), salt, "snap", "one"))
 	s := mustOpen(t, d, nil)
-	if s.found == nil {
+	if s.log.found == nil {
 		t.Error("the first Load would read the file again")
 	}
 	mustAppend(t, s, "two")
-	if s.found != nil {
+	if s.log.found != nil {
 		t.Error("what Open found is kept, and is old")
 	}
 	mustClaim(t, s, dev1())
 	d.setFault(failing(syscall.EIO, opOpen)) // no I/O
 	wantLoad(t, s, "snap|one|two")
-	if s.found != nil {
+	if s.log.found != nil {
 		t.Error("what was loaded is kept")
 	}
 	d.setFault(nil)

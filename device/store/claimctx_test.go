@@ -23,8 +23,8 @@ func TestClaimWhoseContextEndedTakesNoStore(t *testing.T) {
 		recovers := make(chan struct{})
 		d.setFault(func(op) (int, error) { <-recovers; return 0, nil })
 		// The writer is busy with something else when the claim comes.
-		busy := &Pending{do: func() error { <-recovers; return nil }}
-		busy.refuse(s.begin(busy, nil))
+		busy := &pending{do: func() error { <-recovers; return nil }}
+		busy.refuse(s.log.begin(busy, nil))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err = s.Claim(ctx, dev1()); !errors.Is(err, context.DeadlineExceeded) {

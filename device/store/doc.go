@@ -3,12 +3,13 @@
 // their writer's business.
 //
 //	s, err := store.Open("/data/twin", id, nil)
-//	snapshot, records := s.Load()            // what to start from
-//	err = s.Append(ctx, record)              // durable when that is nil
-//	if s.NeedsCompaction() {
-//		err = s.Compact(ctx, newSnapshot)    // replaces what came before
-//	}
-//	err = s.Close()
+//	...
+//	defer s.Close() // after the client
+//	dev := device.New(id, cred, mqtt.Dialer{}, &device.Options{Store: s})
+//
+// The client alone reads and writes it. It appends records, each of which is
+// durable when its Append has returned nil, and from time to time replaces them by
+// a snapshot of what they amount to, by Compact.
 //
 // # Promises
 //
@@ -37,16 +38,9 @@
 // # Users
 //
 // A store has one user at a time, who holds its claim, and belongs to one
-// device or module. package device claims it when a client starts and releases
-// it in Close. The next user loads what all before have kept, without a new
-// Open:
-//
-//	release, err := s.Claim(ctx, id)         // ErrInUse, ErrForeign
-//	snapshot, records := s.Load()
-//	...
-//	err = release(ctx)                       // nil: all that was begun is durable
-//
-// A program that is the only user of its store can do without a claim.
+// device or module. package device claims it when a client starts, which fails
+// with [ErrInUse] or [ErrForeign], and releases it in Close. The next client loads
+// what all before have kept, without a new Open.
 //
 // # What Open does
 //
@@ -63,7 +57,7 @@
 //	a damaged header or snapshot              the same, and a new store
 //
 // Open with the zero Identity takes any device's file, and makes none where
-// there is nothing or only a damaged header: the first [Store.Claim] does.
+// there is nothing or only a damaged header: the first client does.
 //
 // In the end Open syncs the file and its folder: a process that was killed may
 // have left both in the kernel's memory only.

@@ -12,14 +12,14 @@ import (
 func TestNilStore(t *testing.T) {
 	var s *Store
 	_, err := s.Claim(t.Context(), dev1())
-	wantErr(t, "claim", err, ErrNoStore, errors.ErrUnsupported)
-	wantErr(t, "append", s.Append(t.Context(), nil), ErrNoStore)
-	wantErr(t, "compact", s.Compact(t.Context(), nil), ErrNoStore)
-	wantErr(t, "begin an append", s.BeginAppend(nil).Wait(t.Context()), ErrNoStore)
-	wantErr(t, "begin a compaction", s.BeginCompact(nil).Wait(t.Context()), ErrNoStore)
+	wantErr(t, "claim", err, errNoStore, errors.ErrUnsupported)
+	wantErr(t, "append", s.Append(t.Context(), nil), errNoStore)
+	wantErr(t, "compact", s.Compact(t.Context(), nil), errNoStore)
+	wantErr(t, "begin an append", s.BeginAppend(nil).Wait(t.Context()), errNoStore)
+	wantErr(t, "begin a compaction", s.BeginCompact(nil).Wait(t.Context()), errNoStore)
 	never := func(error) { t.Error("done was called") }
-	wantErr(t, "append with a func", s.AppendFunc(never, nil), ErrNoStore)
-	wantErr(t, "compact with a func", s.CompactFunc(never, nil), ErrNoStore)
+	wantErr(t, "append with a func", s.AppendFunc(never, nil), errNoStore)
+	wantErr(t, "compact with a func", s.CompactFunc(never, nil), errNoStore)
 	wantLoad(t, s, "")
 	if s.NeedsCompaction() || s.Size() != 0 || s.Stats() != (Stats{}) || s.Damage() != nil {
 		t.Error("a nil store has something")
@@ -84,6 +84,6 @@ func TestFuncs(t *testing.T) {
 	wantErr(t, "append to flash that hangs", s.AppendFunc(never, make([]byte, 5000)), ErrFull)
 	d.mu.Unlock()
 	mustClose(t, s)
-	wantErr(t, "append after Close", s.AppendFunc(never, nil), ErrClosed)
-	wantErr(t, "compact after Close", s.CompactFunc(never, nil), ErrClosed)
+	wantErr(t, "append after Close", s.AppendFunc(never, nil), errClosed)
+	wantErr(t, "compact after Close", s.CompactFunc(never, nil), errClosed)
 }

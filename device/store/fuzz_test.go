@@ -86,9 +86,9 @@ func fuzzUnclaimed(t *testing.T, data []byte) {
 		}
 		return
 	}
-	owner := s.owner
+	owner := s.log.owner
 	if owner.DeviceID == "" {
-		wantErr(t, "append", s.Append(t.Context(), nil), ErrUnclaimed)
+		wantErr(t, "append", s.Append(t.Context(), nil), errUnclaimed)
 		if !bytes.Equal(d.data("twin"), data) {
 			t.Error("a file without an owner was changed before the first claim")
 		}

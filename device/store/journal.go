@@ -46,7 +46,7 @@ const maxTail = 64 << 10
 // usable returns nil if the log can be appended to.
 func (j *journal) usable() error {
 	if j.id.DeviceID == "" {
-		return ErrUnclaimed
+		return errUnclaimed
 	}
 	return j.broken
 }

@@ -54,7 +54,7 @@ func appendForever(path string, hold bool) error {
 		err = tell(n)
 	}
 	for err == nil && !hold {
-		var batch []*Pending
+		var batch []*pending
 		first := n
 		for range 1 + rand.IntN(4) {
 			batch = append(batch, s.BeginAppend(numberedRecord(n)))

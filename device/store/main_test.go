@@ -55,7 +55,7 @@ func openFor(d disk, id auth.Identity, opts *Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return open(d, "twin", id, o)
+	return wrapped(open(d, "twin", id, o))
 }
 
 // tempStore is a store in a real file.

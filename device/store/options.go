@@ -9,10 +9,10 @@ import (
 	"github.com/devicetwin/devicetwin-go/internal/errtext"
 )
 
-// DefaultMaxSize is 1 MiB. A twin's two halves are 64 KB at most, so there is
+// defaultMaxSize is 1 MiB. A twin's two halves are 64 KB at most, so there is
 // room for many records beside a snapshot of them; and a file of that size is
 // read at start in milliseconds, from any flash and into any memory.
-const DefaultMaxSize = 1 << 20
+const defaultMaxSize = 1 << 20
 
 // The bounds of Options.MaxSize: one page of flash, and what a 32-bit program
 // can hold in memory four times.
@@ -40,7 +40,7 @@ type Options struct {
 	// MaxSize bounds the file, in bytes. What would pass it is refused with
 	// ErrFull until Compact makes room; NeedsCompaction asks for that in good
 	// time. While Compact runs there are two files, each within this bound.
-	// 0 means DefaultMaxSize; from 4 KiB to 256 MiB.
+	// 0 means 1 MiB; from 4 KiB to 256 MiB.
 	MaxSize int64
 	// Logger is told of damage found by Open, and of a store that breaks and
 	// is mended; never of what the records hold. nil means silence.
@@ -56,7 +56,7 @@ func (o *Options) withDefaults() (Options, error) {
 		out = *o
 	}
 	if out.MaxSize == 0 {
-		out.MaxSize = DefaultMaxSize
+		out.MaxSize = defaultMaxSize
 	}
 	if out.Logger == nil {
 		out.Logger = slog.New(slog.DiscardHandler)

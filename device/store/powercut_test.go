@@ -22,7 +22,7 @@ type story struct {
 	store   *Store
 	begun   []int
 	acked   []int
-	waiting []*Pending
+	waiting []*pending
 }
 
 // record is the nth; some are empty, most lie in several pages.

@@ -28,7 +28,7 @@ func (j *journal) claim(id auth.Identity) error {
 // compact replaces the file by one that holds the snapshot alone.
 func (j *journal) compact(snapshot []byte) error {
 	if j.id.DeviceID == "" {
-		return ErrUnclaimed
+		return errUnclaimed
 	}
 	if headerSize(j.id)+frameLen+int64(len(snapshot)) > j.max {
 		return fmt.Errorf("%w: a snapshot of %d bytes would pass Options.MaxSize, %d", ErrFull, len(snapshot), j.max)

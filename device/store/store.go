@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,13 +11,46 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/device/internal/keep"
 	"github.com/devicetwin/devicetwin-go/internal/errtext"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 )
 
-// A Store is a log of records on flash, and the snapshot that it begins with.
-// All methods may be called concurrently. A Store has one goroutine, from
-// Open to Close. The methods of a nil *Store return ErrNoStore, or zero.
-type Store struct {
+// A Store is a file on flash that device.Options.Store takes. A client writes it.
+// All methods may be called concurrently. A Store has one goroutine, from Open to
+// Close. The methods of a nil *Store return zero.
+type Store struct{ log *logStore }
+
+// ForClient returns what a client does with the store.
+func (s *Store) ForClient(own.Key) keep.Store { return s.inner() }
+
+// inner is nil for a nil Store.
+func (s *Store) inner() *logStore {
+	if s == nil {
+		return nil
+	}
+	return s.log
+}
+
+// Damage is what Open found wrong with the file, a *DamageError, or nil.
+func (s *Store) Damage() error { return s.inner().Damage() }
+
+// Size is the size of the file in bytes.
+func (s *Store) Size() int64 { return s.inner().Size() }
+
+// Stats counts what was done since Open, Open included.
+func (s *Store) Stats() Stats { return s.inner().Stats() }
+
+// Close finishes what was begun, syncs, unlocks, and waits for the store's
+// goroutine. It takes as long as the flash does. Its error says that the last
+// fsync failed, or that the store was broken. Every call of Close returns the
+// same. Close the clients that use the store first. A nil *Store is closed already.
+func (s *Store) Close() error { return s.inner().Close() }
+
+// A logStore is a log of records on flash, and the snapshot that it begins with.
+// All methods may be called concurrently. Those of a nil *logStore return
+// errNoStore, or zero.
+type logStore struct {
 	path    string
 	every   time.Duration
 	max     int64
@@ -34,7 +66,7 @@ type Store struct {
 	unread   error         // of a Load that failed: what is there must not be overwritten
 	owner    auth.Identity // as in the file. DeviceID is empty before the first claim
 	claim    *claim        // nil if nobody holds one
-	queue    []*Pending    // in the order of the log
+	queue    []*pending    // in the order of the log
 	queued   int64         // bytes in queue and in the writer's hands
 	compacts int           // compactions among them
 	closing  bool
@@ -105,7 +137,7 @@ func Open(path string, id auth.Identity, opts *Options) (*Store, error) {
 		return nil, err
 	}
 	s.lock = lock
-	return s, nil
+	return &Store{s}, nil
 }
 
 // wholePath is a path that stays right when the program changes its folder,
@@ -132,7 +164,7 @@ func checkID(id auth.Identity) error {
 }
 
 // open is Open on any disk, without a lock. o has its defaults.
-func open(d disk, path string, id auth.Identity, o Options) (*Store, error) {
+func open(d disk, path string, id auth.Identity, o Options) (*logStore, error) {
 	if err := checkID(id); err != nil && id != (auth.Identity{}) {
 		return nil, openError(path, err)
 	}
@@ -143,7 +175,7 @@ func open(d disk, path string, id auth.Identity, o Options) (*Store, error) {
 		}
 		return nil, openError(path, err)
 	}
-	s := &Store{
+	s := &logStore{
 		path: path, every: o.SyncEvery, max: o.MaxSize, log: o.Logger.With("store", path),
 		journal: j, wake: make(chan struct{}, 1), done: make(chan struct{}),
 		found: &found, owner: j.id,
@@ -160,44 +192,21 @@ func open(d disk, path string, id auth.Identity, o Options) (*Store, error) {
 }
 
 // Damage is what Open found wrong with the file, a *DamageError, or nil.
-func (s *Store) Damage() error {
+func (s *logStore) Damage() error {
 	if s == nil {
 		return nil
 	}
 	return s.damage
 }
 
-// Append appends records, in order, with one write, and returns nil when they
-// are durable: when fsync has returned, or as Options.SyncEvery says. A power
-// cut before that may leave the first few of them. Append is BeginAppend and
-// Wait, but does nothing when ctx has ended already.
-func (s *Store) Append(ctx context.Context, records ...[]byte) error {
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("store: append: %w", err)
-	}
-	return s.BeginAppend(records...).Wait(ctx)
-}
-
-// Compact replaces all records begun before it by a snapshot of what they
-// amount to, and returns nil when that is durable. It is atomic: after a power
-// cut at any moment the store holds either the snapshot or what was there
-// before. Records begun later follow the snapshot. It is BeginCompact and
-// Wait, but does nothing when ctx has ended already.
-func (s *Store) Compact(ctx context.Context, snapshot []byte) error {
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("store: compact: %w", err)
-	}
-	return s.BeginCompact(snapshot).Wait(ctx)
-}
-
 // Size is the size of the file in bytes.
-func (s *Store) Size() int64 { return s.view().size }
+func (s *logStore) Size() int64 { return s.view().size }
 
 // NeedsCompaction reports whether a Compact is due: the file is larger than
 // 64 KiB and than four times its snapshot, or three quarters of the room that
 // Options.MaxSize leaves beside the snapshot are taken, or the store is broken.
 // While a Compact is under way no other is due.
-func (s *Store) NeedsCompaction() bool {
+func (s *logStore) NeedsCompaction() bool {
 	if s == nil {
 		return false
 	}
@@ -207,9 +216,9 @@ func (s *Store) NeedsCompaction() bool {
 }
 
 // Stats counts what was done since Open, Open included.
-func (s *Store) Stats() Stats { return s.view().stats }
+func (s *logStore) Stats() Stats { return s.view().stats }
 
-func (s *Store) view() view {
+func (s *logStore) view() view {
 	if s == nil {
 		return view{}
 	}
@@ -219,11 +228,11 @@ func (s *Store) view() view {
 }
 
 // Close finishes what was begun, syncs, unlocks, and waits for the store's
-// goroutine; what is begun later fails with ErrClosed. It takes as long as the
+// goroutine; what is begun later fails with errClosed. It takes as long as the
 // flash does. Its error says that the last fsync failed, or that the store was
 // broken. Every call of Close returns the same. Close the clients that use the
 // store first. A nil *Store is closed already.
-func (s *Store) Close() error {
+func (s *logStore) Close() error {
 	if s == nil {
 		return nil
 	}

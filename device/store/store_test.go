@@ -272,8 +272,8 @@ func TestClosed(t *testing.T) {
 	if err := p.Wait(t.Context()); err != nil {
 		t.Errorf("what was begun before Close: %v", err)
 	}
-	wantErr(t, "append", s.Append(t.Context(), nil), ErrClosed)
-	wantErr(t, "compact", s.Compact(t.Context(), nil), ErrClosed)
+	wantErr(t, "append", s.Append(t.Context(), nil), errClosed)
+	wantErr(t, "compact", s.Compact(t.Context(), nil), errClosed)
 }
 
 // TestMaxSize: the file stays within its bound, and Compact makes room.
@@ -311,13 +311,13 @@ func TestFlashThatHangs(t *testing.T) {
 	d := newDisk(nil)
 	s := mustOpen(t, d, &Options{MaxSize: 4 << 10})
 	d.mu.Lock()
-	var pending []*Pending
+	var pending []*pending
 	for range 100 {
 		pending = append(pending, s.BeginAppend(make([]byte, 1000)))
 	}
-	s.mu.Lock()
-	held := s.queued
-	s.mu.Unlock()
+	s.log.mu.Lock()
+	held := s.log.queued
+	s.log.mu.Unlock()
 	d.mu.Unlock()
 	if held > 8<<10 {
 		t.Errorf("%d bytes wait, want at most twice MaxSize", held)

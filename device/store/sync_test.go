@@ -362,7 +362,7 @@ func TestUnsyncedIsBounded(t *testing.T) {
 			if err := s.Append(t.Context(), r); err != nil {
 				t.Fatal(err)
 			}
-			if st := s.Stats(); st.Unsynced > maxTail || int(st.Unsynced) != len(s.journal.tail) {
+			if st := s.Stats(); st.Unsynced > maxTail || int(st.Unsynced) != len(s.log.journal.tail) {
 				t.Fatalf("%d bytes are unsynced, want at most %d", st.Unsynced, maxTail)
 			}
 		}
@@ -393,7 +393,7 @@ func TestSyncEveryAmongCompactions(t *testing.T) {
 		w.Store(&weather{slow: 20 * time.Second, fails: []opKind{opRename}})
 		exposed(d, &w)
 		mustAppend(t, s, "a")
-		var last *Pending
+		var last *pending
 		for range 20 {
 			last = s.BeginCompact(nil)
 		}

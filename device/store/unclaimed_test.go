@@ -22,8 +22,8 @@ func TestUnclaimed(t *testing.T) {
 				t.Fatal(err)
 			}
 			wantLoad(t, s, "")
-			wantErr(t, "append", s.Append(t.Context(), []byte("a")), ErrUnclaimed)
-			wantErr(t, "compact", s.Compact(t.Context(), []byte("a")), ErrUnclaimed)
+			wantErr(t, "append", s.Append(t.Context(), []byte("a")), errUnclaimed)
+			wantErr(t, "compact", s.Compact(t.Context(), []byte("a")), errUnclaimed)
 			if s.NeedsCompaction() || s.Size() != 0 || s.Damage() != nil {
 				t.Errorf("got size %d, damage %v, or a compaction due", s.Size(), s.Damage())
 			}
@@ -85,8 +85,8 @@ func TestUnclaimedFiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if (s.Damage() != nil) != tt.damaged || s.owner.DeviceID != tt.owner {
-				t.Errorf("got damage %v and owner %q, want %v and %q", s.Damage(), s.owner.DeviceID, tt.damaged, tt.owner)
+			if (s.Damage() != nil) != tt.damaged || s.log.owner.DeviceID != tt.owner {
+				t.Errorf("got damage %v and owner %q, want %v and %q", s.Damage(), s.log.owner.DeviceID, tt.damaged, tt.owner)
 			}
 			if tt.owner != "" {
 				_, err = s.Claim(t.Context(), auth.Identity{DeviceID: "dev2"})
@@ -125,7 +125,7 @@ func TestFirstClaimPowerCut(t *testing.T) {
 				if err != nil {
 					t.Fatalf("cut after %d changes, %s: %v", k, what, err)
 				}
-				if owner := s.owner.DeviceID; owner != "dev1" && (owner != "" || k >= claimed) {
+				if owner := s.log.owner.DeviceID; owner != "dev1" && (owner != "" || k >= claimed) {
 					t.Errorf("cut after %d changes, %s: the store is %q's", k, what, owner)
 				}
 				mustClaim(t, s, dev1())

@@ -11,9 +11,9 @@ import (
 	"github.com/devicetwin/devicetwin-go/internal/errtext"
 )
 
-// A Pending is an append or a compaction that has its place in the log, and
+// A pending is an append or a compaction that has its place in the log, and
 // isn't durable yet.
-type Pending struct {
+type pending struct {
 	data    [][]byte     // our own copy of the records, or the snapshot, dropped when done
 	do      func() error // what the writer does for it, or nil for an append
 	compact bool
@@ -23,31 +23,6 @@ type Pending struct {
 	err     error // set before done is closed
 }
 
-// BeginAppend appends records without waiting: their place in the log, among
-// all records and snapshots, is decided when BeginAppend returns, so it may be
-// called under the lock that orders what the records mean. They are copied,
-// and follow each other. Wait returns what became of them, with errors that
-// match ErrFull, ErrBroken, ErrClosed, ErrUnclaimed, or the file system's.
-//
-// Where Wait fails none of them is in the log, but the first few, or all, may
-// turn up after a power cut. Where the snapshot of a following Compact covers
-// them, they need not be appended again.
-func (s *Store) BeginAppend(records ...[]byte) *Pending {
-	p := &Pending{}
-	p.refuse(s.begin(p, records))
-	return p
-}
-
-// BeginCompact is Compact without waiting: the snapshot, which is copied,
-// replaces all that was begun before BeginCompact was called, and is followed
-// by what is begun after it returned. Wait's errors are those of BeginAppend;
-// where they don't match ErrBroken, the log is as it was before.
-func (s *Store) BeginCompact(snapshot []byte) *Pending {
-	p := &Pending{compact: true}
-	p.refuse(s.begin(p, [][]byte{snapshot}))
-	return p
-}
-
 // AppendFunc is BeginAppend with a call in place of Wait: the store calls done
 // once, with what Wait would return, and calls follow the order of the log. If
 // AppendFunc returns an error, nothing was begun and done is not called.
@@ -55,21 +30,21 @@ func (s *Store) BeginCompact(snapshot []byte) *Pending {
 // The store's goroutine calls done and holds no lock. done must return soon.
 // It may call the store's methods, but those that wait for the disk: Append,
 // Compact, Claim, a release, Load and Close.
-func (s *Store) AppendFunc(done func(error), records ...[]byte) error {
-	return refused(s.begin(&Pending{then: done}, records))
+func (s *logStore) AppendFunc(done func(error), records ...[]byte) error {
+	return refused(s.begin(&pending{then: done}, records))
 }
 
 // CompactFunc is BeginCompact with a call in place of Wait, as AppendFunc is
 // BeginAppend.
-func (s *Store) CompactFunc(done func(error), snapshot []byte) error {
-	return refused(s.begin(&Pending{then: done, compact: true}, [][]byte{snapshot}))
+func (s *logStore) CompactFunc(done func(error), snapshot []byte) error {
+	return refused(s.begin(&pending{then: done, compact: true}, [][]byte{snapshot}))
 }
 
 // Wait waits until the record or the snapshot is durable. ctx bounds the
 // waiting alone: what was begun goes on, may or may not succeed, and may be
 // waited for again. The error matches ctx.Err() then. Any number of goroutines
 // may wait.
-func (p *Pending) Wait(ctx context.Context) error {
+func (p *pending) Wait(ctx context.Context) error {
 	select {
 	case <-p.done:
 		return p.err
@@ -95,15 +70,15 @@ func refused(err error) error {
 	return fmt.Errorf("store: %w", errtext.Bare("store", err))
 }
 
-// refuse ends a Pending that begin refused.
-func (p *Pending) refuse(err error) {
+// refuse ends a pending that begin refused.
+func (p *pending) refuse(err error) {
 	if err != nil {
 		p.finish(err)
 	}
 }
 
-// finish ends a Pending. It is called once, by the writer or by refuse.
-func (p *Pending) finish(err error) {
+// finish ends a pending. It is called once, by the writer or by refuse.
+func (p *pending) finish(err error) {
 	p.data, p.err = nil, refused(err)
 	close(p.done)
 	if p.then != nil {
@@ -112,10 +87,10 @@ func (p *Pending) finish(err error) {
 }
 
 // begin gives p its place in the queue, with a copy of its data.
-func (s *Store) begin(p *Pending, data [][]byte) error {
+func (s *logStore) begin(p *pending, data [][]byte) error {
 	p.done = make(chan struct{})
 	if s == nil {
-		return ErrNoStore
+		return errNoStore
 	}
 	p.size = max(framed(data), frameLen)
 	if p.compact {
@@ -126,7 +101,7 @@ func (s *Store) begin(p *Pending, data [][]byte) error {
 	writes := p.compact || p.do == nil
 	switch {
 	case s.closing:
-		return ErrClosed
+		return errClosed
 	case writes && s.unread != nil:
 		return s.unread
 	case s.queued+p.size > 2*s.max: // flash that hangs must not fill the memory
@@ -149,7 +124,7 @@ func (s *Store) begin(p *Pending, data [][]byte) error {
 }
 
 // poke wakes the writer.
-func (s *Store) poke() {
+func (s *logStore) poke() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -158,7 +133,7 @@ func (s *Store) poke() {
 
 // run is the writer: it alone touches the journal. What is begun while it
 // waits for one fsync shares the next.
-func (s *Store) run() {
+func (s *logStore) run() {
 	alarm := time.NewTimer(0)
 	defer alarm.Stop()
 	var retry time.Time // no attempt to mend the journal before it
@@ -189,7 +164,7 @@ func (s *Store) run() {
 // in each SyncEvery. It returns the time of the next attempt at that. It is called
 // between any two things that the writer does, so that a long queue puts off
 // nothing.
-func (s *Store) keepSynced(retry time.Time) time.Time {
+func (s *logStore) keepSynced(retry time.Time) time.Time {
 	at, ok := s.journal.syncBy(s.every)
 	if ok && s.journal.broken != nil {
 		at = retry
@@ -207,7 +182,7 @@ func (s *Store) keepSynced(retry time.Time) time.Time {
 
 // step does the next thing that was begun, or, of appends, all up to the next
 // thing that is none, with one write. It returns false if there is nothing.
-func (s *Store) step() bool {
+func (s *logStore) step() bool {
 	batch := s.take()
 	switch {
 	case len(batch) == 0:
@@ -221,10 +196,10 @@ func (s *Store) step() bool {
 }
 
 // take takes what step does from the queue.
-func (s *Store) take() []*Pending {
+func (s *logStore) take() []*pending {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := slices.IndexFunc(s.queue, func(p *Pending) bool { return p.do != nil })
+	n := slices.IndexFunc(s.queue, func(p *pending) bool { return p.do != nil })
 	switch n {
 	case -1:
 		n = len(s.queue)
@@ -239,7 +214,7 @@ func (s *Store) take() []*Pending {
 }
 
 // end ends the writer if Close was called and nothing is left to do.
-func (s *Store) end() bool {
+func (s *logStore) end() bool {
 	s.mu.Lock()
 	over := s.closing && len(s.queue) == 0
 	s.mu.Unlock()
@@ -259,7 +234,7 @@ func (s *Store) end() bool {
 }
 
 // append writes records as one, without those that don't fit.
-func (s *Store) append(batch []*Pending) {
+func (s *logStore) append(batch []*pending) {
 	for _, p := range batch {
 		p.err = s.journal.add(p.data)
 	}
@@ -268,7 +243,7 @@ func (s *Store) append(batch []*Pending) {
 
 // finish ends Pendings in order, after the store shows what they did. err is
 // of those that have no error of their own.
-func (s *Store) finish(batch []*Pending, err error) {
+func (s *logStore) finish(batch []*pending, err error) {
 	s.publish()
 	s.mu.Lock()
 	for _, p := range batch {
@@ -287,7 +262,7 @@ func (s *Store) finish(batch []*Pending, err error) {
 }
 
 // publish shows the journal's figures to everyone.
-func (s *Store) publish() {
+func (s *logStore) publish() {
 	j := s.journal
 	v := view{size: j.end, needs: j.needsCompaction(), stats: j.stats}
 	v.stats.Unsynced, v.stats.UnsyncedSince = j.waiting, j.since
@@ -298,7 +273,7 @@ func (s *Store) publish() {
 
 // told does I/O, and logs where that breaks or mends the store: a failed fsync
 // that SyncEvery put off has no caller to tell.
-func (s *Store) told(do func() error) error {
+func (s *logStore) told(do func() error) error {
 	was := s.journal.broken
 	err := do()
 	switch is := s.journal.broken; {

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 	"github.com/devicetwin/devicetwin-go/twin"
 )

@@ -23,6 +23,8 @@ type board struct {
 	every   time.Duration // SyncEvery of the real store
 	client  *device.Client
 	life    int
+	live    time.Time // when the desired half was first seen live in this life
+	knows   bool      // the store has had the time to keep the desired half
 	ears    map[string]*ear
 	talking *atomic.Int64 // listeners of this life that run, but for concurrent ones
 }
@@ -86,10 +88,15 @@ func (b *board) start() {
 			s.Fatal(err)
 		}
 	}
+	knew := b.knows && !s.lies
+	b.live, b.knows = time.Time{}, false
 	err := b.connect()
 	if errors.Is(err, syscall.EIO) { // the store could not be claimed; it can once the flash is well
 		b.flash.turn(weather{})
 		err = b.connect()
+	}
+	if knew && b.client.Desired().Source == device.SourceNone {
+		s.fault("lost", "after a restart nothing is known of the desired half")
 	}
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) && s.tempers == 0 {
 		s.fault("ends", "Connect: %v", err)
@@ -105,6 +112,17 @@ func (b *board) connect() error {
 		b.s.fault("returns", "Connect took %v with a context of 1 s", took)
 	}
 	return err
+}
+
+// look notes whether the store must know the desired half at the next start.
+func (b *board) look() {
+	switch {
+	case !b.stored() || b.s.lies || b.client.Desired().Source != device.SourceLive:
+	case b.live.IsZero():
+		b.live = time.Now()
+	case time.Since(b.live) > 3*time.Second && b.healthy():
+		b.knows = true // from now on it has some version of it
+	}
 }
 
 // healthy reports whether the store has all that it was given.

@@ -116,7 +116,7 @@ func (s *drama) state(ctx context.Context, cancel context.CancelFunc, bound time
 		refused = err != nil && !st.taken && !errors.Is(err, device.ErrStillWanted) && !errors.Is(err, device.ErrNotStored) && !errors.Is(err, transport.ErrRejected)
 		s.mu.Unlock()
 		switch ended := ctx.Err() != nil && errors.Is(err, ctx.Err()); {
-		case err == nil && !later && anew == s.anew.Load() && !s.late() && !s.odd:
+		case err == nil && !later && anew == s.anew.Load() && !s.late() && !s.odd.Load():
 			if n := s.atHub("n"); n < float64(st.n) && anew == s.anew.Load() {
 				s.fault("lost", "UpdateReported of n %d returned nil, and the hub has %v", st.n, n)
 			}

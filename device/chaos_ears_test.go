@@ -121,7 +121,9 @@ func (e *ear) listen(ctx context.Context, c *device.Client, life int, talking *a
 		back := away()
 		short, cancel := context.WithTimeout(ctx, 20*time.Second)
 		defer cancel()
+		e.s.gets.Add(1)
 		_, _ = c.GetTwin(short)
+		e.s.gets.Add(-1)
 		back()
 	case "reports", "reports later":
 		e.report(ctx, c, mood, away)
@@ -149,7 +151,7 @@ func (e *ear) report(ctx context.Context, c *device.Client, mood string, away fu
 		_ = c.ReportLater(short, p)
 		return
 	}
-	if _, err := c.UpdateReported(short, p); err == nil && !e.s.sick() {
+	if _, err := c.UpdateReported(short, p); err == nil && !e.s.sick(c) {
 		e.mu.Lock()
 		e.sure = max(e.sure, n)
 		e.mu.Unlock()
@@ -181,7 +183,7 @@ func (e *ear) begin(life int, ch twin.Change) (mood string, ok bool) {
 	if ch.Version < e.version && !another && ch.Version > 0 {
 		e.wrong("back", "version %d after %d, cause %v", ch.Version, e.version, ch.Cause)
 	}
-	if was, is := len(e.value), len(string(ch.Value.JSON())); e.grows && !e.shrinks && !e.s.odd && (is < was || is == was && string(ch.Value.JSON()) < e.value) {
+	if was, is := len(e.value), len(string(ch.Value.JSON())); e.grows && !e.shrinks && !e.s.odd.Load() && (is < was || is == was && string(ch.Value.JSON()) < e.value) {
 		e.wrong("back", "from %s to %v, cause %v", e.value, ch.Value, ch.Cause)
 	}
 	if another || e.grows && ch.Value.Exists() {

@@ -79,12 +79,8 @@ func (s *drama) mayLose(since time.Time) {
 // loseAll notes that what the store had may be gone.
 func (s *drama) loseAll() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	for k := range s.firmware {
 		s.fuzzy[k] = true
-	}
-	for _, e := range s.board.ears {
-		e.lost()
 	}
 	for _, st := range s.statements {
 		for _, k := range st.keys {
@@ -92,6 +88,10 @@ func (s *drama) loseAll() {
 		}
 	}
 	s.guarded, s.seenLive = nil, false
+	s.mu.Unlock()
+	for _, e := range s.board.ears {
+		e.lost()
+	}
 }
 
 func (s *drama) losePower() string {
@@ -154,7 +154,7 @@ func (s *drama) restart() string {
 
 // afterShutdown judges the end of a client without a store.
 func (s *drama) afterShutdown(left bool) {
-	if left || s.late() || s.odd {
+	if left || s.late() || s.odd.Load() {
 		s.mayLose(time.Time{})
 		return
 	}

@@ -1,6 +1,7 @@
 package device_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -98,7 +99,7 @@ func (s *drama) watch(m hubtest.Message) bool {
 		if !ok || av == 0 || s.noVersions {
 			continue
 		}
-		if e := s.board.ears[key]; !e.wasDelivered(int64(av)) {
+		if e := s.acks[key]; !e.wasDelivered(int64(av)) {
 			e.wrong("once", "version %v is answered, and was never delivered: %s", av, m.Body)
 		}
 		if was["av"] == av {
@@ -130,7 +131,7 @@ func (s *drama) trace(m hubtest.Message) {
 // taken notes the answers that the hub took, and had already.
 func (s *drama) taken(again map[string]any) {
 	for key, av := range again {
-		e, version := s.board.ears[key], int64(av.(float64))
+		e, version := s.acks[key], int64(av.(float64))
 		e.mu.Lock()
 		if e.again[version]++; e.again[version] >= e.delivered[version] {
 			e.wrong("once", "the hub took the answer to version %d %d times for %d deliveries", version, e.again[version]+1, e.delivered[version])
@@ -261,9 +262,10 @@ func (e *ear) judgeAnswer(has json.RawMessage, desired twin.Value) {
 // judgeMemory asks what the client keeps while the story goes on.
 func (s *drama) judgeMemory() {
 	k := s.board.client.Kept()
-	if waiting := s.gets.Load() + 2*int64(len(s.board.ears)); k.GoneGets > 0 || int64(k.Gets) > waiting {
+	if waiting := s.gets.Load(); k.GoneGets > 0 || int64(k.Gets) > waiting {
 		s.fault("memory", "%d GetTwin calls are kept, %d of them have ended, and %d may wait", k.Gets, k.GoneGets, waiting)
 	}
+	s.board.look()
 	if k.States > 32 || k.IdleNames > 64 || k.Writes > 512 {
 		s.fault("memory", "the client keeps %+v", k)
 	}
@@ -313,9 +315,20 @@ func (s *drama) lineIsWell() {
 	}
 }
 
-// over closes the client, and waits for every call.
+// over ends the client when all is well, and waits for every call.
 func (s *drama) over() {
-	_ = s.end("Close", 11*time.Second, s.board.client.Close)
+	s.n++
+	s.say(twin.Set("n", s.n), map[string]any{"n": s.n})
+	if err := s.end("Shutdown", 2*time.Minute, func() error {
+		ctx, cancel := context.WithTimeout(s.Context(), time.Minute)
+		defer cancel()
+		return s.board.client.Shutdown(ctx)
+	}); err != nil {
+		s.fault("lost", "Shutdown when all is well: %v", err)
+	}
+	if n := s.atHub("n"); n != float64(s.n) {
+		s.fault("lost", "after Shutdown the hub has n %v, want %d", n, s.n)
+	}
 	returned := make(chan struct{})
 	go func() { s.calls.Wait(); close(returned) }()
 	select {

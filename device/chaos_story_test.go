@@ -32,7 +32,8 @@ type drama struct {
 	cred       *moodyCredential
 	whims      *whims
 	board      *board
-	mates      []*mate // other devices on the same connection
+	acks       map[string]*ear // those that acknowledge
+	mates      []*mate         // other devices on the same connection
 
 	// What firmware and the back end said. The goroutine of the story owns these.
 	firmware  map[string]any
@@ -44,10 +45,10 @@ type drama struct {
 	changes   int // what may cost bytes of flash
 	tempers   int // moods of the credential so far
 	lies      bool
-	odd       bool // the hub's versions, or the order of its words, may go back
 	saved     []byte
 	seenLive  bool
 
+	odd      atomic.Bool  // the hub's versions, or the order of its words, may go back
 	gets     atomic.Int64 // GetTwin calls of the story that wait
 	closing  atomic.Int64 // clients that were ended
 	anew     atomic.Int64 // twins before this one
@@ -75,7 +76,7 @@ func newDrama(t *testing.T, w *world, seed uint64, keep []int, rnd *rand.Rand) *
 	s.cred = &moodyCredential{Credential: auth.SAS(key, &auth.SASOptions{Lifetime: s.lifetime})}
 	s.exact = rnd.IntN(3) == 0
 	s.noVersions = !s.exact && rnd.IntN(8) == 0
-	s.odd = s.noVersions
+	s.odd.Store(s.noVersions)
 	w.dev.Credential, w.broken, w.quotes = s.cred, true, true
 	line := w.dial()
 	s.whims = &whims{Dialer: line, noVersions: s.noVersions}
@@ -88,6 +89,7 @@ func newDrama(t *testing.T, w *world, seed uint64, keep []int, rnd *rand.Rand) *
 		kind = "none"
 	}
 	s.board = newBoard(s, kind)
+	s.acks = map[string]*ear{"k": s.board.ears["k"], "o": s.board.ears["o"], "m": s.board.ears["m"]}
 	w.hub.Intercept(s.watch, hubtest.Pass())
 	s.words = append(s.words, fmt.Sprintf("store %s, exact %v, versions %v, tokens live %v", kind, s.exact, !s.noVersions, s.lifetime))
 	return s
@@ -146,10 +148,11 @@ func (s *drama) draw() (string, func() string) {
 	panic("unreachable")
 }
 
-func (s *drama) life() int { return s.board.life }
-
 // sick reports whether what the hub has may be unknown to the store.
-func (s *drama) sick() bool { return s.board.stored() && !s.board.healthy() || s.odd }
+func (s *drama) sick(c *device.Client) bool {
+	k := c.Kept()
+	return k.Writes > 0 || k.StoreFailed || c.Stats().Unsynced > 0 || s.odd.Load()
+}
 
 // late reports whether the hub may still apply a patch after others that were
 // made later.
@@ -366,7 +369,7 @@ func (s *drama) oldGet() string {
 	}
 	n := 1 + s.rnd.IntN(2)
 	s.whims.repeat(n)
-	s.odd = true
+	s.odd.Store(true)
 	s.disturbed += n
 	s.mu.Lock()
 	s.guarded = nil // an old GET may say that the hub does not have what it has

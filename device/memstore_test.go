@@ -107,6 +107,7 @@ func (m *memStore) run() {
 		}
 		batch := m.queue[:n:n]
 		m.queue = m.queue[n:]
+		delay := m.delay
 		if len(batch) == 0 {
 			m.busy = false
 			m.mu.Unlock()
@@ -115,7 +116,7 @@ func (m *memStore) run() {
 		m.mu.Unlock()
 		barrier := slices.IndexFunc(batch, func(w memWrite) bool { return w.compact || len(w.records) > 0 }) < 0
 		if !barrier {
-			time.Sleep(m.delay)
+			time.Sleep(delay)
 		}
 		m.mu.Lock()
 		err := m.fail

@@ -183,10 +183,10 @@ func (e *ear) begin(life int, ch twin.Change) (mood string, ok bool) {
 	if ch.Version < e.version && !another && ch.Version > 0 {
 		e.wrong("back", "version %d after %d, cause %v", ch.Version, e.version, ch.Cause)
 	}
-	if was, is := len(e.value), len(string(ch.Value.JSON())); e.grows && !e.shrinks && !e.s.odd.Load() && (is < was || is == was && string(ch.Value.JSON()) < e.value) {
+	if was, is := len(e.value), len(string(ch.Value.JSON())); e.grows && !another && !e.shrinks && !e.s.odd.Load() && (is < was || is == was && string(ch.Value.JSON()) < e.value) {
 		e.wrong("back", "from %s to %v, cause %v", e.value, ch.Value, ch.Cause)
 	}
-	if another || e.grows && ch.Value.Exists() {
+	if another {
 		e.shrinks = false
 	}
 	what := fmt.Sprint(ch.Version, ch.Value)

@@ -47,6 +47,7 @@ type routine struct {
 	life    time.Duration // of tokens
 	minutes int           // at most
 	lasts   time.Duration // in real time, 0 for as long as the minutes take
+	calm    int           // cuts are rarer by this: a back-off takes its time, however short a minute
 	settle  func()        // waits until nothing is under way
 }
 
@@ -75,7 +76,7 @@ func TestEndurance(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "twin")
 	storyAt(t, hubtest.Options{}, func(t *testing.T, w *world) {
 		r := routine{hub: w.hub, over: mqtt.Dialer{Stream: w.hub.Stream}, pool: amqp.NewPool(amqp.Dialer{Stream: w.hub.Stream}, nil),
-			gateway: *enduranceGateway, minute: time.Minute, life: time.Hour, minutes: 60 * *enduranceHours, settle: synctest.Wait}
+			gateway: *enduranceGateway, minute: time.Minute, life: time.Hour, minutes: 60 * *enduranceHours, calm: 1, settle: synctest.Wait}
 		r.run(t, path)
 	})
 }
@@ -90,7 +91,7 @@ func TestEnduranceOnSockets(t *testing.T) {
 	line := onLoopback(t, hub)
 	const minute = 100 * time.Millisecond
 	r := routine{hub: hub, over: mqtt.Dialer{Stream: line}, pool: amqp.NewPool(amqp.Dialer{Stream: line}, nil), gateway: 20,
-		minute: minute, life: time.Minute, minutes: int(*enduranceReal / minute), lasts: *enduranceReal, settle: func() { <-time.After(2 * time.Second) }}
+		minute: minute, life: time.Minute, minutes: int(*enduranceReal / minute), lasts: *enduranceReal, calm: 20, settle: func() { <-time.After(2 * time.Second) }}
 	r.run(t, filepath.Join(t.TempDir(), "twin"))
 }
 
@@ -181,8 +182,15 @@ func (r *routine) run(t *testing.T, path string) {
 	}
 	r.minutes = i + 1 // a slow machine makes fewer
 	r.hub.SetLine("alone", true)
-	for range 50 {
-		<-ticker.C // for what was put off
+	for _, m := range members { // whatever it waits for
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		if err := errors.Join(m.client.Renew(), m.client.Connect(ctx)); err != nil {
+			t.Errorf("%s: at the end: %v", m.id, err)
+		}
+		if _, err := m.client.UpdateReported(ctx, twin.Set("end", true)); err != nil {
+			t.Errorf("%s: at the end: %v", m.id, err)
+		}
+		cancel()
 	}
 	r.settle()
 	r.judge(t, members)
@@ -203,14 +211,15 @@ func (r *routine) happen(t *testing.T, members []*member, rnd *rand.Rand, i int)
 			}
 		}
 	}
-	if i%60 < 50 && rnd.IntN(15) == 0 { // three cuts an hour, none before the look at the end
+	if i%60 < 50 && rnd.IntN(15*r.calm) == 0 { // three cuts an hour, none before the look at the end
 		if err := r.hub.Cut(members[rnd.IntN(2)*rnd.IntN(len(members))].id); err != nil && !errors.Is(err, hubtest.ErrOffline) {
 			t.Error(err)
 		}
 	}
-	if i%240 == 100 { // a line that is down for some minutes
+	switch i % (240 * r.calm) { // a line that is down for some minutes
+	case 100:
 		r.hub.SetLine("alone", false)
-	} else if i%240 == 110 {
+	case 110:
 		r.hub.SetLine("alone", true)
 	}
 }

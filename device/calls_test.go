@@ -99,8 +99,13 @@ func TestOptionsHaveBounds(t *testing.T) {
 			{device.Options{Resync: time.Minute}, true},
 			{device.Options{Resync: -1}, true},
 			{device.Options{RequestTimeout: -1}, false},
-			{device.Options{RequestTimeout: 1}, true},
+			{device.Options{RequestTimeout: time.Second - 1}, false},
+			{device.Options{RequestTimeout: time.Second}, true},
 			{device.Options{CallTimeout: -1}, true},
+			{device.Options{CallTimeout: 100*time.Millisecond - 1}, false},
+			{device.Options{CallTimeout: 100 * time.Millisecond}, true},
+			{device.Options{Product: strings.Repeat("x", 512)}, true},
+			{device.Options{Product: strings.Repeat("x", 513)}, false},
 		} {
 			c := device.New(someone(), cred, fails(transport.ErrUnauthorized), &tc.opts)
 			err := c.Connect(t.Context())

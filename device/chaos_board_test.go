@@ -129,7 +129,7 @@ func (b *board) look() {
 func (b *board) healthy() bool {
 	k := b.client.Kept()
 	if b.real != nil {
-		if n, _ := b.real.Unsynced(); n > 0 {
+		if b.real.Stats().Unsynced > 0 {
 			return false
 		}
 	}
@@ -147,7 +147,7 @@ func (b *board) powerCut() {
 	if !b.healthy() {
 		var since time.Time
 		if b.real != nil {
-			_, since = b.real.Unsynced()
+			since = b.real.Stats().UnsyncedSince
 		}
 		s.mayLose(since)
 		for _, e := range b.ears {

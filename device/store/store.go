@@ -122,7 +122,11 @@ func Open(path string, id auth.Identity, opts *Options) (*Store, error) {
 		return nil, fmt.Errorf("store: open %s: %w", path, errtext.Bare("store", err))
 	}
 	if o.Disk != nil {
-		return open(o.Disk, path, id, o)
+		s, err := open(o.Disk, path, id, o)
+		if err != nil {
+			return nil, err
+		}
+		return &Store{s}, nil
 	}
 	if path, err = wholePath(path); err != nil {
 		return nil, openError(path, err)

@@ -84,7 +84,7 @@ func TestStoryBreaks(t *testing.T) {
 			`step 1, "the device connects", did not happen: the hub did not see the acknowledgement: `, context.Canceled},
 		{"the hub loses the answer to the report",
 			func(m hubtest.Message) bool { return fromHub(name, hubtest.PatchReported)(m) && m.Version == 4 },
-			hubtest.Drop(), true, `step 3, "it reports", did not happen: the hub did not confirm the report yet`, context.Canceled},
+			hubtest.Drop(), true, `step 3, "it reports", did not happen: device: the hub did not confirm the report yet`, context.Canceled},
 		{"the hub rejects the report",
 			func(m hubtest.Message) bool {
 				return fromDevice(name, hubtest.PatchReported)(m) && strings.Contains(string(m.Body), "climate")

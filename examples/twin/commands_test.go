@@ -166,7 +166,7 @@ func TestWatchWaitsForTheLine(t *testing.T) {
 	if code := p.end(); code != desk.ExitDone {
 		t.Errorf("interrupted while the line is down: got status %d, want 0", code)
 	}
-	if got, want := p.stderr.String(), "twin: offline, trying again: connect as dev1@"; !strings.HasPrefix(got, want) {
+	if got, want := p.stderr.String(), "twin: offline, trying again: device: connect as dev1@"; !strings.HasPrefix(got, want) {
 		t.Errorf("the dead line was told as %q; want %q", got, want)
 	}
 }

@@ -42,3 +42,31 @@ func TestBlindPatchOfUnknownFate(t *testing.T) {
 		})
 	}
 }
+
+// A version that does not follow may be of another twin: until a GET has shown
+// what the hub has, nobody knows that it has everything.
+func TestJumpedVersionLeavesMatterOpen(t *testing.T) {
+	var r Reported
+	r.Synced(props(t, 4, `{"n":1}`), 0)
+	if err := r.WantLater(twin.Set("m", 1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := r.Next(0); !ok {
+		t.Fatal("nothing is sent")
+	}
+	if got := r.Acked(2); got != Gap {
+		t.Fatalf("version 2 after 4 is %v, want a gap", got)
+	}
+	if !r.Outstanding() {
+		t.Error("nothing is outstanding before the GET")
+	}
+	r.Synced(props(t, 2, `{"m":1}`), 0)
+	p, ok := r.Next(0)
+	if got := string(p.JSON()); !ok || got != `{"n":1}` {
+		t.Errorf("it sends %s, %v, want what the other twin lacks", got, ok)
+	}
+	r.Acked(3)
+	if r.Outstanding() {
+		t.Error("it is outstanding for ever")
+	}
+}

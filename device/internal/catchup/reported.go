@@ -112,7 +112,7 @@ func (r *Reported) Based() bool { return r.based }
 
 // Idle reports whether the hub has everything that callers want.
 func (r *Reported) Idle() bool {
-	return r.known && r.flight == nil && len(r.wishes) == 0 && r.equal()
+	return r.known && !r.guess && r.flight == nil && len(r.wishes) == 0 && r.equal()
 }
 
 func (r *Reported) equal() bool {

@@ -110,7 +110,7 @@ func (s *drama) restart() string {
 	pick := s.rnd.IntN(3)
 	if !b.stored() {
 		tw, err := s.hub.Twin("dev1")
-		if err != nil || tw.Reported.Version != c.Stats().ReportedVersion && s.anew.Load() > 0 {
+		if err != nil || s.anew.Load() > 0 && (tw.Reported.Version != c.Stats().ReportedVersion || s.shown.Load() != s.anew.Load()) {
 			return "" // it may not know that this is another twin
 		}
 		pick = 2 // the others lose what the hub does not have

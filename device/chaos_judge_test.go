@@ -84,6 +84,9 @@ func (s *drama) calm() {
 // watch sees every message, also those that something befalls.
 func (s *drama) watch(m hubtest.Message) bool {
 	s.trace(m)
+	if m.Device == "dev1" && m.Op == hubtest.GetTwin && m.FromHub && m.Status == 200 {
+		s.shown.Store(s.anew.Load())
+	}
 	if m.Device != "dev1" || m.Op != hubtest.PatchReported {
 		return false
 	}

@@ -53,6 +53,7 @@ type drama struct {
 	gets     atomic.Int64 // GetTwin calls of the story that wait
 	closing  atomic.Int64 // clients that were ended
 	anew     atomic.Int64 // twins before this one
+	shown    atomic.Int64 // anew, at the last GET that had an answer
 	lateAt   atomic.Int64 // when the hub took a patch that it may apply too late, after the start; 0 for never
 	refusals atomic.Int64 // faults by which the hub refuses for good
 	sickness atomic.Int64 // times that the store became unwell

@@ -66,6 +66,24 @@ func ExampleX509Files() {
 	// CN=dev1 of this year
 }
 
+// A certificate in memory, whose key may be any crypto.Signer.
+func ExampleX509() {
+	certPEM, keyPEM, err := selfSigned("dev1", time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	cert, err := auth.ParseX509(certPEM, keyPEM, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	cred := auth.X509(cert)
+	got, err := auth.CertificateOf(context.Background(), cred)
+	fmt.Println(cred, got.Leaf.Subject, err)
+	// Output: X.509 credential, key REDACTED CN=dev1 <nil>
+}
+
 // What is wrong with a certificate is told by name.
 func ExampleParseX509() {
 	cert, _, err := selfSigned("dev1", time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC))

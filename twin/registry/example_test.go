@@ -163,8 +163,8 @@ func ExampleClient_Query() {
 		fmt.Println(t.ID, t.Tags.At("location.plant"))
 	}
 	// Output:
-	// fan1 "Redmond43"
-	// fan3 "Redmond43"
+	// fan1 Redmond43
+	// fan3 Redmond43
 }
 
 func ExampleClient_QueryPage() {

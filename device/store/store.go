@@ -108,11 +108,11 @@ type Stats struct {
 // may change. Options may be nil.
 //
 // The zero Identity is for a device that is yet to be provisioned: the store
-// has the ids that its file holds, or those of the first Claim, before which
-// it makes no file and takes no records.
+// has the ids that its file holds, or those of its first client, before which
+// it makes no file.
 //
 // Open returns when all that it found is durable, cut to what is whole: see
-// Damage and Load. Its errors match ErrLocked, ErrForeign or ErrNewer, or say
+// Damage. Its errors match ErrLocked, ErrForeign or ErrNewer, or say
 // what the file system said, and leave the store's file as it was found, but
 // for what the damage made necessary. A client can go on without a store after
 // any of them.

@@ -96,11 +96,7 @@ func ExampleClient_ModifyTwin() {
 	defer client.Close()
 
 	faster := func(t registry.Twin) (registry.Change, error) {
-		rpm := 0
-		if err := t.Desired.At("fan.rpm").Decode(&rpm); err != nil && !errors.Is(err, twin.ErrMissing) {
-			return registry.Change{}, err
-		}
-		return registry.Change{Desired: twin.Set("fan.rpm", rpm+100)}, nil
+		return registry.Change{Desired: twin.Set("fan.rpm", twin.GetOr(t.Desired, "fan.rpm", 0)+100)}, nil
 	}
 	for range 2 {
 		t, err := client.ModifyTwin(context.Background(), "fan1", faster)

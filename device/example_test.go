@@ -173,27 +173,35 @@ func ExampleClient_Shutdown() {
 	// Output: {"state":"off"} <nil>
 }
 
+// Get reads what is there, and GetOr what may be missing. Any key is a key, and
+// arrays are entered by index.
 func ExampleClient_GetTwin() {
 	hub, at, dialer := exampleHub()
 	defer hub.Close()
-	if _, err := hub.SetDesired("pump-7", `{"fan":{"rpm":900}}`); err != nil {
+	if _, err := hub.SetDesired("pump-7", `{"name":"Pump 7","a/b":1,"日本":{"é":2},"schedule":[{"hour":6},{"hour":22}]}`); err != nil {
 		log.Fatal(err)
 	}
 	dev := device.New(at.Identity, at.Credential, dialer, nil)
 	defer dev.Close()
-	if err := dev.Connect(context.Background()); err != nil {
+	ctx := context.Background()
+	if err := dev.Connect(ctx); err != nil {
 		log.Fatal(err)
 	}
-	doc, err := dev.GetTwin(context.Background())
+	doc, err := dev.GetTwin(ctx)
 	if err != nil {
 		log.Fatal(err)
 	}
-	var rpm int
-	if err := doc.Desired.At("fan.rpm").Decode(&rpm); err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(rpm, doc.Desired.Version(), doc.Reported.Version())
-	// Output: 900 2 1
+	fmt.Println("desired", doc.Desired.Version(), "reported", doc.Reported.Version())
+	fmt.Println(twin.Get[string](doc.Desired, "name"))
+	fmt.Println(twin.GetOr(doc.Desired, "fan.rpm", 800))
+	fmt.Println(doc.Desired.At("a/b"), doc.Desired.At("日本.é"))
+	fmt.Println(twin.Get[int](doc.Desired.At("schedule").Index(1), "hour"))
+	// Output:
+	// desired 2 reported 1
+	// Pump 7 <nil>
+	// 800
+	// 1 2
+	// 22 <nil>
 }
 
 func ExampleClient_UpdateReported() {
@@ -307,26 +315,41 @@ func ExampleClient_State() {
 	// online
 }
 
+// countBoot counts the boots of two boards that share an identity: what one of them
+// writes between the other's GET and its report is not lost.
+func countBoot(ctx context.Context, dev *device.Client) (int, error) {
+	for {
+		doc, err := dev.GetTwin(ctx)
+		if err != nil {
+			return 0, err
+		}
+		boots := twin.GetOr(doc.Reported, "boots", 0) + 1
+		_, err = dev.UpdateReportedIf(ctx, twin.Set("boots", boots), doc.Reported.Version())
+		if !errors.Is(err, transport.ErrPrecondition) {
+			return boots, err
+		}
+	}
+}
+
 func ExampleClient_UpdateReportedIf() {
 	hub, at, dialer := exampleHub()
 	defer hub.Close()
+	ctx := context.Background()
 	dev := device.New(at.Identity, at.Credential, dialer, nil)
 	defer dev.Close()
-	ctx := context.Background()
 	if err := dev.Connect(ctx); err != nil {
 		log.Fatal(err)
 	}
-	doc, err := dev.GetTwin(ctx)
-	if err != nil {
-		log.Fatal(err)
-	}
-	version, err := dev.UpdateReportedIf(ctx, twin.Set("owner", "me"), doc.Reported.Version())
-	fmt.Println(version, err)
-	_, err = dev.UpdateReportedIf(ctx, twin.Set("owner", "you"), doc.Reported.Version())
-	fmt.Println(errors.Is(err, transport.ErrPrecondition))
+	fmt.Println(countBoot(ctx, dev))
+	// The hub finds the first attempt of the next one out of date, as after a write of
+	// the other board.
+	hub.Intercept(hubtest.PatchNaming("pump-7", "boots"), hubtest.Fail(412002))
+	fmt.Println(countBoot(ctx, dev))
+	fmt.Println(dev.Stats().PatchesOut, "patches were sent")
 	// Output:
+	// 1 <nil>
 	// 2 <nil>
-	// true
+	// 3 patches were sent
 }
 
 func ExampleClient_Stats() {

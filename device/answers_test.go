@@ -205,7 +205,7 @@ func TestSentAgainAfterEightRefusedGets(t *testing.T) {
 func TestReportsHaveBounds(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
 		c := w.online(nil)
-		w.hub.SetLine("dev1", false)
+		w.hub.Device("dev1").SetLine(false)
 		// 4096 control characters count nothing at the hub, and are 24 KB of JSON.
 		large := func(first, n int) (p twin.Patch) {
 			for i := range n {
@@ -236,7 +236,7 @@ func TestReportsHaveBounds(t *testing.T) {
 			}
 			return false
 		}, hubtest.Pass())
-		w.hub.SetLine("dev1", true)
+		w.hub.Device("dev1").SetLine(true)
 		time.Sleep(10 * time.Minute)
 		if longest > 128<<10 || c.Stats().Outstanding {
 			t.Errorf("a patch of %d bytes, outstanding %t", longest, c.Stats().Outstanding)

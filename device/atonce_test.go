@@ -228,7 +228,7 @@ func TestShutdownAtAnyMoment(t *testing.T) {
 				}
 				time.Sleep(time.Duration(moment) * 13 * time.Millisecond)
 				if moment%3 == 0 {
-					w.hub.SetLine("dev1", false)
+					w.hub.Device("dev1").SetLine(false)
 				}
 				ended := make(chan error, 1)
 				go func() { ended <- c.Shutdown(soon(t, time.Duration(moment%5)*200*time.Millisecond)) }()
@@ -238,7 +238,7 @@ func TestShutdownAtAnyMoment(t *testing.T) {
 				mu.Unlock()
 				err := <-ended
 				wg.Wait()
-				w.hub.SetLine("dev1", true)
+				w.hub.Device("dev1").SetLine(true)
 				if stored {
 					var left *device.LeftError
 					if errors.As(err, &left) {

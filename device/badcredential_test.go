@@ -25,12 +25,12 @@ func TestRenewalHoldsNoReconnect(t *testing.T) {
 		<-asked // the renewal, under way
 		hang.hang.Store(false)
 		start := time.Now()
-		_ = w.hub.Cut("dev1")
+		_ = w.hub.Device("dev1").Cut()
 		time.Sleep(5 * time.Second) // one back-off is 0.5 to 1 s
-		if got := c.State(); got.Phase != device.Online || w.hub.Stats("dev1").Connects != 2 {
-			t.Errorf("5 s after the line was lost the client is %v since %v, %d connects", got.Phase, time.Since(got.Since), w.hub.Stats("dev1").Connects)
+		if got := c.State(); got.Phase != device.Online || w.hub.Device("dev1").Stats().Connects != 2 {
+			t.Errorf("5 s after the line was lost the client is %v since %v, %d connects", got.Phase, time.Since(got.Since), w.hub.Device("dev1").Stats().Connects)
 		}
-		for w.hub.Stats("dev1").Connects < 2 && time.Since(start) < 5*time.Minute {
+		for w.hub.Device("dev1").Stats().Connects < 2 && time.Since(start) < 5*time.Minute {
 			time.Sleep(100 * time.Millisecond)
 		}
 		t.Logf("connected again after %v", time.Since(start))
@@ -79,7 +79,7 @@ func TestBadTokenEndsNoClient(t *testing.T) {
 			t.Fatal("not online")
 		}
 		bad.Store(true) // for a minute
-		_ = w.hub.Cut("dev1")
+		_ = w.hub.Device("dev1").Cut()
 		time.Sleep(time.Minute)
 		bad.Store(false)
 		time.Sleep(24 * time.Hour)
@@ -115,7 +115,7 @@ func TestBadSignatureEndsNoClient(t *testing.T) {
 		c := w.online(nil)
 		time.Sleep(10 * time.Minute)
 		s.bad.Store(true)
-		_ = w.hub.Cut("dev1")
+		_ = w.hub.Device("dev1").Cut()
 		time.Sleep(24 * time.Hour)
 		if got := c.State(); got.Phase != device.Online {
 			t.Errorf("a day later the client is %v: %v", got.Phase, got.Err)

@@ -88,7 +88,7 @@ func TestPlainOfUnknownFateRefusedGetsAndCuts(t *testing.T) {
 		}
 		for range 24 * 6 {
 			time.Sleep(10 * time.Minute)
-			_ = w.hub.Cut("dev1")
+			_ = w.hub.Device("dev1").Cut()
 		}
 		if !strings.Contains(w.reported(), `"n":1`) {
 			t.Errorf("after a day the hub has %s", w.reported())
@@ -107,7 +107,7 @@ func TestGuardedRefusalsHaveNoPace(t *testing.T) {
 			_, _ = c.UpdateReportedIf(ctx, twin.Set("bad", 1), 1)
 			time.Sleep(time.Second)
 		}
-		bound(t, 0, "patches", w.hub.Stats("dev1").Patches, 120)
+		bound(t, 0, "patches", w.hub.Device("dev1").Stats().Patches, 120)
 	})
 }
 
@@ -128,9 +128,9 @@ func TestSilentAtGuarded(t *testing.T) {
 					}
 				}()
 				for hour := range 3 {
-					before := w.hub.Stats("dev1")
+					before := w.hub.Device("dev1").Stats()
 					time.Sleep(time.Hour - time.Second)
-					after := w.hub.Stats("dev1")
+					after := w.hub.Device("dev1").Stats()
 					bound(t, hour, "connects", after.Connects-before.Connects, 40)
 					bound(t, hour, "GETs", after.Gets-before.Gets, 60)
 					bound(t, hour, "patches", after.Patches-before.Patches, 120)
@@ -151,7 +151,7 @@ func TestPoisonInAWholeObject(t *testing.T) {
 			return hubtest.FromDevice("dev1", hubtest.PatchReported)(m) && strings.Contains(string(m.Body), "poison")
 		}, hubtest.Cut().Times(-1))
 		for hour := range 4 {
-			before := w.hub.Stats("dev1")
+			before := w.hub.Device("dev1").Stats()
 			for i := range 60 {
 				if err := c.ReportLater(t.Context(), twin.Replace("o", map[string]any{"poison": 1, "n": i})); err != nil {
 					t.Fatal(err)
@@ -159,7 +159,7 @@ func TestPoisonInAWholeObject(t *testing.T) {
 				time.Sleep(time.Minute)
 			}
 			if hour > 0 {
-				bound(t, hour, "connects for suspects", w.hub.Stats("dev1").Connects-before.Connects, 2)
+				bound(t, hour, "connects for suspects", w.hub.Device("dev1").Stats().Connects-before.Connects, 2)
 			}
 		}
 	})
@@ -242,14 +242,14 @@ func TestRenewalWithSlowHub(t *testing.T) {
 					w.dev.Credential = auth.SAS(key, &auth.SASOptions{Lifetime: life})
 					c := w.online(nil)
 					w.hub.Intercept(hubtest.FromHub("dev1", hubtest.PatchReported), hubtest.Delay(delay).Times(-1))
-					before := w.hub.Stats("dev1")
+					before := w.hub.Device("dev1").Stats()
 					for i := range 120 {
 						if err := c.ReportLater(t.Context(), twin.Set("n", i)); err != nil {
 							t.Fatal(err)
 						}
 						time.Sleep(time.Minute)
 					}
-					after := w.hub.Stats("dev1")
+					after := w.hub.Device("dev1").Stats()
 					time.Sleep(5 * time.Minute)
 					w.wantReported("at the end", `{"n":119}`)
 					t.Logf("%+v", after)
@@ -274,7 +274,7 @@ func TestThrottledGetHoldsUpReports(t *testing.T) {
 		defer cancel()
 		_, err := c.UpdateReported(ctx, twin.Set("n", 1))
 		if err != nil || time.Since(start) > 30*time.Minute {
-			t.Errorf("%v after %v, with %d GETs", err, time.Since(start), w.hub.Stats("dev1").Gets)
+			t.Errorf("%v after %v, with %d GETs", err, time.Since(start), w.hub.Device("dev1").Stats().Gets)
 		}
 	})
 }
@@ -321,7 +321,7 @@ func TestMissingOnAResumedSession(t *testing.T) {
 		w.hub.Intercept(func(m hubtest.Message) bool {
 			return hubtest.FromDevice("dev1", hubtest.Subscribe)(m) && strings.Contains(strings.Join(m.Topics, " "), "desired")
 		}, hubtest.Fail(403004).Times(-1))
-		_ = w.hub.Cut("dev1")
+		_ = w.hub.Device("dev1").Cut()
 		time.Sleep(20 * time.Second)
 		synctest.Wait()
 		if s := c.State(); s.Phase != device.Online || s.Missing == nil {
@@ -341,7 +341,7 @@ func TestGetTwinAmongPoison(t *testing.T) {
 					return hubtest.FromDevice("dev1", hubtest.PatchReported)(m) && strings.Contains(string(m.Body), "poison")
 				}, act.Times(-1))
 				var worstGet, worstReport time.Duration
-				before := w.hub.Stats("dev1")
+				before := w.hub.Device("dev1").Stats()
 				for i := range 120 {
 					if err := c.ReportLater(t.Context(), twin.Set("poison", i)); err != nil {
 						t.Fatal(err)
@@ -364,7 +364,7 @@ func TestGetTwinAmongPoison(t *testing.T) {
 						worstReport = max(worstReport, time.Since(start))
 					}
 				}
-				after := w.hub.Stats("dev1")
+				after := w.hub.Device("dev1").Stats()
 				t.Logf("GetTwin %v, another key %v; %d connects, %d patches", worstGet, worstReport, after.Connects-before.Connects, after.Patches-before.Patches)
 				if worstGet > 2*time.Minute || worstReport > 3*time.Minute {
 					t.Errorf("GetTwin took up to %v, another key up to %v", worstGet, worstReport)
@@ -413,10 +413,10 @@ func TestStaleGets(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		w.hub.Cut("dev1")
-		before := w.hub.Stats("dev1")
+		w.hub.Device("dev1").Cut()
+		before := w.hub.Device("dev1").Stats()
 		time.Sleep(time.Hour)
-		after := w.hub.Stats("dev1")
+		after := w.hub.Device("dev1").Stats()
 		bound(t, 0, "GETs", after.Gets-before.Gets, 60)
 		bound(t, 0, "patches", after.Patches-before.Patches, 120)
 	})

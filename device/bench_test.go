@@ -26,7 +26,7 @@ func benchClient(b *testing.B, bytes int) (*hubtest.Hub, *device.Client) {
 	for i := 0; i < bytes; i += 50 {
 		doc = doc.Set(fmt.Sprintf("group%d.key%d", i/500, i), strings.Repeat("v", 40))
 	}
-	if _, err := hub.SetDesired("dev1", doc.String()); err != nil {
+	if _, err := hub.Device("dev1").SetDesired(doc.String()); err != nil {
 		b.Fatal(err)
 	}
 	c := device.New(dev.Identity, dev.Credential, mqtt.Dialer{Stream: hub.Stream}, nil)
@@ -76,7 +76,7 @@ func BenchmarkDesired(b *testing.B) {
 	<-heard
 	b.ReportAllocs()
 	for i := 1; b.Loop(); i++ {
-		if _, err := hub.SetDesired("dev1", fmt.Sprintf(`{"n":%d}`, i)); err != nil {
+		if _, err := hub.Device("dev1").SetDesired(fmt.Sprintf(`{"n":%d}`, i)); err != nil {
 			b.Fatal(err)
 		}
 		if got := <-heard; got != i {
@@ -90,7 +90,7 @@ func BenchmarkIdleClient(b *testing.B) {
 	for _, bytes := range []int{1000, 30000} {
 		b.Run(fmt.Sprint(bytes), func(b *testing.B) {
 			hub, _ := benchClient(b, bytes)
-			tw, err := hub.Twin("dev1")
+			tw, err := hub.Device("dev1").Twin()
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -101,7 +101,7 @@ func BenchmarkIdleClient(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				if _, err := hub.SetDesired(dev.Identity.DeviceID, string(tw.Desired.JSON)); err != nil {
+				if _, err := hub.Device(dev.Identity.DeviceID).SetDesired(string(tw.Desired.JSON)); err != nil {
 					b.Fatal(err)
 				}
 				c := device.New(dev.Identity, dev.Credential, mqtt.Dialer{Stream: hub.Stream}, nil)

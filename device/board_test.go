@@ -31,13 +31,13 @@ func takeover(t *testing.T, w *world, d time.Duration) {
 
 // createAnew deletes the device at the hub and creates it again, with its key.
 func createAnew(t *testing.T, w *world) {
-	if err := w.hub.RemoveDevice("dev1"); err != nil {
+	if err := w.hub.Device("dev1").Remove(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.hub.AddDevice("dev1"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.hub.SetKeys("dev1", w.dev.PrimaryKey, w.dev.SecondaryKey); err != nil {
+	if _, err := w.hub.Device("dev1").SetKeys(w.dev.PrimaryKey, w.dev.SecondaryKey); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -69,7 +69,7 @@ func TestResumedSessionSavesARoundTrip(t *testing.T) {
 		c := w.online(nil)
 		time.Sleep(time.Minute)
 		w.hub.Intercept(hubtest.FromHub("dev1", hubtest.Subscribe), hubtest.Delay(20*time.Second).Times(-1))
-		_ = w.hub.Cut("dev1")
+		_ = w.hub.Device("dev1").Cut()
 		time.Sleep(5 * time.Second) // one back-off is 0.5 to 1 s
 		if got := c.State(); got.Phase != device.Online {
 			t.Errorf("5 s after a cut the client is %v, waiting for subscriptions that the hub has", got.Phase)

@@ -125,7 +125,7 @@ func TestOptionsHaveBounds(t *testing.T) {
 func TestNegativeCallTimeoutIsNoBound(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
 		c := w.online(&device.Options{CallTimeout: -1})
-		w.hub.SetLine("dev1", false)
+		w.hub.Device("dev1").SetLine(false)
 		ended := make(chan error, 2)
 		go func() { _, err := c.GetTwin(context.Background()); ended <- err }()
 		go func() { _, err := c.UpdateReported(context.Background(), twin.Set("a", 1)); ended <- err }()
@@ -151,9 +151,9 @@ func TestNegativeResyncIsNever(t *testing.T) {
 		}
 		w.dev.Credential = auth.SAS(key, &auth.SASOptions{Lifetime: 30 * 24 * time.Hour})
 		w.online(&device.Options{Resync: -1})
-		before := w.hub.Stats("dev1")
+		before := w.hub.Device("dev1").Stats()
 		time.Sleep(7 * 24 * time.Hour)
-		if after := w.hub.Stats("dev1"); after.Gets != before.Gets || after.Connects != before.Connects {
+		if after := w.hub.Device("dev1").Stats(); after.Gets != before.Gets || after.Connects != before.Connects {
 			t.Errorf("a week made %d GETs and %d connects", after.Gets-before.Gets, after.Connects-before.Connects)
 		}
 	})
@@ -166,7 +166,7 @@ func TestStopEndsCallsInProgress(t *testing.T) {
 		st := &memStore{}
 		c := w.online(&device.Options{Store: st})
 		time.Sleep(time.Minute)
-		w.hub.SetLine("dev1", false)
+		w.hub.Device("dev1").SetLine(false)
 		time.Sleep(time.Second)
 		st.mu.Lock()
 		st.hangs = true
@@ -251,7 +251,7 @@ func TestRunOutlivesARefusedIdentity(t *testing.T) {
 				opts.OnState = d.hear
 				if name == "clock" {
 					opts.Now = func() time.Time { return time.Unix(5, 0) }
-				} else if _, err := w.hub.SetKeys("dev1", "", ""); err != nil {
+				} else if _, err := w.hub.Device("dev1").SetKeys("", ""); err != nil {
 					t.Fatal(err)
 				}
 				c := w.client(opts)
@@ -282,13 +282,13 @@ func TestRunOutlivesARefusedIdentity(t *testing.T) {
 func TestConnectOnlineReturnsAtOnce(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
 		c := w.online(nil)
-		before, start := w.hub.Stats("dev1"), time.Now()
+		before, start := w.hub.Device("dev1").Stats(), time.Now()
 		for range 10 {
 			if err := c.Connect(t.Context()); err != nil {
 				t.Error(err)
 			}
 		}
-		if after := w.hub.Stats("dev1"); after != before || time.Since(start) != 0 {
+		if after := w.hub.Device("dev1").Stats(); after != before || time.Since(start) != 0 {
 			t.Errorf("ten more Connects took %v and %+v, before %+v", time.Since(start), after, before)
 		}
 	})

@@ -109,7 +109,7 @@ func (s *drama) restart() string {
 	d := time.Duration(s.rnd.Int64N(int64(40 * time.Second)))
 	pick := s.rnd.IntN(3)
 	if !b.stored() {
-		tw, err := s.hub.Twin("dev1")
+		tw, err := s.hub.Device("dev1").Twin()
 		if err != nil || s.anew.Load() > 0 && (tw.Reported.Version != c.Stats().ReportedVersion || s.shown.Load() != s.anew.Load()) {
 			return "" // it may not know that this is another twin
 		}
@@ -258,11 +258,11 @@ func (s *drama) mateEvent() string {
 	switch s.rnd.IntN(4) {
 	case 0:
 		m.d++
-		if _, err := s.hub.SetDesired(m.id, fmt.Sprintf(`{"d":%d}`, m.d)); err != nil {
+		if _, err := s.hub.Device(m.id).SetDesired(fmt.Sprintf(`{"d":%d}`, m.d)); err != nil {
 			s.Fatal(err)
 		}
 	case 1:
-		_ = s.hub.Cut(m.id) // it may be offline
+		_ = s.hub.Device(m.id).Cut() // it may be offline
 	case 2:
 		_ = m.client.Renew()
 	default:
@@ -277,7 +277,7 @@ func (s *drama) mateEvent() string {
 // judgeMates asks whether the other devices are in step.
 func (s *drama) judgeMates() {
 	for _, m := range s.mates {
-		tw, err := s.hub.Twin(m.id)
+		tw, err := s.hub.Device(m.id).Twin()
 		if err != nil {
 			s.Fatal(err)
 		}

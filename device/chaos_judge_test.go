@@ -55,7 +55,7 @@ func (s *drama) settleDown() {
 
 // calm ends what makes the line, the hub, the credential and the flash bad.
 func (s *drama) calm() {
-	if err := s.hub.SetLine("dev1", true); err != nil {
+	if err := s.hub.Device("dev1").SetLine(true); err != nil {
 		s.Fatal(err)
 	}
 	for _, remove := range s.faults {
@@ -107,7 +107,7 @@ func (s *drama) watch(m hubtest.Message) bool {
 	}
 	var had map[string]any
 	if s.exact { // else it may be sent twice for good reasons
-		tw, err := s.hub.Twin("dev1")
+		tw, err := s.hub.Device("dev1").Twin()
 		if err != nil || json.Unmarshal(tw.Reported.JSON, &had) != nil {
 			s.fault("truth", "no twin: %v, %s", err, tw.Reported.JSON)
 		}
@@ -189,7 +189,7 @@ func (s *drama) judge() {
 
 // judgeHub asks whether the hub has what firmware said.
 func (s *drama) judgeHub(judge, when string) {
-	tw, err := s.hub.Twin("dev1")
+	tw, err := s.hub.Device("dev1").Twin()
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func (s *drama) judgeHub(judge, when string) {
 // judgeEars asks whether each listener heard what is desired, and whether that
 // is acknowledged to the letter: nothing is left of any acknowledgement before.
 func (s *drama) judgeEars() {
-	tw, err := s.hub.Twin("dev1")
+	tw, err := s.hub.Device("dev1").Twin()
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -298,7 +298,7 @@ func (s *drama) judgeMemory() {
 // judgeTraffic asks whether the whole story cost more than its events explain.
 func (s *drama) judgeTraffic() {
 	minutes := int(time.Since(s.start)/time.Minute) + 1
-	n := s.hub.Stats("dev1")
+	n := s.hub.Device("dev1").Stats()
 	if n.Connects > 8*minutes || n.Gets > 14*minutes || n.Patches > 20*minutes {
 		s.fault("traffic", "a storm: %+v in %d minutes", n, minutes)
 	}
@@ -322,7 +322,7 @@ func (s *drama) lineIsWell() {
 		e.mu.Unlock()
 	}
 	time.Sleep(time.Minute)
-	before := s.hub.Stats("dev1")
+	before := s.hub.Device("dev1").Stats()
 	s.setDesired(`{"well":true}`)
 	time.Sleep(3 * time.Second)
 	synctest.Wait()
@@ -333,7 +333,7 @@ func (s *drama) lineIsWell() {
 	if got != "true" {
 		s.fault("heard", "a change on a line that is well was heard as %q", got)
 	}
-	after := s.hub.Stats("dev1")
+	after := s.hub.Device("dev1").Stats()
 	if gets := after.Gets - before.Gets; gets > after.Connects-before.Connects { // a token may have been renewed
 		s.fault("heard", "it took %d GETs", gets)
 	}

@@ -105,7 +105,7 @@ func (s *drama) siege() string {
 	remove := s.hub.Intercept(match, act.Times(-1))
 	defer remove()
 	for hour := range 2 {
-		before, flash := s.hub.Stats("dev1"), s.wrote()
+		before, flash := s.hub.Device("dev1").Stats(), s.wrote()
 		reports := 0
 		for spent := time.Duration(0); spent < time.Hour-every; {
 			began := time.Now()
@@ -119,7 +119,7 @@ func (s *drama) siege() string {
 			time.Sleep(every)
 			spent += time.Since(began)
 		}
-		after := s.hub.Stats("dev1")
+		after := s.hub.Device("dev1").Stats()
 		renewals := 0
 		if !s.renewsInPlace() {
 			renewals = int(time.Hour/(s.lifetime*3/4)) + 2

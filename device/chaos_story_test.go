@@ -189,7 +189,7 @@ func (s *drama) desire() string {
 		}
 	}
 	text := encode(s.T, p)
-	if _, err := s.hub.SetDesired("dev1", text); err != nil {
+	if _, err := s.hub.Device("dev1").SetDesired(text); err != nil {
 		s.Fatal(err)
 	}
 	return "desired " + text
@@ -201,7 +201,7 @@ func (s *drama) replaceDesired() string {
 	doc := withoutNulls(randomPatch(s.rnd, 3))
 	doc["d"], doc["k"] = s.d, 7
 	text := encode(s.T, doc)
-	if _, err := s.hub.ReplaceDesired("dev1", text); err != nil {
+	if _, err := s.hub.Device("dev1").ReplaceDesired(text); err != nil {
 		s.Fatal(err)
 	}
 	return "desired becomes " + text
@@ -294,7 +294,7 @@ func (s *drama) throttle() string {
 }
 
 func (s *drama) cutLine() string {
-	if err := s.hub.Cut("dev1"); err != nil && !errors.Is(err, hubtest.ErrOffline) {
+	if err := s.hub.Device("dev1").Cut(); err != nil && !errors.Is(err, hubtest.ErrOffline) {
 		s.Fatal(err)
 	}
 	s.disturbed++
@@ -303,7 +303,7 @@ func (s *drama) cutLine() string {
 
 func (s *drama) setLine() string {
 	up := s.rnd.IntN(3) > 0
-	if err := s.hub.SetLine("dev1", up); err != nil {
+	if err := s.hub.Device("dev1").SetLine(up); err != nil {
 		s.Fatal(err)
 	}
 	s.disturbed++
@@ -350,7 +350,7 @@ func (s *drama) rolledBack() string {
 	if s.exact || len(s.mates) > 0 {
 		return ""
 	}
-	tw, err := s.hub.Twin("dev1")
+	tw, err := s.hub.Device("dev1").Twin()
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -363,7 +363,7 @@ func (s *drama) rolledBack() string {
 		return "" // by the version alone it would be the same twin, with values that the hub has rewritten
 	}
 	s.anotherTwin()
-	if err := s.hub.RemoveDevice("dev1"); err != nil {
+	if err := s.hub.Device("dev1").Remove(); err != nil {
 		s.Fatal(err)
 	}
 	if err := s.hub.Restore(s.saved); err != nil {
@@ -401,7 +401,7 @@ func (s *drama) temper() string {
 
 // atHub is a number in the hub's reported half, or 0.
 func (s *drama) atHub(key string) float64 {
-	tw, err := s.hub.Twin("dev1")
+	tw, err := s.hub.Device("dev1").Twin()
 	if err != nil {
 		return 0 // being created anew
 	}

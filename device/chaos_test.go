@@ -92,7 +92,7 @@ func makeStory(t *testing.T, seed uint64, keep []int) (s *drama) {
 	opts := hubtest.Options{MergeRule: hubtest.MergeRule(rnd.IntN(3)), RewriteNumbers: rnd.IntN(2) == 0}
 	storyAt(t, opts, func(t *testing.T, w *world) {
 		if *chaosTLS {
-			w.stream = transport.TLS(&transport.TLSOptions{Config: hubConfig(w.hub), Dial: w.hub.Dial})
+			w.stream = transport.TLS(&transport.TLSOptions{Config: hubConfig(w.hub), DialContext: w.hub.DialContext})
 		}
 		s = newDrama(t, w, seed, keep, rnd)
 		s.play()

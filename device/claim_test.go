@@ -156,14 +156,14 @@ func TestNextClientOnTheSameStore(t *testing.T) {
 			if got := a.take(); len(got) != 0 && i > 0 {
 				t.Errorf("start %d: the durable listener heard %q", i, got)
 			}
-			w.hub.SetLine("dev1", false)
+			w.hub.Device("dev1").SetLine(false)
 			if err := c.ReportLater(t.Context(), twin.Set(fmt.Sprint("n", i), i)); err != nil {
 				t.Fatal(err)
 			}
 			if err := c.Close(); err != nil {
 				t.Fatal(err)
 			}
-			w.hub.SetLine("dev1", true)
+			w.hub.Device("dev1").SetLine(true)
 		}
 		w.online(&device.Options{Store: st})
 		synctest.Wait()

@@ -76,7 +76,7 @@ func TestChangesMadeWhileTheLineWasDown(t *testing.T) {
 			}
 			e.take()
 		}
-		w.hub.SetLine("dev1", false)
+		w.hub.Device("dev1").SetLine(false)
 		w.setDesired(`{"a":10,"b":null}`)
 		if err := c.ReportLater(t.Context(), twin.Set("offline", true)); err != nil {
 			t.Fatal(err)
@@ -85,7 +85,7 @@ func TestChangesMadeWhileTheLineWasDown(t *testing.T) {
 		if got := c.State(); got.Phase != device.Waiting && got.Phase != device.Connecting || got.Err == nil {
 			t.Errorf("with the line down the state is %+v", got)
 		}
-		w.hub.SetLine("dev1", true)
+		w.hub.Device("dev1").SetLine(true)
 		time.Sleep(3 * time.Minute)
 		wantLines(t, "changed", a.take(), "reconnect 10")
 		wantLines(t, "removed", b.take(), "reconnect -")
@@ -102,7 +102,7 @@ func TestADayAlone(t *testing.T) {
 		if got := c.State().Phase; got != device.Online {
 			t.Errorf("after a day the client is %v", got)
 		}
-		s := w.hub.Stats("dev1")
+		s := w.hub.Device("dev1").Stats()
 		if s.Refused != 0 {
 			t.Errorf("%d logins were refused", s.Refused)
 		}
@@ -130,7 +130,7 @@ func TestStalledPeerIsNoticed(t *testing.T) {
 			story(t, func(t *testing.T, w *world) {
 				const keepAlive = 60 * time.Second
 				c := w.online(&device.Options{KeepAlive: keepAlive, RequestTimeout: 10 * time.Minute})
-				w.hub.Stall("dev1", true)
+				w.hub.Device("dev1").Stall(true)
 				start := time.Now()
 				for busy && c.State().Phase == device.Online && time.Since(start) < 5*time.Minute {
 					if err := c.ReportLater(t.Context(), twin.Set("n", time.Since(start).String())); err != nil {
@@ -147,7 +147,7 @@ func TestStalledPeerIsNoticed(t *testing.T) {
 				if err := c.State().Err; !errors.Is(err, transport.ErrStalled) {
 					t.Errorf("the cause is %v", err)
 				}
-				w.hub.Stall("dev1", false)
+				w.hub.Device("dev1").Stall(false)
 				time.Sleep(5 * time.Minute)
 				if got := c.State().Phase; got != device.Online {
 					t.Errorf("afterwards the client is %v", got)
@@ -196,7 +196,7 @@ func TestCallsBeforeConnectAndAfterClose(t *testing.T) {
 		}
 		w.wantReported("nothing was sent", `{}`)
 		synctest.Wait()
-		if got := w.hub.Stats("dev1").Disconnects; got != 1 {
+		if got := w.hub.Device("dev1").Stats().Disconnects; got != 1 {
 			t.Errorf("%d polite ends, want 1", got)
 		}
 	})
@@ -237,7 +237,7 @@ func TestWrongConfigurationEndsTheClient(t *testing.T) {
 			}
 			_ = tc.c.Close()
 		}
-		if got := w.hub.Stats("").Connects + w.hub.Stats("").Refused; got != 0 {
+		if got := w.hub.Stats().Connects + w.hub.Stats().Refused; got != 0 {
 			t.Errorf("%d logins were tried", got)
 		}
 	})
@@ -246,7 +246,7 @@ func TestWrongConfigurationEndsTheClient(t *testing.T) {
 func TestRefusedIdentityIsToldAndRetriedSlowly(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
 		// Over MQTT a hub says so of a wrong key, not of a disabled device.
-		if _, err := w.hub.SetKeys("dev1", "", ""); err != nil {
+		if _, err := w.hub.Device("dev1").SetKeys("", ""); err != nil {
 			t.Fatal(err)
 		}
 		c := w.client(nil)
@@ -259,10 +259,10 @@ func TestRefusedIdentityIsToldAndRetriedSlowly(t *testing.T) {
 			t.Errorf("told after %v", took)
 		}
 		time.Sleep(time.Hour)
-		if got := w.hub.Stats("dev1").Refused; got < 20 || got > 80 {
+		if got := w.hub.Device("dev1").Stats().Refused; got < 20 || got > 80 {
 			t.Errorf("%d attempts in an hour", got)
 		}
-		if _, err := w.hub.SetKeys("dev1", w.dev.PrimaryKey, ""); err != nil {
+		if _, err := w.hub.Device("dev1").SetKeys(w.dev.PrimaryKey, ""); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.Connect(t.Context()); err != nil {
@@ -273,7 +273,7 @@ func TestRefusedIdentityIsToldAndRetriedSlowly(t *testing.T) {
 
 func TestConnectWaitsForADeadLine(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
-		w.hub.SetLine("", false)
+		w.hub.SetLine(false)
 		c := w.client(nil)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 		defer cancel()
@@ -281,7 +281,7 @@ func TestConnectWaitsForADeadLine(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, hubtest.ErrLineDown) {
 			t.Errorf("Connect = %v, want the deadline and the cause", err)
 		}
-		w.hub.SetLine("", true)
+		w.hub.SetLine(true)
 		if err := c.Connect(t.Context()); err != nil {
 			t.Errorf("Connect on a line that came up: %v", err)
 		}
@@ -304,7 +304,7 @@ func TestImplausibleClock(t *testing.T) {
 			t.Errorf("Connect = %v, want ErrClockImplausible", err)
 		}
 		time.Sleep(time.Minute)
-		if s := w.hub.Stats("dev1"); s.Refused+s.Connects != 0 {
+		if s := w.hub.Device("dev1").Stats(); s.Refused+s.Connects != 0 {
 			t.Errorf("the hub was bothered: %+v", s)
 		}
 		<-clock
@@ -359,7 +359,7 @@ func TestCancelledContexts(t *testing.T) {
 func TestNothingHangsForEver(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
 		c := w.online(nil)
-		w.hub.SetLine("", false)
+		w.hub.SetLine(false)
 		start := time.Now()
 		if _, err := c.GetTwin(context.Background()); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("GetTwin: %v", err)
@@ -375,7 +375,7 @@ func TestNothingHangsForEver(t *testing.T) {
 
 func TestRunEndsWithItsContext(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
-		w.hub.SetLine("", false)
+		w.hub.SetLine(false)
 		c := w.client(nil)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()

@@ -63,17 +63,17 @@ func TestCornerConfirmedGuardedReverted(t *testing.T) {
 func TestCornerRebaseLost(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
 		st := &memStore{delay: 10 * time.Second}
-		if _, err := w.hub.SetDesired("dev1", `{"a":1}`); err != nil {
+		if _, err := w.hub.Device("dev1").SetDesired(`{"a":1}`); err != nil {
 			t.Fatal(err)
 		}
-		w.hub.SetLine("dev1", false)
+		w.hub.Device("dev1").SetLine(false)
 		c := w.client(&device.Options{Store: st})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		_ = c.Connect(ctx)
 		cancel()
 		go func() { _ = c.ReportLater(context.Background(), twin.Set("serial", "x1")) }()
 		synctest.Wait() // the write of 10 s is under way
-		w.hub.SetLine("dev1", true)
+		w.hub.Device("dev1").SetLine(true)
 		time.Sleep(time.Hour)
 		if st.snapshots() == 0 {
 			t.Errorf("no base was written within an hour")
@@ -176,12 +176,12 @@ func TestCornerCloseWithinBackoff(t *testing.T) {
 		st := &memStore{}
 		c := w.online(&device.Options{Store: st})
 		time.Sleep(time.Minute)
-		w.hub.SetLine("dev1", false)
+		w.hub.Device("dev1").SetLine(false)
 		st.broken(errors.New("busy"))
 		_ = c.ReportLater(t.Context(), twin.Set("a", 1))
 		st.broken(nil)
 		_ = c.Close()
-		w.hub.SetLine("dev1", true)
+		w.hub.Device("dev1").SetLine(true)
 		w.online(&device.Options{Store: st.powerCut()})
 		time.Sleep(time.Minute)
 		w.wantReported("wanted", `{"a":1}`)
@@ -248,8 +248,8 @@ func TestCornerFarToken(t *testing.T) {
 			}
 			return false
 		}, hubtest.Pass())
-		w.hub.SetLine("dev1", false)
-		w.hub.SetLine("dev1", true)
+		w.hub.Device("dev1").SetLine(false)
+		w.hub.Device("dev1").SetLine(true)
 		deadline := time.Now().Add(20 * time.Second)
 		for time.Now().Before(deadline) {
 			time.Sleep(time.Second)
@@ -285,7 +285,7 @@ func TestCornerDeadGets(t *testing.T) {
 // What ends a client that is shutting down.
 func TestCornerConnectAfterShutdown(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
-		w.hub.SetLine("dev1", false)
+		w.hub.Device("dev1").SetLine(false)
 		c := w.client(nil)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()

@@ -46,7 +46,7 @@ func (d desk) file(name string, text []byte) string {
 // certified makes dev1 one that a CA's certificate proves.
 func (d desk) certified(opts *hubtest.X509Options) hubtest.Device {
 	d.Helper()
-	dev, err := d.hub.SetX509("dev1", opts)
+	dev, err := d.hub.Device("dev1").SetX509(opts)
 	if err != nil {
 		d.Fatal(err)
 	}
@@ -147,9 +147,9 @@ var errAshes = errors.New("the key service burnt down")
 // tested in package auth, keys in hardware beside examples/hsm, and the modules
 // of IoT Edge in auth/edge.
 func proofs() []proof {
-	otherKeys := func(d desk) { _, err := d.hub.SetKeys("dev1", "", ""); d.must(err) }
+	otherKeys := func(d desk) { _, err := d.hub.Device("dev1").SetKeys("", ""); d.must(err) }
 	otherCertificate := func(d desk) {
-		d.must(d.hub.SetThumbprints("dev1", strings.Repeat("A1", 32), ""))
+		d.must(d.hub.Device("dev1").SetThumbprints(strings.Repeat("A1", 32), ""))
 	}
 	now := time.Now
 	return []proof{
@@ -254,7 +254,7 @@ func (d desk) must(err error) {
 func atDesk(t *testing.T, f func(t *testing.T, d desk)) {
 	t.Helper()
 	story(t, func(t *testing.T, w *world) {
-		w.stream = transport.TLS(&transport.TLSOptions{Config: hubConfig(w.hub), Dial: w.hub.Dial})
+		w.stream = transport.TLS(&transport.TLSOptions{Config: hubConfig(w.hub), DialContext: w.hub.DialContext})
 		f(t, desk{w, t.TempDir()})
 	})
 }
@@ -295,7 +295,7 @@ func TestEveryCredential(t *testing.T) {
 					if err != nil && strings.Contains(err.Error(), passphrase) {
 						t.Errorf("%v holds the passphrase", err)
 					}
-					if n := d.hub.Stats("dev1"); n.Connects+n.Refused != 0 {
+					if n := d.hub.Device("dev1").Stats(); n.Connects+n.Refused != 0 {
 						t.Errorf("the hub was asked: %+v", n)
 					}
 				})

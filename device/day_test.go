@@ -62,14 +62,14 @@ func TestDaysWithABadHub(t *testing.T) {
 					t.Fatal(err)
 				}
 				for hour := range 24 {
-					before := w.hub.Stats("dev1")
+					before := w.hub.Device("dev1").Stats()
 					for i := range 60 { // a report a minute
 						if err := c.ReportLater(t.Context(), twin.Set("n", 60*hour+i).Set(fmt.Sprint("k", i%10), hour)); err != nil {
 							t.Fatal(err)
 						}
 						time.Sleep(time.Minute)
 					}
-					after := w.hub.Stats("dev1")
+					after := w.hub.Device("dev1").Stats()
 					bound(t, hour, "connects", after.Connects-before.Connects, 40)
 					bound(t, hour, "GETs", after.Gets-before.Gets, 60)
 					good := 0
@@ -89,7 +89,7 @@ func TestDaysWithABadHub(t *testing.T) {
 					}
 					ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 					defer cancel()
-					if _, err := w.hub.WaitReported(ctx, "dev1", "last", "1"); err != nil {
+					if _, err := w.hub.Device("dev1").WaitReported(ctx, "last", "1"); err != nil {
 						t.Errorf("another key: %v", err)
 					}
 				}
@@ -137,9 +137,9 @@ func TestHubWithoutTwins(t *testing.T) {
 				if _, err := c.UpdateReported(t.Context(), twin.Set("n", 1)); !isUnsupported(err) {
 					t.Errorf("UpdateReported: %v", err)
 				}
-				before := w.hub.Stats("dev1").Connects
+				before := w.hub.Device("dev1").Stats().Connects
 				time.Sleep(2 * time.Hour)
-				if n := w.hub.Stats("dev1").Connects - before; n > 30 {
+				if n := w.hub.Device("dev1").Stats().Connects - before; n > 30 {
 					t.Errorf("%d connects in two hours", n)
 				}
 				remove() // the hub moves to another tier

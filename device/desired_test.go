@@ -75,7 +75,7 @@ func TestGetTwinRunsNoActuators(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		runs.Store(0)
-		before := w.hub.Stats("dev1").Patches
+		before := w.hub.Device("dev1").Stats().Patches
 		for i := range 10 { // each minute x changes, and a part of the firmware looks at the twin
 			w.setDesired(fmt.Sprintf(`{"x":%d}`, i+1))
 			time.Sleep(30 * time.Second)
@@ -85,8 +85,8 @@ func TestGetTwinRunsNoActuators(t *testing.T) {
 			time.Sleep(30 * time.Second)
 		}
 		synctest.Wait()
-		if runs.Load() > 0 || w.hub.Stats("dev1").Patches != before {
-			t.Errorf("nothing was lost: the valves' listeners ran %d times, and %d patches left", runs.Load(), w.hub.Stats("dev1").Patches-before)
+		if runs.Load() > 0 || w.hub.Device("dev1").Stats().Patches != before {
+			t.Errorf("nothing was lost: the valves' listeners ran %d times, and %d patches left", runs.Load(), w.hub.Device("dev1").Stats().Patches-before)
 		}
 		w.hub.Intercept(hubtest.FromHub("dev1", hubtest.Desired), hubtest.Drop())
 		w.setDesired(`{"x":11}`) // it might have named any of them
@@ -110,7 +110,7 @@ func TestLateNotificationsCostOneGetEach(t *testing.T) {
 		}
 		e.take()
 		time.Sleep(time.Minute)
-		before := w.hub.Stats("dev1").Gets
+		before := w.hub.Device("dev1").Stats().Gets
 		w.hub.Intercept(hubtest.FromHub("dev1", hubtest.Desired), hubtest.Delay(10*time.Second).Times(3))
 		for i := range 3 {
 			w.setDesired(fmt.Sprintf(`{"a":%d}`, i))
@@ -118,7 +118,7 @@ func TestLateNotificationsCostOneGetEach(t *testing.T) {
 		w.setDesired(`{"a":3}`) // arrives first, and is a gap
 		time.Sleep(time.Hour)
 		wantLines(t, "a", e.take(), "gap 3")
-		if got := w.hub.Stats("dev1").Gets - before; got > 4 {
+		if got := w.hub.Device("dev1").Stats().Gets - before; got > 4 {
 			t.Errorf("%d GETs: want one for the gap, and one for each that was late", got)
 		}
 	})
@@ -140,7 +140,7 @@ func TestHubThatEmptiesIsFollowed(t *testing.T) {
 				}
 				w.setDesired(patch)
 				time.Sleep(3 * time.Second)
-				tw, err := w.hub.Twin("dev1")
+				tw, err := w.hub.Device("dev1").Twin()
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -175,7 +175,7 @@ func TestTwinWithoutVersions(t *testing.T) {
 				}
 				wantLines(t, "the start", e.take(), start)
 				time.Sleep(10 * time.Minute) // no renewal in it
-				before := w.hub.Stats("dev1").Gets
+				before := w.hub.Device("dev1").Stats().Gets
 				if before > 1 {
 					t.Errorf("%d GETs in ten minutes", before)
 				}
@@ -184,7 +184,7 @@ func TestTwinWithoutVersions(t *testing.T) {
 					wantLines(t, "a change", e.take(), fmt.Sprint("patch ", i))
 				}
 				time.Sleep(10 * time.Minute) // no renewal in it
-				if got := w.hub.Stats("dev1").Gets; got != before {
+				if got := w.hub.Device("dev1").Stats().Gets; got != before {
 					t.Errorf("three changes made %d GETs", got-before)
 				}
 				wantLines(t, "later", e.take())

@@ -18,7 +18,7 @@ func TestDisabledDevice(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
 		w.broken = true
 		w.dialer = mqtt.Dialer{Stream: w.stream}
-		if err := w.hub.SetEnabled("dev1", false); err != nil {
+		if err := w.hub.Device("dev1").SetEnabled(false); err != nil {
 			t.Fatal(err)
 		}
 		c := w.client(nil)
@@ -30,7 +30,7 @@ func TestDisabledDevice(t *testing.T) {
 			t.Errorf("the state is %+v", s)
 		}
 		time.Sleep(time.Hour)
-		if err := w.hub.SetEnabled("dev1", true); err != nil {
+		if err := w.hub.Device("dev1").SetEnabled(true); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.Connect(soon(t, 5*time.Minute)); err != nil {

@@ -25,7 +25,7 @@ func TestRenewDrainsTheConnection(t *testing.T) {
 		time.Sleep(time.Minute)
 		w.hub.Intercept(hubtest.FromHub("dev1", hubtest.PatchReported), hubtest.Delay(5*time.Second))
 		done := make(chan error, 1)
-		gets := w.hub.Stats("dev1").Gets
+		gets := w.hub.Device("dev1").Stats().Gets
 		go func() {
 			_, err := c.UpdateReported(t.Context(), twin.Set("n", 1))
 			done <- err
@@ -49,7 +49,7 @@ func TestRenewDrainsTheConnection(t *testing.T) {
 			t.Errorf("the report under way: %v", err)
 		}
 		// The GET of the new connection is the only one: the answer decided.
-		if s := w.hub.Stats("dev1"); s.Gets != gets+1 || s.Patches != 1 {
+		if s := w.hub.Device("dev1").Stats(); s.Gets != gets+1 || s.Patches != 1 {
 			t.Errorf("%d GETs and %d patches, want 1 of each", s.Gets-gets, s.Patches)
 		}
 		if telemetry.Sent() <= before {

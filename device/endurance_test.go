@@ -102,7 +102,7 @@ func onLoopback(t *testing.T, hub *hubtest.Hub) transport.StreamFunc {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return transport.TLS(&transport.TLSOptions{Config: hubConfig(hub), Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	return transport.TLS(&transport.TLSOptions{Config: hubConfig(hub), DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "tcp", addr.String())
 	}})
 }
@@ -181,7 +181,7 @@ func (r *routine) run(t *testing.T, path string) {
 			len(hours), now.heap>>10, now.goroutines, now.files, now.flash, now.gateway, r.gateway)
 	}
 	r.minutes = i + 1 // a slow machine makes fewer
-	r.hub.SetLine("alone", true)
+	r.hub.Device("alone").SetLine(true)
 	for _, m := range members { // whatever it waits for
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 		if err := errors.Join(m.client.Renew(), m.client.Connect(ctx)); err != nil {
@@ -206,21 +206,21 @@ func (r *routine) happen(t *testing.T, members []*member, rnd *rand.Rand, i int)
 			t.Errorf("%s: %v", m.id, err)
 		}
 		if i%60 < 50 && (i+k)%20 == 7 { // desired changes, three an hour
-			if _, err := r.hub.SetDesired(m.id, fmt.Sprintf(`{"speed":%d}`, i)); err != nil {
+			if _, err := r.hub.Device(m.id).SetDesired(fmt.Sprintf(`{"speed":%d}`, i)); err != nil {
 				t.Error(err)
 			}
 		}
 	}
 	if i%60 < 50 && rnd.IntN(15*r.calm) == 0 { // three cuts an hour, none before the look at the end
-		if err := r.hub.Cut(members[rnd.IntN(2)*rnd.IntN(len(members))].id); err != nil && !errors.Is(err, hubtest.ErrOffline) {
+		if err := r.hub.Device(members[rnd.IntN(2)*rnd.IntN(len(members))].id).Cut(); err != nil && !errors.Is(err, hubtest.ErrOffline) {
 			t.Error(err)
 		}
 	}
 	switch i % (240 * r.calm) { // a line that is down for some minutes
 	case 100:
-		r.hub.SetLine("alone", false)
+		r.hub.Device("alone").SetLine(false)
 	case 110:
-		r.hub.SetLine("alone", true)
+		r.hub.Device("alone").SetLine(true)
 	}
 }
 
@@ -234,7 +234,7 @@ func (r *routine) judge(t *testing.T, members []*member) {
 				last = i
 			}
 		}
-		tw, err := r.hub.Twin(m.id)
+		tw, err := r.hub.Device(m.id).Twin()
 		if err != nil {
 			t.Fatal(err)
 		}

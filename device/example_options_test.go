@@ -61,12 +61,12 @@ func ExampleOptions_store() {
 		}
 	}
 
-	if _, err := hub.SetDesired("pump-7", `{"valve":"open"}`); err != nil {
+	if _, err := hub.Device("pump-7").SetDesired(`{"valve":"open"}`); err != nil {
 		log.Fatal(err)
 	}
 	boot()
 	boot() // it is open since the first time
-	if _, err := hub.SetDesired("pump-7", `{"valve":"closed"}`); err != nil {
+	if _, err := hub.Device("pump-7").SetDesired(`{"valve":"closed"}`); err != nil {
 		log.Fatal(err)
 	}
 	boot()
@@ -96,7 +96,7 @@ func ExampleOptions() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if _, err := hub.SetDesired("pump-7", `{"fan":{"rpm":1200}}`); err != nil {
+	if _, err := hub.Device("pump-7").SetDesired(`{"fan":{"rpm":1200}}`); err != nil {
 		log.Fatal(err)
 	}
 	if err := dev.Connect(context.Background()); err != nil {

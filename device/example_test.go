@@ -59,7 +59,7 @@ func Example() {
 	fmt.Println("reported, version", version, err)
 
 	// The back end's side.
-	if _, err := hub.SetDesired("pump-7", `{"fan":{"rpm":1200}}`); err != nil {
+	if _, err := hub.Device("pump-7").SetDesired(`{"fan":{"rpm":1200}}`); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(<-changed)
@@ -86,7 +86,7 @@ func ExampleNew() {
 func ExampleClient_Connect() {
 	hub, at, dialer := exampleHub()
 	defer hub.Close()
-	if _, err := hub.SetKeys("pump-7", "", ""); err != nil { // the device's key is no good now
+	if _, err := hub.Device("pump-7").SetKeys("", ""); err != nil { // the device's key is no good now
 		log.Fatal(err)
 	}
 	dev := device.New(at.Identity, at.Credential, dialer, nil)
@@ -168,7 +168,7 @@ func ExampleClient_Shutdown() {
 	if err := dev.Shutdown(ctx); errors.As(err, &left) {
 		fmt.Println(left.Reports, "reports are lost")
 	}
-	tw, err := hub.Twin("pump-7")
+	tw, err := hub.Device("pump-7").Twin()
 	fmt.Println(string(tw.Reported.JSON), err)
 	// Output: {"state":"off"} <nil>
 }
@@ -178,7 +178,7 @@ func ExampleClient_Shutdown() {
 func ExampleClient_GetTwin() {
 	hub, at, dialer := exampleHub()
 	defer hub.Close()
-	if _, err := hub.SetDesired("pump-7", `{"name":"Pump 7","a/b":1,"日本":{"é":2},"schedule":[{"hour":6},{"hour":22}]}`); err != nil {
+	if _, err := hub.Device("pump-7").SetDesired(`{"name":"Pump 7","a/b":1,"日本":{"é":2},"schedule":[{"hour":6},{"hour":22}]}`); err != nil {
 		log.Fatal(err)
 	}
 	dev := device.New(at.Identity, at.Credential, dialer, nil)
@@ -237,10 +237,10 @@ func ExampleClient_ReportLater() {
 	if err := dev.Connect(ctx); err != nil {
 		log.Fatal(err)
 	}
-	hub.SetLine("pump-7", false)
+	hub.Device("pump-7").SetLine(false)
 	fmt.Println(dev.ReportLater(ctx, twin.Set("battery", 87))) // the line is down: no matter
-	hub.SetLine("pump-7", true)
-	tw, err := hub.WaitReported(ctx, "pump-7", "battery", "87")
+	hub.Device("pump-7").SetLine(true)
+	tw, err := hub.Device("pump-7").WaitReported(ctx, "battery", "87")
 	fmt.Println(string(tw.Reported.JSON), err)
 	// Output:
 	// <nil>
@@ -262,14 +262,14 @@ func ExampleClient_OnDesired() {
 		log.Fatal(err)
 	}
 	defer remove()
-	if _, err := hub.SetDesired("pump-7", `{"climate":{"min":18,"max":25}}`); err != nil {
+	if _, err := hub.Device("pump-7").SetDesired(`{"climate":{"min":18,"max":25}}`); err != nil {
 		log.Fatal(err)
 	}
 	if err := dev.Connect(context.Background()); err != nil {
 		log.Fatal(err)
 	}
 	<-done
-	if _, err := hub.SetDesired("pump-7", `{"climate":{"min":null},"other":1}`); err != nil {
+	if _, err := hub.Device("pump-7").SetDesired(`{"climate":{"min":null},"other":1}`); err != nil {
 		log.Fatal(err)
 	}
 	<-done
@@ -281,7 +281,7 @@ func ExampleClient_OnDesired() {
 func ExampleClient_OnDesired_acknowledge() {
 	hub, at, dialer := exampleHub()
 	defer hub.Close()
-	if _, err := hub.SetDesired("pump-7", `{"target":21}`); err != nil {
+	if _, err := hub.Device("pump-7").SetDesired(`{"target":21}`); err != nil {
 		log.Fatal(err)
 	}
 	dev := device.New(at.Identity, at.Credential, dialer, nil)
@@ -295,7 +295,7 @@ func ExampleClient_OnDesired_acknowledge() {
 	if err := dev.Connect(context.Background()); err != nil {
 		log.Fatal(err)
 	}
-	tw, err := hub.WaitReported(context.Background(), "pump-7", "target.ac", "200")
+	tw, err := hub.Device("pump-7").WaitReported(context.Background(), "target.ac", "200")
 	fmt.Println(string(tw.Reported.JSON), err)
 	// Output: {"target":{"ac":200,"av":2,"value":21}} <nil>
 }

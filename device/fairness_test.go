@@ -34,7 +34,7 @@ func TestOverlappingGetsStarveNoReport(t *testing.T) {
 		defer cancel()
 		_, err := c.UpdateReported(short, twin.Set("n", 1))
 		if err != nil {
-			s := w.hub.Stats("dev1")
+			s := w.hub.Device("dev1").Stats()
 			t.Errorf("after 10 min: %v; the hub saw %d GETs, %d patches", err, s.Gets, s.Patches)
 		}
 	})
@@ -59,7 +59,7 @@ func TestPollingStarvesNoReport(t *testing.T) {
 		short, cancel := context.WithTimeout(ctx, 10*time.Minute)
 		defer cancel()
 		if _, err := c.UpdateReported(short, twin.Set("n", 1)); err != nil {
-			s := w.hub.Stats("dev1")
+			s := w.hub.Device("dev1").Stats()
 			t.Errorf("after 10 min: %v; the hub saw %d GETs, %d patches", err, s.Gets, s.Patches)
 		}
 	})
@@ -78,9 +78,9 @@ func TestRefusedGetStopsNoReport(t *testing.T) {
 				t.Logf("GetTwin: %v", err)
 				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute)
 				defer cancel()
-				gets := w.hub.Stats("dev1").Gets
+				gets := w.hub.Device("dev1").Stats().Gets
 				if _, err := c.UpdateReported(ctx, twin.Set("n", 1)); err != nil {
-					t.Errorf("UpdateReported, 30 minutes on a line that is up, in sync, at a hub that takes patches: %v; %d GETs meanwhile", err, w.hub.Stats("dev1").Gets-gets)
+					t.Errorf("UpdateReported, 30 minutes on a line that is up, in sync, at a hub that takes patches: %v; %d GETs meanwhile", err, w.hub.Device("dev1").Stats().Gets-gets)
 				}
 			})
 		})
@@ -109,7 +109,7 @@ func TestGuardedReportsStarveNoOthers(t *testing.T) {
 		short, cancel := context.WithTimeout(ctx, 10*time.Minute)
 		defer cancel()
 		if _, err := c.UpdateReported(short, twin.Set("n", 2)); err != nil {
-			t.Errorf("after 10 min: %v; %d patches", err, w.hub.Stats("dev1").Patches)
+			t.Errorf("after 10 min: %v; %d patches", err, w.hub.Device("dev1").Stats().Patches)
 		}
 	})
 }
@@ -119,7 +119,7 @@ func TestGuardedReportsStarveNoOthers(t *testing.T) {
 func TestEndedGetsAreNotKept(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
 		c := w.online(nil)
-		w.hub.SetLine("dev1", false)
+		w.hub.Device("dev1").SetLine(false)
 		time.Sleep(time.Second)
 		for range 100 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
@@ -139,12 +139,12 @@ func TestGapGetsAreSpaced(t *testing.T) {
 		w.hub.Intercept(func(m hubtest.Message) bool {
 			return hubtest.FromHub("dev1", hubtest.Desired)(m) && m.Version%2 == 0
 		}, hubtest.Drop().Times(-1)) // each second change is lost: each that arrives is a gap
-		before := w.hub.Stats("dev1").Gets
+		before := w.hub.Device("dev1").Stats().Gets
 		for i := range 200 {
 			w.setDesired(fmt.Sprintf(`{"n":%d}`, i))
 			time.Sleep(50 * time.Millisecond)
 		}
-		if n := w.hub.Stats("dev1").Gets - before; n > 13 {
+		if n := w.hub.Device("dev1").Stats().Gets - before; n > 13 {
 			t.Errorf("%d GETs in 10 s", n)
 		}
 	})
@@ -188,14 +188,14 @@ func TestAckWithoutVersionIsNoGap(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
 		c := w.online(nil)
 		w.hub.Intercept(hubtest.FromHub("dev1", hubtest.PatchReported), hubtest.Answer(204, "").Times(-1))
-		before := w.hub.Stats("dev1")
+		before := w.hub.Device("dev1").Stats()
 		for i := range 10 {
 			if _, err := c.UpdateReported(t.Context(), twin.Set("n", i)); err != nil {
 				t.Fatal(err)
 			}
 		}
 		time.Sleep(time.Minute)
-		if s := w.hub.Stats("dev1"); s.Gets-before.Gets > 1 || s.Patches-before.Patches != 10 {
+		if s := w.hub.Device("dev1").Stats(); s.Gets-before.Gets > 1 || s.Patches-before.Patches != 10 {
 			t.Errorf("10 reports took %d patches and %d GETs", s.Patches-before.Patches, s.Gets-before.Gets)
 		}
 	})
@@ -220,11 +220,11 @@ func TestLostChangeIsFoundByDefault(t *testing.T) {
 		e.take()
 		w.hub.Intercept(hubtest.FromHub("dev1", hubtest.Desired), hubtest.Drop())
 		w.setDesired(`{"a":1}`)
-		before := w.hub.Stats("dev1").Gets
+		before := w.hub.Device("dev1").Stats().Gets
 		time.Sleep(device.DefaultResync * 5 / 4)
 		wantLines(t, "the lost change", e.take(), "gap 1")
 		time.Sleep(24 * time.Hour)
-		if n := w.hub.Stats("dev1").Gets - before; n > 8 {
+		if n := w.hub.Device("dev1").Stats().Gets - before; n > 8 {
 			t.Errorf("%d GETs in 30 hours", n)
 		}
 	})

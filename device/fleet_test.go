@@ -87,7 +87,7 @@ func TestFleetDoesNotComeInOneMoment(t *testing.T) {
 		f.spreads("renewals", hubtest.Connect, time.Minute, func() { time.Sleep(time.Hour) })
 		f.spreads("reconnects", hubtest.Connect, 100*time.Millisecond, func() {
 			for i := range f.clients {
-				_ = w.hub.Cut(fmt.Sprintf("fleet%d", i))
+				_ = w.hub.Device(fmt.Sprintf("fleet%d", i)).Cut()
 			}
 			time.Sleep(time.Minute)
 		})

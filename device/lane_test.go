@@ -28,7 +28,7 @@ func TestLaneWithoutCreditHoldsUpNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		before := w.hub.Stats("dev1").Connects
+		before := w.hub.Device("dev1").Stats().Connects
 		for i := range 60 { // ten minutes
 			start := time.Now()
 			if _, err := c.UpdateReported(t.Context(), twin.Set("n", i)); err != nil {
@@ -42,7 +42,7 @@ func TestLaneWithoutCreditHoldsUpNothing(t *testing.T) {
 			}
 			time.Sleep(10*time.Second - time.Since(start))
 		}
-		renewals := w.hub.Stats("dev1").Connects - before
+		renewals := w.hub.Device("dev1").Stats().Connects - before
 		if renewals > 5 {
 			t.Errorf("%d connections in ten minutes, want those of renewals", renewals)
 		}

@@ -156,7 +156,7 @@ func TestLeavesMessagesOfOthers(t *testing.T) {
 				w.dialer = mqtt.Dialer{Stream: w.stream}
 				if c.module != "" {
 					var err error
-					if w.dev, err = w.hub.AddModule("dev1", c.module); err != nil {
+					if w.dev, err = w.hub.AddDevice("dev1/" + c.module); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -167,7 +167,7 @@ func TestLeavesMessagesOfOthers(t *testing.T) {
 				var want []string
 				for i := range 20 {
 					want = append(want, fmt.Sprint("message ", i, strings.Repeat("x", i<<10)))
-					if err := w.hub.SendMessage(id, []byte(want[i])); err != nil {
+					if err := w.hub.Device(id).SendMessage([]byte(want[i])); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -183,12 +183,12 @@ func TestLeavesMessagesOfOthers(t *testing.T) {
 						t.Fatal(err)
 					}
 					time.Sleep(5 * time.Minute)
-					if err := w.hub.Cut(id); err != nil {
+					if err := w.hub.Device(id).Cut(); err != nil {
 						t.Fatal(err)
 					}
 					time.Sleep(time.Minute)
 				}
-				if err := w.hub.SendMessage(id, []byte("a late one")); err != nil {
+				if err := w.hub.Device(id).SendMessage([]byte("a late one")); err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(5 * time.Minute)
@@ -221,7 +221,7 @@ func TestFullQueueOfOthers(t *testing.T) {
 		earlier.subscribe("devices/dev1/messages/devicebound/#")
 		earlier.leave()
 		for range 50 {
-			if err := w.hub.SendMessage("dev1", make([]byte, 64<<10)); err != nil {
+			if err := w.hub.Device("dev1").SendMessage(make([]byte, 64<<10)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -236,7 +236,7 @@ func TestFullQueueOfOthers(t *testing.T) {
 		wantLines(t, "at the start", e.take(), "start -")
 		w.setDesired(`{"a":1}`)
 		wantLines(t, "it hears", e.take(), "patch 1")
-		if n := w.hub.Stats("dev1").Connects; n != 2 {
+		if n := w.hub.Device("dev1").Stats().Connects; n != 2 {
 			t.Errorf("%d connects, want that of the earlier program and one", n)
 		}
 	})
@@ -275,7 +275,7 @@ func TestGivesBackOnce(t *testing.T) {
 					t.Errorf("reported after %v, want within %v", took, c.within)
 				}
 				for range 3 {
-					_ = w.hub.Cut("dev1") // it may be off the line
+					_ = w.hub.Device("dev1").Cut() // it may be off the line
 					time.Sleep(2 * time.Minute)
 				}
 				synctest.Wait()
@@ -294,7 +294,7 @@ func TestGivesBackNothing(t *testing.T) {
 		unsubscribes := w.saying(hubtest.Unsubscribe)
 		w.online(nil)
 		for range 3 { // its own session is restored then
-			if err := w.hub.Cut("dev1"); err != nil {
+			if err := w.hub.Device("dev1").Cut(); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(2 * time.Minute)

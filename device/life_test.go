@@ -60,7 +60,7 @@ func TestShutdownSaysWhatIsLeft(t *testing.T) {
 	throttles := func(w *world) {
 		w.hub.Intercept(hubtest.FromDevice("dev1", hubtest.PatchReported), hubtest.Fail(429001).Times(-1))
 	}
-	down := func(w *world) { w.hub.SetLine("dev1", false) }
+	down := func(w *world) { w.hub.Device("dev1").SetLine(false) }
 	for _, tc := range []struct {
 		desc   string
 		fault  func(w *world)
@@ -117,7 +117,7 @@ func TestShutdownSaysWhatIsLeft(t *testing.T) {
 						return
 					}
 					w.hub.Intercept(hubtest.FromDevice("dev1", hubtest.PatchReported), hubtest.Pass().Times(-1))
-					w.hub.SetLine("dev1", true)
+					w.hub.Device("dev1").SetLine(true)
 					if tc.desc == "the line is down" {
 						w.online(&device.Options{Store: st})
 						synctest.Wait()
@@ -136,12 +136,12 @@ func TestShutdownTriesTheLineOnce(t *testing.T) {
 	}
 	story(t, func(t *testing.T, w *world) {
 		c := w.online(nil)
-		w.hub.SetLine("dev1", false)
+		w.hub.Device("dev1").SetLine(false)
 		if err := c.ReportLater(t.Context(), twin.Set("a", 1)); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Minute)
-		w.hub.SetLine("dev1", true)
+		w.hub.Device("dev1").SetLine(true)
 		start := time.Now()
 		if err := c.Shutdown(t.Context()); err != nil {
 			t.Errorf("Shutdown: %v", err)
@@ -158,7 +158,7 @@ func TestShutdownOfABrokenStore(t *testing.T) {
 		full := errors.New("no space left on device")
 		st := &memStore{}
 		c := w.online(&device.Options{Store: st})
-		w.hub.SetLine("dev1", false)
+		w.hub.Device("dev1").SetLine(false)
 		st.broken(full)
 		_ = c.ReportLater(t.Context(), twin.Set("a", 1))
 		var left *device.LeftError

@@ -30,12 +30,12 @@ func TestChangesPutTheResyncOff(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
 		w.longToken()
 		w.online(nil)
-		before := w.hub.Stats("dev1").Gets
+		before := w.hub.Device("dev1").Stats().Gets
 		for range 24 {
 			w.setDesired(`{"n":1}`)
 			time.Sleep(time.Hour)
 		}
-		if n := w.hub.Stats("dev1").Gets - before; n != 0 {
+		if n := w.hub.Device("dev1").Stats().Gets - before; n != 0 {
 			t.Errorf("%d GETs in a day with a change every hour, want none", n)
 		}
 	})
@@ -48,7 +48,7 @@ func TestCutsOfAGoodLineCostASecond(t *testing.T) {
 		c := w.online(nil)
 		for n := range 12 {
 			time.Sleep(5 * time.Minute)
-			_ = w.hub.Cut("dev1")
+			_ = w.hub.Device("dev1").Cut()
 			time.Sleep(2 * time.Second)
 			if got := c.State(); got.Phase != device.Online {
 				t.Fatalf("2 s after cut %d the client is %v, retry in %v", n+1, got.Phase, time.Until(got.RetryAt))
@@ -106,7 +106,7 @@ func TestEmptyCredentialEndsNoRunningClient(t *testing.T) {
 		w.dev.Credential = e
 		c := w.online(nil)
 		e.empty.Store(true)
-		_ = w.hub.Cut("dev1")
+		_ = w.hub.Device("dev1").Cut()
 		time.Sleep(time.Minute)
 		if got := c.State(); got.Phase == device.Closed {
 			t.Fatalf("the client has ended: %v", got.Err)
@@ -129,11 +129,11 @@ func TestCauseOutlivesAGetWithoutAnswer(t *testing.T) {
 			t.Fatal(err)
 		}
 		e.take()
-		_ = w.hub.SetLine("dev1", false)
+		_ = w.hub.Device("dev1").SetLine(false)
 		time.Sleep(time.Second)
 		w.setDesired(`{"a":1}`)
 		w.hub.Intercept(hubtest.FromHub("dev1", hubtest.GetTwin), hubtest.Drop())
-		_ = w.hub.SetLine("dev1", true)
+		_ = w.hub.Device("dev1").SetLine(true)
 		for c.Stats().Gets < 2 {
 			time.Sleep(100 * time.Millisecond)
 		}

@@ -187,9 +187,9 @@ func TestAcknowledgeByItself(t *testing.T) {
 		if strings.Contains(got, "absent") {
 			t.Errorf("what is not desired was acknowledged: %s", got)
 		}
-		w.hub.SetLine("dev1", false)
+		w.hub.Device("dev1").SetLine(false)
 		w.setDesired(`{"good":1}`) // the same value, a new version
-		w.hub.SetLine("dev1", true)
+		w.hub.Device("dev1").SetLine(true)
 		time.Sleep(time.Minute)
 		if got := w.reported(); !strings.Contains(got, `"good":{"ac":200,"av":3,"value":1}`) {
 			t.Errorf("the acknowledgement does not carry the new version: %s", got)
@@ -259,7 +259,7 @@ func TestBlockedListenerBlocksNothingElse(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		w.wantReported("both", `{"n":1,"slow":"done"}`)
 		// Over AMQP it is the hub that speaks first, and the client needs no word.
-		if s := w.hub.Stats("dev1"); s.Connects != 1 || s.Pings == 0 && !w.renewsInPlace() {
+		if s := w.hub.Device("dev1").Stats(); s.Connects != 1 || s.Pings == 0 && !w.renewsInPlace() {
 			t.Errorf("connects %d, pings %d: the keep-alive stood still", s.Connects, s.Pings)
 		}
 	})
@@ -287,7 +287,7 @@ func TestStatesAreTold(t *testing.T) {
 		if err := c.Connect(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if err := w.hub.Cut("dev1"); err != nil {
+		if err := w.hub.Device("dev1").Cut(); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Second)
@@ -309,10 +309,10 @@ func TestRenewalHoldsCalls(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		if s := w.hub.Stats("dev1"); s.Connects < 4 && !w.renewsInPlace() || s.Gets != s.Connects {
+		if s := w.hub.Device("dev1").Stats(); s.Connects < 4 && !w.renewsInPlace() || s.Gets != s.Connects {
 			t.Errorf("%d connects and %d GETs in three hours of hourly tokens", s.Connects, s.Gets)
 		}
-		tw, err := w.hub.Twin("dev1")
+		tw, err := w.hub.Device("dev1").Twin()
 		if err != nil || tw.Reported.Version != int64(n+1) {
 			t.Errorf("version %d (%v) after %d reports: one was lost or sent twice", tw.Reported.Version, err, n)
 		}
@@ -324,7 +324,7 @@ func TestAThousandReconnectsLeaveNothingBehind(t *testing.T) {
 		c := w.online(&device.Options{Logger: slog.New(slog.DiscardHandler)})
 		before := heap()
 		for range 1000 {
-			if err := w.hub.Cut("dev1"); err != nil {
+			if err := w.hub.Device("dev1").Cut(); err != nil {
 				t.Fatal(err)
 			}
 			for synctest.Wait(); c.State().Phase == device.Online; synctest.Wait() {
@@ -357,7 +357,7 @@ func TestRealSocket(t *testing.T) {
 	if _, err := hub.AddDevice("dev1"); err != nil {
 		t.Fatal(err)
 	}
-	dev, err := hub.AddModule("dev1", "mod")
+	dev, err := hub.AddDevice("dev1/mod")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -368,7 +368,7 @@ func TestRealSocket(t *testing.T) {
 	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, addr.String())
 	}
-	stranger := device.New(dev.Identity, dev.Credential, mqtt.Dialer{Stream: transport.TLS(&transport.TLSOptions{Dial: dial})}, nil)
+	stranger := device.New(dev.Identity, dev.Credential, mqtt.Dialer{Stream: transport.TLS(&transport.TLSOptions{DialContext: dial})}, nil)
 	if err := stranger.Connect(t.Context()); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("a hub whose CA is unknown: %v", err)
 	}
@@ -376,7 +376,7 @@ func TestRealSocket(t *testing.T) {
 		t.Error(err)
 	}
 	config := hubConfig(hub)
-	c := device.New(dev.Identity, dev.Credential, mqtt.Dialer{Stream: transport.TLS(&transport.TLSOptions{Dial: dial, Config: config})}, nil)
+	c := device.New(dev.Identity, dev.Credential, mqtt.Dialer{Stream: transport.TLS(&transport.TLSOptions{DialContext: dial, Config: config})}, nil)
 	defer func() {
 		if err := c.Close(); err != nil {
 			t.Error(err)
@@ -405,7 +405,7 @@ func TestRealSocket(t *testing.T) {
 	if got := next(); got != "start " {
 		t.Errorf("heard %q", got)
 	}
-	if _, err := hub.SetDesired("dev1/mod", `{"a":1}`); err != nil {
+	if _, err := hub.Device("dev1/mod").SetDesired(`{"a":1}`); err != nil {
 		t.Fatal(err)
 	}
 	if got := next(); got != "patch 1" {

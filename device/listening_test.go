@@ -31,7 +31,7 @@ func TestFailedListenerIsNotCalledAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.setDesired(`{"b":1}`)
-		_ = w.hub.Cut("dev1")
+		_ = w.hub.Device("dev1").Cut()
 		time.Sleep(24 * time.Hour)
 		synctest.Wait()
 		wantLines(t, "without a change", d.take())

@@ -183,7 +183,7 @@ func (w *world) online(opts *device.Options) *device.Client {
 
 func (w *world) setDesired(patch string) {
 	w.Helper()
-	if _, err := w.hub.SetDesired("dev1", patch); err != nil {
+	if _, err := w.hub.Device("dev1").SetDesired(patch); err != nil {
 		w.Fatal(err)
 	}
 }
@@ -191,7 +191,7 @@ func (w *world) setDesired(patch string) {
 // reported is the hub's reported half of the device, as JSON.
 func (w *world) reported() string {
 	w.Helper()
-	tw, err := w.hub.Twin("dev1")
+	tw, err := w.hub.Device("dev1").Twin()
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func TestConfirmedReportThatIsNotStored(t *testing.T) {
 		if _, err := c.UpdateReported(soon(t, time.Second), twin.Set("bad", 1)); !errors.Is(err, transport.ErrRejected) {
 			t.Errorf("a report that the hub refuses: %v", err)
 		}
-		w.hub.SetLine("dev1", false)
+		w.hub.Device("dev1").SetLine(false)
 		_, err = c.UpdateReported(soon(t, time.Second), twin.Set("n", 2))
 		if !errors.Is(err, device.ErrStillWanted) || errors.Is(err, device.ErrNotStored) {
 			t.Errorf("without a line, UpdateReported: %v", err)

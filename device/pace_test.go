@@ -210,7 +210,7 @@ func TestDelaysAreForgottenAfterAMinuteOnline(t *testing.T) {
 		c := w.online(&device.Options{OnState: d.hear})
 		for range 8 { // online for 50 s each time
 			time.Sleep(50 * time.Second)
-			_ = w.hub.Cut("dev1")
+			_ = w.hub.Device("dev1").Cut()
 			synctest.Wait()
 			if err := c.Connect(t.Context()); err != nil {
 				t.Fatal(err)
@@ -221,7 +221,7 @@ func TestDelaysAreForgottenAfterAMinuteOnline(t *testing.T) {
 			t.Errorf("after 8 connections of 50 s the next attempt is due after %v, as number %d", delay, waits[7].Attempt)
 		}
 		time.Sleep(61 * time.Second)
-		_ = w.hub.Cut("dev1")
+		_ = w.hub.Device("dev1").Cut()
 		waits = d.of(device.Waiting)
 		if delay := waits[8].RetryAt.Sub(waits[8].Since); delay > time.Second || waits[8].Attempt != 1 {
 			t.Errorf("after a minute online the next attempt is due after %v, as number %d", delay, waits[8].Attempt)
@@ -287,7 +287,7 @@ func TestOnStateMayCallTheClient(t *testing.T) {
 				if _, err := c.OnDesired("a", new(ears).listener, nil); err != nil {
 					t.Errorf("OnDesired: %v", err)
 				}
-				_ = w.hub.Cut("dev1")
+				_ = w.hub.Device("dev1").Cut()
 				time.Sleep(time.Minute)
 				c.Stop()
 			}

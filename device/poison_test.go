@@ -33,7 +33,7 @@ func TestPoisonReport(t *testing.T) {
 				defer cancel()
 				_, err := c.UpdateReported(ctx, twin.Set("good", 1))
 				if err != nil {
-					s := w.hub.Stats("dev1")
+					s := w.hub.Device("dev1").Stats()
 					t.Errorf("a day later another key is not reported: %v; %d connects, %d GETs, %d patches", err, s.Connects, s.Gets, s.Patches)
 				}
 			})
@@ -46,19 +46,19 @@ func TestPoisonReport(t *testing.T) {
 func TestReportsLargerThanTheLine(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
 		c := w.online(nil)
-		w.hub.SetLine("dev1", false)
+		w.hub.Device("dev1").SetLine(false)
 		time.Sleep(time.Second)
 		for i := range 30 { // a C buffer each, padded with zeros: the hub's way of counting leaves control characters out
 			if err := c.ReportLater(t.Context(), twin.Set(fmt.Sprint("k", i), strings.Repeat("\x00", 4096))); err != nil {
 				t.Fatal(err)
 			}
 		}
-		w.hub.SetLine("dev1", true)
-		before := w.hub.Stats("dev1").Connects
+		w.hub.Device("dev1").SetLine(true)
+		before := w.hub.Device("dev1").Stats().Connects
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		if _, err := c.UpdateReported(ctx, twin.Set("good", 1)); err != nil {
-			t.Errorf("in an hour: %d connects; %v", w.hub.Stats("dev1").Connects-before, err)
+			t.Errorf("in an hour: %d connects; %v", w.hub.Device("dev1").Stats().Connects-before, err)
 		}
 	})
 }
@@ -79,7 +79,7 @@ func TestRefusalsHaveAPace(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		if n := w.hub.Stats("dev1").Patches; n > 100 {
+		if n := w.hub.Device("dev1").Stats().Patches; n > 100 {
 			t.Errorf("%d patches in %v for 10 reports, all refused", n, time.Since(start))
 		}
 	})
@@ -136,10 +136,10 @@ func TestSameVersionOfAnotherTwin(t *testing.T) {
 		if v, err := c.UpdateReported(t.Context(), twin.Set("fw", "2.0").Set("serial", "x1")); err != nil || v != 2 {
 			t.Fatal(v, err)
 		}
-		w.hub.SetLine("dev1", false)
+		w.hub.Device("dev1").SetLine(false)
 		time.Sleep(time.Second)
 		createAnew(t, w)
-		w.hub.SetLine("dev1", true)
+		w.hub.Device("dev1").SetLine(true)
 		// The commissioning tool says its one thing, before the firmware is back: version 2.
 		token, err := auth.TokenOf(t.Context(), w.dev.Credential, w.dev.Identity.Audience(), time.Now())
 		if err != nil {

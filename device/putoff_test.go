@@ -29,9 +29,9 @@ func TestOnePropertyPutOff(t *testing.T) {
 		if got := strings.Count(w.reported(), `"k`); got != 49 {
 			t.Errorf("after 40 minutes the hub has %d of 49: %s", got, w.reported())
 		}
-		before := w.hub.Stats("dev1").Patches
+		before := w.hub.Device("dev1").Stats().Patches
 		time.Sleep(time.Hour)
-		bound(t, 0, "patches", w.hub.Stats("dev1").Patches-before, 40)
+		bound(t, 0, "patches", w.hub.Device("dev1").Stats().Patches-before, 40)
 		remove()
 		time.Sleep(3 * time.Minute)
 		if !strings.Contains(w.reported(), `"k17":17`) {
@@ -53,11 +53,11 @@ func TestDayOfThrottling(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 		remove()
-		before := w.hub.Stats("dev1").Patches
+		before := w.hub.Device("dev1").Stats().Patches
 		time.Sleep(5 * time.Minute)
 		if got := strings.Count(w.reported(), `"k`); got != 100 {
 			t.Errorf("five minutes after the day the hub has %d of 100: %s", got, w.reported())
 		}
-		bound(t, 0, "patches after the day", w.hub.Stats("dev1").Patches-before, 10)
+		bound(t, 0, "patches after the day", w.hub.Device("dev1").Stats().Patches-before, 10)
 	})
 }

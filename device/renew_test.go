@@ -27,16 +27,16 @@ func (d desk) selfSigned() hubtest.Issued {
 func TestRenewedCertificate(t *testing.T) {
 	atDesk(t, func(t *testing.T, d desk) {
 		old, next := d.selfSigned(), d.selfSigned()
-		d.must(d.hub.SetThumbprints("dev1", old.Thumbprint, next.Thumbprint))
+		d.must(d.hub.Device("dev1").SetThumbprints(old.Thumbprint, next.Thumbprint))
 		d.dev.Credential = d.pem(old.CertificatePEM, old.KeyPEM)
 		var phases []device.Phase
 		c := d.online(&device.Options{OnState: func(s device.State) { phases = append(phases, s.Phase) }})
-		d.must(d.hub.Cut("dev1")) // the next connection resumes the TLS session
+		d.must(d.hub.Device("dev1").Cut()) // the next connection resumes the TLS session
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		phases = nil
 
-		d.must(d.hub.SetThumbprints("dev1", next.Thumbprint, "")) // the old one is over
+		d.must(d.hub.Device("dev1").SetThumbprints(next.Thumbprint, "")) // the old one is over
 		d.pem(next.CertificatePEM, next.KeyPEM)
 		d.must(c.Renew())
 		if _, err := c.UpdateReported(t.Context(), twin.Set("n", 1)); err != nil {
@@ -46,7 +46,7 @@ func TestRenewedCertificate(t *testing.T) {
 		if want := []device.Phase{device.Renewing, device.Online}; !slices.Equal(phases, want) {
 			t.Errorf("phases %v, want %v", phases, want)
 		}
-		if n := d.hub.Stats("dev1"); n.Connects != 3 || n.Refused != 0 {
+		if n := d.hub.Device("dev1").Stats(); n.Connects != 3 || n.Refused != 0 {
 			t.Errorf("%d connects and %d refused, want 3 and none", n.Connects, n.Refused)
 		}
 	})
@@ -57,7 +57,7 @@ func TestRenewedCertificate(t *testing.T) {
 func TestRenewEndsTheWaiting(t *testing.T) {
 	atDesk(t, func(t *testing.T, d desk) {
 		old, next := d.selfSigned(), d.selfSigned()
-		d.must(d.hub.SetThumbprints("dev1", next.Thumbprint, ""))
+		d.must(d.hub.Device("dev1").SetThumbprints(next.Thumbprint, ""))
 		d.dev.Credential = d.pem(old.CertificatePEM, old.KeyPEM)
 		c := d.client(nil)
 		if err := c.Renew(); !errors.Is(err, device.ErrNotStarted) {
@@ -88,12 +88,12 @@ func TestExpiredCertificateHealsByRenewal(t *testing.T) {
 		short := d.issued(&hubtest.IssueOptions{NotAfter: time.Now().Add(time.Hour)})
 		d.dev.Credential = d.pem(short.CertificatePEM, short.KeyPEM)
 		c := d.online(nil)
-		d.must(d.hub.SetLine("dev1", false))
+		d.must(d.hub.Device("dev1").SetLine(false))
 		time.Sleep(2 * time.Hour)
-		d.must(d.hub.SetLine("dev1", true))
+		d.must(d.hub.Device("dev1").SetLine(true))
 		time.Sleep(5 * time.Minute)
-		if s := c.State(); s.Phase == device.Online || d.hub.Stats("dev1").Refused != 0 {
-			t.Errorf("with an expired certificate the client is %v, and the hub refused %d", s.Phase, d.hub.Stats("dev1").Refused)
+		if s := c.State(); s.Phase == device.Online || d.hub.Device("dev1").Stats().Refused != 0 {
+			t.Errorf("with an expired certificate the client is %v, and the hub refused %d", s.Phase, d.hub.Device("dev1").Stats().Refused)
 		}
 		long := d.issued(nil)
 		d.pem(long.CertificatePEM, long.KeyPEM)

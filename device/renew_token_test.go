@@ -34,7 +34,7 @@ func TestTwoTokensOfOneSecond(t *testing.T) {
 				t.Fatalf("%d renewals in %d lives of a token, want one in each", got, hour+1)
 			}
 		}
-		if s := w.hub.Stats("dev1"); s.Refused != 0 {
+		if s := w.hub.Device("dev1").Stats(); s.Refused != 0 {
 			t.Errorf("counted %+v, want nothing refused", s)
 		}
 	})
@@ -55,7 +55,7 @@ func TestTokenOfAFailedRenewal(t *testing.T) {
 		}, hubtest.Fail(429001))
 		time.Sleep(inTime)
 		synctest.Wait()
-		if s := w.hub.Stats("dev1"); refused.IsZero() || s.Connects != 2 {
+		if s := w.hub.Device("dev1").Stats(); refused.IsZero() || s.Connects != 2 {
 			t.Fatalf("refused at %v, counted %+v; want a second connection", refused, s)
 		}
 		renewals := w.logins()

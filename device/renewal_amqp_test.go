@@ -46,7 +46,7 @@ func TestADayOverAMQP(t *testing.T) {
 				t.Errorf("hour %d: report: %v", i, err)
 			}
 		}
-		s := w.hub.Stats("dev1")
+		s := w.hub.Device("dev1").Stats()
 		if s.Connects != 1 || s.Gets != 1 || s.Refused != 0 {
 			t.Errorf("counted %+v, want one connect and one GET", s)
 		}
@@ -82,7 +82,7 @@ func TestRenewalThatFails(t *testing.T) {
 				if got := c.State().Phase; got != device.Online {
 					t.Errorf("the client is %v", got)
 				}
-				if s := w.hub.Stats("dev1"); s.Connects != 2 {
+				if s := w.hub.Device("dev1").Stats(); s.Connects != 2 {
 					t.Errorf("counted %+v, want a second connection", s)
 				}
 			})
@@ -99,7 +99,7 @@ func TestRenewByHandOverAMQP(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
-		if s := w.hub.Stats("dev1"); s.Connects != 2 {
+		if s := w.hub.Device("dev1").Stats(); s.Connects != 2 {
 			t.Errorf("counted %+v, want a second connection", s)
 		}
 		asked := make(chan struct{}, 1)
@@ -116,7 +116,7 @@ func TestRenewByHandOverAMQP(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
-		if s := w.hub.Stats("dev1"); s.Connects != 3 || c.State().Phase != device.Online {
+		if s := w.hub.Device("dev1").Stats(); s.Connects != 3 || c.State().Phase != device.Online {
 			t.Errorf("counted %+v, %v; want a third connection", s, c.State().Phase)
 		}
 		w.hub.Intercept(func(m hubtest.Message) bool {

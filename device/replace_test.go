@@ -53,7 +53,7 @@ func TestReplaceSurvivesAPowerCut(t *testing.T) {
 				if err := first.Close(); err != nil {
 					t.Fatal(err)
 				}
-				w.hub.SetLine("dev1", false)
+				w.hub.Device("dev1").SetLine(false)
 				offline := func(st *memStore) *device.Client {
 					t.Helper()
 					c := w.client(&device.Options{Store: st})
@@ -86,7 +86,7 @@ func TestReplaceSurvivesAPowerCut(t *testing.T) {
 					t.Errorf("the snapshot is %s, want %s in it, and no records", got, tc.unsent)
 				}
 				_ = c.Close()
-				w.hub.SetLine("dev1", true)
+				w.hub.Device("dev1").SetLine(true)
 				w.online(&device.Options{Store: snapshot})
 				synctest.Wait()
 				w.wantReported("after two power cuts", tc.want)
@@ -108,7 +108,7 @@ func TestReplaceSurvivesAPowerCutOnline(t *testing.T) {
 		if _, err := c.UpdateReportedIf(t.Context(), twin.Replace("a", map[string]int{"y": 2}), v); err != nil {
 			t.Fatal(err)
 		}
-		w.hub.SetLine("dev1", false)
+		w.hub.Device("dev1").SetLine(false)
 		if err := c.ReportLater(t.Context(), twin.Replace("b", map[string]int{"y": 2})); err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +117,7 @@ func TestReplaceSurvivesAPowerCutOnline(t *testing.T) {
 			t.Errorf("the records are %s, want what the guarded report replaced among them", got)
 		}
 		_ = c.Close()
-		w.hub.SetLine("dev1", true)
+		w.hub.Device("dev1").SetLine(true)
 		w.online(&device.Options{Store: after})
 		synctest.Wait()
 		w.wantReported("after the power cut", `{"a":{"y":2},"b":{"y":2}}`)
@@ -134,17 +134,17 @@ func TestNamedAgainSurvivesAPowerCut(t *testing.T) {
 			if _, err := c.UpdateReported(t.Context(), p); err != nil {
 				t.Fatal(err)
 			}
-			w.hub.SetLine("dev1", false)
+			w.hub.Device("dev1").SetLine(false)
 			if err := c.ReportLater(t.Context(), p); err != nil {
 				t.Fatal(err)
 			}
 			after := st.powerCut()
 			_ = c.Close()
-			w.hub.SetLine("dev1", true)
-			patches := w.hub.Stats("dev1").Patches
+			w.hub.Device("dev1").SetLine(true)
+			patches := w.hub.Device("dev1").Stats().Patches
 			w.online(&device.Options{Store: after})
 			synctest.Wait()
-			if got := w.hub.Stats("dev1").Patches - patches; got != 1 {
+			if got := w.hub.Device("dev1").Stats().Patches - patches; got != 1 {
 				t.Errorf("%v, replacing %v: %d patches after the power cut, want 1", p, twin.ReplacedOf(tree.Key{}, p), got)
 			}
 		})
@@ -181,11 +181,11 @@ func TestUpdateReportedIfReplaces(t *testing.T) {
 			t.Errorf("at version %d: got %d, %v; want the next version", v, now, err)
 		}
 		w.wantReported("replaced", `{"a":{"y":2}}`)
-		patches, start := w.hub.Stats("dev1").Patches, time.Now()
+		patches, start := w.hub.Device("dev1").Stats().Patches, time.Now()
 		if _, err := c.UpdateReportedIf(t.Context(), p, v); !errors.Is(err, transport.ErrPrecondition) {
 			t.Errorf("at an old version: got %v, want ErrPrecondition", err)
 		}
-		if n, took := w.hub.Stats("dev1").Patches-patches, time.Since(start); n != 0 || took > time.Second {
+		if n, took := w.hub.Device("dev1").Stats().Patches-patches, time.Since(start); n != 0 || took > time.Second {
 			t.Errorf("at an old version: %d patches, told after %v; want none, at once", n, took)
 		}
 	})

@@ -32,19 +32,19 @@ func TestWhatTheClientKnows(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		gets := w.hub.Stats("dev1").Gets
+		gets := w.hub.Device("dev1").Stats().Gets
 		wantHalf(t, "online", c.Desired(), device.SourceLive, `{"a":{"b":1},"$version":2}`)
 		wantHalf(t, "online", c.Reported(), device.SourceLive, `{"n":1,"$version":2}`)
 		w.setDesired(`{"a":null}`)
 		synctest.Wait()
 		wantHalf(t, "after a change", c.Desired(), device.SourceLive, `{"$version":3}`)
-		w.hub.SetLine("dev1", false)
+		w.hub.Device("dev1").SetLine(false)
 		if err := c.ReportLater(t.Context(), twin.Set("m", 2)); err != nil {
 			t.Fatal(err)
 		}
 		wantHalf(t, "without a line", c.Desired(), device.SourceLive, `{"$version":3}`)
 		wantHalf(t, "without a line", c.Reported(), device.SourceLive, `{"m":2,"n":1,"$version":2}`)
-		if got := w.hub.Stats("dev1").Gets; got != gets {
+		if got := w.hub.Device("dev1").Stats().Gets; got != gets {
 			t.Errorf("%d round trips were made", got-gets)
 		}
 	})
@@ -65,13 +65,13 @@ func TestWhatTheStoreKnows(t *testing.T) {
 		if err := c.Close(); err != nil {
 			t.Fatal(err)
 		}
-		w.hub.SetLine("dev1", false)
+		w.hub.Device("dev1").SetLine(false)
 		c = w.client(&device.Options{Store: st})
 		_ = c.Connect(soon(t, time.Second))
 		wantHalf(t, "before the line is up", c.Desired(), device.SourceStored, `{"a":{"b":2,"c":[1,2]},"d":"é","$version":3}`)
 		wantHalf(t, "before the line is up", c.Reported(), device.SourceStored, `{"n":1}`)
 		w.setDesired(`{"d":null}`)
-		w.hub.SetLine("dev1", true)
+		w.hub.Device("dev1").SetLine(true)
 		time.Sleep(time.Minute)
 		wantHalf(t, "online", c.Desired(), device.SourceLive, `{"a":{"b":2,"c":[1,2]},"$version":4}`)
 		if got := (*store.Store)(st).Damage(); got != nil {
@@ -107,7 +107,7 @@ func TestDesiredSurvivesAPowerCut(t *testing.T) {
 				continue
 			}
 			cut := st.powerCut()
-			w.hub.SetLine("dev1", false)
+			w.hub.Device("dev1").SetLine(false)
 			if i%10 == 4 {
 				time.Sleep(time.Second)
 			}
@@ -119,7 +119,7 @@ func TestDesiredSurvivesAPowerCut(t *testing.T) {
 				t.Errorf("after change %d the store knows %v from %v, which at version %d was %s; the hub is at %d",
 					i, got.Properties, got.Source, v, was[v], version)
 			}
-			w.hub.SetLine("dev1", true)
+			w.hub.Device("dev1").SetLine(true)
 			time.Sleep(5 * time.Minute)
 			if got := c.Desired(); got.Source != device.SourceLive || got.String() != was[version] {
 				t.Errorf("after change %d the client knows %v from %v", i, got.Properties, got.Source)
@@ -147,7 +147,7 @@ func TestDesiredIsWrittenOnceASecond(t *testing.T) {
 		time.Sleep(time.Hour)
 		before = st.writes()
 		for range 10 {
-			_ = w.hub.Cut("dev1")
+			_ = w.hub.Device("dev1").Cut()
 			time.Sleep(time.Minute)
 		}
 		if n := st.writes() - before; n != 0 {
@@ -155,7 +155,7 @@ func TestDesiredIsWrittenOnceASecond(t *testing.T) {
 		}
 		cut := st.powerCut()
 		_ = c.Close()
-		w.hub.SetLine("dev1", false)
+		w.hub.Device("dev1").SetLine(false)
 		c = w.client(&device.Options{Store: cut})
 		_ = c.Connect(soon(t, time.Second))
 		wantHalf(t, "after the power cut", c.Desired(), device.SourceStored, `{"n":999,"$version":1001}`)
@@ -176,7 +176,7 @@ func TestDesiredAfterAFailedWrite(t *testing.T) {
 		{[]string{`{"d":{"i":4,"v":3,"d":[]}}`}, device.SourceNone, `{}`},
 	} {
 		story(t, func(t *testing.T, w *world) {
-			w.hub.SetLine("dev1", false)
+			w.hub.Device("dev1").SetLine(false)
 			st := &memStore{snapshot: []byte(`{"n":1,"based":true,"wanted":{},"desired":{"i":3,"v":2,"j":{"a":1,"b":1}}}`)}
 			for _, r := range tc.records {
 				st.records = append(st.records, []byte(r))
@@ -227,7 +227,7 @@ func TestDesiredOfEachPrefixOfTheLog(t *testing.T) {
 			t.Fatalf("the log has %d records", len(whole.records))
 		}
 		_ = c.Close()
-		w.hub.SetLine("dev1", false)
+		w.hub.Device("dev1").SetLine(false)
 		var last int64
 		for n := range len(whole.records) + 1 {
 			c := w.client(&device.Options{Store: &memStore{snapshot: whole.snapshot, records: whole.records[:n]}})

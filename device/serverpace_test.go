@@ -156,7 +156,7 @@ func TestSlowOnStateHearsTheNewest(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 100 {
-			_ = w.hub.Cut("dev1")
+			_ = w.hub.Device("dev1").Cut()
 			time.Sleep(5 * time.Minute)
 		}
 		close(release)

@@ -38,12 +38,12 @@ func TestStateSaysSince(t *testing.T) {
 		if s := c.State(); s.Phase != device.Online || s.Missing != nil || !s.Since.Equal(online) {
 			t.Errorf("once the feature is back the state is %+v, online since %v", s, online)
 		}
-		w.hub.SetLine("dev1", false)
+		w.hub.Device("dev1").SetLine(false)
 		synctest.Wait()
 		if s := c.State(); s.Phase != device.Waiting || s.Err == nil || !s.RetryAt.After(s.Since) || s.Attempt != 1 || !s.Since.Equal(time.Now()) {
 			t.Errorf("without a line the state is %+v", s)
 		}
-		w.hub.SetLine("dev1", true)
+		w.hub.Device("dev1").SetLine(true)
 		time.Sleep(time.Minute)
 		if s := c.State(); s.Phase != device.Online || s.Err != nil || !s.RetryAt.IsZero() || s.Attempt != 0 {
 			t.Errorf("online the state is %+v", s)

@@ -27,7 +27,7 @@ func TestReportSurvivesAPowerCut(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				w.hub.SetLine("dev1", false)
+				w.hub.Device("dev1").SetLine(false)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				_ = c.Connect(ctx)
@@ -40,7 +40,7 @@ func TestReportSurvivesAPowerCut(t *testing.T) {
 				if err := c.Close(); err != nil {
 					t.Fatal(err)
 				}
-				w.hub.SetLine("dev1", true)
+				w.hub.Device("dev1").SetLine(true)
 				again := w.client(&device.Options{Store: after})
 				if err := again.Connect(t.Context()); err != nil {
 					t.Fatal(err)
@@ -62,13 +62,13 @@ func TestWholeStateSurvivesADeviceCreatedAnew(t *testing.T) {
 		if err := c.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if err := w.hub.RemoveDevice("dev1"); err != nil {
+		if err := w.hub.Device("dev1").Remove(); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := w.hub.AddDevice("dev1"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.hub.SetKeys("dev1", w.dev.PrimaryKey, w.dev.SecondaryKey); err != nil {
+		if _, err := w.hub.Device("dev1").SetKeys(w.dev.PrimaryKey, w.dev.SecondaryKey); err != nil {
 			t.Fatal(err)
 		}
 		w.online(&device.Options{Store: st.powerCut()})
@@ -127,7 +127,7 @@ func TestBrokenStoreIsToldAndSurvived(t *testing.T) {
 			t.Errorf("UpdateReported on a full disk: %v", err)
 		}
 		w.wantReported("the client lives on", `{"a":1,"b":2}`)
-		w.hub.SetLine("dev1", false)
+		w.hub.Device("dev1").SetLine(false)
 		_ = c.ReportLater(t.Context(), twin.Set("c", 3))
 		for i := range 1000 {
 			_ = c.ReportLater(t.Context(), twin.Set("c", 3+i%2))
@@ -148,7 +148,7 @@ func TestBrokenStoreIsToldAndSurvived(t *testing.T) {
 		if err := c.Close(); err != nil {
 			t.Fatal(err)
 		}
-		w.hub.SetLine("dev1", true)
+		w.hub.Device("dev1").SetLine(true)
 		w.online(&device.Options{Store: after})
 		synctest.Wait()
 		w.wantReported("what could not be stored then is there now", `{"a":1,"b":2,"c":3,"d":4}`)

@@ -21,7 +21,7 @@ func TestCloseWaitsForTheStore(t *testing.T) {
 			st := &memStore{}
 			c := w.online(&device.Options{Store: st})
 			time.Sleep(time.Minute)
-			w.hub.SetLine("dev1", false)
+			w.hub.Device("dev1").SetLine(false)
 			time.Sleep(time.Second)
 			st.mu.Lock()
 			st.delay = tc.slow
@@ -47,7 +47,7 @@ func TestCloseWaitsForTheStore(t *testing.T) {
 func TestLostWithoutAStore(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
 		c := w.online(nil)
-		w.hub.SetLine("dev1", false)
+		w.hub.Device("dev1").SetLine(false)
 		if err := c.ReportLater(t.Context(), twin.Set("n", 1)); err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +55,7 @@ func TestLostWithoutAStore(t *testing.T) {
 		if err := c.Close(); err != nil || time.Since(start) != 0 {
 			t.Errorf("Close: %v after %v", err, time.Since(start))
 		}
-		w.hub.SetLine("dev1", true)
+		w.hub.Device("dev1").SetLine(true)
 		w.online(nil)
 		time.Sleep(time.Minute)
 		w.wantReported("another client", `{}`)

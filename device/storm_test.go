@@ -28,12 +28,12 @@ func TestHubThatClosesAfterEachLogin(t *testing.T) {
 			defer close(done)
 			for time.Since(start) < 10*time.Minute {
 				time.Sleep(time.Second)
-				_ = w.hub.Cut("dev1") // most of the time there is nothing to cut
+				_ = w.hub.Device("dev1").Cut() // most of the time there is nothing to cut
 			}
 		}()
 		_ = c.Connect(t.Context())
 		<-done
-		if s := w.hub.Stats("dev1"); s.Connects > 20 || s.Gets > s.Connects {
+		if s := w.hub.Device("dev1").Stats(); s.Connects > 20 || s.Gets > s.Connects {
 			t.Errorf("%d connects and %d GETs in ten minutes", s.Connects, s.Gets)
 		}
 		if err := c.State().Err; errors.Is(err, transport.ErrUnauthorized) {
@@ -55,7 +55,7 @@ func TestQuotaWaitsForTheNextDay(t *testing.T) {
 		}
 		time.Sleep(time.Until(midnight.Add(-time.Second)))
 		w.wantReported("before midnight", `{}`)
-		if got := w.hub.Stats("dev1").Patches; got != 1 {
+		if got := w.hub.Device("dev1").Stats().Patches; got != 1 {
 			t.Errorf("%d patches against a quota that was used up, want 1: it is not forgotten at a reconnect", got)
 		}
 		time.Sleep(10 * time.Minute)
@@ -81,11 +81,11 @@ func TestTenThousandUpdatesOfACounter(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.wantReported("the last value", `{"last":true,"n":9999}`)
-		if n, most := w.hub.Stats("dev1").Patches, int(time.Since(start)/time.Second+1)*6; n > most {
+		if n, most := w.hub.Device("dev1").Stats().Patches, int(time.Since(start)/time.Second+1)*6; n > most {
 			t.Errorf("%d patches in %v", n, time.Since(start))
 		}
 		s := c.Stats()
-		if s.Reports != 10001 || s.PatchesOut != int64(w.hub.Stats("dev1").Patches) || s.Outstanding {
+		if s.Reports != 10001 || s.PatchesOut != int64(w.hub.Device("dev1").Stats().Patches) || s.Outstanding {
 			t.Errorf("the client counts %+v", s)
 		}
 	})
@@ -107,11 +107,11 @@ func TestTwoHundredRenewalsUnderLoad(t *testing.T) {
 			}
 			time.Sleep(700 * time.Millisecond)
 		}
-		tw, err := w.hub.Twin("dev1")
+		tw, err := w.hub.Device("dev1").Twin()
 		if err != nil || tw.Reported.Version != int64(n+1) {
 			t.Errorf("version %d (%v) after %d reports: one was lost or sent twice", tw.Reported.Version, err, n)
 		}
-		s := w.hub.Stats("dev1")
+		s := w.hub.Device("dev1").Stats()
 		if resyncs := int(time.Since(start) / device.DefaultResync); s.Gets < s.Connects || s.Gets > s.Connects+resyncs {
 			t.Errorf("%d GETs for %d connects", s.Gets, s.Connects)
 		}
@@ -167,14 +167,14 @@ func TestUpdateReportedIf(t *testing.T) {
 		if version, err = c.UpdateReportedIf(t.Context(), twin.Set("n", 3), 3); err != nil || version != 4 {
 			t.Errorf("not applied, and cut: %d, %v", version, err)
 		}
-		w.hub.SetLine("dev1", false)
+		w.hub.Device("dev1").SetLine(false)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, err = c.UpdateReportedIf(ctx, twin.Set("n", 4), 4)
 		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, device.ErrStillWanted) {
 			t.Errorf("offline: %v", err)
 		}
-		w.hub.SetLine("dev1", true)
+		w.hub.Device("dev1").SetLine(true)
 		time.Sleep(5 * time.Minute)
 		w.wantReported("it was given up", `{"n":3}`)
 	})
@@ -191,14 +191,14 @@ func TestSessionsAreResumedWithinACredential(t *testing.T) {
 			resumed = append(resumed, cs.DidResume)
 			return nil
 		}
-		stream := transport.TLS(&transport.TLSOptions{Config: config, Dial: w.hub.Dial})
+		stream := transport.TLS(&transport.TLSOptions{Config: config, DialContext: w.hub.DialContext})
 		c := device.New(w.dev.Identity, w.dev.Credential, mqtt.Dialer{Stream: stream}, nil)
 		defer c.Close()
 		for range 3 {
 			if err := c.Connect(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			_ = w.hub.Cut("dev1")
+			_ = w.hub.Device("dev1").Cut()
 			time.Sleep(time.Minute)
 		}
 		mu.Lock()

@@ -29,7 +29,7 @@ func TestConcurrentReportsRideTogether(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if got := w.hub.Stats("dev1").Patches; got > 2 {
+		if got := w.hub.Device("dev1").Stats().Patches; got > 2 {
 			t.Errorf("100 reports at once took %d patches, want at most 2: the first, and the rest together", got)
 		}
 		if got := strings.Count(w.reported(), `"k`); got != 100 {
@@ -68,7 +68,7 @@ func TestCounterIsNeverReordered(t *testing.T) {
 		if backwards != 0 {
 			t.Errorf("%d patches went backwards", backwards)
 		}
-		if n, most := w.hub.Stats("dev1").Patches, int(time.Since(start)/time.Second)*6; n > most {
+		if n, most := w.hub.Device("dev1").Stats().Patches, int(time.Since(start)/time.Second)*6; n > most {
 			t.Errorf("%d patches, more than 6 a second", n)
 		}
 	})
@@ -99,7 +99,7 @@ func TestHubRefusesForGood(t *testing.T) {
 				wg.Wait()
 				time.Sleep(time.Hour)
 				w.wantReported("all but the refused part", `{"fine":2,"good":3}`)
-				if got := w.hub.Stats("dev1").Patches; got > 6 {
+				if got := w.hub.Device("dev1").Stats().Patches; got > 6 {
 					t.Errorf("it took %d patches", got)
 				}
 				if got := c.State().Phase; got != device.Online {
@@ -123,7 +123,7 @@ func TestThrottlingIsWaitedOut(t *testing.T) {
 					t.Errorf("UpdateReported: %v", err)
 				}
 				w.wantReported("after the throttling", `{"n":1}`)
-				if s := w.hub.Stats("dev1"); s.Patches+s.Gets > 18 {
+				if s := w.hub.Device("dev1").Stats(); s.Patches+s.Gets > 18 {
 					t.Errorf("%d patches and %d GETs in a minute of %d", s.Patches, s.Gets, code)
 				}
 				if got := c.State().Phase; got != device.Online {
@@ -155,7 +155,7 @@ func TestLostAnswers(t *testing.T) {
 				if err != nil || version != tc.version {
 					t.Errorf("UpdateReported = %d, %v; want %d: applied once", version, err, tc.version)
 				}
-				tw, err := w.hub.Twin("dev1")
+				tw, err := w.hub.Device("dev1").Twin()
 				if err != nil || tw.Reported.Version != tc.version {
 					t.Errorf("the hub is at version %d (%v), want %d", tw.Reported.Version, err, tc.version)
 				}
@@ -187,7 +187,7 @@ func TestHubThatNeverAnswersIsLeft(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(5 * time.Minute)
-		if got := w.hub.Stats("dev1").Connects; got < 2 || got > 8 {
+		if got := w.hub.Device("dev1").Stats().Connects; got < 2 || got > 8 {
 			t.Errorf("%d connects in five minutes without answers", got)
 		}
 	})
@@ -211,7 +211,7 @@ func TestLostNotificationIsFoundByTheNext(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		wantLines(t, "found by the gap", a.take(), "gap 1")
 		wantLines(t, "the change after it", b.take(), "gap 2")
-		if got := w.hub.Stats("dev1").Gets; got != 2 {
+		if got := w.hub.Device("dev1").Stats().Gets; got != 2 {
 			t.Errorf("%d GETs, want 2: at the start, and for the gap", got)
 		}
 	})
@@ -291,7 +291,7 @@ func TestTakeoverBacksOff(t *testing.T) {
 		w.online(nil)
 		w.online(nil) // the same identity, another board
 		time.Sleep(10 * time.Minute)
-		if got := w.hub.Stats("dev1").Connects; got > 40 {
+		if got := w.hub.Device("dev1").Stats().Connects; got > 40 {
 			t.Errorf("two boards with one identity made %d connects in ten minutes", got)
 		}
 	})
@@ -310,14 +310,14 @@ func TestDeviceCreatedAnew(t *testing.T) {
 			t.Fatal(err)
 		}
 		a.take()
-		if err := w.hub.RemoveDevice("dev1"); err != nil {
+		if err := w.hub.Device("dev1").Remove(); err != nil {
 			t.Fatal(err)
 		}
 		dev, err := w.hub.AddDevice("dev1")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.hub.SetKeys("dev1", w.dev.PrimaryKey, dev.SecondaryKey); err != nil {
+		if _, err := w.hub.Device("dev1").SetKeys(w.dev.PrimaryKey, dev.SecondaryKey); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
@@ -345,7 +345,7 @@ func TestRefusedReportsNeverLeave(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if got := w.hub.Stats("dev1").Patches; got != 0 {
+		if got := w.hub.Device("dev1").Stats().Patches; got != 0 {
 			t.Errorf("%d patches were sent", got)
 		}
 	})
@@ -356,12 +356,12 @@ func nan() float64 { zero := 0.0; return zero / zero }
 func TestNoSecretIsLogged(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
 		c := w.online(nil)
-		w.hub.SetLine("dev1", false)
+		w.hub.Device("dev1").SetLine(false)
 		time.Sleep(time.Minute)
-		if _, err := w.hub.SetKeys("dev1", "", ""); err != nil {
+		if _, err := w.hub.Device("dev1").SetKeys("", ""); err != nil {
 			t.Fatal(err)
 		}
-		w.hub.SetLine("dev1", true)
+		w.hub.Device("dev1").SetLine(true)
 		time.Sleep(10 * time.Minute)
 		_, _ = fmt.Fprintf(w.log, "%v %+v %#v %v", c.State(), c.State(), c.State(), c.Connect(t.Context()))
 		for _, secret := range []string{w.dev.PrimaryKey, w.dev.SecondaryKey, "sig="} {
@@ -388,7 +388,7 @@ func TestGetTwinCallsShareARequest(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if got := w.hub.Stats("dev1").Gets; got > 3 {
+		if got := w.hub.Device("dev1").Stats().Gets; got > 3 {
 			t.Errorf("20 calls took %d GETs, want at most 3", got)
 		}
 	})

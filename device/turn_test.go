@@ -73,7 +73,7 @@ func TestListenerGivesItsTurnAway(t *testing.T) {
 				time.Sleep(time.Minute)
 				var d diary
 				listen(t, c, "fan", nil, func(ctx context.Context, _ twin.Change) {
-					w.hub.SetLine("dev1", false)
+					w.hub.Device("dev1").SetLine(false)
 					for c.State().Phase == device.Online {
 						time.Sleep(time.Millisecond)
 					}
@@ -183,7 +183,7 @@ func TestSlowListenerIsReportedByItsPath(t *testing.T) {
 		c := w.online(nil)
 		listen(t, c, "quick", nil, func(ctx context.Context, _ twin.Change) {
 			time.Sleep(29 * time.Second)
-			w.hub.SetLine("dev1", false)
+			w.hub.Device("dev1").SetLine(false)
 			_, _ = c.GetTwin(ctx) // waits for minutes, but holds nobody up
 		})
 		listen(t, c, "stuck", nil, func(context.Context, twin.Change) { time.Sleep(31 * time.Second) })

@@ -21,9 +21,9 @@ func TestTwoGoroutinesOfOneListener(t *testing.T) {
 	story(t, func(t *testing.T, w *world) {
 		c := w.online(nil)
 		w.broken = true
-		w.hub.SetLine("dev1", false)
+		w.hub.Device("dev1").SetLine(false)
 		time.Sleep(10 * time.Minute)
-		w.hub.SetLine("dev1", true)
+		w.hub.Device("dev1").SetLine(true)
 		if err := c.Connect(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -34,7 +34,7 @@ func TestTwoGoroutinesOfOneListener(t *testing.T) {
 			_, _ = c.GetTwin(ctx)
 		}
 		listen(t, c, "fan", nil, func(ctx context.Context, _ twin.Change) {
-			w.hub.SetLine("dev1", false)
+			w.hub.Device("dev1").SetLine(false)
 			for c.State().Phase == device.Online {
 				time.Sleep(time.Millisecond)
 			}
@@ -69,7 +69,7 @@ func TestGoroutineLeftBehindTakesTheTurnTwice(t *testing.T) {
 			_, _ = c.GetTwin(ctx)
 		}
 		listen(t, c, "fan", nil, func(ctx context.Context, _ twin.Change) {
-			w.hub.SetLine("dev1", false)
+			w.hub.Device("dev1").SetLine(false)
 			for c.State().Phase == device.Online {
 				time.Sleep(time.Millisecond)
 			}
@@ -99,7 +99,7 @@ func TestShutdownWaitsForATurn(t *testing.T) {
 		w.broken = true
 		closed := make(chan struct{})
 		listen(t, c, "fan", nil, func(ctx context.Context, _ twin.Change) {
-			w.hub.SetLine("dev1", false)
+			w.hub.Device("dev1").SetLine(false)
 			for c.State().Phase == device.Online {
 				time.Sleep(time.Millisecond)
 			}
@@ -254,7 +254,7 @@ func TestShutdownWithAGuardedReport(t *testing.T) {
 		st := &memStore{}
 		c := w.online(&device.Options{Store: st})
 		w.broken = true
-		w.hub.SetLine("dev1", false)
+		w.hub.Device("dev1").SetLine(false)
 		time.Sleep(10 * time.Minute)
 		told := make(chan error, 1)
 		go func() {
@@ -264,7 +264,7 @@ func TestShutdownWithAGuardedReport(t *testing.T) {
 		synctest.Wait()
 		err := c.Shutdown(soon(t, 10*time.Second))
 		t.Logf("its caller was told: %v", <-told)
-		w.hub.SetLine("dev1", true)
+		w.hub.Device("dev1").SetLine(true)
 		w.online(&device.Options{Store: st.powerCut()})
 		time.Sleep(time.Minute)
 		var left *device.LeftError

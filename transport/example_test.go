@@ -2,7 +2,6 @@ package transport_test
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -17,7 +16,7 @@ import (
 // the hub's name all the same.
 func ExampleTLS() {
 	stream := transport.TLS(&transport.TLSOptions{
-		Dial: func(_ context.Context, network, address string) (net.Conn, error) {
+		DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
 			fmt.Println("dialing", network, address)
 			return nil, errors.New("the modem has no carrier")
 		},
@@ -43,7 +42,7 @@ func ExampleTLS_privateCA() {
 		return
 	}
 	stream := transport.TLS(&transport.TLSOptions{
-		Config:  &tls.Config{RootCAs: roots},
+		RootCAs: roots,
 		Address: "192.168.7.1:8883", // verified is the target's name, not this
 	})
 	_ = stream

@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -52,8 +53,11 @@ type StreamFunc func(ctx context.Context, target Target) (net.Conn, error)
 
 // TLSOptions shape the streams of TLS; nil means all defaults.
 type TLSOptions struct {
-	// Config holds what is special about TLS here, such as RootCAs for a
-	// private CA. It is cloned. ServerName, GetClientCertificate, Time and
+	// RootCAs are the CAs to trust instead of the system's, as for a gateway
+	// or a test hub. It is not combined with Config.RootCAs: with both, opening
+	// a stream fails with auth.ErrInvalid.
+	RootCAs *x509.CertPool
+	// Config holds what else is special about TLS here. It is cloned. ServerName, GetClientCertificate, Time and
 	// ClientSessionCache are filled in from the target where they are unset;
 	// with the target's certificate, renegotiation is allowed once on MQTT's
 	// own port. Nil means the system's roots and Go's defaults. At least TLS
@@ -71,10 +75,10 @@ type TLSOptions struct {
 	// Address is the host:port to connect to where that is not the target's
 	// own: the name that is verified stays the target's.
 	Address string
-	// Dial opens the stream below TLS; nil means TCP. TCP keep-alive probes
+	// DialContext opens the stream below TLS; nil means TCP. TCP keep-alive probes
 	// are off then: they wake a modem every 15 s, and the protocols above have
 	// a sign of life of their own.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // TLS opens streams over TLS 1.2 or 1.3. Connecting and handshake honour ctx and
@@ -93,18 +97,25 @@ func TLS(opts *TLSOptions) StreamFunc {
 		o.Config = &tls.Config{}
 	}
 	config := o.Config.Clone()
+	twice := o.RootCAs != nil && config.RootCAs != nil
+	if o.RootCAs != nil {
+		config.RootCAs = o.RootCAs
+	}
 	unverified := config.InsecureSkipVerify && config.VerifyConnection == nil
 	config.VerifyConnection = pinned(o.Pins, config.VerifyConnection)
 	if config.MinVersion < tls.VersionTLS12 {
 		config.MinVersion = tls.VersionTLS12
 	}
-	dial := o.Dial
+	dial := o.DialContext
 	if dial == nil {
 		dial = (&net.Dialer{KeepAlive: -1}).DialContext
 	}
 	return func(ctx context.Context, target Target) (net.Conn, error) {
 		if unverified {
 			return nil, fmt.Errorf("transport: %w: TLSOptions.Config has InsecureSkipVerify and no VerifyConnection, so that anybody could play the hub; put the CA into RootCAs", errtext.Bare("auth", auth.ErrInvalid))
+		}
+		if twice {
+			return nil, fmt.Errorf("%w: TLSOptions has RootCAs, and so has its Config; give one of them", auth.ErrInvalid)
 		}
 		address := o.Address
 		if address == "" {

@@ -211,7 +211,7 @@ func (c *deadConn) SetWriteDeadline(time.Time) error { return nil }
 func TestTLSOwnDial(t *testing.T) {
 	broken := errors.New("no carrier")
 	var asked string
-	stream := transport.TLS(&transport.TLSOptions{Dial: func(_ context.Context, network, address string) (net.Conn, error) {
+	stream := transport.TLS(&transport.TLSOptions{DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
 		asked = network + " " + address
 		return nil, broken
 	}})
@@ -226,7 +226,7 @@ func TestTLSOwnDial(t *testing.T) {
 
 	for _, closing := range []error{nil, net.ErrClosed, broken} {
 		conn := &deadConn{err: closing}
-		stream = transport.TLS(&transport.TLSOptions{Dial: func(context.Context, string, string) (net.Conn, error) { return conn, nil }})
+		stream = transport.TLS(&transport.TLSOptions{DialContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil }})
 		_, err = stream(t.Context(), transport.Target{Host: hubName, Port: 8883})
 		wantText(t, err, "hung up in the handshake")
 		if conn.closed == 0 {
@@ -357,5 +357,26 @@ func wantText(t *testing.T, err error, says ...string) {
 		if !strings.Contains(err.Error(), s) {
 			t.Errorf("error %q\nwant it to say %q", err, s)
 		}
+	}
+}
+
+// TestRootCAs trusts the CAs of either place, and refuses those of both.
+func TestRootCAs(t *testing.T) {
+	ca := newAuthority(t, "private CA")
+	address, _ := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(t, hubName)}})
+	target := transport.Target{Host: hubName}
+	for _, config := range []*tls.Config{nil, {}, {MinVersion: tls.VersionTLS13}} {
+		open(t, transport.TLS(&transport.TLSOptions{RootCAs: ca.pool(), Config: config, Address: address}), target)
+		if config != nil && config.RootCAs != nil {
+			t.Errorf("the caller's Config got the RootCAs")
+		}
+	}
+	other := newAuthority(t, "another CA")
+	if _, err := transport.TLS(&transport.TLSOptions{RootCAs: other.pool(), Address: address})(t.Context(), target); !errors.Is(err, transport.ErrUntrusted) {
+		t.Errorf("by another CA: got %v, want ErrUntrusted", err)
+	}
+	both := &transport.TLSOptions{RootCAs: ca.pool(), Config: ca.config(), Address: address}
+	if _, err := transport.TLS(both)(t.Context(), target); !errors.Is(err, auth.ErrInvalid) || !strings.Contains(err.Error(), "give one of them") {
+		t.Errorf("RootCAs twice: got %v, want ErrInvalid", err)
 	}
 }

@@ -39,7 +39,7 @@ func newGateway(t *testing.T) *gateway {
 	if _, err := hub.AddDevice("edge1"); err != nil {
 		t.Fatal(err)
 	}
-	module, err := hub.AddModule("edge1", "filter")
+	module, err := hub.AddDevice("edge1/filter")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func (g *gateway) environment(uri string) func(string) string {
 
 func (g *gateway) waitOnline(ctx context.Context, t *testing.T) {
 	t.Helper()
-	if _, err := g.Wait(ctx, "edge1/filter", func(t hubtest.Twin) bool { return t.Connected }); err != nil {
+	if _, err := g.Device("edge1/filter").Wait(ctx, func(t hubtest.Twin) bool { return t.Connected }); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -94,7 +94,7 @@ func TestModule(t *testing.T) {
 			if _, err := dev.UpdateReported(ctx, twin.Set("status", "running")); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := g.WaitReported(ctx, "edge1/filter", "status", `"running"`); err != nil {
+			if _, err := g.Device("edge1/filter").WaitReported(ctx, "status", `"running"`); err != nil {
 				t.Fatal(err)
 			}
 			if got := len(d.requests()); got != 2 {
@@ -155,7 +155,7 @@ func TestClientOutlivesDaemon(t *testing.T) {
 	g.waitOnline(ctx, t)
 
 	d.stop()
-	if err := g.Cut("edge1/filter"); err != nil {
+	if err := g.Device("edge1/filter").Cut(); err != nil {
 		t.Fatal(err)
 	}
 	serve(t, "unix", d.address, k.handle)
@@ -167,7 +167,7 @@ func TestRotatedBundle(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	before, after := newGateway(t), newGateway(t)
-	if _, err := after.SetKeys("edge1/filter", before.module.PrimaryKey, ""); err != nil {
+	if _, err := after.Device("edge1/filter").SetKeys(before.module.PrimaryKey, ""); err != nil {
 		t.Fatal(err)
 	}
 	k := before.keeper()
@@ -178,14 +178,14 @@ func TestRotatedBundle(t *testing.T) {
 	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, at.Load().address)
 	}
-	dev := device.New(m.Identity, m.Credential, mqtt.Dialer{Stream: m.TLS(&transport.TLSOptions{Dial: dial})}, nil)
+	dev := device.New(m.Identity, m.Credential, mqtt.Dialer{Stream: m.TLS(&transport.TLSOptions{DialContext: dial})}, nil)
 	defer dev.Close()
 	if err := dev.Connect(ctx); err != nil {
 		t.Fatal(err)
 	}
 	k.setBundle(string(after.CAPEM()))
 	at.Store(after)
-	if err := before.Cut("edge1/filter"); err != nil {
+	if err := before.Device("edge1/filter").Cut(); err != nil {
 		t.Fatal(err)
 	}
 	after.waitOnline(ctx, t)

@@ -48,7 +48,7 @@ func testLastActivity(t *testing.T) {
 	c.play(ping)
 	seen("MQTT, after a message", "dev1", said, came)
 	seen("AMQP, after a message", "dev2", said, came)
-	if err := h.SetEnabled("dev1", false); err != nil {
+	if err := h.Device("dev1").SetEnabled(false); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := s.do("GET", "/devices/dev1", "").field(t, "statusUpdatedTime"), `"`+section.Time(h.opts.Now())+`"`; got != want {

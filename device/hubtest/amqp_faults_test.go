@@ -34,9 +34,9 @@ func (l twinLinks) alive() {
 func TestAMQPLineEnds(t *testing.T) { bubble(t, testAMQPLineEnds) }
 func testAMQPLineEnds(t *testing.T) {
 	for desc, end := range map[string]func(h *Hub, d Device) error{
-		"cut":      func(h *Hub, _ Device) error { return h.Cut("dev1") },
-		"down":     func(h *Hub, _ Device) error { return h.SetLine("dev1", false) },
-		"all down": func(h *Hub, _ Device) error { return h.SetLine("", false) },
+		"cut":      func(h *Hub, _ Device) error { return h.Device("dev1").Cut() },
+		"down":     func(h *Hub, _ Device) error { return h.Device("dev1").SetLine(false) },
+		"all down": func(h *Hub, _ Device) error { return h.SetLine(false) },
 		"taken over by AMQP": func(h *Hub, d Device) error {
 			c := openAMQP(t, h)
 			c.admit(d, time.Now())
@@ -61,7 +61,7 @@ func testAMQPLineEnds(t *testing.T) {
 		t.Errorf("MQTT taken over by AMQP: got %q, want close", got)
 	}
 	l.alive()
-	if s := h.Stats("dev1"); s.Takeovers != 1 {
+	if s := h.Device("dev1").Stats(); s.Takeovers != 1 {
 		t.Errorf("counted %+v, want one takeover", s)
 	}
 }
@@ -72,8 +72,8 @@ func TestAMQPWithdrawn(t *testing.T) { bubble(t, testAMQPWithdrawn) }
 func testAMQPWithdrawn(t *testing.T) {
 	for _, suspend := range []bool{false, true} {
 		for desc, end := range map[string]func(h *Hub) error{
-			"removed":   func(h *Hub) error { return h.RemoveDevice("dev1") },
-			"disabled":  func(h *Hub) error { return h.SetEnabled("dev1", false) },
+			"removed":   func(h *Hub) error { return h.Device("dev1").Remove() },
+			"disabled":  func(h *Hub) error { return h.Device("dev1").SetEnabled(false) },
 			"over REST": func(h *Hub) error { owner(t, h).do("DELETE", "/devices/dev1", "", "If-Match: *"); return nil },
 			"disabled, too": func(h *Hub) error {
 				owner(t, h).do("PUT", "/devices/dev1", `{"status":"disabled"}`, "If-Match: *")
@@ -112,10 +112,10 @@ func testAMQPSharedConnection(t *testing.T) {
 		end  func(h *Hub) error
 		want amqp.ErrCond
 	}{
-		"cut":            {func(h *Hub) error { return h.Cut("two") }, amqp.ErrCondDetachForced},
-		"down":           {func(h *Hub) error { return h.SetLine("two", false) }, amqp.ErrCondDetachForced},
-		"removed":        {func(h *Hub) error { return h.RemoveDevice("two") }, amqp.ErrCondDetachForced},
-		"disabled":       {func(h *Hub) error { return h.SetEnabled("two", false) }, amqp.ErrCondDetachForced},
+		"cut":            {func(h *Hub) error { return h.Device("two").Cut() }, amqp.ErrCondDetachForced},
+		"down":           {func(h *Hub) error { return h.Device("two").SetLine(false) }, amqp.ErrCondDetachForced},
+		"removed":        {func(h *Hub) error { return h.Device("two").Remove() }, amqp.ErrCondDetachForced},
+		"disabled":       {func(h *Hub) error { return h.Device("two").SetEnabled(false) }, amqp.ErrCondDetachForced},
 		"its token ends": {func(*Hub) error { time.Sleep(72 * time.Hour); return nil }, amqp.ErrCondUnauthorizedAccess},
 	} {
 		h := New(t, nil)
@@ -133,7 +133,7 @@ func testAMQPSharedConnection(t *testing.T) {
 		}
 		wantCondition(t, desc, l2.gone(), test.want)
 		l1.alive()
-		if tw, err := h.Twin("two"); err == nil && tw.Connected {
+		if tw, err := h.Device("two").Twin(); err == nil && tw.Connected {
 			t.Errorf("%s: two is still connected", desc)
 		}
 	}
@@ -166,7 +166,7 @@ func testAMQPTokenEnds(t *testing.T) {
 	}
 	put(time.Hour) // on the same connection
 	c.twin(d).alive()
-	if s := h.Stats("dev1"); s.Connects != 2 {
+	if s := h.Device("dev1").Stats(); s.Connects != 2 {
 		t.Errorf("counted %+v, want two logins", s)
 	}
 }
@@ -181,14 +181,14 @@ func TestAMQPStall(t *testing.T) { bubble(t, testAMQPStall) }
 func testAMQPStall(t *testing.T) {
 	h, d := amqpHub(t)
 	_, l := amqpDevice(t, h, d)
-	if err := h.Stall("dev1", true); err != nil {
+	if err := h.Device("dev1").Stall(true); err != nil {
 		t.Fatalf("Stall: %v", err)
 	}
 	go func() { _ = l.out.Send(t.Context(), getting("held"), nil) }()
 	if !l.quiet(time.Minute) {
 		t.Fatalf("a stalled line brought something")
 	}
-	if err := h.Stall("dev1", false); err != nil {
+	if err := h.Device("dev1").Stall(false); err != nil {
 		t.Fatalf("Stall: %v", err)
 	}
 	if m := l.receive(); m.Properties.CorrelationID != "held" {
@@ -242,7 +242,7 @@ func testAMQPIntercept(t *testing.T) {
 	}
 	_ = l.out.Send(t.Context(), twinMessage("5", `{"b":1}`, "operation", "PATCH", "resource", resourceReported), nil)
 	_ = l.gone()
-	if tw, err := h.Twin("dev1"); err != nil || tw.Reported.Version != 4 {
+	if tw, err := h.Device("dev1").Twin(); err != nil || tw.Reported.Version != 4 {
 		t.Errorf("twin %+v, %v; want the patch before the cut in it", tw, err)
 	}
 }
@@ -327,7 +327,7 @@ func testAMQPLateLogin(t *testing.T) {
 
 func wantConnected(t *testing.T, h *Hub, id string, want bool) {
 	t.Helper()
-	if tw, err := h.Twin(id); err != nil || tw.Connected != want {
+	if tw, err := h.Device(id).Twin(); err != nil || tw.Connected != want {
 		t.Errorf("%s: connected is %v, %v; want %v", id, tw.Connected, err, want)
 	}
 }
@@ -340,7 +340,7 @@ func testAMQPHeartbeats(t *testing.T) {
 	c, l := amqpDevice(t, h, d)
 	time.Sleep(time.Hour)
 	l.alive()
-	if n := h.Stats("dev1").Pings; n != 30 { // go-amqp: at half of the hub's 4 min
+	if n := h.Device("dev1").Stats().Pings; n != 30 { // go-amqp: at half of the hub's 4 min
 		t.Errorf("counted %d heartbeats in an hour, want 30", n)
 	}
 	h.Intercept(FromDevice("dev1", Ping), Cut())

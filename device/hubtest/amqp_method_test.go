@@ -355,9 +355,9 @@ func testAMQPMethodForeignAnswer(t *testing.T) {
 func TestAMQPMethodSharedConnection(t *testing.T) { bubble(t, testAMQPMethodSharedConnection) }
 func testAMQPMethodSharedConnection(t *testing.T) {
 	for desc, end := range map[string]func(h *Hub) error{
-		"cut":      func(h *Hub) error { return h.Cut("dev1") },
-		"down":     func(h *Hub) error { return h.SetLine("dev1", false) },
-		"disabled": func(h *Hub) error { return h.SetEnabled("dev1", false) },
+		"cut":      func(h *Hub) error { return h.Device("dev1").Cut() },
+		"down":     func(h *Hub) error { return h.Device("dev1").SetLine(false) },
+		"disabled": func(h *Hub) error { return h.Device("dev1").SetEnabled(false) },
 	} {
 		x := newTarget(t, false)
 		y := target{h: x.h, d: addDevice(t, x.h, "dev2"), s: x.s, path: "/twins/dev2/methods"}

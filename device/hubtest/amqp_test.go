@@ -244,13 +244,13 @@ func amqpHub(t *testing.T) (*Hub, Device) {
 func TestAMQPPutToken(t *testing.T) { bubble(t, testAMQPPutToken) }
 func testAMQPPutToken(t *testing.T) {
 	h, d := amqpHub(t)
-	m, err := h.AddModule("dev1", "modA")
+	m, err := h.AddDevice("dev1/modA")
 	if err != nil {
 		t.Fatalf("AddModule: %v", err)
 	}
 	odd := addDevice(t, h, "a+b=%20,c")
 	off := addDevice(t, h, "off")
-	if err := h.SetEnabled("off", false); err != nil {
+	if err := h.Device("off").SetEnabled(false); err != nil {
 		t.Fatalf("SetEnabled: %v", err)
 	}
 	now := time.Now()
@@ -339,17 +339,17 @@ func testAMQPTwin(t *testing.T) {
 	if !l.quiet(time.Minute) {
 		t.Errorf("after the unsubscription something came")
 	}
-	if s := h.Stats("dev1"); s.Gets != 2 || s.Patches != 6 || s.Subscribes != 1 || s.Connects != 1 || s.Notifications != 1 {
+	if s := h.Device("dev1").Stats(); s.Gets != 2 || s.Patches != 6 || s.Subscribes != 1 || s.Connects != 1 || s.Notifications != 1 {
 		t.Errorf("counted %+v", s)
 	}
-	if tw, err := h.Twin("dev1"); err != nil || !tw.Connected {
+	if tw, err := h.Device("dev1").Twin(); err != nil || !tw.Connected {
 		t.Errorf("twin: %+v, %v; want it connected", tw, err)
 	}
 	_ = c.conn.Close()
-	if _, err := h.Wait(t.Context(), "dev1", func(tw Twin) bool { return !tw.Connected }); err != nil {
+	if _, err := h.Device("dev1").Wait(t.Context(), func(tw Twin) bool { return !tw.Connected }); err != nil {
 		t.Errorf("after CLOSE: %v", err)
 	}
-	if s := h.Stats("dev1"); s.Disconnects != 1 {
+	if s := h.Device("dev1").Stats(); s.Disconnects != 1 {
 		t.Errorf("counted %+v, want one polite end", s)
 	}
 }
@@ -403,7 +403,7 @@ func TestAMQPX509(t *testing.T) {
 		t.Fatalf("Certificate: %v", err)
 	}
 	dial := func(certs ...tls.Certificate) *amqpClient {
-		raw, err := h.Dial(t.Context(), "tcp", "hub:5671")
+		raw, err := h.DialContext(t.Context(), "tcp", "hub:5671")
 		if err != nil {
 			t.Fatalf("Dial: %v", err)
 		}
@@ -418,7 +418,7 @@ func TestAMQPX509(t *testing.T) {
 	if status, _, _ := l.ask(twinMessage("1", "", "operation", "GET")); status != 200 {
 		t.Errorf("get: got %d, want 200", status)
 	}
-	if tw, err := h.Twin("cert1"); err != nil || tw.ModelID != "dtmi:com:example:Thermostat;1" {
+	if tw, err := h.Device("cert1").Twin(); err != nil || tw.ModelID != "dtmi:com:example:Thermostat;1" {
 		t.Errorf("twin: model %q, %v", tw.ModelID, err)
 	}
 	for desc, try := range map[string]struct {
@@ -437,7 +437,7 @@ func TestAMQPX509(t *testing.T) {
 	}
 	_, err = dial(*cert).session.NewSender(t.Context(), "/devices/cert1/nothing", nil)
 	wantCondition(t, "an unknown node", err, amqp.ErrCondNotFound)
-	if s := h.Stats("sas1"); s.Refused != 4 {
+	if s := h.Device("sas1").Stats(); s.Refused != 4 {
 		t.Errorf("counted %+v, want 4 refusals", s)
 	}
 }

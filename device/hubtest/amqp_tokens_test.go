@@ -63,7 +63,7 @@ func testAConnectionTakes999Tokens(t *testing.T) {
 		t.Fatalf("a link without a token there: %v, want a limit", err)
 	}
 	wantFull("the link", said.Description)
-	if n := h.Stats("").Refused; n != 1 {
+	if n := h.Stats().Refused; n != 1 {
 		t.Errorf("%d logins refused, want 1", n)
 	}
 
@@ -92,11 +92,11 @@ func testAMQPLinksAnew(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if tw, err := h.Twin("dev1"); err != nil || tw.Connected {
+		if tw, err := h.Device("dev1").Twin(); err != nil || tw.Connected {
 			t.Errorf("without links: connected is %v, %v", tw.Connected, err)
 		}
 	}
-	if s := h.Stats("dev1"); s.Connects != 3 || s.Disconnects != 3 || s.Refused != 0 {
+	if s := h.Device("dev1").Stats(); s.Connects != 3 || s.Disconnects != 3 || s.Refused != 0 {
 		t.Errorf("counted %+v, want three connects and as many ends", s)
 	}
 	refused := func(when string) {
@@ -104,11 +104,11 @@ func testAMQPLinksAnew(t *testing.T) {
 		_, err := c.session.NewSender(t.Context(), twinAddress(d), nil)
 		wantCondition(t, when, err, amqp.ErrCondUnauthorizedAccess)
 	}
-	if err := h.SetEnabled("dev1", false); err != nil {
+	if err := h.Device("dev1").SetEnabled(false); err != nil {
 		t.Fatal(err)
 	}
 	refused("while it is disabled")
-	if err := h.SetEnabled("dev1", true); err != nil {
+	if err := h.Device("dev1").SetEnabled(true); err != nil {
 		t.Fatal(err)
 	}
 	c.twin(d).alive()

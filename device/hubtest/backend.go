@@ -48,13 +48,7 @@ type Section struct {
 // with PATCH, and tells the device if it is connected and subscribed. It
 // returns the new version. What the hub's rules refuse is a
 // *transport.StatusError, and changes nothing.
-//
-// The id is "device" or "device/module", here and everywhere.
-func (h *Hub) SetDesired(id, patchJSON string) (int64, error) {
-	return h.handle(id).setDesired(patchJSON)
-}
-
-func (d handle) setDesired(patchJSON string) (int64, error) {
+func (d Device) SetDesired(patchJSON string) (int64, error) {
 	rules := d.hub.opts.rules()
 	patch, f := rules.Parse([]byte(patchJSON), true)
 	if f != nil {
@@ -68,11 +62,7 @@ func (d handle) setDesired(patchJSON string) (int64, error) {
 // ReplaceDesired replaces the desired properties, as a back end does with PUT.
 // The device is told every new member, and null for every one that vanished.
 // The document holds no null.
-func (h *Hub) ReplaceDesired(id, docJSON string) (int64, error) {
-	return h.handle(id).replaceDesired(docJSON)
-}
-
-func (d handle) replaceDesired(docJSON string) (int64, error) {
+func (d Device) ReplaceDesired(docJSON string) (int64, error) {
 	doc, f := d.hub.opts.rules().Parse([]byte(docJSON), false)
 	if f != nil {
 		return 0, statusError(f)
@@ -83,13 +73,13 @@ func (d handle) replaceDesired(docJSON string) (int64, error) {
 }
 
 // Twin returns the twin as it is now.
-func (h *Hub) Twin(id string) (Twin, error) {
-	t, _, err := h.handle(id).view()
+func (d Device) Twin() (Twin, error) {
+	t, _, err := d.view()
 	return t, err
 }
 
 // view returns the twin, and a channel that is closed at its next change.
-func (d handle) view() (Twin, <-chan struct{}, error) {
+func (d Device) view() (Twin, <-chan struct{}, error) {
 	d.hub.mu.Lock()
 	who, err := d.found()
 	if err != nil {
@@ -111,11 +101,7 @@ func (d handle) view() (Twin, <-chan struct{}, error) {
 // SetTags merges a patch into the tags, as a back end does with PATCH. No
 // device is told. It returns the root version. What the hub's rules refuse is a
 // *transport.StatusError, and changes nothing.
-func (h *Hub) SetTags(id, patchJSON string) (int64, error) {
-	return h.handle(id).setTags(patchJSON)
-}
-
-func (d handle) setTags(patchJSON string) (int64, error) {
+func (d Device) SetTags(patchJSON string) (int64, error) {
 	h := d.hub
 	patch, f := h.opts.rules().Parse([]byte(patchJSON), true)
 	if f != nil {
@@ -138,9 +124,7 @@ func (d handle) setTags(patchJSON string) (int64, error) {
 // completes it. A login with clean session 1 drops what waits. Over AMQP nothing
 // is delivered. An unknown device is ErrUnknown. The 51st message that waits, and
 // a body of more than 64 KB, are a *transport.StatusError.
-func (h *Hub) SendMessage(id string, body []byte) error { return h.handle(id).sendMessage(body) }
-
-func (d handle) sendMessage(body []byte) error {
+func (d Device) SendMessage(body []byte) error {
 	d.hub.mu.Lock()
 	defer d.hub.mu.Unlock()
 	who, err := d.open()
@@ -169,11 +153,7 @@ func viewOf(s section.Half, versions bool) Section {
 // its connection; of changes that follow each other closely it may see only
 // the last. cond is called by Wait's caller with no lock held. When ctx ends
 // first, the twin as last seen is returned with the error.
-func (h *Hub) Wait(ctx context.Context, id string, cond func(Twin) bool) (Twin, error) {
-	return h.handle(id).wait(ctx, cond)
-}
-
-func (d handle) wait(ctx context.Context, cond func(Twin) bool) (Twin, error) {
+func (d Device) Wait(ctx context.Context, cond func(Twin) bool) (Twin, error) {
 	for {
 		t, changed, err := d.view()
 		if err != nil || cond(t) {
@@ -193,11 +173,7 @@ func (d handle) wait(ctx context.Context, cond func(Twin) bool) (Twin, error) {
 // has the value; an empty path means the whole section. Objects are equal
 // whatever the order of their keys, and numbers by value. An empty wantJSON
 // waits until there is no such property.
-func (h *Hub) WaitReported(ctx context.Context, id, path, wantJSON string) (Twin, error) {
-	return h.handle(id).waitReported(ctx, path, wantJSON)
-}
-
-func (d handle) waitReported(ctx context.Context, path, wantJSON string) (Twin, error) {
+func (d Device) WaitReported(ctx context.Context, path, wantJSON string) (Twin, error) {
 	var want any = jsondoc.Absent{}
 	wanted := wantJSON
 	if wantJSON == "" {
@@ -208,7 +184,7 @@ func (d handle) waitReported(ctx context.Context, path, wantJSON string) (Twin, 
 			return Twin{}, fmt.Errorf("hubtest: wantJSON: %w", err)
 		}
 	}
-	t, err := d.wait(ctx, func(t Twin) bool {
+	t, err := d.Wait(ctx, func(t Twin) bool {
 		doc, err := jsondoc.Parse(t.Reported.JSON)
 		return err == nil && jsondoc.Equal(jsondoc.At(doc, path), want)
 	})

@@ -22,29 +22,29 @@ func testWait(t *testing.T) {
 		login(t, h, d).play(subscribed + patchOne + patchedTo2)
 	}()
 	start := time.Now()
-	tw, err := h.Wait(ctx, "dev1", func(tw Twin) bool { return tw.Connected })
+	tw, err := h.Device("dev1").Wait(ctx, func(tw Twin) bool { return tw.Connected })
 	if err != nil || !tw.Connected || time.Since(start) != time.Minute {
 		t.Errorf("Wait for connection: got %+v, %v after %v", tw, err, time.Since(start))
 	}
-	tw, err = h.WaitReported(ctx, "dev1", "a", `1.0`)
+	tw, err = h.Device("dev1").WaitReported(ctx, "a", `1.0`)
 	if err != nil || string(tw.Reported.JSON) != `{"a":1}` {
 		t.Errorf("WaitReported: got %s, %v", tw.Reported.JSON, err)
 	}
-	if _, err := h.WaitReported(ctx, "dev1", "a.b", ``); err != nil {
+	if _, err := h.Device("dev1").WaitReported(ctx, "a.b", ``); err != nil {
 		t.Errorf("WaitReported for nothing: got %v", err)
 	}
-	_, err = h.WaitReported(ctx, "dev1", "a", `2`)
+	_, err = h.Device("dev1").WaitReported(ctx, "a", `2`)
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), `{"a":1}`) {
 		t.Errorf("WaitReported in vain: got %v, want DeadlineExceeded that shows what is there", err)
 	}
 	if time.Since(start) != time.Hour {
 		t.Errorf("waited %v, want 1h", time.Since(start))
 	}
-	_, err = h.WaitReported(ctx, "dev1", "a", `{`)
+	_, err = h.Device("dev1").WaitReported(ctx, "a", `{`)
 	if err == nil {
 		t.Errorf("WaitReported with bad JSON: got no error")
 	}
-	if _, err := h.Wait(ctx, "ghost", func(Twin) bool { return true }); !errors.Is(err, ErrUnknown) {
+	if _, err := h.Device("ghost").Wait(ctx, func(Twin) bool { return true }); !errors.Is(err, ErrUnknown) {
 		t.Errorf("Wait for an unknown: got %v, want ErrUnknown", err)
 	}
 }
@@ -57,12 +57,12 @@ func testWaitEnds(t *testing.T) {
 	errs := make(chan error, 2)
 	for _, id := range []string{"dev1", "dev2"} {
 		go func() {
-			_, err := h.Wait(context.Background(), id, func(Twin) bool { return false })
+			_, err := h.Device(id).Wait(context.Background(), func(Twin) bool { return false })
 			errs <- err
 		}()
 	}
 	synctest.Wait()
-	if err := h.RemoveDevice("dev1"); err != nil {
+	if err := h.Device("dev1").Remove(); err != nil {
 		t.Fatalf("RemoveDevice: %v", err)
 	}
 	if err := <-errs; !errors.Is(err, ErrUnknown) {
@@ -93,13 +93,13 @@ func testStatsCount(t *testing.T) {
 	c.send(p.bytes())
 	c.play("< CONNACK sp=0 rc=5\n< close")
 	want := Stats{Connects: 1, Refused: 1, Disconnects: 1, Subscribes: 2, Gets: 1, Patches: 1, Notifications: 1, Pings: 1, Telemetry: 1}
-	if got := h.Stats("dev1"); got != want {
+	if got := h.Device("dev1").Stats(); got != want {
 		t.Errorf("stats: got %+v, want %+v", got, want)
 	}
-	if got := h.Stats(""); got != want {
+	if got := h.Stats(); got != want {
 		t.Errorf("sum: got %+v, want %+v", got, want)
 	}
-	if got := h.Stats("ghost"); got != (Stats{}) {
+	if got := h.Device("ghost").Stats(); got != (Stats{}) {
 		t.Errorf("unknown: got %+v, want zero", got)
 	}
 }
@@ -122,7 +122,7 @@ func testClosedHub(t *testing.T) {
 	if _, err := h.Stream(context.Background(), transport.Target{Port: 8883}); !errors.Is(err, ErrClosed) {
 		t.Errorf("Stream: got %v, want ErrClosed", err)
 	}
-	if _, err := h.SetDesired("dev1", `{}`); !errors.Is(err, ErrClosed) {
+	if _, err := h.Device("dev1").SetDesired(`{}`); !errors.Is(err, ErrClosed) {
 		t.Errorf("SetDesired: got %v, want ErrClosed", err)
 	}
 	if _, err := h.AddDevice("dev2"); !errors.Is(err, ErrClosed) {
@@ -208,7 +208,7 @@ func TestManyDevices(t *testing.T) {
 				c := login(t, h, d)
 				c.play(subscribed)
 				for range 10 {
-					if _, err := h.SetDesired(d.Identity.DeviceID, `{"a":1}`); err != nil {
+					if _, err := h.Device(d.Identity.DeviceID).SetDesired(`{"a":1}`); err != nil {
 						t.Errorf("SetDesired: %v", err)
 					}
 					c.play(`< PUBLISH Q0 $iothub/twin/PATCH/properties/desired/?$version=…`)
@@ -220,7 +220,7 @@ func TestManyDevices(t *testing.T) {
 	for range devices {
 		<-done
 	}
-	if got := h.Stats(""); got.Patches != 30*devices || got.Takeovers != 2*devices {
+	if got := h.Stats(); got.Patches != 30*devices || got.Takeovers != 2*devices {
 		t.Errorf("stats: got %+v, want %d patches, %d takeovers", got, 30*devices, 2*devices)
 	}
 }

@@ -191,29 +191,29 @@ func TestX509Refusals(t *testing.T) {
 		want string
 	}{
 		{"id", second(h.AddX509Device("a/b", nil)), "hubtest:"},
-		{"no module", second(h.AddX509Module("dev1", "", nil)), "module id is empty"},
-		{"module of nobody", second(h.AddX509Module("ghost", "m", nil)), ErrUnknown.Error()},
+		{"no module", second(h.AddX509Device("dev1/", nil)), "module id is empty"},
+		{"module of nobody", second(h.AddX509Device("ghost/m", nil)), ErrUnknown.Error()},
 		{"twice", second(h.AddX509Device("dev1", nil)), ErrExists.Error()},
 		{"self-signed elsewhere, unknown", second(h.AddX509Device("dev2", &X509Options{SelfSigned: true, NoCertificate: true})), "give PrimaryThumbprint"},
 		{"key kind", second(h.AddX509Device("dev2", &X509Options{Issue: &IssueOptions{Key: 9}})), "kind is 9"},
 		{"key kind, self-signed", second(h.AddX509Device("dev2", &X509Options{SelfSigned: true, Issue: &IssueOptions{Key: 9}})), "kind is 9"},
 		{"thumbprint at registration", second(h.AddX509Device("dev2", &X509Options{PrimaryThumbprint: "x"})), "primary thumbprint"},
-		{"SetX509 of nobody", second(h.SetX509("ghost", nil)), ErrUnknown.Error()},
-		{"SetX509", second(h.SetX509("dev1", &X509Options{SecondaryThumbprint: "x"})), "secondary thumbprint"},
-		{"thumbprints of nobody", h.SetThumbprints("ghost", good, ""), ErrUnknown.Error()},
-		{"no thumbprint", h.SetThumbprints("dev1", "", ""), "no thumbprint"},
-		{"39 digits", h.SetThumbprints("dev1", good[1:], ""), "40 (SHA-1) or 64 (SHA-256)"},
-		{"42 digits", h.SetThumbprints("dev1", "", good+"00"), "but 42 characters"},
-		{"63 digits", h.SetThumbprints("dev1", strings.Repeat("a", 63), ""), "63"},
-		{"no hex", h.SetThumbprints("dev1", "g"+good[1:], ""), "hex digits"},
-		{"white space", h.SetThumbprints("dev1", good+" ", ""), "hex digits"},
-		{"colons", h.SetThumbprints("dev1", strings.Repeat("ab:", 19)+"ab", ""), "take them out"},
+		{"SetX509 of nobody", second(h.Device("ghost").SetX509(nil)), ErrUnknown.Error()},
+		{"SetX509", second(h.Device("dev1").SetX509(&X509Options{SecondaryThumbprint: "x"})), "secondary thumbprint"},
+		{"thumbprints of nobody", h.Device("ghost").SetThumbprints(good, ""), ErrUnknown.Error()},
+		{"no thumbprint", h.Device("dev1").SetThumbprints("", ""), "no thumbprint"},
+		{"39 digits", h.Device("dev1").SetThumbprints(good[1:], ""), "40 (SHA-1) or 64 (SHA-256)"},
+		{"42 digits", h.Device("dev1").SetThumbprints("", good+"00"), "but 42 characters"},
+		{"63 digits", h.Device("dev1").SetThumbprints(strings.Repeat("a", 63), ""), "63"},
+		{"no hex", h.Device("dev1").SetThumbprints("g"+good[1:], ""), "hex digits"},
+		{"white space", h.Device("dev1").SetThumbprints(good+" ", ""), "hex digits"},
+		{"colons", h.Device("dev1").SetThumbprints(strings.Repeat("ab:", 19)+"ab", ""), "take them out"},
 	} {
 		if tt.err == nil || !strings.Contains(tt.err.Error(), tt.want) {
 			t.Errorf("%s: got %v, want an error with %q", tt.desc, tt.err, tt.want)
 		}
 	}
-	if _, err := h.Twin("dev2"); !errors.Is(err, ErrUnknown) {
+	if _, err := h.Device("dev2").Twin(); !errors.Is(err, ErrUnknown) {
 		t.Errorf("dev2: got %v, want ErrUnknown: what was refused is not there", err)
 	}
 }

@@ -15,8 +15,8 @@ func TestConnectionStringsSayTheIdentity(t *testing.T) {
 	for _, id := range []string{"dev1", "a=b", "a;b", "dev1;GatewayHostName=evil.example", "dev1;x=1", ";"} {
 		d := must[Device](t, "AddDevice")(h.AddDevice(id))
 		x := must[Device](t, "AddX509Device")(h.AddX509Device(id+"x", &X509Options{SelfSigned: true}))
-		m := must[Device](t, "AddModule")(h.AddModule(id, id))
-		k := must[Device](t, "SetKeys")(h.SetKeys(id, "", ""))
+		m := must[Device](t, "AddModule")(h.AddDevice(id + "/" + id))
+		k := must[Device](t, "SetKeys")(h.Device(id).SetKeys("", ""))
 		for what, made := range map[string]Device{"AddDevice": d, "AddX509Device": x, "AddModule": m, "SetKeys": k} {
 			who, _, err := auth.ParseConnectionString(made.ConnectionString)
 			switch {

@@ -2,6 +2,7 @@ package hubtest
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
@@ -9,8 +10,14 @@ import (
 	"github.com/devicetwin/devicetwin-go/internal/own"
 )
 
-// A Device is what an identity's owner gets when it is registered: all that a
-// client needs to log in.
+// A Device is one device or module of a hub. Its methods act on it at once,
+// and may be called concurrently. Its fields are what a client needs to log in.
+// They are those of the moment at which the hub returned the Device, and do not
+// change.
+//
+// Hub.Device returns one for any id. Where the hub has no such device, only
+// Identity is set, and the methods return an error that matches ErrUnknown. The
+// zero Device, beside an error, belongs to no hub: its methods panic.
 type Device struct {
 	// Identity names the device or module, and this hub.
 	Identity auth.Identity
@@ -32,6 +39,9 @@ type Device struct {
 	// the private key (a secret) that the hub made for an X.509 identity; nil
 	// for any other.
 	CertificatePEM, KeyPEM []byte
+
+	hub *Hub
+	id  string // "device" or "device/module"
 }
 
 // identity is one device or module as the registry knows it. hub.mu guards it.
@@ -58,19 +68,9 @@ func (id *identity) touch() {
 // came notes a login. hub.mu is held.
 func (id *identity) came(now time.Time) { id.record.stateAt, id.record.active = now, now }
 
-// handle is one device or module of a hub by its id, whether the hub knows it or
-// not. What concerns one of them is a method of its handle; the methods of Hub
-// that take an id pass it on.
-type handle struct {
-	hub *Hub
-	id  string // "device" or "device/module"; where a method says so, empty for all
-}
-
-func (h *Hub) handle(id string) handle { return handle{h, id} }
-
 // found is the identity; where there is none, the error matches ErrUnknown. hub.mu
 // is held.
-func (d handle) found() (*identity, error) {
+func (d Device) found() (*identity, error) {
 	if who := d.hub.identities[d.id]; who != nil {
 		return who, nil
 	}
@@ -78,7 +78,7 @@ func (d handle) found() (*identity, error) {
 }
 
 // open is found of a hub that is not closed. hub.mu is held.
-func (d handle) open() (*identity, error) {
+func (d Device) open() (*identity, error) {
 	if d.hub.closed {
 		return nil, ErrClosed
 	}
@@ -86,7 +86,7 @@ func (d handle) open() (*identity, error) {
 }
 
 // change calls f with the identity, and with hub.mu held.
-func (d handle) change(f func(*identity) error) error {
+func (d Device) change(f func(*identity) error) error {
 	d.hub.mu.Lock()
 	defer d.hub.mu.Unlock()
 	who, err := d.found()
@@ -96,28 +96,31 @@ func (d handle) change(f func(*identity) error) error {
 	return f(who)
 }
 
-// AddDevice registers a device with new random keys and an empty twin. The id
-// keeps the hub's rules: 1 to 128 of ASCII letters, digits and some signs.
+// AddDevice registers a device or module with new random keys and an empty twin.
+// The id is "device" or "device/module", here and everywhere. Each part has 1 to
+// 128 of ASCII letters, digits and some signs. A module is an identity with keys,
+// a twin and a connection of its own. Its device must be there.
 func (h *Hub) AddDevice(id string) (Device, error) {
-	return h.add(auth.Identity{Host: h.opts.Host, DeviceID: id})
-}
-
-// AddModule registers a module of a device: an identity with keys, a twin and
-// a connection of its own, known to this hub as "device/module".
-func (h *Hub) AddModule(device, module string) (Device, error) {
-	if module == "" {
-		return Device{}, fmt.Errorf("hubtest: the module id is empty")
+	who, err := h.named(id)
+	if err != nil {
+		return Device{}, err
 	}
-	return h.add(auth.Identity{Host: h.opts.Host, DeviceID: device, ModuleID: module})
+	return h.addWith(who, newKeys(), nil)
 }
 
-func (h *Hub) add(who auth.Identity) (Device, error) {
-	return h.addWith(who, newKeys(), nil)
+// named is the identity of an id. Only what has no name of a module behind the
+// slash is an error: the rest, register judges.
+func (h *Hub) named(id string) (auth.Identity, error) {
+	device, module, isModule := strings.Cut(id, "/")
+	if isModule && module == "" {
+		return auth.Identity{}, fmt.Errorf("hubtest: the module id is empty in %q", id)
+	}
+	return auth.Identity{Host: h.opts.Host, DeviceID: device, ModuleID: module}, nil
 }
 
 // addWith registers an identity with its keys, and as prepare leaves it.
 func (h *Hub) addWith(who auth.Identity, keys keyPair, prepare func(*identity)) (Device, error) {
-	dev, err := describe(who, keys)
+	dev, err := h.describe(who, keys)
 	if err != nil {
 		return Device{}, err
 	}
@@ -166,29 +169,32 @@ func (h *Hub) register(who auth.Identity, proves func(*identity)) error {
 	return nil
 }
 
-// Device returns what AddDevice returned for an identity, or AddX509Device with
-// a certificate that was made elsewhere: the hub keeps none. Where there is no
-// such identity, the error matches ErrUnknown.
-func (h *Hub) Device(id string) (Device, error) { return h.handle(id).device() }
-
-func (d handle) device() (dev Device, err error) {
-	err = d.change(func(who *identity) (err error) {
+// Device returns the device or module of an id, with what it logs in with now.
+// A certificate is known only to the Device that AddX509Device or SetX509
+// returned, since the hub keeps none.
+//
+// An unknown id is an error of the Device's methods: it matches ErrUnknown.
+func (h *Hub) Device(id string) Device {
+	device, module, _ := strings.Cut(id, "/")
+	d := Device{Identity: auth.Identity{Host: h.opts.Host, DeviceID: device, ModuleID: module}, hub: h, id: id}
+	_ = d.change(func(who *identity) error { // an unknown one has no more than a name
 		if who.proof.kind != authSAS {
-			dev = certDevice(d.hub.nameOf(who), who.proof)
+			d = h.certDevice(h.nameOf(who), who.proof)
 			return nil
 		}
-		dev, err = describe(d.hub.nameOf(who), who.keys)
+		full, err := h.describe(h.nameOf(who), who.keys)
+		if err == nil {
+			d = full
+		}
 		return err
 	})
-	return dev, err
+	return d
 }
 
-// RemoveDevice removes a device with its modules, or one module ("device/
+// Remove removes a device with its modules, or one module ("device/
 // module"): connections are cut, twins and sessions forgotten. Added again,
 // its versions start at 1.
-func (h *Hub) RemoveDevice(id string) error { return h.handle(id).remove() }
-
-func (d handle) remove() error {
+func (d Device) Remove() error {
 	return d.withdraw("identity removed", func(who *identity) {
 		delete(d.hub.identities, who.id)
 		who.touch()
@@ -197,20 +203,17 @@ func (d handle) remove() error {
 
 // SetEnabled lets an identity log in, or refuses it. Disabling cuts the
 // connection; a disabled device's modules are refused with it.
-func (h *Hub) SetEnabled(id string, on bool) error { return h.handle(id).setEnabled(on) }
-
-func (d handle) setEnabled(on bool) error {
-	now := d.hub.opts.Now()
+func (d Device) SetEnabled(on bool) error {
 	if on {
 		return d.change(func(who *identity) error {
-			who.setDisabled(false, now)
+			who.setDisabled(false, d.hub.opts.Now())
 			who.record.etag++
 			return nil
 		})
 	}
 	return d.withdraw("identity disabled", func(who *identity) {
 		if who.id == d.id {
-			who.setDisabled(true, now)
+			who.setDisabled(true, d.hub.opts.Now())
 			who.record.etag++
 		}
 	})
@@ -225,7 +228,7 @@ func (id *identity) setDisabled(disabled bool, now time.Time) {
 
 // withdraw applies f to an identity and those below it, and cuts their
 // connections.
-func (d handle) withdraw(reason string, f func(*identity)) error {
+func (d Device) withdraw(reason string, f func(*identity)) error {
 	var cut []presence
 	err := d.change(func(top *identity) error {
 		cut = d.hub.part(top, f)
@@ -256,14 +259,15 @@ func withdrawAll(conns []presence, reason string) {
 	}
 }
 
-// SetKeys replaces both keys of an identity, in base64, as a rotation does; an
-// empty one is made up anew. A connection stays: a token is judged at login. An
-// X.509 identity is one of keys from then on.
-func (h *Hub) SetKeys(id, primary, secondary string) (Device, error) {
-	return h.handle(id).setKeys(primary, secondary)
-}
-
-func (d handle) setKeys(primary, secondary string) (dev Device, err error) {
+// SetKeys replaces both keys, in base64, and returns the Device with them. An empty
+// one is replaced by a random key. Half a rotation renews one key and keeps the
+// other, with which a client logs in meanwhile:
+//
+//	dev, err = dev.SetKeys("", dev.SecondaryKey)
+//
+// A connection stays, since a token is judged at login. An X.509 identity has
+// keys from then on.
+func (d Device) SetKeys(primary, secondary string) (dev Device, err error) {
 	keys, err := completeKeys(primary, secondary)
 	if err != nil {
 		return Device{}, err
@@ -271,7 +275,7 @@ func (d handle) setKeys(primary, secondary string) (dev Device, err error) {
 	err = d.change(func(who *identity) (err error) {
 		who.proof, who.keys = proofRule{}, keys
 		who.record.etag++
-		dev, err = describe(d.hub.nameOf(who), keys)
+		dev, err = d.hub.describe(d.hub.nameOf(who), keys)
 		return err
 	})
 	return dev, err
@@ -282,7 +286,7 @@ func (h *Hub) nameOf(who *identity) auth.Identity {
 	return auth.Identity{Host: h.opts.Host, DeviceID: who.device, ModuleID: who.module}
 }
 
-func describe(who auth.Identity, keys keyPair) (Device, error) {
+func (h *Hub) describe(who auth.Identity, keys keyPair) (Device, error) {
 	key, err := auth.ParseKey(keys.text[0])
 	if err != nil {
 		return Device{}, fmt.Errorf("hubtest: %w", err)
@@ -291,6 +295,7 @@ func describe(who auth.Identity, keys keyPair) (Device, error) {
 		Identity: who, Auth: authSAS.String(), Credential: auth.SAS(key, nil),
 		ConnectionString: stringFor(who, keys.text[0]),
 		PrimaryKey:       keys.text[0], SecondaryKey: keys.text[1],
+		hub: h, id: joinID(who.DeviceID, who.ModuleID),
 	}, nil
 }
 
@@ -309,26 +314,4 @@ func joinID(device, module string) string {
 		return device
 	}
 	return device + "/" + module
-}
-
-// RegeneratePrimaryKey makes the primary key of an identity anew and leaves the
-// secondary, with which a client logs in meanwhile: half a rotation. The Device
-// has both. A connection stays.
-func (h *Hub) RegeneratePrimaryKey(id string) (Device, error) { return h.handle(id).regenerate(0) }
-
-// RegenerateSecondaryKey makes the secondary key anew and leaves the primary.
-func (h *Hub) RegenerateSecondaryKey(id string) (Device, error) { return h.handle(id).regenerate(1) }
-
-func (d handle) regenerate(which int) (dev Device, err error) {
-	fresh := newKeys()
-	err = d.change(func(who *identity) (err error) {
-		if who.proof.kind != authSAS {
-			return fmt.Errorf("hubtest: %s proves itself by a certificate (%s) and has no keys; SetKeys gives it some", d.id, who.proof.kind)
-		}
-		who.keys.text[which], who.keys.secret[which] = fresh.text[which], fresh.secret[which]
-		who.record.etag++
-		dev, err = describe(d.hub.nameOf(who), who.keys)
-		return err
-	})
-	return dev, err
 }

@@ -12,7 +12,7 @@
 // There are three ways to it. [Hub.Stream] is a byte stream in memory, without
 // TLS: with it, and in a testing/synctest bubble, a day of token renewals
 // passes in milliseconds. (A bubble's clock begins in 2000, which a client
-// calls implausible: begin with a time.Sleep to a date of today.) [Hub.Dial] is the same with TLS on it, for
+// calls implausible: begin with a time.Sleep to a date of today.) [Hub.DialContext] is the same with TLS on it, for
 // transport.TLSOptions. [Hub.Listen] opens a real socket with TLS, for any
 // client in any language; [Hub.CAPEM] is the CA that it has to trust. The port,
 // or else the first byte, tells which [Protocol] a client speaks. On the port of
@@ -29,13 +29,13 @@
 //
 // # The back end's side
 //
-// [Hub.SetDesired] and [Hub.ReplaceDesired] do what a service does by PATCH
-// and PUT; [Hub.Twin] shows the twin with versions and metadata; [Hub.Wait]
-// and [Hub.WaitReported] wait for it without polling. Everywhere an id is
+// [Device.SetDesired] and [Device.ReplaceDesired] do what a service does by PATCH
+// and PUT; [Device.Twin] shows the twin with versions and metadata; [Device.Wait]
+// and [Device.WaitReported] wait for it without polling. Everywhere an id is
 // "device" or "device/module". What the hub's rules refuse is a
 // *transport.StatusError, for a service as for a device, and changes nothing.
-// [Hub.SetTags] writes tags, [Hub.Call] calls a direct method, and
-// [Hub.SendMessage] queues a message from cloud to device.
+// [Device.SetTags] writes tags, [Device.Call] calls a direct method, and
+// [Device.SendMessage] queues a message from cloud to device.
 //
 // A back end that is to be tested itself speaks HTTPS: twins, identities,
 // queries and direct methods, with tokens of a shared access policy
@@ -50,11 +50,11 @@
 // [Hub.Intercept] takes one message, in or out, and drops, doubles, delays or
 // answers it, changes one member of its JSON ([Edit]), or cuts the line around it,
 // for as many messages as [Action.Times] says. [PatchNaming] picks the patches that name a property. A service's
-// requests are messages, too ([FromService]). [Hub.Cut], [Hub.SetLine] and
-// [Hub.Stall] treat whole lines: ended, down, or half-open. [Hub.SetEnabled],
-// [Hub.SetKeys] and [Hub.RemoveDevice] treat identities, as do
-// [Hub.RegeneratePrimaryKey], [Hub.SetThumbprints] and [Hub.SetX509]; a CA leaves
-// by [Hub.SetCAEnabled] and [Hub.RemoveCA]. [Hub.Stats] counts
+// requests are messages, too ([FromService]). [Device.Cut], [Device.SetLine] and
+// [Device.Stall] treat whole lines: ended, down, or half-open. [Device.SetEnabled],
+// [Device.SetKeys] and [Device.Remove] treat identities, as do
+// [Device.SetThumbprints] and [Device.SetX509]; a CA leaves
+// by [Hub.SetCAEnabled] and [Hub.RemoveCA]. [Device.Stats] counts
 // what a client did, so that a test can bound it.
 //
 // Over AMQP, [Connect] is the put-token on $cbs, or the first link of a device

@@ -56,7 +56,7 @@ func TestEdit(t *testing.T) {
 				if subscribe, rest, ok := strings.Cut(tt.script, "[0]\n"); ok {
 					c.play(subscribe + "[0]\n")
 					go func() {
-						r, err := h.Call(t.Context(), "dev1", "reboot", `{"in":1}`)
+						r, err := h.Device("dev1").Call(t.Context(), "reboot", `{"in":1}`)
 						answer <- fmt.Sprintf("%s %v", r.Payload, err)
 					}()
 					synctest.Wait()

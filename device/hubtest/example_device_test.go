@@ -39,10 +39,10 @@ func ExampleNew() {
 		if err := dev.Connect(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := hub.SetDesired("fan1", `{"fan":{"rpm":900}}`); err != nil {
+		if _, err := hub.Device("fan1").SetDesired(`{"fan":{"rpm":900}}`); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := hub.WaitReported(t.Context(), "fan1", "fan.rpm.ac", "200"); err != nil {
+		if _, err := hub.Device("fan1").WaitReported(t.Context(), "fan.rpm.ac", "200"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -65,12 +65,12 @@ func ExampleNew_virtualTime() {
 				t.Fatal(err)
 			}
 			time.Sleep(24 * time.Hour)
-			t.Log("connects, one a token:", hub.Stats("fan1").Connects)
+			t.Log("connects, one a token:", hub.Device("fan1").Stats().Connects)
 		})
 	}
 }
 
-func ExampleHub_SetDesired() {
+func ExampleDevice_SetDesired() {
 	hub, err := hubtest.Start(nil)
 	if err != nil {
 		log.Fatal(err)
@@ -86,9 +86,9 @@ func ExampleHub_SetDesired() {
 	if err := dev.Connect(ctx); err != nil {
 		log.Fatal(err)
 	}
-	version, err := hub.SetDesired("fan1", `{"fan":{"rpm":900}}`)
+	version, err := hub.Device("fan1").SetDesired(`{"fan":{"rpm":900}}`)
 	fmt.Println("desired version", version, err)
-	tw, err := hub.WaitReported(ctx, "fan1", "fan.rpm.av", "2")
+	tw, err := hub.Device("fan1").WaitReported(ctx, "fan.rpm.av", "2")
 	fmt.Println(string(tw.Reported.JSON), err)
 	// Output:
 	// desired version 2 <nil>
@@ -111,12 +111,12 @@ func ExampleHub_SetLine() {
 	if err := dev.Connect(ctx); err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(hub.SetLine("fan1", false))
-	if _, err := hub.SetDesired("fan1", `{"fan":{"rpm":1500}}`); err != nil {
+	fmt.Println(hub.Device("fan1").SetLine(false))
+	if _, err := hub.Device("fan1").SetDesired(`{"fan":{"rpm":1500}}`); err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(hub.SetLine("fan1", true)) // and it catches up by itself
-	tw, err := hub.WaitReported(ctx, "fan1", "fan.rpm.value", "1500")
+	fmt.Println(hub.Device("fan1").SetLine(true)) // and it catches up by itself
+	tw, err := hub.Device("fan1").WaitReported(ctx, "fan.rpm.value", "1500")
 	fmt.Println(string(tw.Reported.JSON), err)
 	// Output:
 	// <nil>

@@ -55,7 +55,7 @@ func ExampleStart() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if _, err := hub.SetDesired("pump-7", `{"fan":{"rpm":1200}}`); err != nil {
+	if _, err := hub.Device("pump-7").SetDesired(`{"fan":{"rpm":1200}}`); err != nil {
 		log.Fatal(err)
 	}
 
@@ -112,7 +112,7 @@ func ExampleHub_Intercept() {
 		answer := ask(conn, patch)
 		fmt.Println(answer.Status, answer.Version)
 	}
-	fmt.Println(hub.Stats("pump-7").Patches, "patches arrived")
+	fmt.Println(hub.Device("pump-7").Stats().Patches, "patches arrived")
 	// Output:
 	// 429 0
 	// 204 2
@@ -146,7 +146,7 @@ func ExampleEdit() {
 	// {"desired":{"$version":1},"reported":{"$version":1}}
 }
 
-func ExampleHub_WaitReported() {
+func ExampleDevice_WaitReported() {
 	hub, err := hubtest.Start(nil)
 	if err != nil {
 		log.Fatal(err)
@@ -166,7 +166,7 @@ func ExampleHub_WaitReported() {
 
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	tw, err := hub.WaitReported(ctx, "pump-7", "fan.rpm", "1180")
+	tw, err := hub.Device("pump-7").WaitReported(ctx, "fan.rpm", "1180")
 	fmt.Println(string(tw.Reported.JSON), tw.Reported.Version, err)
 	<-done
 	// Output: {"fan":{"rpm":1180}} 2 <nil>

@@ -2,7 +2,6 @@ package hubtest_test
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log"
@@ -31,8 +30,8 @@ func ExampleHub_AddX509Device() {
 	fmt.Println(at.ConnectionString)
 
 	dev := device.New(at.Identity, at.Credential, mqtt.Dialer{Stream: transport.TLS(&transport.TLSOptions{
-		Config: &tls.Config{RootCAs: hub.RootCAs()},
-		Dial:   hub.Dial,
+		RootCAs:     hub.RootCAs(),
+		DialContext: hub.DialContext,
 	})}, nil)
 	defer dev.Close()
 	ctx := context.Background()
@@ -113,7 +112,7 @@ func ExampleCA_Issue() {
 
 // A certificate made elsewhere, such as by a secure element, is known by its
 // thumbprint.
-func ExampleHub_SetThumbprints() {
+func ExampleDevice_SetThumbprints() {
 	hub, err := hubtest.Start(nil)
 	if err != nil {
 		log.Fatal(err)
@@ -127,7 +126,7 @@ func ExampleHub_SetThumbprints() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := hub.SetThumbprints("fan1", made.Thumbprint, ""); err != nil {
+	if err := hub.Device("fan1").SetThumbprints(made.Thumbprint, ""); err != nil {
 		log.Fatal(err)
 	}
 	dev := device.New(at.Identity, made.Credential(), overTLS(hub), nil)

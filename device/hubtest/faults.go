@@ -8,9 +8,7 @@ import (
 
 // Cut ends the line of a device abruptly, without a word of MQTT; ErrOffline
 // when it has none.
-func (h *Hub) Cut(id string) error { return h.handle(id).cut() }
-
-func (d handle) cut() error {
+func (d Device) Cut() error {
 	var c presence
 	err := d.change(func(who *identity) error {
 		if c = who.conn; c == nil {
@@ -28,15 +26,30 @@ func (d handle) cut() error {
 
 // SetLine takes a device's line down, or brings it up again. While it is down
 // its connection is cut, and a new one ends at its login without an answer. An
-// empty id means everyone's line: then no stream can be opened at all, with
-// ErrLineDown in memory, and real sockets are closed at once. It fails with
-// ErrUnknown where there is no such device, and changes nothing.
-func (h *Hub) SetLine(id string, up bool) error { return h.handle(id).setLine(up) }
+// unknown device is ErrUnknown, and nothing changes.
+func (d Device) SetLine(up bool) error {
+	return d.hub.setLine(d.id, up, func() error { _, err := d.found(); return err })
+}
 
-func (d handle) setLine(up bool) error {
-	h, id := d.hub, d.id
+// SetLine takes everyone's line down, or brings it up again. While it is down no
+// stream can be opened. In memory the error is ErrLineDown, and real sockets are
+// closed at once. A hub that was closed is ErrClosed. Device.SetLine is for one
+// device.
+func (h *Hub) SetLine(up bool) error { return h.setLine("", up, h.open) }
+
+// open fails once the hub is closed. hub.mu is held.
+func (h *Hub) open() error {
+	if h.closed {
+		return ErrClosed
+	}
+	return nil
+}
+
+// setLine is SetLine of an id, or of everyone for an empty one, if check allows
+// it under hub.mu.
+func (h *Hub) setLine(id string, up bool, check func() error) error {
 	h.mu.Lock()
-	if err := d.known(); err != nil {
+	if err := check(); err != nil {
 		h.mu.Unlock()
 		return err
 	}
@@ -57,28 +70,23 @@ func (d handle) setLine(up bool) error {
 	return nil
 }
 
-// known fails where no device has the id; the empty one is everyone's. hub.mu is
-// held.
-func (d handle) known() (err error) {
-	if d.id != "" {
-		_, err = d.found()
-	}
-	return err
-}
-
 // Stall makes a device's line half-open, or well again: the hub neither reads
 // nor writes on it, and closes nothing. A new connection stalls at its login.
-// When the line is well again, what waited goes on; a client whose keep-alive
-// passed meanwhile is then cut. An empty id means everyone's line. See Freeze
-// for one connection alone. It fails with ErrUnknown where there is no such
-// device.
-func (h *Hub) Stall(id string, on bool) error { return h.handle(id).stall(on) }
+// When the line is well again, what waited goes on. A client whose keep-alive
+// passed meanwhile is then cut. See Freeze for one connection alone. An unknown
+// device is ErrUnknown.
+func (d Device) Stall(on bool) error {
+	return d.hub.stall(d.id, on, func() error { _, err := d.found(); return err })
+}
 
-func (d handle) stall(on bool) error {
-	h, id := d.hub, d.id
+// Stall makes everyone's line half-open, or well again, as Device.Stall does
+// with that of one device. A hub that was closed is ErrClosed.
+func (h *Hub) Stall(on bool) error { return h.stall("", on, h.open) }
+
+func (h *Hub) stall(id string, on bool, check func() error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err := d.known(); err != nil {
+	if err := check(); err != nil {
 		return err
 	}
 	if on {

@@ -17,17 +17,17 @@ func TestCut(t *testing.T) { bubble(t, testCut) }
 func testCut(t *testing.T) {
 	h := New(t, nil)
 	d := addDevice(t, h, "dev1")
-	if err := h.Cut("ghost"); !errors.Is(err, ErrUnknown) {
+	if err := h.Device("ghost").Cut(); !errors.Is(err, ErrUnknown) {
 		t.Errorf("unknown device: got %v, want ErrUnknown", err)
 	}
-	if err := h.Cut("dev1"); !errors.Is(err, ErrOffline) {
+	if err := h.Device("dev1").Cut(); !errors.Is(err, ErrOffline) {
 		t.Errorf("offline device: got %v, want ErrOffline", err)
 	}
 	c := login(t, h, d)
 	if !twinOf(t, h, "dev1").Connected {
 		t.Errorf("connected: got false, want true")
 	}
-	if err := h.Cut("dev1"); err != nil {
+	if err := h.Device("dev1").Cut(); err != nil {
 		t.Errorf("Cut: %v", err)
 	}
 	if twinOf(t, h, "dev1").Connected {
@@ -41,13 +41,13 @@ func testLineOfOneDevice(t *testing.T) {
 	h := New(t, nil)
 	d1, d2 := addDevice(t, h, "dev1"), addDevice(t, h, "dev2")
 	c1, c2 := login(t, h, d1), login(t, h, d2)
-	h.SetLine("dev1", false)
+	h.Device("dev1").SetLine(false)
 	c1.play(`< close`)
 	c1 = open(t, h)
 	c1.send(hello(t, h, d1).bytes())
 	c1.play(`< close`)
 	c2.play(ping)
-	h.SetLine("dev1", true)
+	h.Device("dev1").SetLine(true)
 	login(t, h, d1).play(ping)
 }
 
@@ -56,16 +56,16 @@ func testLineOfAll(t *testing.T) {
 	h := New(t, nil)
 	d := addDevice(t, h, "dev1")
 	c, early := login(t, h, d), open(t, h)
-	h.SetLine("", false)
+	h.SetLine(false)
 	c.play(`< close`)
 	early.play(`< close`)
 	if _, err := h.Stream(context.Background(), transport.Target{Port: 8883}); !errors.Is(err, ErrLineDown) {
 		t.Errorf("Stream: got %v, want ErrLineDown", err)
 	}
-	if _, err := h.Dial(context.Background(), "tcp", "hub:8883"); !errors.Is(err, ErrLineDown) {
+	if _, err := h.DialContext(context.Background(), "tcp", "hub:8883"); !errors.Is(err, ErrLineDown) {
 		t.Errorf("Dial: got %v, want ErrLineDown", err)
 	}
-	h.SetLine("", true)
+	h.SetLine(true)
 	login(t, h, d).play(ping)
 }
 
@@ -75,11 +75,11 @@ func testStall(t *testing.T) {
 	d1, d2 := addDevice(t, h, "dev1"), addDevice(t, h, "dev2")
 	c, other := login(t, h, d1), login(t, h, d2)
 	c.play(subscribed)
-	h.Stall("dev1", true)
+	h.Device("dev1").Stall(true)
 	setDesired(t, h, "dev1", `{"a":1}`)
 	c.play("> PINGREQ\n< silence")
 	other.play(ping)
-	h.Stall("dev1", false)
+	h.Device("dev1").Stall(false)
 	// What waited goes on.
 	got := map[string]bool{c.receive(): true, c.receive(): true}
 	for _, want := range []string{"PINGRESP", `PUBLISH Q0 $iothub/twin/PATCH/properties/desired/?$version=2 {"a":1,"$version":2}`} {
@@ -88,20 +88,20 @@ func testStall(t *testing.T) {
 		}
 	}
 	// A new connection stalls at its login, and takes over when well again.
-	h.Stall("dev1", true)
+	h.Device("dev1").Stall(true)
 	next := open(t, h)
 	next.send(hello(t, h, d1).bytes())
 	next.play(`< silence`)
-	h.Stall("dev1", false)
+	h.Device("dev1").Stall(false)
 	next.play("< CONNACK sp=1 rc=0")
 	c.play(`< close`)
 	// The hub does not close what it cannot reach, however long; after that it
 	// finds the keep-alive passed.
-	h.Stall("", true)
+	h.Stall(true)
 	if got := next.receiveIn(2 * time.Hour); got != "silence" {
 		t.Errorf("during the stall: got %s, want silence", got)
 	}
-	h.Stall("", false)
+	h.Stall(false)
 	next.play(`< close`)
 }
 
@@ -156,28 +156,28 @@ func TestRemoveAndDisable(t *testing.T) { bubble(t, testRemoveAndDisable) }
 func testRemoveAndDisable(t *testing.T) {
 	h := New(t, nil)
 	d := addDevice(t, h, "dev1")
-	if _, err := h.AddModule("dev1", "mod"); err != nil {
+	if _, err := h.AddDevice("dev1/mod"); err != nil {
 		t.Fatalf("AddModule: %v", err)
 	}
 	c := login(t, h, d)
 	setDesired(t, h, "dev1", `{"a":1}`)
-	if err := h.SetEnabled("dev1", false); err != nil {
+	if err := h.Device("dev1").SetEnabled(false); err != nil {
 		t.Fatalf("SetEnabled: %v", err)
 	}
 	c.play(`< close`)
 	if tw := twinOf(t, h, "dev1"); tw.Enabled || tw.Connected || tw.Desired.Version != 2 {
 		t.Errorf("disabled: got %+v, want version 2, offline, not enabled", tw)
 	}
-	if err := h.SetEnabled("dev1", true); err != nil {
+	if err := h.Device("dev1").SetEnabled(true); err != nil {
 		t.Fatalf("SetEnabled: %v", err)
 	}
 	c = login(t, h, d)
-	if err := h.RemoveDevice("dev1"); err != nil {
+	if err := h.Device("dev1").Remove(); err != nil {
 		t.Fatalf("RemoveDevice: %v", err)
 	}
 	c.play(`< close`)
 	for _, id := range []string{"dev1", "dev1/mod"} {
-		if _, err := h.Twin(id); !errors.Is(err, ErrUnknown) {
+		if _, err := h.Device(id).Twin(); !errors.Is(err, ErrUnknown) {
 			t.Errorf("Twin(%s) after its removal: got %v, want ErrUnknown", id, err)
 		}
 	}
@@ -189,7 +189,7 @@ func testRemoveAndDisable(t *testing.T) {
 	c.send(hello(t, h, again).bytes())
 	c.play("< CONNACK sp=0 rc=0" + subscribed + getTwin +
 		`< PUBLISH Q0 $iothub/twin/res/200/?$rid=g {"desired":{"$version":1},"reported":{"$version":1}}`)
-	if got := h.Stats("dev1").Connects; got != 3 {
+	if got := h.Device("dev1").Stats().Connects; got != 3 {
 		t.Errorf("connects: got %d, want 3, over both lives", got)
 	}
 }
@@ -206,13 +206,13 @@ func TestRegistryErrors(t *testing.T) {
 			t.Errorf("AddDevice(%q): got no error", bad)
 		}
 	}
-	if _, err := h.AddModule("ghost", "m"); !errors.Is(err, ErrUnknown) {
+	if _, err := h.AddDevice("ghost/m"); !errors.Is(err, ErrUnknown) {
 		t.Errorf("module of nobody: got %v, want ErrUnknown", err)
 	}
-	if _, err := h.AddModule("dev1", ""); err == nil {
+	if _, err := h.AddDevice("dev1/"); err == nil {
 		t.Errorf("module without a name: got no error")
 	}
-	if _, err := h.SetKeys("dev1", "!", ""); err == nil {
+	if _, err := h.Device("dev1").SetKeys("!", ""); err == nil {
 		t.Errorf("SetKeys: got no error")
 	}
 	if _, err := h.AddPolicy(Policy{}); err == nil {
@@ -237,13 +237,13 @@ func TestRegistryErrors(t *testing.T) {
 		t.Errorf("policy with every permission: got %v", err)
 	}
 	for what, err := range map[string]error{
-		"RemoveDevice": h.RemoveDevice("ghost"), "SetEnabled": h.SetEnabled("ghost", true), "disable": h.SetEnabled("ghost", false),
+		"RemoveDevice": h.Device("ghost").Remove(), "SetEnabled": h.Device("ghost").SetEnabled(true), "disable": h.Device("ghost").SetEnabled(false),
 	} {
 		if !errors.Is(err, ErrUnknown) {
 			t.Errorf("%s: got %v, want ErrUnknown", what, err)
 		}
 	}
-	_, err = h.SetDesired("ghost", `{}`)
+	_, err = h.Device("ghost").SetDesired(`{}`)
 	if !errors.Is(err, ErrUnknown) {
 		t.Errorf("SetDesired: got %v, want ErrUnknown", err)
 	}
@@ -254,12 +254,12 @@ func testRotatedKeys(t *testing.T) {
 	h := New(t, nil)
 	d := addDevice(t, h, "dev1")
 	c := login(t, h, d)
-	if _, err := h.SetKeys("dev1", "", d.PrimaryKey); err != nil {
+	if _, err := h.Device("dev1").SetKeys("", d.PrimaryKey); err != nil {
 		t.Fatalf("SetKeys: %v", err)
 	}
 	c.play(ping)
 	login(t, h, d).play(ping) // the old primary is the secondary now
-	if _, err := h.SetKeys("dev1", "", ""); err != nil {
+	if _, err := h.Device("dev1").SetKeys("", ""); err != nil {
 		t.Fatalf("SetKeys: %v", err)
 	}
 	c = open(t, h)
@@ -269,13 +269,13 @@ func testRotatedKeys(t *testing.T) {
 
 func TestFaultsOfUnknownDevices(t *testing.T) {
 	hub := New(t, nil)
-	if err := hub.SetLine("typo", false); !errors.Is(err, ErrUnknown) {
+	if err := hub.Device("typo").SetLine(false); !errors.Is(err, ErrUnknown) {
 		t.Errorf("SetLine: %v", err)
 	}
-	if err := hub.Stall("typo", true); !errors.Is(err, ErrUnknown) {
+	if err := hub.Device("typo").Stall(true); !errors.Is(err, ErrUnknown) {
 		t.Errorf("Stall: %v", err)
 	}
-	if err := hub.SetLine("", false); err != nil {
+	if err := hub.SetLine(false); err != nil {
 		t.Errorf("everyone's line: %v", err)
 	}
 }

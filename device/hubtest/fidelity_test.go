@@ -119,7 +119,7 @@ func TestRESTErrorTexts(t *testing.T) { bubble(t, testRESTErrorTexts) }
 func testRESTErrorTexts(t *testing.T) {
 	h := New(t, nil)
 	addDevice(t, h, "dev1")
-	if _, err := h.AddModule("dev1", "mod"); err != nil {
+	if _, err := h.AddDevice("dev1/mod"); err != nil {
 		t.Fatalf("AddModule: %v", err)
 	}
 	s := owner(t, h)
@@ -195,7 +195,7 @@ func testDeviceKeysOpenModules(t *testing.T) {
 		service{t: t, h: h, auth: token}.do("GET", "/devices/dev1/modules", "").want(t, what, 401)
 	}
 	own.do("DELETE", "/devices/dev1/modules/mod", "").want(t, "delete", 204)
-	if err := h.SetEnabled("dev1", false); err != nil {
+	if err := h.Device("dev1").SetEnabled(false); err != nil {
 		t.Fatal(err)
 	}
 	own.do("GET", "/devices/dev1/modules", "").want(t, "disabled", 401)
@@ -226,7 +226,7 @@ func TestAmenzhinskyLogins(t *testing.T) { bubble(t, testAmenzhinskyLogins) }
 func testAmenzhinskyLogins(t *testing.T) {
 	h := New(t, nil)
 	d := addDevice(t, h, "dev1")
-	m, err := h.AddModule("dev1", "mod")
+	m, err := h.AddDevice("dev1/mod")
 	if err != nil {
 		t.Fatalf("AddModule: %v", err)
 	}
@@ -251,7 +251,7 @@ func TestModuleSubscriptions(t *testing.T) { bubble(t, testModuleSubscriptions) 
 func testModuleSubscriptions(t *testing.T) {
 	h := New(t, nil)
 	d := addDevice(t, h, "dev1")
-	m, err := h.AddModule("dev1", "mod")
+	m, err := h.AddDevice("dev1/mod")
 	if err != nil {
 		t.Fatalf("AddModule: %v", err)
 	}

@@ -2,7 +2,6 @@ package hubtest_test
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"os"
 	"path/filepath"
@@ -20,7 +19,7 @@ import (
 // overTLS is a Dialer that reaches a hub in memory and trusts its CA.
 func overTLS(hub *hubtest.Hub) mqtt.Dialer {
 	return mqtt.Dialer{Stream: transport.TLS(&transport.TLSOptions{
-		Config: &tls.Config{RootCAs: hub.RootCAs()}, Dial: hub.Dial,
+		RootCAs: hub.RootCAs(), DialContext: hub.DialContext,
 	})}
 }
 
@@ -40,7 +39,7 @@ func testTransportX509(t *testing.T) {
 	if err != nil {
 		t.Fatalf("AddX509Device: %v", err)
 	}
-	part, err := hub.AddX509Module("dev1", "mod", nil)
+	part, err := hub.AddX509Device("dev1/mod", nil)
 	if err != nil {
 		t.Fatalf("AddX509Module: %v", err)
 	}
@@ -134,14 +133,14 @@ func testRenewal(t *testing.T, renews bool) {
 		}
 	}
 	time.Sleep(10 * 24 * time.Hour)
-	if tw, err := hub.Twin("fan1"); err != nil || !tw.Connected {
+	if tw, err := hub.Device("fan1").Twin(); err != nil || !tw.Connected {
 		t.Fatalf("renews %v, after the end of the first: got connected %v, %v, want true", renews, tw.Connected, err)
 	}
-	if err := hub.Cut("fan1"); err != nil {
+	if err := hub.Device("fan1").Cut(); err != nil {
 		t.Fatalf("Cut: %v", err)
 	}
 	time.Sleep(time.Hour)
-	tw, err := hub.Twin("fan1")
+	tw, err := hub.Device("fan1").Twin()
 	if err != nil || tw.Connected != renews {
 		t.Errorf("renews %v, an hour after a cut: got connected %v, %v, want %v", renews, tw.Connected, err, renews)
 	}
@@ -168,7 +167,7 @@ func testBoardWithAWrongClock(t *testing.T) {
 	if err := dev.Connect(ctx); !errors.Is(err, transport.ErrUnauthorized) {
 		t.Errorf("Connect: got %v, want ErrUnauthorized", err)
 	}
-	if got := hub.Stats("fan1"); got.Refused == 0 || got.Connects != 0 {
+	if got := hub.Device("fan1").Stats(); got.Refused == 0 || got.Connects != 0 {
 		t.Errorf("got %d refused and %d accepted, want some and none", got.Refused, got.Connects)
 	}
 }

@@ -31,17 +31,17 @@ func comeBack(t *testing.T, o *hubtest.Options) {
 	if err := c.Connect(t.Context()); err != nil {
 		t.Fatalf("Connect: %v", err)
 	}
-	if err := hub.SetEnabled("dev1", false); err != nil {
+	if err := hub.Device("dev1").SetEnabled(false); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(10 * time.Minute)
-	if tw, err := hub.Twin("dev1"); err != nil || tw.Connected || hub.Stats("dev1").Refused == 0 {
-		t.Errorf("disabled: connected %v, %d refusals, %v; want it to be refused", tw.Connected, hub.Stats("dev1").Refused, err)
+	if tw, err := hub.Device("dev1").Twin(); err != nil || tw.Connected || hub.Device("dev1").Stats().Refused == 0 {
+		t.Errorf("disabled: connected %v, %d refusals, %v; want it to be refused", tw.Connected, hub.Device("dev1").Stats().Refused, err)
 	}
-	if err := hub.SetEnabled("dev1", true); err != nil {
+	if err := hub.Device("dev1").SetEnabled(true); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := hub.Wait(t.Context(), "dev1", func(tw hubtest.Twin) bool { return tw.Connected }); err != nil {
+	if _, err := hub.Device("dev1").Wait(t.Context(), func(tw hubtest.Twin) bool { return tw.Connected }); err != nil {
 		t.Errorf("enabled again: %v", err)
 	}
 }

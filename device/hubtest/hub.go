@@ -138,11 +138,11 @@ func (h *Hub) Stream(ctx context.Context, target transport.Target) (net.Conn, er
 	return h.pipe(ctx, false, []Protocol{p})
 }
 
-// Dial opens an in-memory byte stream on which the hub speaks TLS, with a
-// certificate of its own CA: it fits transport.TLSOptions.Dial. The port in the
+// DialContext opens an in-memory byte stream on which the hub speaks TLS, with a
+// certificate of its own CA: it fits transport.TLSOptions.DialContext. The port in the
 // address tells the protocol; where it is none of a hub's, the client's first
 // byte does. Nothing else of network and address is looked at.
-func (h *Hub) Dial(ctx context.Context, _, address string) (net.Conn, error) {
+func (h *Hub) DialContext(ctx context.Context, _, address string) (net.Conn, error) {
 	return h.pipe(ctx, true, atPort(address))
 }
 
@@ -285,15 +285,18 @@ type Stats struct {
 	Requests      int // over REST; only in the sum
 }
 
-// Stats returns the counters of an identity, which outlive its removal; an
-// empty id means the sum over all, and over whoever is unknown. An id that the
-// hub never knew has counted nothing.
-func (h *Hub) Stats(id string) Stats { return h.handle(id).stats() }
+// Stats returns the counters of a device, which outlive its removal. One that
+// the hub never knew has counted nothing.
+func (d Device) Stats() Stats { return d.hub.statsOf(d.id) }
 
-func (d handle) stats() Stats {
-	d.hub.mu.Lock()
-	defer d.hub.mu.Unlock()
-	if s := d.hub.stats[d.id]; s != nil {
+// Stats returns the sum over all devices, services, and clients that name no
+// known device.
+func (h *Hub) Stats() Stats { return h.statsOf("") }
+
+func (h *Hub) statsOf(id string) Stats {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s := h.stats[id]; s != nil {
 		return *s
 	}
 	return Stats{}

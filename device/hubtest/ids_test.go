@@ -1,7 +1,6 @@
 package hubtest_test
 
 import (
-	"crypto/tls"
 	"errors"
 	"log/slog"
 	"strings"
@@ -39,7 +38,7 @@ func TestOddIDs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := transport.TLS(&transport.TLSOptions{Config: &tls.Config{RootCAs: hub.RootCAs()}, Address: at.String()})
+	line := transport.TLS(&transport.TLSOptions{RootCAs: hub.RootCAs(), Address: at.String()})
 	p, _ := hub.Policy("iothubowner")
 	back, err := registry.New(p.ConnectionString, &registry.Options{Stream: line, MaxAttempts: 1})
 	if err != nil {

@@ -145,7 +145,7 @@ func testInterceptSeesMessages(t *testing.T) {
 			m.Body[i] = 'x' // a copy: it harms nobody
 		}
 		seen = append(seen, m)
-		_, _ = h.Twin("dev1") // no lock is held
+		_, _ = h.Device("dev1").Twin() // no lock is held
 		return false
 	}, Drop())
 	c := login(t, h, d)

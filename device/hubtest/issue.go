@@ -51,7 +51,7 @@ type Issued struct {
 	CertificatePEM []byte
 	// KeyPEM is the private key as PKCS#8: a secret.
 	KeyPEM []byte
-	// Thumbprint is the leaf's, by SHA-256, as Hub.SetThumbprints takes it.
+	// Thumbprint is the leaf's, by SHA-256, as Device.SetThumbprints takes it.
 	Thumbprint string
 }
 

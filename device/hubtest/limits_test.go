@@ -101,7 +101,7 @@ func lineTo(t testing.TB, h *Hub, p Protocol, secure bool) net.Conn {
 	var c net.Conn
 	var err error
 	if secure {
-		c, err = h.Dial(context.Background(), "tcp", "hub:"+jsondoc.Int(int64(p)).String())
+		c, err = h.DialContext(context.Background(), "tcp", "hub:"+jsondoc.Int(int64(p)).String())
 	} else {
 		c, err = h.Stream(context.Background(), transport.Target{Port: int(p)})
 	}
@@ -179,7 +179,7 @@ func TestClientsThatReadNothing(t *testing.T) {
 			flood(t, h, lineTo(t, h, HTTPS, false), "GET /nowhere HTTP/1.1\r\nHost: h\r\n\r\n")
 		},
 		"one large answer": func(t *testing.T, h *Hub, _ Device) {
-			if _, err := h.SetTags("dev1", `{"a":"`+letters(4000)+`","b":"`+letters(4000)+`"}`); err != nil {
+			if _, err := h.Device("dev1").SetTags(`{"a":"` + letters(4000) + `","b":"` + letters(4000) + `"}`); err != nil {
 				t.Fatal(err)
 			}
 			flood(t, h, lineTo(t, h, HTTPS, false), get+"Authorization: "+serviceToken(t, h, "iothubowner", h.Host(), time.Hour)+"\r\n\r\n")

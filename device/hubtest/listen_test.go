@@ -41,7 +41,7 @@ func TestListen(t *testing.T) {
 	if _, err := h.Listen(addr.String()); err == nil {
 		t.Errorf("listening twice: got no error")
 	}
-	h.SetLine("", false)
+	h.SetLine(false)
 	conn, err := net.Dial("tcp", addr.String())
 	if err != nil {
 		t.Fatalf("Dial: %v", err)
@@ -72,7 +72,7 @@ func TestDial(t *testing.T) { bubble(t, testDial) }
 func testDial(t *testing.T) {
 	h := New(t, nil)
 	d := addDevice(t, h, "dev1")
-	c := secure(t, h, transport.TLSOptions{Dial: h.Dial}, h.Host())
+	c := secure(t, h, transport.TLSOptions{DialContext: h.DialContext}, h.Host())
 	p := hello(t, h, d)
 	p.keepAlive = 0
 	c.send(p.bytes())
@@ -84,7 +84,7 @@ func testDial(t *testing.T) {
 		t.Errorf("CAPEM and RootCAs differ")
 	}
 	// A client that never speaks TLS is cut after 30 s.
-	conn, err := h.Dial(context.Background(), "tcp", "")
+	conn, err := h.DialContext(context.Background(), "tcp", "")
 	if err != nil {
 		t.Fatalf("Dial: %v", err)
 	}
@@ -115,7 +115,7 @@ func TestEndOfASocketIsNoReset(t *testing.T) {
 		for range 50 {
 			c.send(packetBytes(t, "PINGREQ"))
 		}
-		if _, err := h.Wait(t.Context(), "dev1", func(tw Twin) bool { return !tw.Connected }); err != nil {
+		if _, err := h.Device("dev1").Wait(t.Context(), func(tw Twin) bool { return !tw.Connected }); err != nil {
 			t.Fatalf("the hub did not end the connection: %v", err)
 		}
 		if _, err := c.r.ReadByte(); !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {

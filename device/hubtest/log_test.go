@@ -77,7 +77,7 @@ func TestLogOfAClosedSocket(t *testing.T) {
 		d := addDevice(t, h, "dev1")
 		addr := must[net.Addr](t, "Listen")(h.Listen("127.0.0.1:0"))
 		plain := must[net.Conn](t, "Dial")(net.Dial("tcp", addr.String()))
-		c := secure(t, h, transport.TLSOptions{Dial: func(context.Context, string, string) (net.Conn, error) { return plain, nil }}, h.Host())
+		c := secure(t, h, transport.TLSOptions{DialContext: func(context.Context, string, string) (net.Conn, error) { return plain, nil }}, h.Host())
 		c.send(hello(t, h, d).bytes())
 		c.play("< CONNACK sp=0 rc=0")
 		if reset {
@@ -86,7 +86,7 @@ func TestLogOfAClosedSocket(t *testing.T) {
 			}
 		}
 		_ = plain.Close()
-		if _, err := h.Wait(t.Context(), "dev1", func(tw Twin) bool { return !tw.Connected }); err != nil {
+		if _, err := h.Device("dev1").Wait(t.Context(), func(tw Twin) bool { return !tw.Connected }); err != nil {
 			t.Fatal(err)
 		}
 		if got := book.lines(endings); len(got) != 1 || strings.Contains(got[0], "closeErr") {
@@ -151,7 +151,7 @@ func testLogOfWhoLeaves(t *testing.T) {
 		}, nil},
 		"ended by the hub": {func(h *Hub, _ *amqp.Session, l twinLinks) error {
 			defer l.gone()
-			return h.Cut("two")
+			return h.Device("two").Cut()
 		}, nil},
 	} {
 		var book logbook

@@ -46,16 +46,16 @@ func TestUserName(t *testing.T) {
 func TestLoginRefusals(t *testing.T) { bubble(t, testLoginRefusals) }
 func testLoginRefusals(t *testing.T) {
 	h, d := vectorHub(t)
-	m, err := h.AddModule("dev1", "modA")
+	m, err := h.AddDevice("dev1/modA")
 	if err != nil {
 		t.Fatalf("AddModule: %v", err)
 	}
 	off := addDevice(t, h, "off")
-	below, err := h.AddModule("off", "modA")
+	below, err := h.AddDevice("off/modA")
 	if err != nil {
 		t.Fatalf("AddModule: %v", err)
 	}
-	if err := h.SetEnabled("off", false); err != nil {
+	if err := h.Device("off").SetEnabled(false); err != nil {
 		t.Fatalf("SetEnabled: %v", err)
 	}
 	tests := []struct {

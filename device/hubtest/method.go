@@ -38,11 +38,7 @@ func newCall(id string, who presence, over <-chan struct{}) *call {
 // A device that does not listen, or whose connection ends before it answers,
 // is a *transport.StatusError with the hub's code, 404103 or 404104; a name or
 // payload that the hub refuses, one with 400; an unknown one, ErrUnknown.
-func (h *Hub) Call(ctx context.Context, id, method, payloadJSON string) (MethodResult, error) {
-	return h.handle(id).call(ctx, method, payloadJSON)
-}
-
-func (d handle) call(ctx context.Context, method, payloadJSON string) (MethodResult, error) {
+func (d Device) Call(ctx context.Context, method, payloadJSON string) (MethodResult, error) {
 	if f := checkCall(method, []byte(payloadJSON)); f != nil {
 		return MethodResult{}, statusError(f)
 	}

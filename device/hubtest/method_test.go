@@ -76,7 +76,7 @@ func newTarget(t *testing.T, module bool) target {
 	h := New(t, nil)
 	x := target{h: h, d: addDevice(t, h, "dev1"), s: owner(t, h), path: "/twins/dev1/methods"}
 	if module {
-		x.d = must[Device](t, "AddModule")(h.AddModule("dev1", "m"))
+		x.d = must[Device](t, "AddModule")(h.AddDevice("dev1/m"))
 		x.path = "/twins/dev1/modules/m/methods"
 	}
 	return x
@@ -134,7 +134,7 @@ func testMethodAnswers(t *testing.T) {
 					t.Errorf("%s: got %.200s, want %.200s", what, got, test.want)
 				}
 			}
-			if got := x.h.Stats(joinID(x.d.Identity.DeviceID, x.d.Identity.ModuleID)).Methods; got != len(ids) {
+			if got := x.h.Device(joinID(x.d.Identity.DeviceID, x.d.Identity.ModuleID)).Stats().Methods; got != len(ids) {
 				t.Errorf("over %s: Methods: got %d, want %d", protocol, got, len(ids))
 			}
 		}
@@ -190,10 +190,10 @@ func testMethodLineEnds(t *testing.T) {
 			end   func(x target) error
 			after string // what a call comes to then
 		}{
-			"cut":      {func(x target) error { return x.h.Cut("dev1") }, "404103"},
-			"down":     {func(x target) error { return x.h.SetLine("dev1", false) }, "404103"},
-			"disabled": {func(x target) error { return x.h.SetEnabled("dev1", false) }, "404103"},
-			"removed":  {func(x target) error { return x.h.RemoveDevice("dev1") }, "404001"},
+			"cut":      {func(x target) error { return x.h.Device("dev1").Cut() }, "404103"},
+			"down":     {func(x target) error { return x.h.Device("dev1").SetLine(false) }, "404103"},
+			"disabled": {func(x target) error { return x.h.Device("dev1").SetEnabled(false) }, "404103"},
+			"removed":  {func(x target) error { return x.h.Device("dev1").Remove() }, "404001"},
 			"taken over": {func(x target) error {
 				openAMQP(t, x.h).admit(x.d, time.Now())
 				return nil

@@ -14,7 +14,7 @@ const devicebound1 = "devices/dev1/messages/devicebound/"
 
 func sendMessage(t *testing.T, h *Hub, id, body string) {
 	t.Helper()
-	if err := h.SendMessage(id, []byte(body)); err != nil {
+	if err := h.Device(id).SendMessage([]byte(body)); err != nil {
 		t.Fatalf("SendMessage(%s): %v", id, err)
 	}
 }
@@ -95,7 +95,7 @@ func TestDeviceboundOfAModule(t *testing.T) { bubble(t, testDeviceboundOfAModule
 func testDeviceboundOfAModule(t *testing.T) {
 	h := New(t, nil)
 	addDevice(t, h, "dev1")
-	m, err := h.AddModule("dev1", "m1")
+	m, err := h.AddDevice("dev1/m1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,16 +125,16 @@ func testSendMessageRefuses(t *testing.T) {
 		}
 		return 0
 	}
-	if err := h.SendMessage("nobody", nil); !errors.Is(err, ErrUnknown) {
+	if err := h.Device("nobody").SendMessage(nil); !errors.Is(err, ErrUnknown) {
 		t.Errorf("to an unknown device: got %v", err)
 	}
-	if err := h.SendMessage("dev1", bytes.Repeat([]byte("x"), maxDevicebound+1)); code(err) != fault.TooLarge {
+	if err := h.Device("dev1").SendMessage(bytes.Repeat([]byte("x"), maxDevicebound+1)); code(err) != fault.TooLarge {
 		t.Errorf("of more than 64 KB: got %v", err)
 	}
 	for range maxPending {
 		sendMessage(t, h, "dev1", "x")
 	}
-	if err := h.SendMessage("dev1", nil); code(err) != fault.QueueDepth {
+	if err := h.Device("dev1").SendMessage(nil); code(err) != fault.QueueDepth {
 		t.Errorf("over the bound: got %v", err)
 	}
 }

@@ -37,7 +37,7 @@ func testSessions(t *testing.T) {
 	// It survives a takeover, and the end of a line.
 	c = connect(false, `< CONNACK sp=1 rc=0`)
 	c.play(get)
-	if err := h.Cut("dev1"); err != nil {
+	if err := h.Device("dev1").Cut(); err != nil {
 		t.Errorf("Cut: %v", err)
 	}
 	c.play(`< close`)
@@ -55,7 +55,7 @@ func TestModulesAreTheirOwn(t *testing.T) { bubble(t, testModulesAreTheirOwn) }
 func testModulesAreTheirOwn(t *testing.T) {
 	h := New(t, nil)
 	d := addDevice(t, h, "dev1")
-	m, err := h.AddModule("dev1", "mod")
+	m, err := h.AddDevice("dev1/mod")
 	if err != nil {
 		t.Fatalf("AddModule: %v", err)
 	}
@@ -75,10 +75,10 @@ func testModulesAreTheirOwn(t *testing.T) {
 		> PUBLISH Q0 $iothub/twin/GET/?$rid=1
 		< PUBLISH Q0 $iothub/twin/res/200/?$rid=1 {"desired":{"b":1,"$version":2},"reported":{"$version":1}}
 	`)
-	if got := h.Stats("").Takeovers; got != 0 {
+	if got := h.Stats().Takeovers; got != 0 {
 		t.Errorf("takeovers: got %d, want 0", got)
 	}
-	if err := h.SetEnabled("dev1", false); err != nil {
+	if err := h.Device("dev1").SetEnabled(false); err != nil {
 		t.Fatalf("SetEnabled: %v", err)
 	}
 	cd.play(`< close`)

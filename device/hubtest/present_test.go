@@ -21,7 +21,7 @@ type client struct {
 // open speaks TLS over the hub's memory and returns the stream.
 func (c client) open(t testing.TB, h *Hub) *raw {
 	t.Helper()
-	plain, err := h.Dial(context.Background(), "tcp", h.Host()+":8883")
+	plain, err := h.DialContext(context.Background(), "tcp", h.Host()+":8883")
 	if err != nil {
 		t.Fatalf("Dial: %v", err)
 	}

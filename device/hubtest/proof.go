@@ -61,7 +61,7 @@ func (h *Hub) judge(who *identity, p proof, now time.Time) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("there is a token: the identity proves itself by a certificate (%s)", who.proof.kind)
 	}
 	if p.peer == nil {
-		return time.Time{}, errors.New("there is no TLS on this stream, so no client certificate: use Hub.Dial (as transport.TLSOptions.Dial) or Hub.Listen in place of Hub.Stream")
+		return time.Time{}, errors.New("there is no TLS on this stream, so no client certificate: use Hub.DialContext (as transport.TLSOptions.DialContext) or Hub.Listen in place of Hub.Stream")
 	}
 	// A resumed session has the certificates of the session that it goes on
 	// with: that is what the hub sees, and judges.

@@ -70,7 +70,7 @@ func TestOnePortForAll(t *testing.T) {
 			}
 			ways := map[string]transport.TLSOptions{"socket": {Address: addr.String()}}
 			if test.port != "" {
-				ways["memory"] = transport.TLSOptions{Dial: h.Dial, Address: "hub:" + test.port}
+				ways["memory"] = transport.TLSOptions{DialContext: h.DialContext, Address: "hub:" + test.port}
 			}
 			for name, way := range ways {
 				if got := secure(t, h, way, h.Host()).ask(t, getNothing); !strings.HasPrefix(got, test.http) {
@@ -115,7 +115,7 @@ func testStreamGoesByThePort(t *testing.T) {
 	}
 	// A client that says nothing is cut after its 30 s, whatever it would speak.
 	for _, address := range []string{"hub:443", "hub:5671", ""} {
-		conn, err := h.Dial(context.Background(), "tcp", address)
+		conn, err := h.DialContext(context.Background(), "tcp", address)
 		if err != nil {
 			t.Fatalf("Dial: %v", err)
 		}

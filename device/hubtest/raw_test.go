@@ -291,7 +291,7 @@ func addDevice(t testing.TB, h *Hub, id string) Device {
 
 func setDesired(t testing.TB, h *Hub, id, patch string) int64 {
 	t.Helper()
-	v, err := h.SetDesired(id, patch)
+	v, err := h.Device(id).SetDesired(patch)
 	if err != nil {
 		t.Fatalf("SetDesired(%s): %v", patch, err)
 	}
@@ -300,7 +300,7 @@ func setDesired(t testing.TB, h *Hub, id, patch string) int64 {
 
 func twinOf(t testing.TB, h *Hub, id string) Twin {
 	t.Helper()
-	tw, err := h.Twin(id)
+	tw, err := h.Device(id).Twin()
 	if err != nil {
 		t.Fatalf("Twin(%q): %v", id, err)
 	}

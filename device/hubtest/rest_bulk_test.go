@@ -14,7 +14,7 @@ func TestBulk(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := h.AddModule("a", "m"); err != nil {
+	if _, err := h.AddDevice("a/m"); err != nil {
 		t.Fatal(err)
 	}
 	back := owner(t, h)

@@ -59,7 +59,7 @@ func testDotSegmentsOfEveryRoute(t *testing.T) {
 				}
 				h := New(t, nil)
 				must[Device](t, "AddDevice")(h.AddDevice("victim"))
-				must[Device](t, "AddModule")(h.AddModule("victim", "cam"))
+				must[Device](t, "AddModule")(h.AddDevice("victim/cam"))
 				path := strings.NewReplacer(place, dots, "{d}", "victim", "{m}", "cam").Replace(rt.path)
 				got := owner(t, h).do(rt.method, "/"+path, `{"deviceId":"x","methodName":"m"}`)
 
@@ -77,7 +77,7 @@ func testDotSegmentsOfEveryRoute(t *testing.T) {
 				}
 				other := New(t, nil)
 				must[Device](t, "AddDevice")(other.AddDevice("victim"))
-				must[Device](t, "AddModule")(other.AddModule("victim", "cam"))
+				must[Device](t, "AddModule")(other.AddDevice("victim/cam"))
 				want := owner(t, other).do(rt.method, "/"+strings.Join(plain, "/"), `{"deviceId":"x","methodName":"m"}`)
 				if got.status != want.status {
 					t.Errorf("%s %s: got %d, want %d as for %q", rt.method, path, got.status, want.status, plain)
@@ -104,10 +104,10 @@ func TestDotIDsAreRefused(t *testing.T) {
 	for _, id := range []string{".", ".."} {
 		for name, make := range map[string]func() (Device, error){
 			"AddDevice":     func() (Device, error) { return h.AddDevice(id) },
-			"AddModule":     func() (Device, error) { return h.AddModule("dev1", id) },
-			"AddModule of":  func() (Device, error) { return h.AddModule(id, "m") },
+			"AddModule":     func() (Device, error) { return h.AddDevice("dev1/" + id) },
+			"AddModule of":  func() (Device, error) { return h.AddDevice(id + "/m") },
 			"AddX509Device": func() (Device, error) { return h.AddX509Device(id, nil) },
-			"AddX509Module": func() (Device, error) { return h.AddX509Module("dev1", id, nil) },
+			"AddX509Module": func() (Device, error) { return h.AddX509Device("dev1/"+id, nil) },
 		} {
 			if _, err := make(); !errors.Is(err, auth.ErrInvalid) || !strings.Contains(err.Error(), `Id is "`+id+`"`) {
 				t.Errorf("%s %q: got %v, want ErrInvalid that names it", name, id, err)

@@ -74,14 +74,14 @@ func testRESTFaults(t *testing.T) {
 		}
 	}
 	// Everyone's line is a service's, too.
-	if err := h.Stall("", true); err != nil {
+	if err := h.Stall(true); err != nil {
 		t.Fatalf("Stall: %v", err)
 	}
 	wait := s.later("GET", "/twins/dev1", "")
 	time.Sleep(time.Second)
-	_ = h.Stall("", false)
+	_ = h.Stall(false)
 	wait().want(t, "after a stall", 200)
-	_ = h.SetLine("", false)
+	_ = h.SetLine(false)
 	if _, err := s.try("GET", "/twins/dev1", ""); err == nil {
 		t.Errorf("line down: got no error")
 	}

@@ -57,7 +57,7 @@ func testRESTIdentities(t *testing.T) {
 
 	// Its key logs it in; disabling cuts it, and is seen in twin and identity.
 	secret := strings.Trim(r.field(t, "authentication.symmetricKey.primaryKey"), `"`)
-	again, err := h.SetKeys("dev1", secret, "")
+	again, err := h.Device("dev1").SetKeys(secret, "")
 	if err != nil {
 		t.Fatalf("SetKeys: %v", err)
 	}

@@ -53,7 +53,7 @@ func testRESTMethod(t *testing.T) {
 			t.Errorf("%s: got %d %s, want 200 %s", test.name, r.status, r.body, test.want)
 		}
 	}
-	if got := h.Stats("dev1").Methods; got != 3 {
+	if got := h.Device("dev1").Stats().Methods; got != 3 {
 		t.Errorf("Methods: got %d, want 3", got)
 	}
 
@@ -87,7 +87,7 @@ func testRESTMethod(t *testing.T) {
 	wait().want(t, "an answer that is no JSON", 502)
 	wait = s.later("POST", path, `{"methodName":"cut"}`)
 	c.play("< PUBLISH Q0 $iothub/methods/POST/cut/?$rid=7")
-	if err := h.Cut("dev1"); err != nil {
+	if err := h.Device("dev1").Cut(); err != nil {
 		t.Fatalf("Cut: %v", err)
 	}
 	if r := wait(); r.code(t) != "404104" {
@@ -125,7 +125,7 @@ func TestRESTModuleMethod(t *testing.T) { bubble(t, testRESTModuleMethod) }
 func testRESTModuleMethod(t *testing.T) {
 	h := New(t, nil)
 	addDevice(t, h, "dev1")
-	m, err := h.AddModule("dev1", "m")
+	m, err := h.AddDevice("dev1/m")
 	if err != nil {
 		t.Fatalf("AddModule: %v", err)
 	}
@@ -158,16 +158,16 @@ func testCall(t *testing.T) {
 		}
 		return 0
 	}
-	if _, err := h.Call(ctx, "nobody", "x", ""); !errors.Is(err, ErrUnknown) {
+	if _, err := h.Device("nobody").Call(ctx, "x", ""); !errors.Is(err, ErrUnknown) {
 		t.Errorf("nobody: got %v, want ErrUnknown", err)
 	}
-	if _, err := h.Call(ctx, "dev1", "a/b", ""); status(err) != 400004 {
+	if _, err := h.Device("dev1").Call(ctx, "a/b", ""); status(err) != 400004 {
 		t.Errorf("a slash: got %v, want 400004", err)
 	}
-	if _, err := h.Call(ctx, "dev1", "x", "{"); status(err) != 400006 {
+	if _, err := h.Device("dev1").Call(ctx, "x", "{"); status(err) != 400006 {
 		t.Errorf("no JSON: got %v, want 400006", err)
 	}
-	if _, err := h.Call(ctx, "dev1", "x", ""); status(err) != 404103 {
+	if _, err := h.Device("dev1").Call(ctx, "x", ""); status(err) != 404103 {
 		t.Errorf("offline: got %v, want 404103", err)
 	}
 	c := login(t, h, d)
@@ -182,7 +182,7 @@ func testCall(t *testing.T) {
 	done := make(chan outcome, 1)
 	call := func(ctx context.Context) {
 		go func() {
-			r, err := h.Call(ctx, "dev1", "x", `{"a":1}`)
+			r, err := h.Device("dev1").Call(ctx, "x", `{"a":1}`)
 			done <- outcome{r, err}
 		}()
 	}

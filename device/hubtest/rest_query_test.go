@@ -45,10 +45,10 @@ func testRESTQuery(t *testing.T) {
 	for i := range 7 {
 		id := fmt.Sprintf("dev%d", i)
 		addDevice(t, h, id)
-		if _, err := h.AddModule(id, "m"); err != nil {
+		if _, err := h.AddDevice(id + "/m"); err != nil {
 			t.Fatalf("AddModule: %v", err)
 		}
-		if _, err := h.SetTags(id, fmt.Sprintf(`{"location":{"plant":"Redmond%d"},"even":%v}`, i, i%2 == 0)); err != nil {
+		if _, err := h.Device(id).SetTags(fmt.Sprintf(`{"location":{"plant":"Redmond%d"},"even":%v}`, i, i%2 == 0)); err != nil {
 			t.Fatalf("SetTags: %v", err)
 		}
 	}
@@ -57,7 +57,7 @@ func testRESTQuery(t *testing.T) {
 		> PUBLISH Q0 $iothub/twin/PATCH/properties/reported/?$rid=1 {"connectivity":{"type":"cellular"}}
 		< PUBLISH Q0 $iothub/twin/res/204/?$rid=1&$version=2
 	`)
-	if _, err := h.SetTags("seed", `{"location":{"plant":"Redmond43"}}`); err != nil {
+	if _, err := h.Device("seed").SetTags(`{"location":{"plant":"Redmond43"}}`); err != nil {
 		t.Fatalf("SetTags: %v", err)
 	}
 	for _, test := range []struct{ query, want string }{
@@ -105,8 +105,8 @@ func testRESTQuery(t *testing.T) {
 	}
 	got := pages("3", func(n int) {
 		if n == 0 {
-			_ = h.RemoveDevice("dev2")
-			_ = h.RemoveDevice("dev4")
+			_ = h.Device("dev2").Remove()
+			_ = h.Device("dev4").Remove()
 		}
 	})
 	if got, want := strings.Join(got, "|"), "dev0 dev1 dev2|dev3 dev5 dev6"; got != want {

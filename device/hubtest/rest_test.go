@@ -141,7 +141,7 @@ func TestRESTErrors(t *testing.T) { bubble(t, testRESTErrors) }
 func testRESTErrors(t *testing.T) {
 	h := New(t, nil)
 	addDevice(t, h, "dev1")
-	if _, err := h.AddModule("dev1", "m"); err != nil {
+	if _, err := h.AddDevice("dev1/m"); err != nil {
 		t.Fatalf("AddModule: %v", err)
 	}
 	deep := strings.Repeat(`{"a":`, 11) + "1" + strings.Repeat("}", 11)
@@ -234,7 +234,7 @@ func testRESTErrors(t *testing.T) {
 	if after := twinOf(t, h, "dev1"); after.Version != before.Version || after.ETag != before.ETag {
 		t.Errorf("refused requests changed the twin: version %d to %d", before.Version, after.Version)
 	}
-	if got := h.Stats("").Requests; got != len(tests) {
+	if got := h.Stats().Requests; got != len(tests) {
 		t.Errorf("Requests: got %d, want %d", got, len(tests))
 	}
 }

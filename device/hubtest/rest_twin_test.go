@@ -83,7 +83,7 @@ func testRESTTwin(t *testing.T) {
 	if got, want := string(twinOf(t, h, "dev1").Tags), "{}"; got != want {
 		t.Errorf("Tags: got %s, want %s", got, want)
 	}
-	if v, err := h.SetTags("dev1", `{"a":1}`); err != nil || v != 8 {
+	if v, err := h.Device("dev1").SetTags(`{"a":1}`); err != nil || v != 8 {
 		t.Errorf("SetTags: got version %d, %v; want 8", v, err)
 	}
 	if got, want := s.do("GET", "/twins/dev1", "").field(t, "tags"), `{"a":1}`; got != want {
@@ -95,7 +95,7 @@ func TestRESTModuleTwin(t *testing.T) { bubble(t, testRESTModuleTwin) }
 func testRESTModuleTwin(t *testing.T) {
 	h := New(t, nil)
 	addDevice(t, h, "d%1#")
-	if _, err := h.AddModule("d%1#", "m*?"); err != nil {
+	if _, err := h.AddDevice("d%1#/m*?"); err != nil {
 		t.Fatalf("AddModule: %v", err)
 	}
 	s := owner(t, h)

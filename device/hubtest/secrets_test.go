@@ -3,7 +3,6 @@ package hubtest_test
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -55,7 +54,7 @@ func TestNoSecretInLogs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := transport.TLS(&transport.TLSOptions{Config: &tls.Config{RootCAs: hub.RootCAs()}, Address: at.String()})
+	line := transport.TLS(&transport.TLSOptions{RootCAs: hub.RootCAs(), Address: at.String()})
 	web := ws.Stream(&ws.Options{Stream: line})
 	p, _ := hub.Policy("iothubowner")
 	back, err := registry.New(p.ConnectionString, &registry.Options{Stream: line, MaxAttempts: 2, Logger: log})
@@ -91,7 +90,7 @@ func TestNoSecretInLogs(t *testing.T) {
 			fmt.Fprintf(out, "%#v\n", dev.State())
 			if good {
 				dev.UpdateReported(ctx, twin.Set("a", 1))
-				hub.Cut(id)
+				hub.Device(id).Cut()
 				dev.UpdateReported(ctx, twin.Set("a", 2))
 			}
 			dev.Close()
@@ -106,7 +105,7 @@ func TestNoSecretInLogs(t *testing.T) {
 		dial, err := proxy.New(u, nil)
 		fmt.Fprintf(out, "%v %+v %#v\n", err, err, err)
 		if err == nil {
-			_, err = mqtt.Dialer{Stream: transport.TLS(&transport.TLSOptions{Dial: dial})}.Dial(t.Context(), transport.Login{Identity: auth.Identity{Host: "h.example", DeviceID: "d"}, KeepAlive: time.Minute})
+			_, err = mqtt.Dialer{Stream: transport.TLS(&transport.TLSOptions{DialContext: dial})}.Dial(t.Context(), transport.Login{Identity: auth.Identity{Host: "h.example", DeviceID: "d"}, KeepAlive: time.Minute})
 			fmt.Fprintf(out, "%v %+v\n", err, err)
 		}
 		_, err = proxy.FromEnvironment(func(n string) string {

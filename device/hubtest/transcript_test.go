@@ -25,7 +25,7 @@ func vectorHub(t *testing.T) (*Hub, Device) {
 	t.Helper()
 	h := New(t, &Options{Host: hostOne, Now: clockAt(dayOne)})
 	addDevice(t, h, "dev1")
-	d, err := h.SetKeys("dev1", keyOne, "")
+	d, err := h.Device("dev1").SetKeys(keyOne, "")
 	if err != nil {
 		t.Fatalf("SetKeys: %v", err)
 	}
@@ -68,7 +68,7 @@ func testTranscriptDesired(t *testing.T) { // 13.2
 	c.play(subscribed)
 	setDesired(t, h, "dev1", `{"b":{"x":9}}`)
 	setDesired(t, h, "dev1", `{"b":{"x":null},"c":[1]}`)
-	if v, err := h.ReplaceDesired("dev1", `{"a":1,"d":true}`); v != 7 || err != nil {
+	if v, err := h.Device("dev1").ReplaceDesired(`{"a":1,"d":true}`); v != 7 || err != nil {
 		t.Fatalf("ReplaceDesired: got %d, %v, want version 7", v, err)
 	}
 	c.play(`
@@ -149,7 +149,7 @@ func testTranscriptTakeoverAndExpiry(t *testing.T) { // 13.5
 		> PINGREQ
 		< PINGRESP
 	`)
-	if got := h.Stats("dev1"); got.Takeovers != 1 || got.Connects != 2 {
+	if got := h.Device("dev1").Stats(); got.Takeovers != 1 || got.Connects != 2 {
 		t.Errorf("stats: got %+v, want 2 connects, 1 takeover", got)
 	}
 	other := addDevice(t, h, "dev2")

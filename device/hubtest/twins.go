@@ -40,7 +40,7 @@ func (h *Hub) patched(who *identity, req *request, patch *jsondoc.Object, f *fau
 
 // writeDesired writes the desired properties of an identity as change makes them,
 // and returns their new version.
-func (d handle) writeDesired(change func(old *jsondoc.Object) (doc, told *jsondoc.Object)) (int64, error) {
+func (d Device) writeDesired(change func(old *jsondoc.Object) (doc, told *jsondoc.Object)) (int64, error) {
 	h := d.hub
 	now := h.opts.Now()
 	h.mu.Lock()

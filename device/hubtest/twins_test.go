@@ -21,7 +21,7 @@ func TestSectionLimit(t *testing.T) {
 	}
 	full = strings.TrimSuffix(full, ",") + `}`
 	setDesired(t, h, "dev1", full)
-	_, err := h.SetDesired("dev1", `{"k8":true}`)
+	_, err := h.Device("dev1").SetDesired(`{"k8":true}`)
 	var status *transport.StatusError
 	if !errors.As(err, &status) || status.Status != 403 || status.Code != 403100 || !errors.Is(err, transport.ErrRejected) {
 		t.Errorf("a ninth key: got %v, want 403 and 403100", err)
@@ -36,7 +36,7 @@ func TestSectionLimit(t *testing.T) {
 	h.mu.Unlock()
 	setDesired(t, h, "dev1", `{"k9":null}`)
 	setDesired(t, h, "dev1", `{"k8":"`+letters(4000)+`"}`)
-	if _, err := h.SetDesired("dev1", `{"k8":"`+letters(4001)+`"}`); err == nil {
+	if _, err := h.Device("dev1").SetDesired(`{"k8":"` + letters(4001) + `"}`); err == nil {
 		t.Errorf("growing above the limit: got it accepted")
 	}
 }
@@ -100,14 +100,14 @@ func TestVersionsAndMetadata(t *testing.T) {
 		t.Errorf("metadata: got  %s\nwant %s", got, want)
 	}
 	setDesired(t, h, "dev1", `{"a":5}`)
-	if _, err := h.ReplaceDesired("dev1", `{"a":5}`); err != nil {
+	if _, err := h.Device("dev1").ReplaceDesired(`{"a":5}`); err != nil {
 		t.Fatalf("ReplaceDesired: %v", err)
 	}
 	const last = `"$lastUpdated":"2025-12-31T02:02:03.0000045Z","$lastUpdatedVersion":5`
 	if got, want := string(twinOf(t, h, "dev1").Desired.Metadata), `{`+last+`,"a":{`+last+`}}`; got != want {
 		t.Errorf("metadata after a replacement: got  %s\nwant %s", got, want)
 	}
-	if _, err := h.ReplaceDesired("dev1", `{"a":null}`); !errors.Is(err, transport.ErrRejected) { // M16
+	if _, err := h.Device("dev1").ReplaceDesired(`{"a":null}`); !errors.Is(err, transport.ErrRejected) { // M16
 		t.Errorf("replacing with a null: got %v, want it rejected", err)
 	}
 }

@@ -26,7 +26,7 @@ func testWebSocketOverTLSInMemory(t *testing.T) {
 	h := New(t, nil)
 	for _, port := range []string{"443", "1"} { // the first byte tells, where the port does not
 		playWeb(t, h, func() (*raw, *webClient) {
-			return webTLS(t, h, must[net.Conn](t, "Dial")(h.Dial(context.Background(), "tcp", "hub:"+port)), nil, "?iothub-no-client-cert=true")
+			return webTLS(t, h, must[net.Conn](t, "Dial")(h.DialContext(context.Background(), "tcp", "hub:"+port)), nil, "?iothub-no-client-cert=true")
 		})
 	}
 }
@@ -43,7 +43,7 @@ func TestWebSocketOnASocket(t *testing.T) {
 // taken over from, and is cut without a goodbye.
 func playWeb(t *testing.T, h *Hub, open func() (*raw, *webClient)) {
 	t.Helper()
-	if err := h.RemoveDevice("dev1"); err != nil {
+	if err := h.Device("dev1").Remove(); err != nil {
 		t.Logf("a new hub: %v", err)
 	}
 	d := addDevice(t, h, "dev1")
@@ -69,7 +69,7 @@ func playWeb(t *testing.T, h *Hub, open func() (*raw, *webClient)) {
 	ws.size = 0
 	second.send(slices.Concat(packetBytes(t, "PINGREQ"), packetBytes(t, "PINGREQ"))) // one message, two packets
 	second.play("< PINGRESP\n< PINGRESP" + patchOne + patchedTo2)
-	if err := h.Cut("dev1"); err != nil {
+	if err := h.Device("dev1").Cut(); err != nil {
 		t.Errorf("Cut: %v", err)
 	}
 	if got := ws.heardAtTheEnd(); got != "" {
@@ -192,7 +192,7 @@ func testWebSocketFaults(t *testing.T) {
 	h.Intercept(FromDevice("dev1", GetTwin), Drop())
 	c.play(subscribed + getTwin + "< silence" + getTwin + gotTwin)
 
-	if err := h.Stall("dev1", true); err != nil {
+	if err := h.Device("dev1").Stall(true); err != nil {
 		t.Fatalf("Stall: %v", err)
 	}
 	ws.says(t, maskedFrame(fin|opPing, "1"))
@@ -200,7 +200,7 @@ func testWebSocketFaults(t *testing.T) {
 	if len(ws.heard) != 0 {
 		t.Errorf("on a line that stalls: heard %q; want nothing", ws.heard)
 	}
-	if err := h.Stall("dev1", false); err != nil {
+	if err := h.Device("dev1").Stall(false); err != nil {
 		t.Fatalf("Stall: %v", err)
 	}
 	c.play("< silence" + ping)
@@ -208,7 +208,7 @@ func testWebSocketFaults(t *testing.T) {
 		t.Errorf("after the stall: heard %s; want the pong", got)
 	}
 
-	if err := h.SetLine("dev1", false); err != nil {
+	if err := h.Device("dev1").SetLine(false); err != nil {
 		t.Fatalf("SetLine: %v", err)
 	}
 	if got := ws.heardAtTheEnd(); got != "pong 1" {
@@ -221,18 +221,18 @@ func testWebSocketFaults(t *testing.T) {
 	}
 
 	// A line that ends while it stalls, a ping unanswered.
-	if err := h.SetLine("dev1", true); err != nil {
+	if err := h.Device("dev1").SetLine(true); err != nil {
 		t.Fatalf("SetLine: %v", err)
 	}
 	_, ws = webLogin(t, h, d)
 	early := httpsStream(t, h)
 	synctest.Wait()
-	if err := h.Stall("", true); err != nil {
+	if err := h.Stall(true); err != nil {
 		t.Fatalf("Stall: %v", err)
 	}
 	ws.says(t, maskedFrame(fin|opPing, "2"))
 	synctest.Wait()
-	if err := h.Cut("dev1"); err != nil {
+	if err := h.Device("dev1").Cut(); err != nil {
 		t.Fatalf("Cut: %v", err)
 	}
 	if got := ws.heardAtTheEnd(); got != "" {
@@ -321,7 +321,7 @@ func testWebSocketUnread(t *testing.T) {
 	for range 20 {
 		setDesired(t, h, "dev2", `{"a":["`+strings.Repeat("x", 4000)+`","`+strings.Repeat("x", 4000)+`"]}`)
 	}
-	if _, err := h.Wait(t.Context(), "dev2", func(tw Twin) bool { return !tw.Connected }); err != nil {
+	if _, err := h.Device("dev2").Wait(t.Context(), func(tw Twin) bool { return !tw.Connected }); err != nil {
 		t.Fatalf("Wait: %v", err)
 	}
 	if got := time.Since(start); got != writeLimit {
@@ -344,7 +344,7 @@ func testWebSocketX509(t *testing.T) {
 			{"without one", "", nil, refused, "the client presented no certificate…"},
 			{"asking not to be asked for it", "?iothub-no-client-cert=true", pairOf(t, d), refused, "the client presented no certificate…"},
 		} {
-			plain := must[net.Conn](t, "Dial")(h.Dial(context.Background(), "tcp", "hub:443"))
+			plain := must[net.Conn](t, "Dial")(h.DialContext(context.Background(), "tcp", "hub:443"))
 			c, _ := webTLS(t, h, plain, tt.cert, tt.query)
 			p := bareHello(h, id, "-")
 			p.clean = true

@@ -46,24 +46,16 @@ type X509Options struct {
 	Issue *IssueOptions
 }
 
-// AddX509Device registers a device that proves itself by a certificate. By
+// AddX509Device registers a device or module ("device/module") that proves itself
+// by a certificate with its id as the common name. By
 // default the hub makes one for it, from its DeviceCA; with opts.SelfSigned a
 // self-signed one. The Device has it as Credential and in PEM, and no keys.
-// Such a device needs TLS: Hub.Dial or Hub.Listen.
+// Such a device needs TLS: Hub.DialContext or Hub.Listen.
 func (h *Hub) AddX509Device(id string, opts *X509Options) (Device, error) {
-	return h.addX509(auth.Identity{Host: h.opts.Host, DeviceID: id}, opts)
-}
-
-// AddX509Module registers a module of a device in the same way; its common name
-// is "device/module". The device may be of any kind.
-func (h *Hub) AddX509Module(device, module string, opts *X509Options) (Device, error) {
-	if module == "" {
-		return Device{}, errors.New("hubtest: the module id is empty")
+	who, err := h.named(id)
+	if err != nil {
+		return Device{}, err
 	}
-	return h.addX509(auth.Identity{Host: h.opts.Host, DeviceID: device, ModuleID: module}, opts)
-}
-
-func (h *Hub) addX509(who auth.Identity, opts *X509Options) (Device, error) {
 	if err := who.Validate(); err != nil { // before a certificate is made for it
 		return Device{}, fmt.Errorf("hubtest: %w", err)
 	}
@@ -81,11 +73,7 @@ func (h *Hub) addX509(who auth.Identity, opts *X509Options) (Device, error) {
 // of the ways of AddX509Device: from keys to certificates, or from a certificate
 // to one that is newly made. The twin stays, and so does a connection: a proof
 // is judged at login. SetKeys leads back to keys.
-func (h *Hub) SetX509(id string, opts *X509Options) (Device, error) {
-	return h.handle(id).setX509(opts)
-}
-
-func (d handle) setX509(opts *X509Options) (Device, error) {
+func (d Device) SetX509(opts *X509Options) (Device, error) {
 	var name auth.Identity
 	err := d.change(func(who *identity) error {
 		name = d.hub.nameOf(who)
@@ -108,11 +96,7 @@ func (d handle) setX509(opts *X509Options) (Device, error) {
 // primary and secondary, one of which may be empty: either logs in, as long as
 // it is there. A thumbprint is the SHA-1 or SHA-256 of the certificate in DER, as
 // 40 or 64 hex digits in any case, without colons. A connection stays.
-func (h *Hub) SetThumbprints(id, primary, secondary string) error {
-	return h.handle(id).setThumbprints(primary, secondary)
-}
-
-func (d handle) setThumbprints(primary, secondary string) error {
+func (d Device) SetThumbprints(primary, secondary string) error {
 	rule, err := thumbprintRule(primary, secondary)
 	if err != nil {
 		return err
@@ -120,7 +104,7 @@ func (d handle) setThumbprints(primary, secondary string) error {
 	return d.setRule(rule)
 }
 
-func (d handle) setRule(rule proofRule) error {
+func (d Device) setRule(rule proofRule) error {
 	return d.change(func(who *identity) error {
 		who.proof, who.keys = rule, keyPair{}
 		who.record.etag++
@@ -137,14 +121,14 @@ func (h *Hub) prepareX509(who auth.Identity, opts *X509Options) (Device, proofRu
 	}
 	if o.PrimaryThumbprint != "" || o.SecondaryThumbprint != "" {
 		rule, err := thumbprintRule(o.PrimaryThumbprint, o.SecondaryThumbprint)
-		return certDevice(who, rule), rule, err
+		return h.certDevice(who, rule), rule, err
 	}
 	if o.NoCertificate {
 		if o.SelfSigned {
 			return Device{}, proofRule{}, errors.New("hubtest: X509Options: a self-signed certificate made elsewhere is known by its thumbprint; give PrimaryThumbprint")
 		}
 		rule := proofRule{kind: authCA}
-		return certDevice(who, rule), rule, nil
+		return h.certDevice(who, rule), rule, nil
 	}
 	made, err := h.makeClientCertificate(joinID(who.DeviceID, who.ModuleID), o)
 	if err != nil {
@@ -154,15 +138,15 @@ func (h *Hub) prepareX509(who auth.Identity, opts *X509Options) (Device, proofRu
 	if o.SelfSigned {
 		rule = proofRule{kind: authSelfSigned, thumbprints: [2]string{made.Thumbprint}}
 	}
-	dev := certDevice(who, rule)
+	dev := h.certDevice(who, rule)
 	dev.Credential, dev.CertificatePEM, dev.KeyPEM = made.Credential(), made.CertificatePEM, made.KeyPEM
 	return dev, rule, nil
 }
 
 // certDevice is a device that proves itself by a certificate of which the hub
 // has nothing.
-func certDevice(who auth.Identity, rule proofRule) Device {
-	return Device{Identity: who, Auth: rule.kind.String(), ConnectionString: stringFor(who, "")}
+func (h *Hub) certDevice(who auth.Identity, rule proofRule) Device {
+	return Device{Identity: who, Auth: rule.kind.String(), ConnectionString: stringFor(who, ""), hub: h, id: joinID(who.DeviceID, who.ModuleID)}
 }
 
 func (h *Hub) makeClientCertificate(name string, o X509Options) (Issued, error) {

@@ -204,7 +204,7 @@ func TestCertificateAuthority(t *testing.T) {
 		}, ""},
 		{"disabled", func(s stage) *tls.Certificate {
 			c := pairOf(s, s.add(nil))
-			if err := s.h.SetEnabled("dev1", false); err != nil {
+			if err := s.h.Device("dev1").SetEnabled(false); err != nil {
 				s.Fatalf("SetEnabled: %v", err)
 			}
 			return c

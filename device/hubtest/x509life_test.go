@@ -36,7 +36,7 @@ func testCertificateNeedsTLS(t *testing.T) {
 	must[Device](t, "AddX509Device")(h.AddX509Device("dev1", nil))
 	c := open(t, h)
 	c.send(bareHello(h, "dev1", "-").bytes())
-	if got, why := c.receive(), heard.take(); got != refused || !matches(why, "there is no TLS on this stream…use Hub.Dial…") {
+	if got, why := c.receive(), heard.take(); got != refused || !matches(why, "there is no TLS on this stream…use Hub.DialContext…") {
 		t.Errorf("over Stream: got %s (%s), want %s and a hint at Dial", got, why, refused)
 	}
 }
@@ -46,7 +46,7 @@ func testX509Module(t *testing.T) {
 	var heard reasons
 	h := New(t, &Options{Logger: heard.logger()})
 	addDevice(t, h, "dev1") // of keys: a module's proof is its own
-	m := must[Device](t, "AddX509Module")(h.AddX509Module("dev1", "mod", nil))
+	m := must[Device](t, "AddX509Module")(h.AddX509Device("dev1/mod", nil))
 	if want := "HostName=" + h.Host() + ";DeviceId=dev1;ModuleId=mod;x509=true"; m.ConnectionString != want {
 		t.Errorf("connection string: got %s, want %s", m.ConnectionString, want)
 	}
@@ -59,11 +59,11 @@ func testX509Module(t *testing.T) {
 			t.Errorf("common name %s: got %s (%s), want %s", tt.name, got, heard.take(), tt.want)
 		}
 	}
-	s := must[Device](t, "AddX509Module")(h.AddX509Module("dev1", "own", &X509Options{SelfSigned: true}))
+	s := must[Device](t, "AddX509Module")(h.AddX509Device("dev1/own", &X509Options{SelfSigned: true}))
 	if got, _ := (client{cert: pairOf(t, s)}).login(t, h, "dev1/own", ""); got != letIn {
 		t.Errorf("by thumbprint: got %s (%s), want %s", got, heard.take(), letIn)
 	}
-	if err := h.SetEnabled("dev1", false); err != nil {
+	if err := h.Device("dev1").SetEnabled(false); err != nil {
 		t.Fatalf("SetEnabled: %v", err)
 	}
 	if got, _ := (client{cert: pairOf(t, m)}).login(t, h, "dev1/mod", ""); got != unavailable {
@@ -133,7 +133,7 @@ func testResumedSession(t *testing.T, version uint16) {
 	if got := login(fresh, cache, true); got != "rc=0" {
 		t.Errorf("resumed with another certificate: got %s (%s), want rc=0, for the hub sees the old one", got, heard.take())
 	}
-	if err := h.SetThumbprints("dev1", fresh.Thumbprint, ""); err != nil {
+	if err := h.Device("dev1").SetThumbprints(fresh.Thumbprint, ""); err != nil {
 		t.Fatalf("SetThumbprints: %v", err)
 	}
 	if got := login(fresh, cache, true); got != "rc=5" {
@@ -163,7 +163,7 @@ func testRotateThumbprints(t *testing.T) {
 		{fresh.Thumbprint, "", "rc=5", "rc=0"},
 		{"", sha1Of(old), "rc=0", "rc=5"},
 	} {
-		if err := h.SetThumbprints("dev1", step.primary, step.secondary); err != nil {
+		if err := h.Device("dev1").SetThumbprints(step.primary, step.secondary); err != nil {
 			t.Fatalf("SetThumbprints: %v", err)
 		}
 		line.play(ping)
@@ -189,7 +189,7 @@ func testIdentityChangesItsProof(t *testing.T) {
 	keyed := addDevice(t, h, "dev1")
 	setDesired(t, h, "dev1", `{"a":1}`)
 	line := login(t, h, keyed)
-	d := must[Device](t, "SetX509")(h.SetX509("dev1", nil))
+	d := must[Device](t, "SetX509")(h.Device("dev1").SetX509(nil))
 	line.play(ping)
 	if d.PrimaryKey != "" || d.ConnectionString != stringFor(keyed.Identity, "") {
 		t.Errorf("got %q and %q, want no key and x509=true", d.PrimaryKey, d.ConnectionString)
@@ -200,10 +200,7 @@ func testIdentityChangesItsProof(t *testing.T) {
 	if got, _ := (client{cert: pairOf(t, d)}).login(t, h, "dev1", ""); got != "CONNACK sp=1 rc=0" {
 		t.Errorf("by certificate: got %s, want the session back", got)
 	}
-	if _, err := h.RegeneratePrimaryKey("dev1"); err == nil || !strings.Contains(err.Error(), "has no keys") {
-		t.Errorf("a new key for it: got %v, want an error", err)
-	}
-	back := must[Device](t, "SetKeys")(h.SetKeys("dev1", "", ""))
+	back := must[Device](t, "SetKeys")(h.Device("dev1").SetKeys("", ""))
 	if got, _ := (client{}).login(t, h, "dev1", hello(t, h, back).password); got != "CONNACK sp=1 rc=0" {
 		t.Errorf("by the new key: got %s, want the session back", got)
 	}
@@ -236,7 +233,7 @@ func testRotateKeys(t *testing.T) {
 		}
 	}
 	try("the secondary at first", first.SecondaryKey, "rc=0")
-	second := must[Device](t, "RegeneratePrimaryKey")(h.RegeneratePrimaryKey("dev1"))
+	second := must[Device](t, "SetKeys")(first.SetKeys("", first.SecondaryKey))
 	line.play(ping)
 	if second.SecondaryKey != first.SecondaryKey || second.PrimaryKey == first.PrimaryKey {
 		t.Errorf("primary made anew: got another secondary, or the same primary")
@@ -244,15 +241,13 @@ func testRotateKeys(t *testing.T) {
 	try("the old primary", first.PrimaryKey, "rc=5")
 	try("the old secondary", first.SecondaryKey, "rc=0")
 	try("the new primary", second.PrimaryKey, "rc=0")
-	third := must[Device](t, "RegenerateSecondaryKey")(h.RegenerateSecondaryKey("dev1"))
+	third := must[Device](t, "SetKeys")(second.SetKeys(second.PrimaryKey, ""))
 	line.play(ping)
 	try("the old secondary, at last", first.SecondaryKey, "rc=5")
 	try("the primary still", second.PrimaryKey, "rc=0")
 	try("the new secondary", third.SecondaryKey, "rc=0")
-	for _, f := range []func(string) (Device, error){h.RegeneratePrimaryKey, h.RegenerateSecondaryKey} {
-		if _, err := f("ghost"); !errors.Is(err, ErrUnknown) {
-			t.Errorf("of nobody: got %v, want ErrUnknown", err)
-		}
+	if _, err := h.Device("ghost").SetKeys("", ""); !errors.Is(err, ErrUnknown) {
+		t.Errorf("of nobody: got %v, want ErrUnknown", err)
 	}
 }
 
@@ -262,7 +257,7 @@ func testDisableSAS(t *testing.T) {
 	for _, o := range []Options{{}, {DisableDeviceSAS: true}, {DisableModuleSAS: true}} {
 		h := New(t, &o)
 		device := addDevice(t, h, "dev1")
-		module := must[Device](t, "AddModule")(h.AddModule("dev1", "mod"))
+		module := must[Device](t, "AddModule")(h.AddDevice("dev1/mod"))
 		policy, _ := h.Policy("device")
 		answer := map[bool]string{false: letIn, true: refused}
 		for _, tt := range []struct {

@@ -140,7 +140,7 @@ func (d *rig) wantAsked(discoveries, asked, issued, requests int) {
 		d.Errorf("the authority was asked %d times for its document, %d times for a token, and gave %d; want %d, %d and %d",
 			gotD, gotA, gotI, discoveries, asked, issued)
 	}
-	if got := d.hub.Stats("").Requests; got != requests {
+	if got := d.hub.Stats().Requests; got != requests {
 		d.Errorf("the hub got %d requests, want %d", got, requests)
 	}
 }

@@ -31,7 +31,7 @@ func TestBackEnd(t *testing.T) {
 		!strings.Contains(lines[1], `"deviceId":"fan1"`) {
 		t.Errorf("got\n%s\nwant the twin as it is now, and the one that the query finds", stdout)
 	}
-	before, err := d.hub.Twin("fan1")
+	before, err := d.hub.Device("fan1").Twin()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func TestBackEnd(t *testing.T) {
 		t.Errorf("again: got %q, %v; want the same line", again, err)
 	}
 	d.wantAsked(2, 2, 2, 4) // another process: it keeps no token
-	if after, err := d.hub.Twin("fan1"); err != nil || after.ETag != before.ETag {
+	if after, err := d.hub.Device("fan1").Twin(); err != nil || after.ETag != before.ETag {
 		t.Errorf("again: got ETag %s, %v; want %s: nothing to write", after.ETag, err, before.ETag)
 	}
 }
@@ -68,7 +68,7 @@ func TestRivals(t *testing.T) {
 			d.hub.Intercept(func(m hubtest.Message) bool {
 				if m.Op == hubtest.Rest && m.Request == "PATCH /twins/fan1" && wrote < tt.rivals {
 					wrote++
-					if _, err := d.hub.SetTags("fan1", `{"rival":`+string(rune('0'+wrote))+`}`); err != nil {
+					if _, err := d.hub.Device("fan1").SetTags(`{"rival":` + string(rune('0'+wrote)) + `}`); err != nil {
 						t.Error(err)
 					}
 				}
@@ -78,7 +78,7 @@ func TestRivals(t *testing.T) {
 			if !errors.Is(err, tt.want) {
 				t.Errorf("got %v, want %v", err, tt.want)
 			}
-			if tw, err := d.hub.Twin("fan1"); err != nil || string(tw.Tags) != tt.tags {
+			if tw, err := d.hub.Device("fan1").Twin(); err != nil || string(tw.Tags) != tt.tags {
 				t.Errorf("got the tags %s, %v; want %s", tw.Tags, err, tt.tags)
 			}
 			d.wantAsked(1, 1, 1, tt.requests)

@@ -125,7 +125,7 @@ func testRenewal(t *testing.T) {
 	if got := strings.Count(out.String(), "\n"); got != rounds {
 		t.Errorf("got %d twins, want %d", got, rounds)
 	}
-	if got := b.hub.Stats("").Requests; got != rounds {
+	if got := b.hub.Stats().Requests; got != rounds {
 		t.Errorf("the hub got %d requests, want %d: one a round, none refused", got, rounds)
 	}
 	for i, at := range b.entra.issued[1:] {
@@ -158,7 +158,7 @@ func testShortTokens(t *testing.T) {
 	if _, _, issued := b.entra.counts(); issued != 11 {
 		t.Errorf("in ten minutes the authority gave %d tokens of two minutes, want 11: one a minute", issued)
 	}
-	if got := b.hub.Stats("").Requests; got != 61 {
+	if got := b.hub.Stats().Requests; got != 61 {
 		t.Errorf("the hub got %d requests, want 61: none refused", got)
 	}
 }

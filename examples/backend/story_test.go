@@ -98,11 +98,11 @@ func TestPages(t *testing.T) {
 		if _, err := d.hub.AddDevice(id); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := d.hub.SetTags(id, `{"location":{"plant":"O'Hare\\4"}}`); i > 0 && err != nil {
+		if _, err := d.hub.Device(id).SetTags(`{"location":{"plant":"O'Hare\\4"}}`); i > 0 && err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := d.hub.SetTags("fan0", `{"location":{"plant":"other"}}`); err != nil {
+	if _, err := d.hub.Device("fan0").SetTags(`{"location":{"plant":"other"}}`); err != nil {
 		t.Fatal(err)
 	}
 	code, stdout, stderr := d.run("-wait", "0", "-page", "2", "-plant", `O'Hare\4`)
@@ -135,7 +135,7 @@ func TestConflict(t *testing.T) {
 		d.hub.Intercept(func(m hubtest.Message) bool {
 			hit := hubtest.FromService("PATCH /twins/dev1")(m)
 			if hit {
-				if _, err := d.hub.SetTags("dev1", `{"other":true}`); err != nil {
+				if _, err := d.hub.Device("dev1").SetTags(`{"other":true}`); err != nil {
 					t.Error(err)
 				}
 			}
@@ -145,7 +145,7 @@ func TestConflict(t *testing.T) {
 		if got := strings.Count(stdout, "has changed since it was read"); code != tt.code || got != tt.conflicts || !strings.Contains(stderr, tt.says) {
 			t.Errorf("%d writers: got status %d, %d conflicts, stderr %q; want %d, %d and %q", tt.times, code, got, stderr, tt.code, tt.conflicts, tt.says)
 		}
-		if tw, err := d.hub.Twin("dev1"); err != nil || !strings.Contains(string(tw.Tags), `"other":true`) || strings.Contains(string(tw.Tags), "Redmond43") != (code == desk.ExitDone) {
+		if tw, err := d.hub.Device("dev1").Twin(); err != nil || !strings.Contains(string(tw.Tags), `"other":true`) || strings.Contains(string(tw.Tags), "Redmond43") != (code == desk.ExitDone) {
 			t.Errorf("%d writers: the tags are %s, %v; want the others', and ours where it was done", tt.times, tw.Tags, err)
 		}
 	}
@@ -263,7 +263,7 @@ func TestSilence(t *testing.T) {
 	if code, _, stderr := d.run("-wait", "50ms"); code != desk.ExitTimeout || !strings.Contains(stderr, connected) {
 		t.Errorf("a device that is mute: got status %d, stderr %q; want %d and %q", code, stderr, desk.ExitTimeout, connected)
 	}
-	if tw, err := d.hub.Twin("dev1"); err != nil || tw.Desired.Version != 3 {
+	if tw, err := d.hub.Device("dev1").Twin(); err != nil || tw.Desired.Version != 3 {
 		t.Errorf("the hub has version %d of what is desired, %v; want 3: what was written stays", tw.Desired.Version, err)
 	}
 }

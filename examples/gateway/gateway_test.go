@@ -31,7 +31,7 @@ func TestHundred(t *testing.T) {
 
 			h.relay.cut()
 			for _, id := range h.ids() {
-				h.wait(id, "back", func(tw hubtest.Twin) bool { return tw.Connected && h.hub.Stats(id).Connects == 2 })
+				h.wait(id, "back", func(tw hubtest.Twin) bool { return tw.Connected && h.hub.Device(id).Stats().Connects == 2 })
 			}
 			h.obey(3)
 			h.wantConnections("after a cut", 2)
@@ -41,7 +41,7 @@ func TestHundred(t *testing.T) {
 			}
 			h.waitOffline(h.ids()...)
 			h.wantConnections("at the end", 2)
-			if all := h.hub.Stats(""); all.Connects != 200 || all.Refused != 0 || all.Takeovers != 0 {
+			if all := h.hub.Stats(); all.Connects != 200 || all.Refused != 0 || all.Takeovers != 0 {
 				t.Errorf("the hub saw %+v; want 200 logins, and none refused or taken over", all)
 			}
 			if got := g.stdout.String(); !strings.HasSuffix(got, "all 100 devices have ended\n") {
@@ -75,7 +75,7 @@ func TestWrongKey(t *testing.T) {
 	h.waitOnline("dev0", "dev2")
 	g.want(&g.stdout, " 2 of 3 online\n  dev1: ")
 	g.want(&g.stdout, "hub refused the identity")
-	if got := h.hub.Stats("dev1"); got.Connects != 0 || got.Refused == 0 {
+	if got := h.hub.Device("dev1").Stats(); got.Connects != 0 || got.Refused == 0 {
 		t.Errorf("dev1: the hub saw %+v; want it refused", got)
 	}
 	// With the right key it starts anew, and the others notice nothing.
@@ -85,7 +85,7 @@ func TestWrongKey(t *testing.T) {
 	g.want(&g.stdout, " 3 of 3 online\n")
 	g.want(&g.stderr, "dev1 starts anew, with another key")
 	for _, id := range []string{"dev0", "dev2"} {
-		if got := h.hub.Stats(id); got.Connects != 1 || got.Gets != 1 {
+		if got := h.hub.Device(id).Stats(); got.Connects != 1 || got.Gets != 1 {
 			t.Errorf("%s: the hub saw %+v; want one login and one GET", id, got)
 		}
 	}
@@ -102,11 +102,11 @@ func TestKeyReplaced(t *testing.T) {
 	d := h.devices[0]
 	h.write(strings.Replace(d.ConnectionString, d.PrimaryKey, d.SecondaryKey, 1), h.devices[1].ConnectionString)
 	g.hangUp()
-	h.wait("dev0", "back", func(tw hubtest.Twin) bool { return tw.Connected && h.hub.Stats("dev0").Connects == 2 })
+	h.wait("dev0", "back", func(tw hubtest.Twin) bool { return tw.Connected && h.hub.Device("dev0").Stats().Connects == 2 })
 	if got := g.end(); got != 0 || strings.Contains(g.stderr.String(), "store") {
 		t.Errorf("got status %d, stderr %q; want 0, and no word on a store", got, g.stderr.String())
 	}
-	if all := h.hub.Stats(""); all.Connects != 3 || all.Takeovers != 0 {
+	if all := h.hub.Stats(); all.Connects != 3 || all.Takeovers != 0 {
 		t.Errorf("the hub saw %+v; want 3 logins, and none taken over", all)
 	}
 	h.wantConnections("at the end", 1)
@@ -147,7 +147,7 @@ func TestListChanges(t *testing.T) {
 	g.want(&g.stdout, "devices: 1 start, 2 end")
 	g.want(&g.stdout, " 2 of 2 online\n")
 	for id, want := range map[string]int{"dev0": 1, "dev1": 2, "dev2": 1, "dev3": 1} {
-		if got := h.hub.Stats(id).Connects; got != want {
+		if got := h.hub.Device(id).Stats().Connects; got != want {
 			t.Errorf("%s: got %d logins, want %d", id, got, want)
 		}
 	}
@@ -210,13 +210,13 @@ func TestStore(t *testing.T) {
 	h.waitOffline(h.ids()...)
 	for _, d := range h.devices {
 		id := d.Identity.DeviceID
-		if err := h.hub.RemoveDevice(id); err != nil {
+		if err := h.hub.Device(id).Remove(); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := h.hub.AddDevice(id); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := h.hub.SetKeys(id, d.PrimaryKey, d.SecondaryKey); err != nil {
+		if _, err := h.hub.Device(id).SetKeys(d.PrimaryKey, d.SecondaryKey); err != nil {
 			t.Fatal(err)
 		}
 	}

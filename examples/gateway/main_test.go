@@ -74,7 +74,7 @@ func (h *hall) write(lines ...string) {
 // wait waits for what a device's twin is to be.
 func (h *hall) wait(id, what string, is func(hubtest.Twin) bool) hubtest.Twin {
 	h.Helper()
-	tw, err := h.hub.Wait(h.ctx, id, is)
+	tw, err := h.hub.Device(id).Wait(h.ctx, is)
 	if err != nil {
 		h.Fatalf("%s is never %s: %v", id, what, err)
 	}
@@ -99,14 +99,14 @@ func (h *hall) waitOffline(ids ...string) {
 
 func (h *hall) setDesired(id, patch string) {
 	h.Helper()
-	if _, err := h.hub.SetDesired(id, patch); err != nil {
+	if _, err := h.hub.Device(id).SetDesired(patch); err != nil {
 		h.Fatal(err)
 	}
 }
 
 func (h *hall) waitReported(id, path, value string) {
 	h.Helper()
-	if _, err := h.hub.WaitReported(h.ctx, id, path, value); err != nil {
+	if _, err := h.hub.Device(id).WaitReported(h.ctx, path, value); err != nil {
 		h.Fatal(err)
 	}
 }

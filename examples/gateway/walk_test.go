@@ -76,7 +76,7 @@ func TestSignals(t *testing.T) {
 	p.ends()
 	h.waitOffline(ids...)
 	h.wantConnections("at the end", 1)
-	if all := h.hub.Stats(""); all.Connects != 101 || all.Takeovers != 0 {
+	if all := h.hub.Stats(); all.Connects != 101 || all.Takeovers != 0 {
 		t.Errorf("the hub saw %+v; want 101 logins, and none taken over", all)
 	}
 	if got := p.stdout.String(); !strings.HasSuffix(got, "all 100 devices have ended\n") {

@@ -95,11 +95,19 @@ func (c *control) obey(line string) error {
 	verb, id, _ := strings.Cut(strings.TrimSpace(line), " ")
 	switch verb {
 	case "cut":
-		return c.hub.Cut(id)
+		return c.hub.Device(id).Cut()
 	case "down":
-		return c.hub.SetLine(id, false)
+		return lineOf(c.hub, id).SetLine(false)
 	case "up":
-		return c.hub.SetLine(id, true)
+		return lineOf(c.hub, id).SetLine(true)
 	}
 	return errors.New("unknown command; known are cut, down and up")
+}
+
+// lineOf is the line of a device, or everyone's for an empty id.
+func lineOf(hub *hubtest.Hub, id string) interface{ SetLine(up bool) error } {
+	if id == "" {
+		return hub
+	}
+	return hub.Device(id)
 }

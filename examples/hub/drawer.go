@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
 	"github.com/devicetwin/devicetwin-go/examples/internal/files"
@@ -104,7 +103,7 @@ func keptCA(name, title string) (*hubtest.CA, error) {
 func (d *drawer) keep(hub *hubtest.Hub, told *info) error {
 	ring := keyring{Devices: map[string]keys{}, Policies: map[string]keys{}}
 	for id := range told.Devices {
-		if made, err := hub.Device(id); err == nil && made.PrimaryKey != "" {
+		if made := hub.Device(id); made.PrimaryKey != "" {
 			ring.Devices[id] = keys{made.PrimaryKey, made.SecondaryKey}
 		}
 	}
@@ -165,8 +164,8 @@ func (d *drawer) pair(id string) (cert, key string) {
 // add registers a device or module, or finds it among those that were restored,
 // and returns its files, if it has some.
 func (d *drawer) add(hub *hubtest.Hub, spec deviceSpec) (made hubtest.Device, cert, key string, err error) {
-	made, err = hub.Device(spec.ID)
-	restored := err == nil
+	made = hub.Device(spec.ID)
+	restored := made.Auth != "" // by the hub's state
 	switch {
 	case restored && made.Auth != spec.Auth:
 		return made, "", "", fmt.Errorf("in the -state file it proves itself by %s, and here by %s; change the one or the other", made.Auth, spec.Auth)
@@ -185,12 +184,7 @@ func (d *drawer) addKeyed(hub *hubtest.Hub, spec deviceSpec, made hubtest.Device
 	kept := keys{spec.PrimaryKey, spec.SecondaryKey}
 	if !restored {
 		var err error
-		if device, module, isModule := strings.Cut(spec.ID, "/"); isModule {
-			made, err = hub.AddModule(device, module)
-		} else {
-			made, err = hub.AddDevice(device)
-		}
-		if err != nil {
+		if made, err = hub.AddDevice(spec.ID); err != nil {
 			return made, err
 		}
 		old := d.ring.Devices[spec.ID]
@@ -201,7 +195,7 @@ func (d *drawer) addKeyed(hub *hubtest.Hub, spec deviceSpec, made hubtest.Device
 	if kept == (keys{}) || kept == (keys{made.PrimaryKey, made.SecondaryKey}) || restored && kept == (keys{Primary: made.PrimaryKey}) {
 		return made, nil
 	}
-	return hub.SetKeys(spec.ID, kept.Primary, kept.Secondary)
+	return hub.Device(spec.ID).SetKeys(kept.Primary, kept.Secondary)
 }
 
 // addCertified adds a device of a certificate: the one in the folder if it is
@@ -225,16 +219,13 @@ func (d *drawer) addCertified(hub *hubtest.Hub, spec deviceSpec, restored bool) 
 }
 
 func addX509(hub *hubtest.Hub, id string, opts *hubtest.X509Options, restored bool) (hubtest.Device, error) {
-	device, module, isModule := strings.Cut(id, "/")
 	switch {
 	case restored && opts.NoCertificate: // it is known by its name
-		return hub.Device(id)
+		return hub.Device(id), nil
 	case restored:
-		return hub.SetX509(id, opts)
-	case isModule:
-		return hub.AddX509Module(device, module, opts)
+		return hub.Device(id).SetX509(opts)
 	}
-	return hub.AddX509Device(device, opts)
+	return hub.AddX509Device(id, opts)
 }
 
 // keptCertificate reads a device's certificate, with its key, or nil where there is

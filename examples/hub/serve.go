@@ -113,11 +113,7 @@ func prepare(hub *hubtest.Hub, s *settings, d *drawer) (*info, error) {
 		if _, known := told.Devices[id]; known {
 			continue
 		}
-		made, err := hub.Device(id)
-		if err != nil {
-			return nil, fmt.Errorf("device %q: %w", id, err)
-		}
-		told.addDevice(id, made, "", "")
+		told.addDevice(id, hub.Device(id), "", "")
 	}
 	if err := d.keep(hub, told); err != nil {
 		return nil, err

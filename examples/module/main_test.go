@@ -56,7 +56,7 @@ func TestModule(t *testing.T) {
 	if _, err := hub.AddDevice("edge1"); err != nil {
 		t.Fatal(err)
 	}
-	at, err := hub.AddModule("edge1", "sampler")
+	at, err := hub.AddDevice("edge1/sampler")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,23 +82,23 @@ func TestModule(t *testing.T) {
 		defer end()
 		ended <- run(module, func(name string) string { return environment[name] }, &transport.TLSOptions{Address: address.String()})
 	}()
-	if _, err := hub.WaitReported(running, "edge1/sampler", "status", `"running"`); err != nil {
+	if _, err := hub.Device("edge1/sampler").WaitReported(running, "status", `"running"`); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := hub.SetDesired("edge1/sampler", `{"sampling":{"seconds":5}}`); err != nil {
+	if _, err := hub.Device("edge1/sampler").SetDesired(`{"sampling":{"seconds":5}}`); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := hub.WaitReported(running, "edge1/sampler", "sampling.seconds", `{"value":5,"ac":200,"av":2}`); err != nil {
+	if _, err := hub.Device("edge1/sampler").WaitReported(running, "sampling.seconds", `{"value":5,"ac":200,"av":2}`); err != nil {
 		t.Fatal(err)
 	}
 	stop()
 	if err := <-ended; err != nil {
 		t.Errorf("stopped, the module ended with %v, want nil", err)
 	}
-	if _, err := hub.Wait(ctx, "edge1/sampler", func(t hubtest.Twin) bool { return !t.Connected }); err != nil {
+	if _, err := hub.Device("edge1/sampler").Wait(ctx, func(t hubtest.Twin) bool { return !t.Connected }); err != nil {
 		t.Fatal(err)
 	}
-	if got := hub.Stats("edge1/sampler").Disconnects; got != 1 {
+	if got := hub.Device("edge1/sampler").Stats().Disconnects; got != 1 {
 		t.Errorf("got %d polite ends at the hub, want 1", got)
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -78,7 +77,7 @@ func dialer(address, ca string) (transport.Dialer, error) {
 		return nil, fmt.Errorf("%s: %w", ca, err)
 	}
 	return mqtt.Dialer{Stream: transport.TLS(&transport.TLSOptions{
-		Config:  &tls.Config{RootCAs: roots},
+		RootCAs: roots,
 		Address: address,
 	})}, nil
 }

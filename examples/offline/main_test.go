@@ -159,7 +159,7 @@ func TestStoryBreaks(t *testing.T) {
 			return nil
 		}, `step 6, "the line is back, and nothing is lost", did not happen: `, context.Canceled},
 		{"something has changed after all", "7", func(s *stage) error {
-			_, err := s.hub.SetDesired(name, `{"heater":{"celsius":22}}`)
+			_, err := s.hub.Device(name).SetDesired(`{"heater":{"celsius":22}}`)
 			return err
 		}, `step 7, "one more boot: only the lamp, which forgets, is set again", did not happen: ` +
 			`the board said ["sets heater.celsius = 22 (desired version 4, cause \"start\")"], which nobody expected`, nil},

@@ -31,7 +31,7 @@ func (s *story) boot(ctx context.Context) error {
 }
 
 func (s *story) loseLine(ctx context.Context) error {
-	s.hub.SetLine(name, false)
+	s.hub.Device(name).SetLine(false)
 	s.say("hub", "cannot be reached any more")
 	if err := s.hear(ctx, "has no line"); err != nil {
 		return err
@@ -45,7 +45,7 @@ func (s *story) loseLine(ctx context.Context) error {
 		}
 		s.safe = battery
 	}
-	if _, err := s.hub.WaitReported(ctx, name, "battery", ""); err != nil {
+	if _, err := s.hub.Device(name).WaitReported(ctx, "battery", ""); err != nil {
 		return err
 	}
 	s.say("hub", "knows nothing of a battery")
@@ -86,7 +86,7 @@ func (s *story) bootOffline(ctx context.Context) error {
 // registered: that the lamp is set, and the heater was not before it, shows
 // that the heater's was not told.
 func (s *story) catchUp(ctx context.Context) error {
-	s.hub.SetLine(name, true)
+	s.hub.Device(name).SetLine(true)
 	s.say("hub", "can be reached again")
 	if err := s.hear(ctx, "is online", "sets fan.rpm = 1500", "sets lamp", "reports"); err != nil {
 		return err
@@ -134,7 +134,7 @@ func (s *story) finish(ctx context.Context) error {
 
 // desire is the back end.
 func (s *story) desire(patch string) error {
-	version, err := s.hub.SetDesired(name, patch)
+	version, err := s.hub.Device(name).SetDesired(patch)
 	if err == nil {
 		s.say("hub", "desires %s (desired version %d)", patch, version)
 	}
@@ -143,7 +143,7 @@ func (s *story) desire(patch string) error {
 
 // hubHas waits until the hub's whole reported half is as given.
 func (s *story) hubHas(ctx context.Context, want string) error {
-	twin, err := s.hub.WaitReported(ctx, name, "", want)
+	twin, err := s.hub.Device(name).WaitReported(ctx, "", want)
 	if err == nil {
 		s.say("hub", "has reported %s", twin.Reported.JSON)
 	}
@@ -152,7 +152,7 @@ func (s *story) hubHas(ctx context.Context, want string) error {
 
 // battery waits until the hub has any.
 func (s *story) battery(ctx context.Context) (level int, err error) {
-	_, err = s.hub.Wait(ctx, name, func(t hubtest.Twin) bool {
+	_, err = s.hub.Device(name).Wait(ctx, func(t hubtest.Twin) bool {
 		var reported struct{ Battery *int }
 		if json.Unmarshal(t.Reported.JSON, &reported) != nil || reported.Battery == nil {
 			return false

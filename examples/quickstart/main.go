@@ -6,7 +6,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -110,7 +109,7 @@ func (s *story) prepare() error {
 	// A real hub needs no such options: its name leads to it, and the system
 	// knows its CA. This one's certificate is verified, too.
 	line := transport.TLS(&transport.TLSOptions{
-		Config:  &tls.Config{RootCAs: s.hub.RootCAs()},
+		RootCAs: s.hub.RootCAs(),
 		Address: address.String(),
 	})
 	s.dev = device.New(id, cred, mqtt.Dialer{Stream: line}, &device.Options{
@@ -159,7 +158,7 @@ func (s *story) report(ctx context.Context) error {
 }
 
 func (s *story) loseLine(ctx context.Context) error {
-	s.hub.SetLine(name, false)
+	s.hub.Device(name).SetLine(false)
 	s.say("hub", "the line is cut")
 	state, err := s.reach(ctx, device.Waiting)
 	if err != nil {
@@ -179,7 +178,7 @@ func (s *story) loseLine(ctx context.Context) error {
 
 // catchUp mends the line. The device's program does nothing about it.
 func (s *story) catchUp(ctx context.Context) error {
-	s.hub.SetLine(name, true)
+	s.hub.Device(name).SetLine(true)
 	s.say("hub", "the line is mended")
 	if _, err := s.reach(ctx, device.Online); err != nil {
 		return err
@@ -188,7 +187,7 @@ func (s *story) catchUp(ctx context.Context) error {
 	if err := s.expect(ctx, "1500", twin.CauseReconnect); err != nil {
 		return err
 	}
-	if _, err := s.hub.WaitReported(ctx, name, "battery", "87"); err != nil {
+	if _, err := s.hub.Device(name).WaitReported(ctx, "battery", "87"); err != nil {
 		return err
 	}
 	s.say("hub", "has the report: battery = 87")
@@ -197,7 +196,7 @@ func (s *story) catchUp(ctx context.Context) error {
 
 // desire is the back end, which sets how fast the fan is to turn.
 func (s *story) desire(rpm, when string) error {
-	version, err := s.hub.SetDesired(name, `{"fan":{"rpm":`+rpm+`}}`)
+	version, err := s.hub.Device(name).SetDesired(`{"fan":{"rpm":` + rpm + `}}`)
 	if err == nil {
 		s.say("hub", "desires fan.rpm = %s, %s (desired version %d)", rpm, when, version)
 	}
@@ -219,7 +218,7 @@ func (s *story) expect(ctx context.Context, rpm string, cause twin.Cause) error 
 	// An acknowledgement as IoT Plug and Play wants it: value, ac (a code as
 	// in HTTP) and av (which desired version it answers).
 	ack := fmt.Sprintf(`{"value":%s,"ac":200,"av":%d}`, rpm, c.Version)
-	if _, err := s.hub.WaitReported(ctx, name, "fan.rpm", ack); err != nil {
+	if _, err := s.hub.Device(name).WaitReported(ctx, "fan.rpm", ack); err != nil {
 		return fmt.Errorf("the hub did not see the acknowledgement: %w", err)
 	}
 	s.say("hub", "sees it acknowledged: reported fan.rpm = %s", ack)

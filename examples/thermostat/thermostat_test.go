@@ -72,25 +72,25 @@ func TestThermostat(t *testing.T) {
 		}
 		desire := func(patch string) {
 			t.Helper()
-			if _, err := hub.SetDesired("hall", patch); err != nil {
+			if _, err := hub.Device("hall").SetDesired(patch); err != nil {
 				t.Fatal(err)
 			}
 		}
 		reported := func(path, want string) {
 			t.Helper()
-			if tw, err := hub.WaitReported(ctx, "hall", path, want); err != nil {
+			if tw, err := hub.Device("hall").WaitReported(ctx, path, want); err != nil {
 				t.Fatalf("reported %s, want %s at %q: %v", tw.Reported.JSON, want, path, err)
 			}
 		}
 		line := func(up bool) {
 			t.Helper()
-			if err := hub.SetLine("hall", up); err != nil {
+			if err := hub.Device("hall").SetLine(up); err != nil {
 				t.Fatal(err)
 			}
 		}
 		w := &wall{}
 		firmware := thermostat{at.Identity, at.Credential, mqtt.Dialer{Stream: transport.TLS(&transport.TLSOptions{
-			Config: &tls.Config{RootCAs: hub.RootCAs()}, Dial: hub.Dial,
+			Config: &tls.Config{RootCAs: hub.RootCAs()}, DialContext: hub.DialContext,
 		})}, filepath.Join(t.TempDir(), "twin"), w, slog.New(slog.DiscardHandler)}
 		switchOn := func() (off func()) {
 			ctx, cancel := context.WithCancel(ctx)

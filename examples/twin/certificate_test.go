@@ -23,7 +23,7 @@ const passphrase = "correct horse battery staple"
 func TestCertificates(t *testing.T) {
 	t.Parallel()
 	d := newRig(t)
-	dev, err := d.hub.SetX509("dev1", nil)
+	dev, err := d.hub.Device("dev1").SetX509(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestCertificates(t *testing.T) {
 
 	// A hub that knows another certificate refuses, and the tool says which it
 	// was shown.
-	if err := d.hub.SetThumbprints("dev1", strings.Repeat("0", 40), ""); err != nil {
+	if err := d.hub.Device("dev1").SetThumbprints(strings.Repeat("0", 40), ""); err != nil {
 		t.Fatal(err)
 	}
 	d.flags = append(append([]string{}, flags...), append(named, "-cert", both)...)

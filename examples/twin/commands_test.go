@@ -45,7 +45,7 @@ func TestReport(t *testing.T) {
 		if code != desk.ExitDone || stdout != tt.stdout+"\n" || stderr != "" {
 			t.Errorf("report %s: got status %d, stdout %q, stderr %q; want 0 and %s", tt.patch, code, stdout, stderr, tt.stdout)
 		}
-		tw, err := d.hub.Twin("dev1")
+		tw, err := d.hub.Device("dev1").Twin()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,10 +68,10 @@ func TestWatchOnePath(t *testing.T) {
 	d.setDesired(`{"fan":null}`)
 	p.want("the removal of it all", `{"path":"fan","version":5,"cause":"patch","value":null,"removed":["fan"]}`)
 
-	d.hub.SetLine("dev1", false)
+	d.hub.Device("dev1").SetLine(false)
 	d.setDesired(`{"fan":{"rpm":1}}`)
 	d.setDesired(`{"fan":{"rpm":2},"pump":null}`)
-	d.hub.SetLine("dev1", true)
+	d.hub.Device("dev1").SetLine(true)
 	p.want("what changed while the line was down", `{"path":"fan","version":7,"cause":"reconnect","value":{"rpm":2},"removed":[]}`)
 
 	if code := p.end(); code != desk.ExitDone {
@@ -139,9 +139,9 @@ func TestWatchAll(t *testing.T) {
 	d.setDesired(`{"a":{"b":1,"c":2}}`)
 	p := d.start("watch")
 	p.want("the start", `{"path":"","version":2,"cause":"start","value":{"a":{"b":1,"c":2}},"removed":[]}`)
-	d.hub.SetLine("dev1", false)
+	d.hub.Device("dev1").SetLine(false)
 	d.setDesired(`{"a":{"b":null},"d":["<"]}`)
-	d.hub.SetLine("dev1", true)
+	d.hub.Device("dev1").SetLine(true)
 	p.want("a removal while the line was down", `{"path":"","version":3,"cause":"reconnect","value":{"a":{"c":2},"d":["<"]},"removed":["a.b"]}`)
 	if code := p.end(); code != desk.ExitDone {
 		t.Errorf("interrupted: got status %d, want 0", code)
@@ -153,16 +153,16 @@ func TestWatchAll(t *testing.T) {
 func TestWatchWaitsForTheLine(t *testing.T) {
 	t.Parallel()
 	d := newRig(t)
-	d.hub.SetLine("", false)
+	d.hub.SetLine(false)
 	p := d.start("watch", "fan.rpm")
 	select {
 	case <-p.spoke:
 	case <-d.ctx.Done():
 		t.Fatal("nothing was told of the line")
 	}
-	d.hub.SetLine("", true)
+	d.hub.SetLine(true)
 	p.want("the start", `{"path":"fan.rpm","version":1,"cause":"start","value":null,"removed":[]}`)
-	d.hub.SetLine("", false)
+	d.hub.SetLine(false)
 	if code := p.end(); code != desk.ExitDone {
 		t.Errorf("interrupted while the line is down: got status %d, want 0", code)
 	}

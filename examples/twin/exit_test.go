@@ -57,19 +57,19 @@ func TestFailures(t *testing.T) {
 
 		// To a hub over MQTT it is one that cannot serve now, as it has been seen to say.
 		{"the device is disabled", []string{"-timeout", "100ms", "get"}, func(d *rig) context.Context {
-			if err := d.hub.SetEnabled("dev1", false); err != nil {
+			if err := d.hub.Device("dev1").SetEnabled(false); err != nil {
 				d.Fatal(err)
 			}
 			return nil
 		}, desk.ExitTimeout, "not done within 100ms (-timeout)"},
 		{"the key was replaced", []string{"report", `{"a":1}`}, func(d *rig) context.Context {
-			if _, err := d.hub.SetKeys("dev1", "", ""); err != nil {
+			if _, err := d.hub.Device("dev1").SetKeys("", ""); err != nil {
 				d.Fatal(err)
 			}
 			return nil
 		}, desk.ExitUnauthorized, "check the key"},
 		{"the device is unknown", []string{"watch"}, func(d *rig) context.Context {
-			if err := d.hub.RemoveDevice("dev1"); err != nil {
+			if err := d.hub.Device("dev1").Remove(); err != nil {
 				d.Fatal(err)
 			}
 			return nil
@@ -100,7 +100,7 @@ func TestFailures(t *testing.T) {
 		}, desk.ExitRefused, "section size"},
 
 		{"the line is down", []string{"-timeout", "100ms", "get"}, func(d *rig) context.Context {
-			d.hub.SetLine("", false)
+			d.hub.SetLine(false)
 			return nil
 		}, desk.ExitTimeout, "not done within 100ms (-timeout)"},
 		{"the hub does not answer a GET", []string{"get"}, func(d *rig) context.Context {
@@ -156,7 +156,7 @@ func TestNothingIsSent(t *testing.T) {
 			t.Errorf("report %.40s: got status %d, stdout %q, stderr %q; want %d and %q", tt.patch, code, stdout, stderr, desk.ExitRefused, tt.says)
 		}
 	}
-	if s := d.hub.Stats(""); s != (hubtest.Stats{}) {
+	if s := d.hub.Stats(); s != (hubtest.Stats{}) {
 		t.Errorf("the hub saw %+v; want nothing", s)
 	}
 }

@@ -92,21 +92,21 @@ func (d *rig) wantNoSecret(text string) {
 
 func (d *rig) setDesired(patch string) {
 	d.Helper()
-	if _, err := d.hub.SetDesired("dev1", patch); err != nil {
+	if _, err := d.hub.Device("dev1").SetDesired(patch); err != nil {
 		d.Fatal(err)
 	}
 }
 
 func (d *rig) waitOnline(on bool) {
 	d.Helper()
-	if _, err := d.hub.Wait(d.ctx, "dev1", func(t hubtest.Twin) bool { return t.Connected == on }); err != nil {
+	if _, err := d.hub.Device("dev1").Wait(d.ctx, func(t hubtest.Twin) bool { return t.Connected == on }); err != nil {
 		d.Fatal(err)
 	}
 }
 
 func (d *rig) wantReported(path, value string) {
 	d.Helper()
-	if _, err := d.hub.WaitReported(d.ctx, "dev1", path, value); err != nil {
+	if _, err := d.hub.Device("dev1").WaitReported(d.ctx, path, value); err != nil {
 		d.Error(err)
 	}
 }
@@ -115,7 +115,7 @@ func (d *rig) wantReported(path, value string) {
 func (d *rig) wantGoodbye() {
 	d.Helper()
 	d.waitOnline(false)
-	if got := d.hub.Stats("dev1").Disconnects; got != 1 {
+	if got := d.hub.Device("dev1").Stats().Disconnects; got != 1 {
 		d.Errorf("got %d polite ends at the hub, want 1", got)
 	}
 }

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -218,8 +217,8 @@ func newGateway(o order) (*gateway, error) {
 	}
 	g := &gateway{heard: make(chan struct{}, len(o.Devices))}
 	stream := transport.TLS(&transport.TLSOptions{
-		Config: &tls.Config{RootCAs: roots}, Address: o.Address,
-		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		RootCAs: roots, Address: o.Address,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			g.lines.Add(1)
 			d := net.Dialer{KeepAlive: -1} // as the default has it
 			return d.DialContext(ctx, network, address)

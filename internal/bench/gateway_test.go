@@ -145,7 +145,7 @@ func measureGateway(tb testing.TB, w way, n int) figures {
 	for i := range n {
 		dev, err := hub.AddDevice(deviceName(i))
 		if err == nil {
-			_, err = hub.SetDesired(deviceName(i), smallTwin())
+			_, err = hub.Device(deviceName(i)).SetDesired(smallTwin())
 		}
 		if err != nil {
 			tb.Fatal(err)
@@ -160,10 +160,10 @@ func measureGateway(tb testing.TB, w way, n int) figures {
 
 	f, err := converse(ctx, o, func() error {
 		for i := range n {
-			if _, err := hub.WaitReported(ctx, deviceName(i), "n", "1"); err != nil {
+			if _, err := hub.Device(deviceName(i)).WaitReported(ctx, "n", "1"); err != nil {
 				return fmt.Errorf("the report of %s: %w", deviceName(i), err)
 			}
-			if _, err := hub.SetDesired(deviceName(i), `{"n":1}`); err != nil {
+			if _, err := hub.Device(deviceName(i)).SetDesired(`{"n":1}`); err != nil {
 				return err
 			}
 		}

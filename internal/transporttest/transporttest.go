@@ -22,7 +22,7 @@ type TB interface {
 	Context() context.Context
 }
 
-// A Hub is what a case has the far end do. *hubtest.Hub does all of it; an id
+// A Hub is what a case has the far end do. A *hubtest.Hub does all of it; an id
 // is a device's.
 type Hub interface {
 	// SetDesired merges a patch into the desired properties and returns the

@@ -76,11 +76,11 @@ func ExamplePool() {
 	}
 
 	fmt.Println("meter-1 leaves:", meters[0].Shutdown(ctx))
-	if _, err := hub.SetDesired("meter-2", `{"interval":60}`); err != nil {
+	if _, err := hub.Device("meter-2").SetDesired(`{"interval":60}`); err != nil {
 		fmt.Println(err)
 		return
 	}
-	if _, err := hub.WaitReported(ctx, "meter-2", "interval.ac", "200"); err != nil {
+	if _, err := hub.Device("meter-2").WaitReported(ctx, "interval.ac", "200"); err != nil {
 		fmt.Println(err)
 		return
 	}

@@ -144,7 +144,7 @@ func wantGone(t *testing.T, hub *hubtest.Hub, devices ...hubtest.Device) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	for _, d := range devices {
-		if _, err := hub.Wait(ctx, d.Identity.DeviceID, func(tw hubtest.Twin) bool { return !tw.Connected }); err != nil {
+		if _, err := hub.Device(d.Identity.DeviceID).Wait(ctx, func(tw hubtest.Twin) bool { return !tw.Connected }); err != nil {
 			t.Errorf("%v is connected still: %v", d.Identity, err)
 		}
 	}

@@ -2,7 +2,6 @@ package amqp_test
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"log/slog"
 	"testing"
@@ -79,7 +78,7 @@ func TestIdentities(t *testing.T) { bubble(t, testIdentities) }
 func testIdentities(t *testing.T) {
 	hub := hubtest.New(t, nil)
 	devices := []hubtest.Device{add(t, hub, "dev1"), add(t, hub, "a+b#c%20=,$'*?!()@:d")}
-	m, err := hub.AddModule("dev1", "mod.1")
+	m, err := hub.AddDevice("dev1/mod.1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +88,7 @@ func testIdentities(t *testing.T) {
 		if d.Identity.ModuleID != "" {
 			id += "/" + d.Identity.ModuleID
 		}
-		if tw, err := hub.Twin(id); err != nil || tw.ModelID != "dtmi:com:example:Fan;1" || !tw.Connected {
+		if tw, err := hub.Device(id).Twin(); err != nil || tw.ModelID != "dtmi:com:example:Fan;1" || !tw.Connected {
 			t.Errorf("%v: got %+v, %v; want it connected, with its model", d.Identity, tw, err)
 		}
 	}
@@ -99,7 +98,7 @@ func TestLoginRefused(t *testing.T) { bubble(t, testLoginRefused) }
 func testLoginRefused(t *testing.T) {
 	hub := hubtest.New(t, nil)
 	d, off := add(t, hub, "dev1"), add(t, hub, "off")
-	if err := hub.SetEnabled("off", false); err != nil {
+	if err := hub.Device("off").SetEnabled(false); err != nil {
 		t.Fatal(err)
 	}
 	good := loginOf(t, d, time.Hour)
@@ -139,7 +138,7 @@ func ptr[T any](v T) *T { return &v }
 
 // tlsTo is the way to a hub with TLS.
 func tlsTo(hub *hubtest.Hub) transport.StreamFunc {
-	return transport.TLS(&transport.TLSOptions{Config: &tls.Config{RootCAs: hub.RootCAs()}, Dial: hub.Dial})
+	return transport.TLS(&transport.TLSOptions{RootCAs: hub.RootCAs(), DialContext: hub.DialContext})
 }
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -221,7 +220,7 @@ func testRenew(t *testing.T) {
 	if err := r.Renew(t.Context(), tokenOf(t, d, time.Hour)); err != nil {
 		t.Errorf("Renew after one that was late: %v", err)
 	}
-	if n := hub.Stats("dev1").Connects; n != 1 {
+	if n := hub.Device("dev1").Stats().Connects; n != 1 {
 		t.Errorf("%d logins, want 1", n)
 	}
 

@@ -200,13 +200,13 @@ func testPoolDetachWithoutClose(t *testing.T) {
 	devices := addMany(t, hub, 2)
 	conns := join(t, p, devices...)
 	for range 3 {
-		if err := hub.SetEnabled("dev0", false); err != nil {
+		if err := hub.Device("dev0").SetEnabled(false); err != nil {
 			t.Fatal(err)
 		}
 		_, err := receiveIn(t, conns[0], time.Minute)
 		wantError(t, "Receive", err, transport.ErrUnavailable)
 		closeConn(t, conns[0])
-		if err := hub.SetEnabled("dev0", true); err != nil {
+		if err := hub.Device("dev0").SetEnabled(true); err != nil {
 			t.Fatal(err)
 		}
 		conns[0] = join(t, p, devices[0])[0]

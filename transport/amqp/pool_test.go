@@ -20,7 +20,7 @@ func testPoolShares(t *testing.T) {
 	hub := hubtest.New(t, nil)
 	p, m := newPool(hub, nil)
 	devices := addMany(t, hub, 5)
-	module, err := hub.AddModule("dev0", "mod")
+	module, err := hub.AddDevice("dev0/mod")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func testPoolShares(t *testing.T) {
 		getTwin(t, c)
 		if id := devices[i].Identity; id.ModuleID == "" {
 			open(t, c)
-			if _, err := hub.SetDesired(id.DeviceID, `{"is":"`+id.DeviceID+`"}`); err != nil {
+			if _, err := hub.Device(id.DeviceID).SetDesired(`{"is":"` + id.DeviceID + `"}`); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -48,7 +48,7 @@ func testPoolShares(t *testing.T) {
 	}
 	m.want(t, "after half of them left", 1, 1)
 	for i, want := range []bool{false, false, false, true, true} {
-		if tw, err := hub.Twin(fmt.Sprintf("dev%d", i)); err != nil || tw.Connected != want {
+		if tw, err := hub.Device(fmt.Sprintf("dev%d", i)).Twin(); err != nil || tw.Connected != want {
 			t.Errorf("dev%d: connected is %v, %v; want %v", i, tw.Connected, err, want)
 		}
 	}
@@ -78,12 +78,14 @@ func testPoolIsolation(t *testing.T) {
 			return nil
 		}, transport.ErrUnauthorized},
 		{"it is removed", func(_ *testing.T, hub *hubtest.Hub, _ *amqp.Pool, _ hubtest.Device) error {
-			return hub.RemoveDevice("odd")
+			return hub.Device("odd").Remove()
 		}, transport.ErrUnavailable},
 		{"it is disabled", func(_ *testing.T, hub *hubtest.Hub, _ *amqp.Pool, _ hubtest.Device) error {
-			return hub.SetEnabled("odd", false)
+			return hub.Device("odd").SetEnabled(false)
 		}, transport.ErrUnavailable},
-		{"its links are cut", func(_ *testing.T, hub *hubtest.Hub, _ *amqp.Pool, _ hubtest.Device) error { return hub.Cut("odd") }, transport.ErrUnavailable},
+		{"its links are cut", func(_ *testing.T, hub *hubtest.Hub, _ *amqp.Pool, _ hubtest.Device) error {
+			return hub.Device("odd").Cut()
+		}, transport.ErrUnavailable},
 		{"somebody takes over", func(t *testing.T, hub *hubtest.Hub, _ *amqp.Pool, d hubtest.Device) error {
 			dial(t, hub, loginOf(t, d, time.Hour))
 			return nil

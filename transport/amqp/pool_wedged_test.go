@@ -117,7 +117,7 @@ func testPoolNobodyReceives(t *testing.T) {
 	conns := join(t, p, addMany(t, hub, 2)...)
 	open(t, conns[0])
 	for i := range 200 {
-		if _, err := hub.SetDesired("dev0", fmt.Sprintf(`{"n":%d}`, i)); err != nil {
+		if _, err := hub.Device("dev0").SetDesired(fmt.Sprintf(`{"n":%d}`, i)); err != nil {
 			t.Fatal(err)
 		}
 		if i%20 == 0 {

@@ -108,7 +108,7 @@ func (m miser) meet(t *testing.T) (c, company transport.Conn, login transport.Lo
 		if err := c.Send(t.Context(), get("none")); err != nil && !errors.Is(err, transport.ErrBusy) {
 			t.Error(err)
 		}
-		if _, err := hub.SetDesired("dev1", `{"over":true}`); err != nil {
+		if _, err := hub.Device("dev1").SetDesired(`{"over":true}`); err != nil {
 			t.Error(err)
 		}
 	}

@@ -2,7 +2,6 @@ package mqtt_test
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"time"
@@ -41,7 +40,7 @@ func ExampleDialer() {
 		return
 	}
 	dialer := mqtt.Dialer{Stream: transport.TLS(&transport.TLSOptions{
-		Config:  &tls.Config{RootCAs: hub.RootCAs()},
+		RootCAs: hub.RootCAs(),
 		Address: address.String(),
 	})}
 	conn, err := dialer.Dial(ctx, transport.Login{Identity: dev.Identity, Token: token, KeepAlive: 4 * time.Minute})

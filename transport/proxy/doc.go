@@ -1,10 +1,10 @@
 // Package proxy leads byte streams through an HTTP or SOCKS5 proxy. It makes
-// dial functions for transport.TLSOptions.Dial, so it serves every protocol,
+// dial functions for transport.TLSOptions.DialContext, so it serves every protocol,
 // over TCP and over WebSocket alike:
 //
 //	dial, err := proxy.New("http://user:secret@proxy.example:3128", nil)
 //	…
-//	stream := transport.TLS(&transport.TLSOptions{Dial: dial})
+//	stream := transport.TLS(&transport.TLSOptions{DialContext: dial})
 //	dev := device.New(id, cred, mqtt.Dialer{Stream: stream}, nil)
 //
 // Many proxies let a client through to port 443 only: then stack package ws on

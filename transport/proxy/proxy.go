@@ -23,7 +23,7 @@ var (
 	ErrRefused = fmt.Errorf("%w: the proxy opened no way to the hub; have it allow this host and port", transport.ErrUnavailable)
 )
 
-// A DialFunc opens a stream to host:port. It fits transport.TLSOptions.Dial,
+// A DialFunc opens a stream to host:port. It fits transport.TLSOptions.DialContext,
 // and may be used concurrently.
 type DialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 

@@ -335,7 +335,7 @@ func TestHubThroughProxies(t *testing.T) {
 				asked := ""
 				lead := func(address string) (net.Conn, error) {
 					asked = address
-					return hub.Dial(context.Background(), "tcp", address)
+					return hub.DialContext(context.Background(), "tcp", address)
 				}
 				serve := map[string]func(net.Conn){
 					"http":   httpProxy(lead, user+":"+secret),
@@ -371,7 +371,7 @@ func logIn(t *testing.T, hub *hubtest.Hub, id, address string, dial proxy.DialFu
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	stream := transport.TLS(&transport.TLSOptions{Config: &tls.Config{RootCAs: hub.RootCAs()}, Address: address, Dial: dial})
+	stream := transport.TLS(&transport.TLSOptions{RootCAs: hub.RootCAs(), Address: address, DialContext: dial})
 	c, err := mqtt.Dialer{Stream: stream}.Dial(ctx, transport.Login{Identity: d.Identity, Token: token, KeepAlive: time.Minute})
 	if err != nil {
 		t.Fatalf("log in through the proxy: %v", err)

@@ -352,7 +352,7 @@ func ExampleNew() {
 		fmt.Println(err)
 		return
 	}
-	// Give it to transport.TLSOptions.Dial; this is what TLS does with it.
+	// Give it to transport.TLSOptions.DialContext; this is what TLS does with it.
 	_, err = dial(context.Background(), "tcp", "myhub.azure-devices.net:8883")
 	fmt.Println(err)
 	// Output:
@@ -366,7 +366,7 @@ func ExampleFromEnvironment() {
 		fmt.Println(err) // it names the variable, and shows no password
 		return
 	}
-	_ = dial // for transport.TLSOptions.Dial
+	_ = dial // for transport.TLSOptions.DialContext
 
 	_, err = proxy.FromEnvironment(func(name string) string {
 		return map[string]string{"HTTPS_PROXY": "http://user:sec/ret@proxy.example"}[name]

@@ -22,7 +22,7 @@ func (w *world) fans(n int) {
 	for i := range n {
 		id := fmt.Sprintf("fan%03d", i)
 		w.device(id)
-		if _, err := w.hub.SetTags(id, fmt.Sprintf(`{"n":%d}`, i)); err != nil {
+		if _, err := w.hub.Device(id).SetTags(fmt.Sprintf(`{"n":%d}`, i)); err != nil {
 			w.Fatal(err)
 		}
 	}
@@ -112,16 +112,16 @@ func TestUpdateTwinsOneByOne(t *testing.T) {
 	story(t, nil, func(t *testing.T, w *world) {
 		w.fans(3)
 		for _, id := range []string{"fan000", "fan001"} {
-			if _, err := w.hub.AddModule(id, "m"); err != nil {
+			if _, err := w.hub.AddDevice(id + "/m"); err != nil {
 				t.Fatal(err)
 			}
 		}
 		mark := registry.Change{Tags: twin.Set("mark", 1)}
 		w.during(func() {
-			if _, err := w.hub.SetTags("fan001", `{"n":7}`); err != nil {
+			if _, err := w.hub.Device("fan001").SetTags(`{"n":7}`); err != nil {
 				t.Error(err)
 			}
-			if err := w.hub.RemoveDevice("fan002"); err != nil {
+			if err := w.hub.Device("fan002").Remove(); err != nil {
 				t.Error(err)
 			}
 		})
@@ -138,7 +138,7 @@ func TestUpdateTwinsOneByOne(t *testing.T) {
 		w.tags("fan001", `{"n":7}`)
 
 		w.during(func() {
-			if _, err := w.hub.SetTags("fan001/m", `{"n":7}`); err != nil {
+			if _, err := w.hub.Device("fan001/m").SetTags(`{"n":7}`); err != nil {
 				t.Error(err)
 			}
 		})
@@ -168,7 +168,7 @@ func TestUpdateTwinsAgain(t *testing.T) {
 		w.hub.Intercept(func(m hubtest.Message) bool {
 			if m.Request == "POST /devices" {
 				if n++; n == 1 { // the second attempt: CutAfter takes the first
-					if _, err := w.hub.SetTags("fan001", `{"mark":3}`); err != nil {
+					if _, err := w.hub.Device("fan001").SetTags(`{"mark":3}`); err != nil {
 						t.Error(err)
 					}
 				}

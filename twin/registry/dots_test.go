@@ -36,7 +36,7 @@ func TestDotIDs(t *testing.T) {
 	story(t, nil, func(t *testing.T, w *world) {
 		ctx := w.Context()
 		w.device("victim")
-		if _, err := w.hub.AddModule("victim", "cam"); err != nil {
+		if _, err := w.hub.AddDevice("victim/cam"); err != nil {
 			t.Fatal(err)
 		}
 		one := registry.Change{Tags: twin.Set("a", 1)}

@@ -16,7 +16,7 @@ import (
 func ExampleClient_ReplaceTwin() {
 	hub, policy := fleet("fan1")
 	defer hub.Close()
-	if _, err := hub.SetTags("fan1", `{"floor":2,"owner":"Facilities"}`); err != nil {
+	if _, err := hub.Device("fan1").SetTags(`{"floor":2,"owner":"Facilities"}`); err != nil {
 		log.Fatal(err)
 	}
 	client, err := registry.New(policy, &registry.Options{Stream: hub.Stream})

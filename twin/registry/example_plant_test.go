@@ -39,7 +39,7 @@ func Example_plant() {
 	hub, policy := fleet("fan1", "fan2", "fan3")
 	defer hub.Close()
 	tag := func(id, tags string) {
-		if _, err := hub.SetTags(id, tags); err != nil {
+		if _, err := hub.Device(id).SetTags(tags); err != nil {
 			log.Fatal(err)
 		}
 	}

@@ -47,7 +47,7 @@ func Example() {
 	hub, policy := fleet("fan1", "fan2", "fan3")
 	defer hub.Close()
 	for _, id := range []string{"fan1", "fan3"} {
-		if _, err := hub.SetTags(id, `{"location":{"plant":"Redmond43"}}`); err != nil {
+		if _, err := hub.Device(id).SetTags(`{"location":{"plant":"Redmond43"}}`); err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -141,7 +141,7 @@ func ExampleClient_Query() {
 	hub, policy := fleet("fan1", "fan2", "fan3")
 	defer hub.Close()
 	for _, id := range []string{"fan1", "fan3"} {
-		if _, err := hub.SetTags(id, `{"location":{"plant":"Redmond43"}}`); err != nil {
+		if _, err := hub.Device(id).SetTags(`{"location":{"plant":"Redmond43"}}`); err != nil {
 			log.Fatal(err)
 		}
 	}

@@ -3,7 +3,6 @@ package registry_test
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
 	"fmt"
 	"log"
 
@@ -44,7 +43,7 @@ func ExampleClient_CreateRegistration_certificate() {
 	// The board's side, from here on.
 	who := auth.Identity{Host: hub.Host(), DeviceID: "fan1"}
 	dev := device.New(who, auth.X509(board.Certificate), mqtt.Dialer{Stream: transport.TLS(&transport.TLSOptions{
-		Config: &tls.Config{RootCAs: hub.RootCAs()}, Dial: hub.Dial,
+		RootCAs: hub.RootCAs(), DialContext: hub.DialContext,
 	})}, nil)
 	defer dev.Close()
 	fmt.Println(dev.Connect(ctx))

@@ -95,9 +95,9 @@ func (w *world) twin(id string) registry.Twin {
 
 // requests runs f and counts what arrives at the hub meanwhile.
 func (w *world) requests(f func()) int {
-	before := w.hub.Stats("").Requests
+	before := w.hub.Stats().Requests
 	f()
-	return w.hub.Stats("").Requests - before
+	return w.hub.Stats().Requests - before
 }
 
 // logs is a log that a test can look into.

@@ -115,7 +115,7 @@ func TestCall(t *testing.T) {
 		}
 		l.hear()
 		// The connect time-out waits for a device that is on its way.
-		if err := w.hub.Cut("fan1"); err != nil {
+		if err := w.hub.Device("fan1").Cut(); err != nil {
 			t.Fatal(err)
 		}
 		go func() {

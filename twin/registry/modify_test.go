@@ -28,7 +28,7 @@ func TestModifyTwin(t *testing.T) {
 	rival := func(w *world, times int, patch string) func(registry.Twin) (registry.Change, error) {
 		return func(tw registry.Twin) (registry.Change, error) {
 			if times--; times >= 0 {
-				if _, err := w.hub.SetDesired("fan1", patch); err != nil {
+				if _, err := w.hub.Device("fan1").SetDesired(patch); err != nil {
 					w.Fatal(err)
 				}
 			}
@@ -101,7 +101,7 @@ func TestQuote(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := w.hub.SetTags(id, string(quoted)); err != nil {
+			if _, err := w.hub.Device(id).SetTags(string(quoted)); err != nil {
 				t.Fatal(err)
 			}
 			var found []string

@@ -2,7 +2,6 @@ package registry_test
 
 import (
 	"crypto/sha1"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"strings"
@@ -22,7 +21,7 @@ func (w *world) logsIn(id string, cred auth.Credential) error {
 	who := auth.Identity{Host: w.hub.Host()}
 	who.DeviceID, who.ModuleID, _ = strings.Cut(id, "/")
 	dev := device.New(who, cred, mqtt.Dialer{Stream: transport.TLS(&transport.TLSOptions{
-		Config: &tls.Config{RootCAs: w.hub.RootCAs()}, Dial: w.hub.Dial,
+		RootCAs: w.hub.RootCAs(), DialContext: w.hub.DialContext,
 	})}, nil)
 	defer dev.Close()
 	return dev.Connect(w.Context())

@@ -17,10 +17,10 @@ func TestQueries(t *testing.T) {
 		for i := range 7 {
 			id := fmt.Sprintf("fan%d", i)
 			w.device(id)
-			if _, err := w.hub.AddModule(id, "m"); err != nil {
+			if _, err := w.hub.AddDevice(id + "/m"); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := w.hub.SetTags(id, fmt.Sprintf(`{"even":%v,"quote":"it's \"%d\""}`, i%2 == 0, i)); err != nil {
+			if _, err := w.hub.Device(id).SetTags(fmt.Sprintf(`{"even":%v,"quote":"it's \"%d\""}`, i%2 == 0, i)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -184,7 +184,7 @@ func TestLostAnswerOfADeletion(t *testing.T) {
 	for id, request := range map[string]string{"fan1": "DELETE /devices/fan1", "fan1/cam": "DELETE /devices/fan1/modules/cam"} {
 		story(t, nil, func(t *testing.T, w *world) {
 			w.device("fan1")
-			if _, err := w.hub.AddModule("fan1", "cam"); err != nil {
+			if _, err := w.hub.AddDevice("fan1/cam"); err != nil {
 				t.Fatal(err)
 			}
 			i, err := w.client.Registration(w.Context(), id)
@@ -279,7 +279,7 @@ func TestTimeouts(t *testing.T) {
 		w.hub.Intercept(func(m hubtest.Message) bool { return false }, hubtest.Pass())
 		ctx, cancel = context.WithCancel(w.Context())
 		time.AfterFunc(100*time.Millisecond, cancel)
-		if err := w.hub.SetLine("", false); err != nil {
+		if err := w.hub.SetLine(false); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := patient.Twin(ctx, "fan1"); !errors.Is(err, context.Canceled) {

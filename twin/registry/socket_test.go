@@ -41,7 +41,7 @@ func TestLines(t *testing.T) {
 		opts registry.Options
 		want error
 	}{
-		{"TLS in memory", registry.Options{Stream: transport.TLS(&transport.TLSOptions{Config: trusting, Dial: hub.Dial})}, nil},
+		{"TLS in memory", registry.Options{Stream: transport.TLS(&transport.TLSOptions{Config: trusting, DialContext: hub.DialContext})}, nil},
 		{"TLS on a socket", registry.Options{Stream: transport.TLS(&transport.TLSOptions{Config: trusting, Address: addr.String()})}, nil},
 		{"a transport", registry.Options{Transport: own}, nil},
 		{"a CA that is not trusted", registry.Options{Stream: transport.TLS(&transport.TLSOptions{Address: addr.String()})}, transport.ErrUntrusted},
@@ -67,7 +67,7 @@ func TestLines(t *testing.T) {
 			}
 		})
 	}
-	if err := hub.SetLine("", false); err != nil {
+	if err := hub.SetLine(false); err != nil {
 		t.Fatal(err)
 	}
 	c, err := registry.New(connectionString(hub.Host(), owner), &registry.Options{Stream: hub.Stream, MaxAttempts: 1})

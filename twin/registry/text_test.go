@@ -19,7 +19,7 @@ type holder struct{ t registry.Twin }
 func TestTwinText(t *testing.T) {
 	story(t, nil, func(t *testing.T, w *world) {
 		w.device("fan1")
-		if _, err := w.hub.SetTags("fan1", `{"name":"<fan>"}`); err != nil {
+		if _, err := w.hub.Device("fan1").SetTags(`{"name":"<fan>"}`); err != nil {
 			t.Fatal(err)
 		}
 		tw := w.twin("fan1")

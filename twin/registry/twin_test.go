@@ -54,7 +54,7 @@ func TestTwins(t *testing.T) {
 			t.Errorf("nobody: got %v, want a tracking id and what was asked", err)
 		}
 
-		if _, err := w.hub.AddModule("fan1", "cam"); err != nil {
+		if _, err := w.hub.AddDevice("fan1/cam"); err != nil {
 			t.Fatal(err)
 		}
 		m, err := w.client.UpdateTwin(ctx, "fan1/cam", w.twin("fan1/cam").ETag, registry.Change{Desired: twin.Set("zoom", 2)})

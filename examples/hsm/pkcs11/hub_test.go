@@ -42,7 +42,7 @@ func TestSharedAccessKey(t *testing.T) {
 	r.InStep(1200)
 
 	plugIn = h.unplug()
-	if err := b.Hub.Cut(bench.Device); err != nil {
+	if err := b.Hub.Device(bench.Device).Cut(); err != nil {
 		t.Fatal(err)
 	}
 	r.WaitFor("the credential gave no token or certificate: sign a token: the token has no key of this label")

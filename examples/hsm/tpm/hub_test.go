@@ -39,7 +39,7 @@ func TestSharedAccessKey(t *testing.T) {
 	r.InStep(1200)
 
 	e.kill()
-	if err := b.Hub.Cut(bench.Device); err != nil {
+	if err := b.Hub.Device(bench.Device).Cut(); err != nil {
 		t.Fatal(err)
 	}
 	r.WaitFor("the credential gave no token or certificate: sign a token: there is no TPM")

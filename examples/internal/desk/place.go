@@ -36,7 +36,7 @@ type DialFunc = func(ctx context.Context, network, address string) (net.Conn, er
 // Line returns the TLS streams to one port of the hub: mqtt, amqp or https. A nil
 // dial means TCP.
 func (p *Place) Line(port string, dial DialFunc) (transport.StreamFunc, error) {
-	opts := &transport.TLSOptions{Config: &tls.Config{}, Address: p.Endpoint, Dial: dial}
+	opts := &transport.TLSOptions{Config: &tls.Config{}, Address: p.Endpoint, DialContext: dial}
 	ca := p.CA
 	if p.info != nil {
 		ca = p.info.CA

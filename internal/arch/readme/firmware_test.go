@@ -40,10 +40,10 @@ func TestFanFollowsTheHub(t *testing.T) {
 	}
 
 	// The back end's side.
-	if _, err := hub.SetDesired("fan1", `{"fan":{"rpm":900}}`); err != nil {
+	if _, err := board.SetDesired(`{"fan":{"rpm":900}}`); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := hub.WaitReported(ctx, "fan1", "fan.rpm.ac", "200"); err != nil {
+	if _, err := board.WaitReported(ctx, "fan.rpm.ac", "200"); err != nil {
 		t.Fatal(err)
 	}
 	if got := motor.Load(); got != 900 {

@@ -35,6 +35,17 @@ func New(hub *hubtest.Hub, stream transport.StreamFunc, over func(transport.Stre
 	return Peer{Hub: hub, over: over, stream: stream, devices: map[string]hubtest.Device{}}
 }
 
+// SetDesired merges a patch into a device's desired properties.
+func (p Peer) SetDesired(id, patchJSON string) (int64, error) {
+	return p.Device(id).SetDesired(patchJSON)
+}
+
+// Cut ends a device's line without a word.
+func (p Peer) Cut(id string) error { return p.Device(id).Cut() }
+
+// Stall makes a device's line half-open, or well again.
+func (p Peer) Stall(id string, on bool) error { return p.Device(id).Stall(on) }
+
 // Dialer is the transport.
 func (p Peer) Dialer(wrap transporttest.Wrap) transport.Dialer {
 	if wrap == nil {
@@ -87,7 +98,7 @@ func Ways() []Way {
 			return h.Stream
 		}},
 		{"TLS in memory", false, func(_ hubtest.TB, h *hubtest.Hub, _ ...hubtest.Protocol) transport.StreamFunc {
-			return transport.TLS(&transport.TLSOptions{Config: trusting(h), Dial: h.Dial})
+			return transport.TLS(&transport.TLSOptions{Config: trusting(h), DialContext: h.DialContext})
 		}},
 		{"TLS over TCP", true, func(t hubtest.TB, h *hubtest.Hub, speaks ...hubtest.Protocol) transport.StreamFunc {
 			t.Helper()

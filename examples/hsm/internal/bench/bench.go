@@ -129,7 +129,7 @@ func (b *Bench) Enrol(told string) {
 	b.Helper()
 	_, rest, _ := strings.Cut(told, "sha256 ")
 	thumbprint, _, _ := strings.Cut(rest, "\n")
-	if err := b.Hub.SetThumbprints(Device, thumbprint, ""); err != nil {
+	if err := b.Hub.Device(Device).SetThumbprints(thumbprint, ""); err != nil {
 		b.Fatalf("%v; provisioning told %q", err, told)
 	}
 }
@@ -169,15 +169,15 @@ func (r *Running) EndWell() {
 // arrives, and what the hub wishes is answered.
 func (r *Running) InStep(rpm int) {
 	r.Helper()
-	if _, err := r.Hub.WaitReported(r.Ctx, Device, "climate.temperature", "21.5"); err != nil {
+	if _, err := r.Hub.Device(Device).WaitReported(r.Ctx, "climate.temperature", "21.5"); err != nil {
 		r.Fatalf("the hub waits for a report: %v; the program said:\n%s", err, r.stderr.String())
 	}
-	version, err := r.Hub.SetDesired(Device, fmt.Sprintf(`{"fan":{"rpm":%d}}`, rpm))
+	version, err := r.Hub.Device(Device).SetDesired(fmt.Sprintf(`{"fan":{"rpm":%d}}`, rpm))
 	if err != nil {
 		r.Fatal(err)
 	}
 	want := fmt.Sprintf(`{"value":%d,"ac":200,"av":%d}`, rpm, version)
-	if twin, err := r.Hub.WaitReported(r.Ctx, Device, "fan.rpm", want); err != nil {
+	if twin, err := r.Hub.Device(Device).WaitReported(r.Ctx, "fan.rpm", want); err != nil {
 		r.Fatalf("the hub waits for %s: %v; it has %s; the program said:\n%s", want, err, twin.Reported.JSON, r.stderr.String())
 	}
 }
@@ -185,7 +185,7 @@ func (r *Running) InStep(rpm int) {
 // Connected waits until the hub has accepted n logins.
 func (b *Bench) Connected(n int) {
 	b.Helper()
-	_, err := b.Hub.Wait(b.Ctx, Device, func(t hubtest.Twin) bool { return t.Connected && b.Hub.Stats(Device).Connects >= n })
+	_, err := b.Hub.Device(Device).Wait(b.Ctx, func(t hubtest.Twin) bool { return t.Connected && b.Hub.Device(Device).Stats().Connects >= n })
 	if err != nil {
 		b.Fatalf("wait for login %d: %v", n, err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/rand"
-	"crypto/tls"
 	"sync"
 
 	"github.com/devicetwin/devicetwin-go/auth"
@@ -23,7 +22,7 @@ const (
 // by a key in the same hardware. The hub has to take every one.
 func (b *Bench) RenewUnderLoad(cred auth.Credential, key crypto.Signer) {
 	b.Helper()
-	stream := transport.TLS(&transport.TLSOptions{Config: &tls.Config{RootCAs: b.Hub.RootCAs()}, Dial: b.Hub.Dial})
+	stream := transport.TLS(&transport.TLSOptions{RootCAs: b.Hub.RootCAs(), DialContext: b.Hub.DialContext})
 	dev := device.New(b.Dev.Identity, cred, mqtt.Dialer{Stream: stream}, nil)
 	defer dev.Close()
 	if err := dev.Connect(b.Ctx); err != nil {
@@ -51,7 +50,7 @@ func (b *Bench) RenewUnderLoad(cred auth.Credential, key crypto.Signer) {
 		}
 		b.Connected(n + 2)
 	}
-	if got := b.Hub.Stats(Device); got.Refused != 0 {
+	if got := b.Hub.Device(Device).Stats(); got.Refused != 0 {
 		b.Errorf("the hub refused %d proofs, want none", got.Refused)
 	}
 }

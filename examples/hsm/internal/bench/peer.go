@@ -121,7 +121,7 @@ func (p *Peer) greet(ctx context.Context, cred auth.Credential) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	stream := transport.TLS(&transport.TLSOptions{Config: &tls.Config{RootCAs: p.roots}, Address: p.address})
+	stream := transport.TLS(&transport.TLSOptions{RootCAs: p.roots, Address: p.address})
 	conn, err := stream(ctx, transport.Target{Protocol: "mqtt", Host: peerName, Port: 8883, Certificate: certificate})
 	if err != nil {
 		return "", err

@@ -30,7 +30,7 @@ import (
 //	law      names outlive what a GET takes away: Patch sets what is gone (30)
 //	lost     Shutdown does not drain (5); a patch that left before the first GET is
 //	         forgotten (12); an image of the store that is older than the hub is
-//	         believed (44); a version that falls is no gap (629)
+//	         believed (44)
 //	memory   GetTwin calls stay in line once their callers have gone (1); a store
 //	         that failed is not tried again (44)
 //	once     in an exact story, a report or an answer is sent twice: a hub that

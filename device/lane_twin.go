@@ -115,7 +115,7 @@ func (l *twinLane) get(now time.Duration) (transport.Frame, bool) {
 // holds it back where what the hub has is not known.
 func (l *twinLane) patch(now time.Duration) (transport.Frame, bool) {
 	c := l.s.c
-	if !l.met || now < c.patchPace.notBefore {
+	if now < c.patchPace.notBefore || !l.met && !l.getsFail() {
 		return transport.Frame{}, false
 	}
 	patch, demand, ok := c.nextPatch(now)
@@ -171,6 +171,7 @@ func (l *twinLane) expire(now time.Duration) error {
 		l.getFailed(p, errNoAnswer, nil)
 	case transport.PatchReported:
 		l.oweGet(twin.CauseGap) // it decides
+		l.presume(errNoAnswer)
 	}
 	if l.misses >= maxMisses {
 		return errNoAnswer
@@ -208,8 +209,12 @@ func (l *twinLane) tooLarge(err error) {
 func (l *twinLane) abandon() {
 	c := l.s.c
 	c.with(func() { c.desired.FetchFailed() })
-	if l.pending != nil {
-		c.putBack(l.pending.calls)
+	if l.pending == nil {
+		return
+	}
+	c.putBack(l.pending.calls)
+	if l.pending.op == transport.PatchReported {
+		l.presume(transport.ErrLost)
 	}
 }
 
@@ -303,15 +308,28 @@ func (l *twinLane) getFailed(p *request, err error, status *transport.StatusErro
 		l.oweGet(twin.CauseGap)
 	}
 	c.putOff(&c.getPace, status)
+	l.presume(err)
+}
+
+// getsFail reports whether no GET is to be expected soon.
+func (l *twinLane) getsFail() bool {
+	c := l.s.c
+	most := maxGetTrouble
 	c.with(func() {
-		most := maxGetTrouble
 		if !c.reported.Known() {
 			most = maxFirstTrouble
 		}
-		if c.getTrouble >= most || c.getPace.notBefore >= l.s.now()+maxUndecided {
-			c.reported.Presume(fmt.Errorf("%w: %w", errUndecided, err))
-		}
 	})
+	return c.getTrouble >= most || c.getPace.notBefore >= l.s.now()+maxUndecided
+}
+
+// presume lets reports go on without a GET where none is to be expected.
+func (l *twinLane) presume(err error) {
+	if !l.getsFail() {
+		return
+	}
+	c, now := l.s.c, l.s.now()
+	c.with(func() { c.reported.Presume(fmt.Errorf("%w: %w", errUndecided, err), now) })
 	c.settle()
 }
 
@@ -340,6 +358,7 @@ func (l *twinLane) gotPatched(f transport.Frame) {
 		l.oweGet(twin.CauseGap)
 		c.putOff(&c.getPace, err)
 		c.putOff(&c.patchPace, err)
+		l.presume(err)
 	default:
 		c.log.Warn("report put off", "cause", err)
 		c.suffers(err)

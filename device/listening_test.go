@@ -60,7 +60,7 @@ func TestOnListenerErrorComesBeforeTheNextCall(t *testing.T) {
 		time.Sleep(time.Second)
 		w.setDesired(`{"a":2}`)
 		time.Sleep(time.Hour)
-		const says = "error ends: listener panicked: stuck"
+		const says = "error ends: device: listener panicked: stuck"
 		wantLines(t, "the turns", d.take(), "a 1", "error begins: a", says, "b", "a 2", "error begins: a", says)
 	})
 }

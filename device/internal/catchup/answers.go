@@ -21,7 +21,7 @@ func (r *Reported) Acked(version int64) Outcome {
 		return Duplicate
 	}
 	if !r.known {
-		if version == r.image+1 {
+		if !r.based || version == r.image+1 {
 			r.image = version
 		}
 		r.arrived(f, version)
@@ -122,10 +122,12 @@ func (r *Reported) giveBack(wishes []*wish) {
 
 // Presume says that no GET will decide the fate of a patch in flight: it is sent
 // again, and where the hub had it, the version after it shows that. Where no GET
-// was ever answered, values go without one from now on.
+// was ever answered, values go without one from now on. A patch that this says of
+// again and again is taken apart, as one at which the connection ends. now is the
+// driver's clock.
 //
 // A guarded patch cannot be sent again so: its caller fails with err.
-func (r *Reported) Presume(err error) {
+func (r *Reported) Presume(err error, now time.Duration) {
 	r.guess, r.blind = false, true
 	switch f := r.flight; {
 	case f == nil:
@@ -133,7 +135,8 @@ func (r *Reported) Presume(err error) {
 		r.flight = nil
 		r.settle(f.guard(), 0, err)
 	default:
-		r.unsend()
+		r.now = now
+		r.failed(now)
 	}
 }
 
@@ -170,7 +173,7 @@ func (r *Reported) Refused(err error, now time.Duration) {
 	if len(parts) > 1 {
 		var all []*wish
 		for _, part := range parts {
-			all = append(all, inGroup(part, &group{family: g.family})...)
+			all = append(all, inGroup(part, &group{family: g.family, due: now})...)
 		}
 		r.giveBack(all)
 		return

@@ -29,7 +29,7 @@ func TestBlindStories(t *testing.T) {
 			now += time.Duration(rnd.Int64N(int64(time.Minute)))
 			switch rnd.IntN(4) {
 			case 0:
-				r.Presume(errRefused)
+				r.Presume(errRefused, now)
 			case 1, 2:
 				p := collidingPatch(rnd, 3)
 				want.merge(copyOf(t, p))
@@ -49,7 +49,7 @@ func TestBlindStories(t *testing.T) {
 					r.Retry()
 				case 1: // the answer is lost, and no GET decides
 					hub.merge(plain(t, p))
-					r.Presume(errRefused)
+					r.Presume(errRefused, now)
 				default:
 					hub.merge(plain(t, p))
 					r.Acked(hub.version)
@@ -82,7 +82,7 @@ func TestBlindRefusal(t *testing.T) {
 	var r Reported
 	hub := props(t, 7, `{"bad":1}`)
 	r.Restore(Snapshot{Wanted: hub, Based: true, Version: 7})
-	r.Presume(errRefused)
+	r.Presume(errRefused, 0)
 	ticket, err := r.Want(twin.Set("bad", 2))
 	if err != nil {
 		t.Fatal(err)

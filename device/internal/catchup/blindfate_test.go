@@ -19,7 +19,7 @@ func TestBlindPatchOfUnknownFate(t *testing.T) {
 			if restored != nil {
 				r.Restore(*restored)
 			}
-			r.Presume(errRefused)
+			r.Presume(errRefused, 0)
 			ticket, err := r.Want(twin.Set("n", 2))
 			if err != nil {
 				t.Fatal(err)

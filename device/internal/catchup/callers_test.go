@@ -41,7 +41,7 @@ func TestPresumedGuardFails(t *testing.T) {
 	}
 	rp.sends("the guarded report", `{"a":1}`)
 	undecided := errors.New("no GET decides")
-	rp.r.Presume(undecided)
+	rp.r.Presume(undecided, 0)
 	rp.settles("without a GET", Settlement{ticket, 0, undecided})
 	rp.sends("after that", "")
 }
@@ -54,7 +54,7 @@ func TestPresumeAfterAJump(t *testing.T) {
 	rp.acked(9, Gap)
 	rp.later(twin.Set("b", 1))
 	rp.sends("before the GET", "")
-	rp.r.Presume(errors.New("no GET decides"))
+	rp.r.Presume(errors.New("no GET decides"), 0)
 	rp.sends("without a GET", `{"b":1}`)
 }
 

@@ -27,7 +27,7 @@ func (r *Reported) conclude() {
 		switch g := w.group; {
 		case undecided[g.family] || g.refused == nil:
 		case g.family.accepted > g.seen && g.retries < maxRetries:
-			g.refused, g.due = nil, 0
+			g.refused, g.due = nil, r.now
 			g.retries++
 			undecided[g.family] = true
 		default:

@@ -236,7 +236,7 @@ func mixedStory(rnd *rand.Rand, trace func(string, ...any)) string {
 				if demand == 0 {
 					say("presume")
 					flying, flyMap = "", nil
-					r.Presume(errRefused)
+					r.Presume(errRefused, now)
 				}
 			case late && len(inAir) > 0 && rnd.IntN(2) == 0:
 				hub.merge(inAir[0])

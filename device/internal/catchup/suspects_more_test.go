@@ -144,7 +144,7 @@ func TestGuardedFlightAtHubThatRefusesGets(t *testing.T) {
 		t.Fatal(err)
 	}
 	for now := time.Duration(0); now < 24*time.Hour; now += time.Minute {
-		r.Presume(errRefused)
+		r.Presume(errRefused, 0)
 		if _, ok := r.Next(now); ok {
 			return
 		}

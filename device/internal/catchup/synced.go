@@ -98,32 +98,34 @@ func holds(doc, patch *tree.Node) bool {
 func (r *Reported) begin(p twin.Properties) {
 	r.acked, r.known = p, true
 	hub := rootOf(p)
+	image := r.wanted
 	switch {
 	case !r.based:
 		r.wanted = tree.OrEmpty(hub)
+		if v := p.Version(); v != 0 && v < r.image {
+			r.wanted = tree.Fill(r.wanted, image) // the twin was created anew since
+		}
 	case r.image != 0 && p.Version() > r.image:
 		// The state that was restored is older than the hub's: something was
 		// reported since, such as before a rollback of the file system. What is
 		// missing at the hub is sent again, and what waits goes out. Nothing else
 		// is overwritten or deleted.
-		image := r.wanted
-		r.wanted, r.rebased = tree.Fill(tree.OrEmpty(hub), image), true
-		for _, w := range r.wishes {
-			if w.guard == nil {
-				r.wanted = tree.OrEmpty(impose(r.wanted, w.names, image))
-			}
-		}
-		return
+		r.wanted = tree.Fill(tree.OrEmpty(hub), image)
 	default:
 		return // what was wanted before the restart is wanted now
 	}
-	r.based, r.rebased = true, true
+	// Wishes that failed are not in order any more, so their values count less
+	// than what is wanted.
 	for _, w := range r.wishes {
 		if w.guard == nil {
-			r.wanted = tree.Apply(r.wanted, w.names)
+			r.wanted = tree.OrEmpty(impose(r.wanted, w.names, image))
 		}
 	}
-	r.coalesce()
+	r.rebased = true
+	if !r.based {
+		r.based = true
+		r.coalesce()
+	}
 }
 
 // impose is doc with what names cover as it is in image.

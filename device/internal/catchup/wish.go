@@ -149,7 +149,7 @@ func (r *Reported) absorb(w *wish) {
 		w.names = r.open1(w.names, r.poor)
 		if covered, rest := tree.Split(w.names, r.poor); covered != nil {
 			p := w.part(covered)
-			p.group = &group{family: r.newFamily()}
+			p.group = &group{family: r.newFamily(), due: r.now}
 			r.wishes = append(r.wishes, p)
 			w.names = rest
 		}

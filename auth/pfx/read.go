@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 	"github.com/devicetwin/devicetwin-go/internal/pbe"
 )
 
@@ -111,7 +112,7 @@ func read(der []byte) (*file, error) {
 	}
 	if f.hasMAC {
 		if err := f.readMAC(pdu.MAC); err != nil {
-			return nil, fmt.Errorf("its MAC: %w", err)
+			return nil, fmt.Errorf("its MAC: %w", errtext.Bare("auth", err))
 		}
 	}
 	var parts []contentInfo
@@ -183,7 +184,7 @@ func (f *file) readPart(part contentInfo) error {
 			return err
 		}
 		if err := f.readScheme(data.Info.Algorithm, data.Info.Data); err != nil {
-			return fmt.Errorf("its encrypted part: %w", err)
+			return fmt.Errorf("its encrypted part: %w", errtext.Bare("auth", err))
 		}
 		f.encrypted = append(f.encrypted, part)
 	default:
@@ -205,7 +206,7 @@ func (f *file) readBag(bag safeBag) error {
 			return err
 		}
 		if err := f.readScheme(key.Algorithm, key.Data); err != nil {
-			return fmt.Errorf("its private key: %w", err)
+			return fmt.Errorf("its private key: %w", errtext.Bare("auth", err))
 		}
 	}
 	// Others, such as revocation lists, are skipped.

@@ -37,6 +37,7 @@ import (
 	"fmt"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 	"github.com/devicetwin/devicetwin-go/internal/own"
 	"github.com/devicetwin/devicetwin-go/internal/pbe"
 )
@@ -102,13 +103,13 @@ func check(der []byte) (pbe.Scheme, []byte, error) {
 	}
 	s, err := pbe.Parse(key.Algorithm)
 	if err != nil {
-		return pbe.Scheme{}, nil, fmt.Errorf("the encrypted private key: %w", err)
+		return pbe.Scheme{}, nil, fmt.Errorf("pkcs8: the encrypted private key: %w", errtext.Bare("auth", err))
 	}
 	if s.KDF == pbe.PKCS12 {
 		return pbe.Scheme{}, nil, fmt.Errorf("%w: the private key is encrypted in the old way of PKCS#12 (%s), which is not read here; %s", auth.ErrInvalid, s.Cipher, anew)
 	}
 	if err := s.CheckData(key.Data); err != nil {
-		return pbe.Scheme{}, nil, fmt.Errorf("the encrypted private key: %w", err)
+		return pbe.Scheme{}, nil, fmt.Errorf("pkcs8: the encrypted private key: %w", errtext.Bare("auth", err))
 	}
 	return s, key.Data, nil
 }

@@ -26,7 +26,7 @@ func TestList(t *testing.T) {
 		{"a module beside its device", a + "\n" + a + ";ModuleId=m\n", []string{"a", "a/m"}, nil},
 		{"a device at two hubs", a + "\n" + strings.Replace(a, "hub.", "hub2.", 1), []string{"a", "a"}, nil},
 		{"a device twice", a + "\n\n" + a, []string{"a"}, []string{"line 3 is skipped: a stands there already, at line 1"}},
-		{"a broken line between", a + "\nHostName=hub.example\n" + b, []string{"a", "b"}, []string{"line 2 is skipped: connection string: "}},
+		{"a broken line between", a + "\nHostName=hub.example\n" + b, []string{"a", "b"}, []string{"line 2 is skipped: auth: connection string: "}},
 		{"a certificate", "HostName=hub.example;DeviceId=c;x509=true", nil, []string{"line 1 is skipped: this device proves itself by a certificate"}},
 		{"a byte-order mark", "\ufeff# hall 3\n" + a, []string{"a"}, nil},
 		{"a hub's name in two cases", a + "\n" + strings.Replace(a, "hub.", "HUB.", 1), []string{"a"}, []string{"line 2 is skipped: a stands there already"}},

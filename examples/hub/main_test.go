@@ -124,11 +124,11 @@ func (p *program) device(id string, opts *device.Options) *device.Client {
 	p.Helper()
 	told := p.info.Devices[id]
 	who, cred, err := auth.ParseConnectionString(told.ConnectionString)
+	if errors.Is(err, auth.ErrWantsCertificate) {
+		cred, err = auth.X509Files(told.Cert, told.Key, nil), nil
+	}
 	if err != nil {
 		p.Fatal(err)
-	}
-	if told.Auth != authSAS {
-		cred = auth.X509Files(told.Cert, told.Key, nil)
 	}
 	stream := transport.TLS(&transport.TLSOptions{Config: p.tls(), Address: p.address("mqtt")})
 	dev := device.New(who, cred, mqtt.Dialer{Stream: stream}, opts)

@@ -103,7 +103,7 @@ func TestIdentity(t *testing.T) {
 	for text, want := range map[string]string{
 		host + rest: "", "HostName=localhost;" + rest: "", "HostName=hub;GatewayHostName=edge;" + rest: "",
 		"HostName=hub;" + rest:                  "X: HostName is hub: want",
-		"":                                      "X: connection string",
+		"":                                      "X: auth: connection string",
 		host + "DeviceId=d;SharedAccesKey=c2Vj": "unknown names: SharedAccesKey",
 		host + "DeviceId=d;lbXNlY3JldGtleQ==":   "X: ",
 		host + "DeviceID=d;Shared Access Key=YQ=": "unknown names: Shared Access Key",

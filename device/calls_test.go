@@ -259,7 +259,7 @@ func TestRunOutlivesARefusedIdentity(t *testing.T) {
 				defer cancel()
 				start := time.Now()
 				go func() {
-					time.Sleep(30 * time.Minute)
+					time.Sleep(30*time.Minute + 2*time.Second) // between two attempts
 					if s := c.State(); s.Phase != device.Waiting || !errors.Is(s.Err, cause) {
 						t.Errorf("after half an hour the state is %+v", s)
 					}

@@ -33,15 +33,34 @@ func checkFlags(kind, flags byte) error {
 	return nil
 }
 
-// checkBody checks a packet of our own as decode checks one of others'.
+// checkBody checks every length in what follows the fixed header, and that
+// nothing is left over.
 func checkBody(head packets.FixedHeader, body []byte) error {
 	c := cursor{rest: body}
-	if head.MessageType == packets.Publish {
-		c.publish(head.Qos) // makes no packet
-	} else {
-		c.packet(head)
+	switch head.MessageType {
+	case packets.Connect:
+		c.connect()
+	case packets.Connack:
+		c.connack()
+	case packets.Publish:
+		c.publish(head.Qos)
+	case packets.Subscribe:
+		c.subscribe()
+	case packets.Suback:
+		c.suback()
+	case packets.Unsubscribe:
+		c.unsubscribe()
+	case packets.Pingreq, packets.Pingresp, packets.Disconnect:
+	default: // PUBACK, PUBREC, PUBREL, PUBCOMP, UNSUBACK
+		c.packetID()
 	}
-	return c.err(head)
+	if c.wrong == "" && len(c.rest) > 0 {
+		c.fail("more bytes than the packet has fields")
+	}
+	if c.wrong != "" {
+		return fmt.Errorf("%w: %s: %s", ErrMalformed, packets.PacketNames[head.MessageType], c.wrong)
+	}
+	return nil
 }
 
 // A cursor takes fields off a body. After the first that is wrong it yields
@@ -59,17 +78,6 @@ func (c *cursor) fail(what string) {
 		c.wrong = what
 	}
 	c.rest = nil
-}
-
-// err returns what is wrong with a packet, or nil.
-func (c *cursor) err(head packets.FixedHeader) error {
-	if len(c.rest) > 0 {
-		c.fail("more bytes than the packet has fields")
-	}
-	if c.wrong == "" {
-		return nil
-	}
-	return fmt.Errorf("%w: %s: %s", ErrMalformed, packets.PacketNames[head.MessageType], c.wrong)
 }
 
 func (c *cursor) take(n int) []byte {
@@ -112,7 +120,7 @@ func (c *cursor) text() []byte {
 }
 
 // topic takes a text that topics are published to or, if filter, subscribed by.
-func (c *cursor) topic(filter bool) []byte {
+func (c *cursor) topic(filter bool) {
 	b := c.text()
 	switch {
 	case c.wrong != "":
@@ -121,72 +129,62 @@ func (c *cursor) topic(filter bool) []byte {
 	case !filter && bytes.ContainsAny(b, "+#"): // [MQTT-3.3.2-2]
 		c.fail("a topic with a wildcard")
 	}
-	return b
 }
 
 // packetID takes a packet identifier, which is never zero [MQTT-2.3.1-1].
-func (c *cursor) packetID() uint16 {
-	id := c.uint16()
-	if id == 0 {
+func (c *cursor) packetID() {
+	if c.uint16() == 0 {
 		c.fail("packet identifier 0 or none")
 	}
-	return id
 }
 
-func (c *cursor) publish(qos byte) (topic []byte, id uint16, payload []byte) {
-	topic = c.topic(false)
+func (c *cursor) publish(qos byte) {
+	c.topic(false)
 	if qos > 0 {
-		id = c.packetID()
+		c.packetID()
 	}
-	payload, c.rest = c.rest, nil // anything
-	return topic, id, payload
+	if c.wrong == "" {
+		c.rest = nil // the payload: anything
+	}
 }
 
-func (c *cursor) subscribe(head packets.FixedHeader) *packets.SubscribePacket {
-	p := &packets.SubscribePacket{FixedHeader: head, MessageID: c.packetID()}
+func (c *cursor) subscribe() {
+	c.packetID()
 	for first := true; first || len(c.rest) > 0; first = false { // [MQTT-3.8.3-3]
-		p.Topics = append(p.Topics, string(c.topic(true)))
-		qos := c.byte()
-		if qos > 2 { // [MQTT-3.8.3-4]
+		c.topic(true)
+		if c.byte() > 2 { // [MQTT-3.8.3-4]
 			c.fail("a QoS over 2")
 		}
-		p.Qoss = append(p.Qoss, qos)
 	}
-	return p
 }
 
-func (c *cursor) suback(head packets.FixedHeader) *packets.SubackPacket {
-	p := &packets.SubackPacket{FixedHeader: head, MessageID: c.packetID()}
-	p.ReturnCodes = c.rest
+func (c *cursor) suback() {
+	c.packetID()
 	for first := true; first || len(c.rest) > 0; first = false {
 		if code := c.byte(); code > 2 && code != 0x80 { // [MQTT-3.9.3-2]
 			c.fail("an unknown return code")
 		}
 	}
-	return p
 }
 
-func (c *cursor) unsubscribe(head packets.FixedHeader) *packets.UnsubscribePacket {
-	p := &packets.UnsubscribePacket{FixedHeader: head, MessageID: c.packetID()}
+func (c *cursor) unsubscribe() {
+	c.packetID()
 	for first := true; first || len(c.rest) > 0; first = false { // [MQTT-3.10.3-2]
-		p.Topics = append(p.Topics, string(c.topic(true)))
+		c.topic(true)
 	}
-	return p
 }
 
-func (c *cursor) connack(head packets.FixedHeader) *packets.ConnackPacket {
-	flags := c.byte()
-	if flags > 1 { // MQTT 3.1.1, 3.2.2.1: bits 7-1 are reserved
+func (c *cursor) connack() {
+	if c.byte() > 1 { // MQTT 3.1.1, 3.2.2.1: bits 7-1 are reserved
 		c.fail("reserved bits are set")
 	}
 	// Any return code passes: what an unknown one means is the client's to say.
-	return &packets.ConnackPacket{FixedHeader: head, SessionPresent: flags == 1, ReturnCode: c.byte()}
+	c.byte()
 }
 
 // The bits of CONNECT's flags (MQTT 3.1.1, figure 3.4).
 const (
 	connectReserved = 1 << 0
-	connectClean    = 1 << 1
 	connectWill     = 1 << 2
 	connectWillQoS  = 3 << 3
 	connectRetain   = 1 << 5
@@ -194,30 +192,29 @@ const (
 	connectUser     = 1 << 7
 )
 
-func (c *cursor) connect(head packets.FixedHeader) *packets.ConnectPacket {
-	p := &packets.ConnectPacket{FixedHeader: head, ProtocolName: string(c.text()), ProtocolVersion: c.byte()}
-	if c.wrong == "" && !knownLevel(p.ProtocolName, p.ProtocolVersion) {
+func (c *cursor) connect() {
+	name := string(c.text())
+	level := c.byte()
+	if c.wrong == "" && !knownLevel(name, level) {
 		c.rest = nil // another protocol's: CONNACK 1 is the answer [MQTT-3.1.2-2]
-		return p
+		return
 	}
 	flags := c.byte()
-	if what := wrongConnectFlags(flags); what != "" {
+	if what := wrongConnectFlags(flags); c.wrong == "" && what != "" {
 		c.fail(what)
 	}
-	p.CleanSession = flags&connectClean != 0
-	p.Keepalive = c.uint16()
-	p.ClientIdentifier = string(c.text())
-	if p.WillFlag = flags&connectWill != 0; p.WillFlag {
-		p.WillQos, p.WillRetain = flags&connectWillQoS>>3, flags&connectRetain != 0
-		p.WillTopic, p.WillMessage = string(c.topic(false)), c.field()
+	c.uint16() // keep-alive
+	c.text()   // client identifier
+	if flags&connectWill != 0 {
+		c.topic(false)
+		c.field()
 	}
-	if p.UsernameFlag = flags&connectUser != 0; p.UsernameFlag {
-		p.Username = string(c.text())
+	if flags&connectUser != 0 {
+		c.text()
 	}
-	if p.PasswordFlag = flags&connectPassword != 0; p.PasswordFlag {
-		p.Password = c.field()
+	if flags&connectPassword != 0 {
+		c.field()
 	}
-	return p
 }
 
 func wrongConnectFlags(flags byte) string {
@@ -232,6 +229,12 @@ func wrongConnectFlags(flags byte) string {
 		return "a password without a user name"
 	}
 	return ""
+}
+
+// connectLevel reads how a checked CONNECT begins.
+func connectLevel(body []byte) (name string, level byte) {
+	c := cursor{rest: body}
+	return string(c.field()), c.byte()
 }
 
 // knownLevel reports whether the rest of a CONNECT has the form known here.

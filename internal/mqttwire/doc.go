@@ -1,10 +1,10 @@
 // Package mqttwire frames MQTT 3.1.1 packets, bounded and strictly, for both
 // ends of a line: the device's transport and the hub in the box.
 //
-// The packets are the types of paho's codec, which the tests compare with. That
-// codec trusts its peer: it allocates what a length announces, fills with zero
-// bytes what a text lacks, cuts what is too long, and lets reserved bits pass.
-// Here every length and every flag is checked, in the walk that reads it.
+// The packets themselves are those of paho's codec. That codec trusts its
+// peer: it allocates what a length announces, fills with zero bytes what a
+// text lacks, cuts what is too long, and lets reserved bits pass. Here every
+// length and every flag is checked before it sees a byte.
 package mqttwire
 
 import "errors"

@@ -1,6 +1,7 @@
 package mqttwire
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -9,166 +10,113 @@ import (
 
 // Encode returns the whole packet as it goes over the wire, in memory of its
 // own. It refuses with ErrTooLarge what has no place on the wire, where paho
-// cuts in silence, and with ErrMalformed what Read would refuse. It does not
-// need the packet's RemainingLength.
+// cuts in silence, and with ErrMalformed what Read would refuse. It may set
+// the packet's RemainingLength.
 func Encode(p packets.ControlPacket) ([]byte, error) {
-	var w writer
-	head := w.packet(p)
-	if w.err != nil {
-		return nil, w.err
-	}
-	body := w.b[headerRoom:]
-	first := head.MessageType<<4 | bit(head.Dup)<<3 | head.Qos<<1&0xf | bit(head.Retain)
-	// Our own packets are held to what we ask of others'.
-	if err := checkFlags(head.MessageType, first&0xf); err != nil {
+	if err := checkSizes(p); err != nil {
 		return nil, err
 	}
-	if err := checkBody(head, body); err != nil {
-		return nil, err
+	var whole []byte
+	if publish, ok := p.(*packets.PublishPacket); ok {
+		whole = encodePublish(publish)
+	} else {
+		var buf bytes.Buffer
+		if err := p.Write(&buf); err != nil {
+			return nil, fmt.Errorf("%w: %v", ErrMalformed, err)
+		}
+		whole = buf.Bytes()
 	}
-	var room [headerRoom]byte
-	header := appendLength(append(room[:0], first), len(body))
-	whole := w.b[headerRoom-len(header):]
-	copy(whole, header)
-	return whole, nil
+	return whole, checkEncoded(whole)
 }
 
-// headerRoom is the length of the longest fixed header.
-const headerRoom = 5
-
-// A writer writes the body of a packet behind room for its fixed header.
-type writer struct {
-	b   []byte
-	err error // the first, or nil
+// checkEncoded holds our own packets to what we ask of others'.
+func checkEncoded(whole []byte) error {
+	r := bytes.NewReader(whole)
+	head, err := readHeader(r, maxRemaining)
+	if err != nil {
+		return err
+	}
+	return checkBody(head, whole[len(whole)-r.Len():])
 }
 
-// packet writes a packet's body, and returns what its header says.
-func (w *writer) packet(p packets.ControlPacket) packets.FixedHeader {
+// checkSizes refuses what paho would cut, or index out of range.
+func checkSizes(p packets.ControlPacket) error {
+	total := 2
+	field := func(what string, n int) error {
+		if n > maxText {
+			return fmt.Errorf("%w: %s has %d bytes; at most %d fit", ErrTooLarge, what, n, maxText)
+		}
+		if total += n + 3; total > maxRemaining {
+			return fmt.Errorf("%w: its fields fill more than %d bytes", ErrTooLarge, maxRemaining)
+		}
+		return nil
+	}
+	filters := func(topics []string) error {
+		for _, t := range topics {
+			if err := field("a topic filter", len(t)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	switch p := p.(type) {
 	case *packets.ConnectPacket:
-		w.connect(p)
-		return p.FixedHeader
-	case *packets.ConnackPacket:
-		w.begin(2)
-		w.b = append(w.b, bit(p.SessionPresent), p.ReturnCode)
-		return p.FixedHeader
+		return checkConnectSizes(p, field)
 	case *packets.PublishPacket:
-		w.publish(p)
-		return p.FixedHeader
-	case *packets.PubackPacket:
-		return w.answer(p.FixedHeader, p.MessageID)
-	case *packets.PubrecPacket:
-		return w.answer(p.FixedHeader, p.MessageID)
-	case *packets.PubrelPacket:
-		return w.answer(p.FixedHeader, p.MessageID)
-	case *packets.PubcompPacket:
-		return w.answer(p.FixedHeader, p.MessageID)
-	case *packets.UnsubackPacket:
-		return w.answer(p.FixedHeader, p.MessageID)
+		if len(p.Payload) > maxRemaining-maxText-4 {
+			return fmt.Errorf("%w: a payload of %d bytes", ErrTooLarge, len(p.Payload))
+		}
+		return field("the topic", len(p.TopicName))
 	case *packets.SubscribePacket:
 		if len(p.Topics) != len(p.Qoss) {
-			w.err = fmt.Errorf("%w: SUBSCRIBE with %d filters and %d QoS", ErrMalformed, len(p.Topics), len(p.Qoss))
-			break
+			return fmt.Errorf("%w: SUBSCRIBE with %d filters and %d QoS", ErrMalformed, len(p.Topics), len(p.Qoss))
 		}
-		w.filters(p.MessageID, p.Topics, p.Qoss)
-		return p.FixedHeader
-	case *packets.SubackPacket:
-		w.begin(2 + len(p.ReturnCodes))
-		w.uint16(p.MessageID)
-		w.b = append(w.b, p.ReturnCodes...)
-		return p.FixedHeader
+		return filters(p.Topics)
 	case *packets.UnsubscribePacket:
-		w.filters(p.MessageID, p.Topics, nil)
-		return p.FixedHeader
-	case *packets.PingreqPacket:
-		w.begin(0)
-		return p.FixedHeader
-	case *packets.PingrespPacket:
-		w.begin(0)
-		return p.FixedHeader
-	case *packets.DisconnectPacket:
-		w.begin(0)
-		return p.FixedHeader
-	default:
-		w.err = fmt.Errorf("%w: no packet of MQTT 3.1.1: %T", ErrMalformed, p)
-	}
-	return packets.FixedHeader{}
-}
-
-// begin makes room for a body of at most n bytes.
-func (w *writer) begin(n int) {
-	if n > maxRemaining {
-		w.err = fmt.Errorf("%w: its fields fill %d bytes; at most %d fit", ErrTooLarge, n, maxRemaining)
-		n = 0
-	}
-	w.b = make([]byte, headerRoom, headerRoom+n)
-}
-
-func (w *writer) uint16(n uint16) { w.b = binary.BigEndian.AppendUint16(w.b, n) }
-
-// answer writes the body that is a packet identifier alone.
-func (w *writer) answer(head packets.FixedHeader, id uint16) packets.FixedHeader {
-	w.begin(2)
-	w.uint16(id)
-	return head
-}
-
-// text writes a text or bytes with their length before them.
-func (w *writer) text(what, s string) {
-	if len(s) > maxText {
-		w.err = fmt.Errorf("%w: %s has %d bytes; at most %d fit", ErrTooLarge, what, len(s), maxText)
-	}
-	if w.err == nil {
-		w.uint16(uint16(len(s)))
-		w.b = append(w.b, s...)
-	}
-}
-
-func (w *writer) publish(p *packets.PublishPacket) {
-	w.begin(4 + len(p.TopicName) + len(p.Payload))
-	w.text("the topic", p.TopicName)
-	if w.err != nil {
-		return
-	}
-	if p.Qos > 0 {
-		w.uint16(p.MessageID)
-	}
-	w.b = append(w.b, p.Payload...)
-}
-
-// filters writes a SUBSCRIBE, or without QoS an UNSUBSCRIBE.
-func (w *writer) filters(id uint16, topics []string, qos []byte) {
-	n := 2
-	for _, t := range topics {
-		n += len(t) + 3
-	}
-	w.begin(n)
-	w.uint16(id)
-	for i, t := range topics {
-		w.text("a topic filter", t)
-		if qos != nil {
-			w.b = append(w.b, qos[i])
+		return filters(p.Topics)
+	case *packets.SubackPacket:
+		if len(p.ReturnCodes) > maxText {
+			return fmt.Errorf("%w: %d return codes", ErrTooLarge, len(p.ReturnCodes))
 		}
 	}
+	return nil
 }
 
-func (w *writer) connect(p *packets.ConnectPacket) {
-	w.begin(32 + len(p.ClientIdentifier) + len(p.WillTopic) + len(p.WillMessage) + len(p.Username) + len(p.Password))
-	w.text("the protocol's name", p.ProtocolName)
-	w.b = append(w.b, p.ProtocolVersion, bit(p.CleanSession)<<1|bit(p.WillFlag)<<2|p.WillQos<<3|
-		bit(p.WillRetain)<<5|bit(p.PasswordFlag)<<6|bit(p.UsernameFlag)<<7)
-	w.uint16(p.Keepalive)
-	w.text("the client identifier", p.ClientIdentifier)
-	if p.WillFlag {
-		w.text("the will's topic", p.WillTopic)
-		w.text("the will's message", string(p.WillMessage))
+func checkConnectSizes(p *packets.ConnectPacket, field func(string, int) error) error {
+	for _, f := range []struct {
+		what string
+		n    int
+	}{
+		{"the protocol's name", len(p.ProtocolName)},
+		{"the client identifier", len(p.ClientIdentifier)},
+		{"the will's topic", len(p.WillTopic)},
+		{"the will's message", len(p.WillMessage)},
+		{"the user name", len(p.Username)},
+		{"the password", len(p.Password)},
+	} {
+		if err := field(f.what, f.n); err != nil {
+			return err
+		}
 	}
-	if p.UsernameFlag {
-		w.text("the user name", p.Username)
+	return nil
+}
+
+// encodePublish writes into one allocation, where paho's way has three copies
+// of the payload.
+func encodePublish(p *packets.PublishPacket) []byte {
+	remaining := 2 + len(p.TopicName) + len(p.Payload)
+	if p.Qos > 0 {
+		remaining += 2
 	}
-	if p.PasswordFlag {
-		w.text("the password", string(p.Password))
+	b := make([]byte, 0, 5+remaining)
+	b = append(b, packets.Publish<<4|bit(p.Dup)<<3|p.Qos<<1&0xf|bit(p.Retain))
+	b = appendLength(b, remaining)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(p.TopicName)))
+	b = append(b, p.TopicName...)
+	if p.Qos > 0 {
+		b = binary.BigEndian.AppendUint16(b, p.MessageID)
 	}
+	return append(b, p.Payload...)
 }
 
 // appendLength appends a remaining length, the low seven bits first.

@@ -122,28 +122,6 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// TestBesidePaho compares with the codec whose types these are.
-func TestBesidePaho(t *testing.T) {
-	for _, c := range golden {
-		var theirs bytes.Buffer
-		if err := clone(c.packet, 0).Write(&theirs); err != nil {
-			t.Fatalf("%s: paho: %v", c.name, err)
-		}
-		ours, err := mqttwire.Encode(c.packet)
-		if err != nil || !bytes.Equal(ours, theirs.Bytes()) {
-			t.Errorf("%s: encoded as % x, %v; paho's is % x", c.name, ours, err, theirs.Bytes())
-		}
-		want, err := packets.ReadPacket(bytes.NewReader(ours))
-		if err != nil {
-			t.Fatalf("%s: paho: %v", c.name, err)
-		}
-		got, err := read(ours, limit)
-		if err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("%s: read as\n     %#v, %v\npaho %#v", c.name, got, err, want)
-		}
-	}
-}
-
 // clone copies a packet and sets its remaining length, as reading does.
 func clone(p packets.ControlPacket, remaining int) packets.ControlPacket {
 	v := reflect.New(reflect.TypeOf(p).Elem())

@@ -1,6 +1,7 @@
 package mqttwire
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -101,48 +102,39 @@ func inside(err error) error {
 	return err
 }
 
-// decode checks a body and makes it a packet, which may keep the body.
+// decode checks the body and makes it a packet, which may keep the body.
 func decode(head packets.FixedHeader, body []byte) (packets.ControlPacket, error) {
-	c := cursor{rest: body}
-	p := c.packet(head)
-	if err := c.err(head); err != nil {
+	if err := checkBody(head, body); err != nil {
 		return nil, err
+	}
+	switch head.MessageType {
+	case packets.Publish:
+		return decodePublish(head, body), nil
+	case packets.Connect:
+		if name, level := connectLevel(body); !knownLevel(name, level) {
+			return &packets.ConnectPacket{FixedHeader: head, ProtocolName: name, ProtocolVersion: level}, nil
+		}
+	}
+	p, err := packets.NewControlPacketWithHeader(head)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrMalformed, err)
+	}
+	// A bytes.Buffer, as paho itself uses: a bytes.Reader would answer the
+	// reading of an empty last field with io.EOF.
+	if err := p.Unpack(bytes.NewBuffer(body)); err != nil {
+		return nil, fmt.Errorf("%w: %s: %v", ErrMalformed, packets.PacketNames[head.MessageType], err)
 	}
 	return p, nil
 }
 
-// packet takes a whole packet. It is of no use where c.wrong says something.
-func (c *cursor) packet(head packets.FixedHeader) packets.ControlPacket {
-	switch head.MessageType {
-	case packets.Connect:
-		return c.connect(head)
-	case packets.Connack:
-		return c.connack(head)
-	case packets.Publish:
-		// The payload is not copied: it may be a whole twin.
-		topic, id, payload := c.publish(head.Qos)
-		return &packets.PublishPacket{FixedHeader: head, TopicName: string(topic), MessageID: id, Payload: payload}
-	case packets.Puback:
-		return &packets.PubackPacket{FixedHeader: head, MessageID: c.packetID()}
-	case packets.Pubrec:
-		return &packets.PubrecPacket{FixedHeader: head, MessageID: c.packetID()}
-	case packets.Pubrel:
-		return &packets.PubrelPacket{FixedHeader: head, MessageID: c.packetID()}
-	case packets.Pubcomp:
-		return &packets.PubcompPacket{FixedHeader: head, MessageID: c.packetID()}
-	case packets.Subscribe:
-		return c.subscribe(head)
-	case packets.Suback:
-		return c.suback(head)
-	case packets.Unsubscribe:
-		return c.unsubscribe(head)
-	case packets.Unsuback:
-		return &packets.UnsubackPacket{FixedHeader: head, MessageID: c.packetID()}
-	case packets.Pingreq:
-		return &packets.PingreqPacket{FixedHeader: head}
-	case packets.Pingresp:
-		return &packets.PingrespPacket{FixedHeader: head}
-	default: // checkFlags lets no other pass
-		return &packets.DisconnectPacket{FixedHeader: head}
+// decodePublish reads a checked body without copying the payload, which paho
+// would: it may be a whole twin.
+func decodePublish(head packets.FixedHeader, body []byte) *packets.PublishPacket {
+	c := cursor{rest: body}
+	p := &packets.PublishPacket{FixedHeader: head, TopicName: string(c.field())}
+	if head.Qos > 0 {
+		p.MessageID = c.uint16()
 	}
+	p.Payload = c.rest
+	return p
 }

@@ -161,7 +161,8 @@
 //	a report put off (429 and the like)    taken apart into eighths, each sent alone at
 //	10 times in a row                      most 2 min apart, further once the hub takes one
 //	all of that together, in an hour       40 connects, 60 GETs, 120 patches
-//	other reports meanwhile                wait at most 90 s for that budget
+//	other reports meanwhile                wait at most 90 s for that budget, and 2 min
+//	                                       while the hub puts off what it is asked
 //	a feature that the hub refuses         left out, tried after 30 s, doubling to 1 h
 //	a feature at whose opening 3           left out, if a connection without it stays
 //	connections in a row end               up for 10 s

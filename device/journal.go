@@ -216,6 +216,16 @@ func (c *Client) noteReport(p twin.Patch, then func(error)) {
 	c.keepLocked(savedRecord{Want: p.JSON(), Gone: twin.ReplacedOf(tree.Key{}, p).JSON(), Covered: covered, Version: c.reported.Version()}, then)
 }
 
+// noteCoveredLocked writes at the end how many reports the hub has, which no
+// later report will say: the next start does not name the last ones again.
+func (c *Client) noteCoveredLocked() {
+	j := c.journal
+	if n := c.reported.Covered(); n > 0 && j.before+n > j.covered {
+		j.covered = j.before + n
+		c.keepLocked(savedRecord{Covered: j.covered, Version: c.reported.Version()}, nil)
+	}
+}
+
 // noteMended writes what refusals did. The caller holds the mutex.
 func (c *Client) noteMended() {
 	for _, p := range c.reported.Mended() {
@@ -242,6 +252,7 @@ func (c *Client) releaseStore() {
 			return
 		}
 		j.last = true
+		c.noteCoveredLocked()
 		c.noteSeenLocked()
 		c.mendLocked()
 		if j.retry != nil && j.retry.Stop() {

@@ -45,7 +45,7 @@ func TestSharedAccessKey(t *testing.T) {
 	if err := b.Hub.Device(bench.Device).Cut(); err != nil {
 		t.Fatal(err)
 	}
-	r.WaitFor("the credential gave no token or certificate: sign a token: the token has no key of this label")
+	r.WaitFor("gave no token or certificate: auth: sign a token: the token has no key of this label")
 	plugIn()
 	b.Connected(2)
 	r.InStep(1300)

@@ -42,7 +42,7 @@ func TestSharedAccessKey(t *testing.T) {
 	if err := b.Hub.Device(bench.Device).Cut(); err != nil {
 		t.Fatal(err)
 	}
-	r.WaitFor("the credential gave no token or certificate: sign a token: there is no TPM")
+	r.WaitFor("gave no token or certificate: auth: sign a token: there is no TPM")
 	e.start()
 	b.Connected(2)
 	r.InStep(1300)

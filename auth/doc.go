@@ -11,9 +11,8 @@
 //
 //	id, cred, err := auth.ParseConnectionString(os.Getenv("IOTHUB_DEVICE_CONNECTION_STRING"))
 //
-// [FormatConnectionString] writes one. What nobody sees around a connection
-// string, a key or a token is skipped, and an error says where such a character is
-// inside.
+// Invisible characters around a connection string, a key or a token are skipped.
+// An error says where such a character is inside.
 //
 // # Piece by piece
 //

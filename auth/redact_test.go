@@ -95,7 +95,7 @@ func holders(t *testing.T) map[string]any {
 	return map[string]any{
 		"Key": key, "*Key": &key, "Token": token, "*Token": &token,
 		"SAS": cred, "SAS with policy": policy, "SAS of a user's signer": own,
-		"GivenToken": given, "parsed credential": parsed,
+		"StaticToken": given, "parsed credential": parsed,
 		"[]Key": []auth.Key{key}, "map": map[string]auth.Token{"a": token},
 		"struct": outer, "*struct": &outer,
 		"unexported fields": inner, "*unexported fields": &inner,

@@ -221,7 +221,7 @@ func TestSASErrors(t *testing.T) {
 	}
 }
 
-func TestGivenToken(t *testing.T) {
+func TestStaticToken(t *testing.T) {
 	cred := auth.StaticToken(parseToken(t, sas1))
 	got, err := auth.TokenOf(t.Context(), cred, hub+"/devices/dev1", vectorEnd.Add(-time.Second))
 	if err != nil || got.Reveal() != sas1 {
@@ -240,7 +240,7 @@ func TestGivenToken(t *testing.T) {
 }
 
 // What a token covers is refused only where no reading allows it.
-func TestGivenTokenScope(t *testing.T) {
+func TestStaticTokenScope(t *testing.T) {
 	mac := base64.RawStdEncoding.EncodeToString(make([]byte, sha256.Size)) + "%3D"
 	for _, test := range []struct {
 		sr, audience string

@@ -113,7 +113,7 @@ func TestNegativeVectors(t *testing.T) {
 			token := parseToken(t, test.text)
 			_, err := auth.TokenOf(t.Context(), auth.StaticToken(token), hub+"/devices/dev1", now)
 			if !errors.Is(err, test.want) {
-				t.Errorf("GivenToken: error %v, want %v", err, test.want)
+				t.Errorf("StaticToken: error %v, want %v", err, test.want)
 			}
 		})
 	}

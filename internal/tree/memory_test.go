@@ -52,6 +52,9 @@ func TestNodeSize(t *testing.T) {
 // TestRetainedHeap measures what a device keeps of a twin of 30 KB. Its second
 // bound is for 32-bit machines.
 func TestRetainedHeap(t *testing.T) {
+	if racing {
+		t.Skip("the race detector takes memory of its own")
+	}
 	text := groups(30 << 10)
 	const copies = 100
 	kept := make([]*tree.Node, copies)
@@ -73,6 +76,9 @@ func TestRetainedHeap(t *testing.T) {
 
 // TestParseAllocates measures what parsing a twin of 30 KB takes for a moment.
 func TestParseAllocates(t *testing.T) {
+	if racing {
+		t.Skip("the race detector takes memory of its own")
+	}
 	text := groups(30 << 10)
 	const runs = 20
 	var before, after runtime.MemStats

@@ -66,6 +66,7 @@ type Client struct {
 	desired  catchup.Desired
 	reported catchup.Reported
 	reports  map[catchup.Ticket]chan catchup.Settlement
+	dropped  uint64 // deletions forgotten before the first GET, as far as logged
 	gets     []*getCall
 	state    State
 	journal  *journal      // nil without a store, and before it is claimed

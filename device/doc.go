@@ -99,7 +99,7 @@
 //	JSON of one report, and of one patch         128 KB
 //	JSON of all that is reported                 800 KB
 //	what is reported before the first GET        values are kept. Beyond 48 KB of JSON,
-//	                                             deletions among them are forgotten
+//	                                             deletions among them are forgotten, and logged
 //
 // # What is retried, and how fast
 //

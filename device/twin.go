@@ -155,6 +155,7 @@ func (c *Client) report(ctx context.Context, want func() (catchup.Ticket, error)
 		if ticket, err = want(); err == nil {
 			c.reports[ticket] = settled
 		}
+		c.noteDroppedLocked()
 	})
 	if err != nil {
 		return 0, err
@@ -221,6 +222,7 @@ func (c *Client) ReportLater(ctx context.Context, p twin.Patch) error {
 			stored = make(chan error, 1)
 			c.noteReport(p, func(err error) { stored <- err })
 		}
+		c.noteDroppedLocked()
 	})
 	poke(c.work)
 	if err != nil || stored == nil {
@@ -237,6 +239,17 @@ func (c *Client) ReportLater(ctx context.Context, p twin.Patch) error {
 		return err
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", ErrNotStored, contextError(ctx, nil))
+	}
+}
+
+// noteDroppedLocked logs deletions that were forgotten before the first GET.
+func (c *Client) noteDroppedLocked() {
+	all := c.reported.Dropped()
+	if count := all - c.dropped; count > 0 {
+		c.dropped = all
+		c.noteLocked(func() {
+			c.log.Warn("reported deletions were forgotten: too much waits for the first GET", "count", count, "sum", all)
+		})
 	}
 }
 

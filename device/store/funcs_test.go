@@ -73,17 +73,30 @@ func TestFuncs(t *testing.T) {
 	if want := []string{"first false", "large true", "compaction false", "last false"}; !slices.Equal(order, want) {
 		t.Errorf("got %q, want %q", order, want)
 	}
+	// What is refused while the flash hangs is never answered, however much of the
+	// rest the store has taken up by then.
 	never := func(error) { t.Error("done was called for what was refused") }
+	var answers sync.Mutex
+	var answered [20]bool
 	d.mu.Lock()
 	var err error
-	for range 3 {
-		if err == nil {
-			err = s.AppendFunc(func(error) {}, make([]byte, 4000))
-		}
+	refused := 0
+	for i := 0; err == nil && i < len(answered); i++ {
+		refused = i
+		err = s.AppendFunc(func(error) {
+			answers.Lock()
+			defer answers.Unlock()
+			answered[i] = true
+		}, make([]byte, 4000))
 	}
-	wantErr(t, "append to flash that hangs", s.AppendFunc(never, make([]byte, 5000)), ErrFull)
+	wantErr(t, "append to flash that hangs", err, ErrFull)
 	d.mu.Unlock()
 	mustClose(t, s)
+	answers.Lock()
+	defer answers.Unlock()
+	if refused == 0 || answered[refused] || !answered[refused-1] {
+		t.Errorf("of %d writes, the last refused, %v were answered", refused+1, answered)
+	}
 	wantErr(t, "append after Close", s.AppendFunc(never, nil), errClosed)
 	wantErr(t, "compact after Close", s.CompactFunc(never, nil), errClosed)
 }

@@ -123,6 +123,7 @@ func (s *drama) restart() string {
 		_ = s.end(what, 11*time.Second, c.Close)
 	case 1:
 		what = "Stop, Close"
+		s.closing.Add(1) // calls may end with ErrClosed from Stop on
 		before := time.Now()
 		c.Stop()
 		if took := time.Since(before); took > 0 {

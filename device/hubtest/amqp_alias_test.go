@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/Azure/go-amqp"
@@ -23,6 +24,7 @@ func testAMQPAliases(t *testing.T) {
 	raw := func(s string) string { return s }
 	online := func(desc, id string) {
 		t.Helper()
+		synctest.Wait() // the hub sees the end of the connection before
 		for _, other := range ids {
 			if got := twinOf(t, h, other).Connected; got != (other == id) {
 				t.Errorf("%s: %s is connected: %v", desc, other, got)

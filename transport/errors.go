@@ -58,6 +58,8 @@ var (
 	// its queue is full. Nothing of the frame was sent. A frame of kind Ready
 	// follows when there is room.
 	ErrBusy = errors.New("transport: no room for the frame; send it again after ready")
+	// ErrMessage reports a message that no hub would take. The error names what.
+	ErrMessage = errors.New("transport: not a message that a hub takes")
 	// ErrTooLarge reports that a frame is larger than the transport carries. The
 	// error names the limit.
 	ErrTooLarge = errors.New("transport: frame too large for this transport; split it")

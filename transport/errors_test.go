@@ -90,7 +90,7 @@ func TestStatusErrorMatches(t *testing.T) {
 }
 
 func TestNewStatusError(t *testing.T) {
-	long := strings.Repeat("ä", transport.MaxMessage)
+	long := strings.Repeat("ä", transport.MaxErrorText)
 	for _, test := range []struct {
 		name, body string
 		want       transport.StatusError
@@ -121,10 +121,10 @@ func TestNewStatusError(t *testing.T) {
 		{"code too large", `{"errorCode":1000000000}`, transport.StatusError{}, "transport: hub answered 400"},
 		{"code beyond 64 bits", `{"errorCode":99999999999999999999}`, transport.StatusError{}, "transport: hub answered 400"},
 		{"control characters are quoted", `{"message":"a\nb\u001b[31m"}`, transport.StatusError{Message: "a\nb\x1b[31m"}, `transport: hub answered 400: "a\nb\x1b[31m"`},
-		{"longest", `{"message":"` + long[:transport.MaxMessage] + `"}`,
-			transport.StatusError{Message: long[:transport.MaxMessage]}, `transport: hub answered 400: "` + long[:transport.MaxMessage] + `"`},
+		{"longest", `{"message":"` + long[:transport.MaxErrorText] + `"}`,
+			transport.StatusError{Message: long[:transport.MaxErrorText]}, `transport: hub answered 400: "` + long[:transport.MaxMessage] + `"`},
 		{"cut between characters", `{"message":"x` + long + `","trackingId":"x` + long + `"}`,
-			transport.StatusError{Message: "x" + long[:transport.MaxMessage-2] + "…", TrackingID: "x" + long[:transport.MaxMessage-2] + "…"}, ""},
+			transport.StatusError{Message: "x" + long[:transport.MaxErrorText-2] + "…", TrackingID: "x" + long[:transport.MaxMessage-2] + "…"}, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.want.Status = 400
@@ -142,7 +142,7 @@ func TestNewStatusError(t *testing.T) {
 // A body of any size adds little to a log.
 func TestNewStatusErrorIsBounded(t *testing.T) {
 	body := `{"message":"` + strings.Repeat("\\u0001", 1<<17) + `","trackingId":"` + strings.Repeat("y", 1<<20) + `"}`
-	if got := len(transport.NewStatusError(400, []byte(body)).Error()); got > 10*transport.MaxMessage {
+	if got := len(transport.NewStatusError(400, []byte(body)).Error()); got > 10*transport.MaxErrorText {
 		t.Errorf("the error has %d bytes", got)
 	}
 }
@@ -159,7 +159,7 @@ func FuzzNewStatusError(f *testing.F) {
 			t.Fatalf("%#v of status %d", e, status)
 		}
 		for _, s := range []string{e.Message, e.TrackingID} {
-			if len(s) > transport.MaxMessage+len("…") || !utf8.ValidString(s) {
+			if len(s) > transport.MaxErrorText+len("…") || !utf8.ValidString(s) {
 				t.Fatalf("text of %d bytes, valid %v", len(s), utf8.ValidString(s))
 			}
 		}

@@ -3,4 +3,4 @@ package transport
 // What the tests look at from outside.
 var ClientConfig = clientConfig
 
-const MaxMessage = maxMessage
+const MaxErrorText = maxMessage

@@ -10,7 +10,7 @@ type Kind uint8
 
 // The kinds of frames. Out is from device to hub, in is from hub to device. A
 // transport that does not have a kind returns ErrUnsupported from Send. No
-// transport has Telemetry, Method and Message yet.
+// transport has Method and Incoming yet.
 const (
 	// Open asks the hub for a Feature. Out. The hub answers with Accepted, or
 	// with a Response that has an error status, and its ID.
@@ -25,12 +25,15 @@ const (
 	Response
 	// Desired brings a change of the desired properties. In, unasked.
 	Desired
-	// Telemetry brings a message to the hub. Out.
+	// Telemetry brings a Message to the hub. Out. It needs no Feature. The hub
+	// answers with Accepted once it has the message, or with a Response that has
+	// an error status, and its ID. Over MQTT a hub has no word for an error: it
+	// ends the connection.
 	Telemetry
 	// Method brings a call of a direct method. In.
 	Method
-	// Message brings a message from the cloud, or from another module. In.
-	Message
+	// Incoming brings a message from the cloud, or from another module. In.
+	Incoming
 	// Settle gives the hub this side's word on a Delivery: its Outcome. Out,
 	// without an answer.
 	Settle
@@ -43,7 +46,7 @@ const (
 func (k Kind) String() string {
 	names := [...]string{
 		Open: "open", Close: "close", Accepted: "accepted", Request: "request", Response: "response", Desired: "desired",
-		Telemetry: "telemetry", Method: "method", Message: "message", Settle: "settle", Ready: "ready",
+		Telemetry: "telemetry", Method: "method", Incoming: "incoming", Settle: "settle", Ready: "ready",
 	}
 	if int(k) < len(names) && names[k] != "" {
 		return names[k]
@@ -61,6 +64,8 @@ const (
 	TwinResponses Feature = iota + 1
 	// DesiredChanges lets Desired frames reach this session.
 	DesiredChanges
+	// Events is the way of Telemetry. Nobody opens it; Ready names it.
+	Events
 )
 
 // String names the feature.
@@ -70,6 +75,8 @@ func (f Feature) String() string {
 		return "twin responses"
 	case DesiredChanges:
 		return "desired changes"
+	case Events:
+		return "telemetry"
 	}
 	return "feature " + strconv.Itoa(int(f))
 }
@@ -132,6 +139,11 @@ type Frame struct {
 	// Settle it names the frame to settle.
 	Delivery uint64
 	Outcome  Outcome // Settle
+	// Message is what Telemetry brings. It is not kept.
+	Message *Message
+	// Again says that Message was sent before on another connection, and may have
+	// arrived. Telemetry only.
+	Again bool
 	// Body is JSON, or empty.
 	Body []byte
 }

@@ -16,7 +16,7 @@ func TestKindString(t *testing.T) {
 		transport.Desired:   "desired",
 		transport.Telemetry: "telemetry",
 		transport.Method:    "method",
-		transport.Message:   "message",
+		transport.Incoming:  "incoming",
 		transport.Settle:    "settle",
 		transport.Ready:     "ready",
 		0:                   "kind 0", // no frame has it: a forgotten Kind shows

@@ -147,7 +147,7 @@ func sendUnsayable(t TB, p Peer) {
 		{Kind: transport.Response, ID: "1", Status: 200},
 		{Kind: transport.Telemetry, ID: "1", Body: []byte("{}")},
 		{Kind: transport.Method, ID: "1"},
-		{Kind: transport.Message, Delivery: 1},
+		{Kind: transport.Incoming, Delivery: 1},
 		{Kind: transport.Ready, Feature: transport.TwinResponses},
 		{Kind: transport.Desired, Version: 1},
 	} {

@@ -59,6 +59,18 @@ const (
 	FilterDevicebound = "messages/devicebound/#"
 	FilterInputs      = "inputs/#"
 
+	SuffixEvents      = "messages/events/"
+
 	PrefixDevices = "devices/"
 	InfixModules  = "modules/"
+)
+
+// The hub's names in the property bag of a message's topic.
+const (
+	BagID              = "$.mid"
+	BagCorrelationID   = "$.cid"
+	BagContentType     = "$.ct"
+	BagContentEncoding = "$.ce"
+	BagComponent       = "$.sub"
+	BagOutput          = "$.on"
 )

@@ -31,6 +31,7 @@ type conn struct {
 	keepAlive time.Duration
 	resumed   bool      // set before Dial returns
 	leftovers []string  // filters to give back beside the first GET, guarded by the turn
+	events    string    // the topic of telemetry, up to the properties, set before Dial returns
 	start     time.Time // what sent and heard are counted from
 
 	in    *bufio.Reader // owned by the caller of Receive
@@ -45,7 +46,7 @@ type conn struct {
 	owed   chan struct{} // capacity 1: wakes the keeper to write PUBACKs
 
 	mu         sync.Mutex         // guards the rest. Nothing waits while it is held
-	asked      map[uint16]request // what waits for SUBACK or UNSUBACK, by packet id
+	asked      map[uint16]request // what waits for SUBACK, UNSUBACK or PUBACK, by packet id
 	lastID     uint16             // the packet id used last
 	deliveries []delivery         // in the order of arrival
 	lastNumber uint64             // the delivery's that came last

@@ -47,6 +47,7 @@ func (d Dialer) Dial(ctx context.Context, login transport.Login) (transport.Conn
 	if err := c.login(ctx, hello); err != nil {
 		return nil, err
 	}
+	c.events = eventsTopic(login.Identity)
 	if login.Forget {
 		c.resumed = false // whatever the hub says
 	}

@@ -76,7 +76,10 @@ func (c *conn) handle(p packets.ControlPacket) (f transport.Frame, ok bool, err 
 	case *packets.UnsubackPacket:
 		id, ok := c.answered(p.MessageID, packets.Unsuback)
 		return transport.Frame{Kind: transport.Accepted, ID: id}, ok, nil
-	case *packets.PingrespPacket, *packets.PubackPacket:
+	case *packets.PubackPacket:
+		id, ok := c.answered(p.MessageID, packets.Puback)
+		return transport.Frame{Kind: transport.Accepted, ID: id}, ok, nil
+	case *packets.PingrespPacket:
 		return f, false, nil // a sign of life; ear has noted it
 	}
 	return f, false, fmt.Errorf("%w: it sent %s, which answers nothing", transport.ErrProtocol, name(p))

@@ -22,7 +22,7 @@ const (
 )
 
 // Send implements transport.Conn. It never returns transport.ErrBusy: requests
-// have QoS 0 and so no window.
+// have QoS 0, and telemetry has no window but its sender's.
 func (c *conn) Send(ctx context.Context, f transport.Frame) error {
 	if err := c.err(); err != nil {
 		return err
@@ -30,6 +30,8 @@ func (c *conn) Send(ctx context.Context, f transport.Frame) error {
 	switch f.Kind {
 	case transport.Open, transport.Close:
 		return c.sendOpen(ctx, f)
+	case transport.Telemetry:
+		return c.sendEvent(ctx, f)
 	case transport.Settle:
 		if end := ctx.Err(); end != nil {
 			return fmt.Errorf("send: %w", end)
@@ -76,7 +78,7 @@ func (c *conn) sendOpen(ctx context.Context, f transport.Frame) error {
 	return err
 }
 
-// A request waits for the hub's SUBACK or UNSUBACK.
+// A request waits for the hub's SUBACK, UNSUBACK or PUBACK.
 type request struct {
 	id   string // the frame's ID, empty for what no frame asked for
 	kind byte   // of the packet that answers it

@@ -12,6 +12,7 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
+	"github.com/devicetwin/devicetwin-go/device/internal/courier"
 	"github.com/devicetwin/devicetwin-go/internal/errtext"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
@@ -42,18 +43,19 @@ type Client struct {
 	renew chan struct{} // capacity 1: Renew was called
 
 	// The supervisor's own.
-	token      auth.Token             // of the last login
-	tokenAt    time.Time              // when the credential first gave it; wall clock alone
-	sessions   tls.ClientSessionCache // of its credential
-	leaf       []byte                 // the certificate that these belong to
-	loggedIn   bool                   // the hub accepted a login
-	tidied     bool                   // a connection has sent its first GET
-	sleeper    *sleeper
-	moreLanes  func() []lane // nil but in tests
-	features   [2]featureMemory
-	getPace    pacer // what the hub wished outlives a connection
-	patchPace  pacer
-	getTrouble int // of GETs in a row that failed, see maxGetTrouble
+	token         auth.Token             // of the last login
+	tokenAt       time.Time              // when the credential first gave it; wall clock alone
+	sessions      tls.ClientSessionCache // of its credential
+	leaf          []byte                 // the certificate that these belong to
+	loggedIn      bool                   // the hub accepted a login
+	tidied        bool                   // a connection has sent its first GET
+	sleeper       *sleeper
+	moreLanes     func() []lane // nil but in tests
+	features      [2]featureMemory
+	getPace       pacer // what the hub wished outlives a connection
+	patchPace     pacer
+	telemetryPace pacer
+	getTrouble    int // of GETs in a row that failed, see maxGetTrouble
 
 	trouble atomic.Pointer[trouble] // what a session that is up suffers from
 
@@ -68,6 +70,7 @@ type Client struct {
 	reports  map[catchup.Ticket]chan catchup.Settlement
 	dropped  uint64 // deletions forgotten before the first GET, as far as logged
 	gets     []*getCall
+	courier  courier.Courier
 	state    State
 	journal  *journal      // nil without a store, and before it is claimed
 	states   []State       // for OnState; nil without one
@@ -77,6 +80,10 @@ type Client struct {
 	told     int    // failures worth telling so far
 	attempts int    // at a connection so far
 	lastID   uint64 // of requests
+
+	messagePrefix string // of the IDs that this client gives; empty before the first
+	lastMessage   uint64
+	lostMessages  int // that SendLater took, at the end
 
 	listeners map[catchup.ListenerID]*listener
 	memories  memories        // of durable listeners
@@ -102,6 +109,8 @@ func New(id auth.Identity, cred auth.Credential, dialer transport.Dialer, opts *
 		listeners: map[catchup.ListenerID]*listener{},
 	}
 	c.log = slog.New(newBoundLog(c.opts.Logger.Handler(), id.String()))
+	t := c.opts.Telemetry
+	c.courier = courier.New(courier.Limits{Bytes: t.QueueBytes, WhenFull: t.WhenFull, PerSecond: t.MaxPerSecond, PerDay: t.MaxPerDay})
 	c.life, c.end = context.WithCancel(context.Background())
 	c.state.Since = c.opts.Now()
 	if c.opts.OnState != nil {

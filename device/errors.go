@@ -34,16 +34,21 @@ var (
 var ErrListenerRuns = errors.New("device: closed, but a listener runs on; let it return when its context ends")
 
 // A LeftError says that Shutdown closed the client before the hub had all that
-// was reported, and that no store holds the rest.
+// was reported and sent, and that no store holds the rest.
 type LeftError struct {
 	// Reports counts the reports that the hub is not known to have.
 	Reports int
+	// Messages counts the messages of SendLater that the hub is not known to have.
+	Messages int
 	// Err is why they did not reach it: the end of the context, or what failed.
 	Err error
 }
 
-// Error says how many reports are lost, and why.
+// Error says how many reports and messages are lost, and why.
 func (e *LeftError) Error() string {
+	if e.Messages > 0 {
+		return fmt.Sprintf("device: %d reports and %d messages did not reach the hub: %v", e.Reports, e.Messages, errtext.Bare("device", e.Err))
+	}
 	return fmt.Sprintf("device: %d reports did not reach the hub: %v", e.Reports, errtext.Bare("device", e.Err))
 }
 

@@ -37,13 +37,19 @@ func (l *TestLane) next(time.Duration) (transport.Frame, bool) {
 
 func (l *TestLane) due(time.Duration) time.Duration { return never }
 
-func (l *TestLane) took(f transport.Frame) bool {
+func (l *TestLane) took(f transport.Frame, _ time.Duration) bool {
 	if f.Kind == transport.Ready && f.Feature == 200 {
 		l.full = false
 		return true
 	}
 	return f.Kind == transport.Accepted && strings.HasPrefix(f.ID, "lane-")
 }
+
+func (l *TestLane) sent(time.Duration)         {}
+func (l *TestLane) failed(error)               {}
+func (l *TestLane) idle() bool                 { return true }
+func (l *TestLane) expire(time.Duration) error { return nil }
+func (l *TestLane) ended(error, bool)          {}
 
 func (l *TestLane) noRoom() {
 	l.full = true

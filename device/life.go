@@ -130,13 +130,13 @@ func (c *Client) Close() error {
 }
 
 // Shutdown waits until the hub has all that was reported (Stats.Outstanding is
-// false), and then closes the client like Close. It stops waiting when ctx ends,
+// false) and all messages, and then closes the client like Close. It stops waiting when ctx ends,
 // or Options.CallTimeout where ctx has no deadline, or when the line is down and
 // one attempt to connect fails.
 //
 // It returns nil where the hub has everything, or where Options.Store holds the
 // rest, which the next client on the store will report. Otherwise the error is a
-// *LeftError that says how many reports are lost. The error may also be one of
+// *LeftError that says how many reports and messages are lost. The error may also be one of
 // Close.
 func (c *Client) Shutdown(ctx context.Context) error {
 	short, cancel := c.bound(ctx)
@@ -146,20 +146,21 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	c.Stop()
 	comeBack()
 	err := c.Close()
-	var left int
+	var left, messages int
 	var stored bool
 	c.with(func() {
+		messages = c.lostMessages + c.courier.Left()
 		left = c.reported.Left()
 		stored = c.journal != nil && c.journal.kept
 		if stored {
 			left = c.reported.Guards() // which no store holds
 		}
 	})
-	if left > 0 {
+	if left+messages > 0 {
 		if cause == nil {
 			cause = ErrClosed
 		}
-		err = errors.Join(&LeftError{Reports: left, Err: cause}, err)
+		err = errors.Join(&LeftError{Reports: left, Messages: messages, Err: cause}, err)
 	}
 	return err
 }
@@ -180,7 +181,7 @@ func (c *Client) drain(ctx context.Context) error {
 			}
 			settled = c.settled
 			switch {
-			case !c.reported.Outstanding():
+			case !c.reported.Outstanding() && c.courier.Empty():
 				over = true
 			case c.usable() != nil:
 				over, err = true, c.usable()
@@ -219,4 +220,6 @@ func (c *Client) failAll() {
 		g.answer <- getAnswer{err: ErrClosed}
 	}
 	c.gets = nil
+	c.lostMessages = c.courier.Left()
+	c.courier.End(ErrClosed)
 }

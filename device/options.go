@@ -78,6 +78,8 @@ type Options struct {
 	// or the first ReportLater, and gives it back in Close, for the next client.
 	// A nil *store.Store is like nil. Close the store after the client.
 	Store Store
+	// Telemetry shapes Send and SendLater; the zero value is ready.
+	Telemetry TelemetryOptions
 	// Now is the wall clock that tokens and certificates are judged by; nil
 	// means time.Now.
 	Now func() time.Time
@@ -102,6 +104,9 @@ func (o *Options) withDefaults() Options {
 	fill(&out.RequestTimeout, defaultRequestTimeout)
 	fill(&out.CallTimeout, defaultCallTimeout)
 	fill(&out.Resync, defaultResync)
+	if out.Telemetry.QueueBytes == 0 {
+		out.Telemetry.QueueBytes = defaultQueueBytes
+	}
 	if out.Logger == nil {
 		out.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -142,6 +147,8 @@ func (o *Options) check() error {
 		return invalid("RequestTimeout", o.RequestTimeout, fmt.Sprintf("want at least %v, or 0 for %v", minRequestTimeout, defaultRequestTimeout))
 	case o.CallTimeout >= 0 && o.CallTimeout < minCallTimeout:
 		return invalid("CallTimeout", o.CallTimeout, fmt.Sprintf("want at least %v, 0 for %v, or negative for no bound", minCallTimeout, defaultCallTimeout))
+	case o.Telemetry.check() != nil:
+		return o.Telemetry.check()
 	case o.Resync >= 0 && o.Resync < time.Minute:
 		return invalid("Resync", o.Resync, fmt.Sprintf("want at least %v, 0 for %v, or negative for never", time.Minute, defaultResync))
 	}

@@ -28,6 +28,7 @@ type session struct {
 	turn     int    // the lane whose turn is next. 0 is the twin's
 	renewal  renewalState
 
+	more     bool          // there may be more to send at once
 	busy     bool          // the Conn has no room for requests until it says Ready
 	at       time.Duration // on the elapsed clock: now
 	onlineAt time.Duration // on the elapsed clock; < 0 before
@@ -43,10 +44,20 @@ type lane interface {
 	// before.
 	due(now time.Duration) time.Duration
 	// took reports whether a frame from the hub is this lane's.
-	took(f transport.Frame) bool
-	// noRoom takes back the frame that next returned. The Conn says Ready when
-	// it has room.
+	took(f transport.Frame, now time.Duration) bool
+	// sent says that the frame that next returned has left.
+	sent(now time.Duration)
+	// noRoom takes it back. The Conn says Ready when it has room.
 	noRoom()
+	// failed says that the Conn cannot carry it.
+	failed(err error)
+	// idle reports whether nothing waits for the hub.
+	idle() bool
+	// expire ends the connection where the hub does not answer.
+	expire(now time.Duration) error
+	// ended says that the connection has, and why; alone, that nothing of the twin
+	// was under way.
+	ended(err error, alone bool)
 }
 
 func newSession(c *Client, conn transport.Conn, due renewalTimes) *session {
@@ -58,8 +69,9 @@ func newSession(c *Client, conn transport.Conn, due renewalTimes) *session {
 	s.features = newFeatures(c)
 	s.twin = newTwinLane(s)
 	s.renewal = renewalState{times: due, done: make(chan renewal, 1)}
+	s.lanes = []lane{&telemetryLane{c: c}}
 	if c.moreLanes != nil {
-		s.lanes = c.moreLanes()
+		s.lanes = append(s.lanes, c.moreLanes()...)
 	}
 	return s
 }
@@ -74,6 +86,9 @@ func (s *session) run(life context.Context) error {
 		s.receive(ctx)
 	}()
 	err := s.serve(ctx)
+	for _, l := range s.lanes {
+		l.ended(err, s.twin.idle())
+	}
 	s.twin.abandon()
 	s.features.ended(err)
 	cancel()
@@ -115,14 +130,25 @@ func (s *session) serve(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if s.more { // what came meanwhile has its turn
+			select {
+			case f := <-s.frames:
+				if err := s.take(ctx, f); err != nil {
+					return err
+				}
+			case err := <-s.failed:
+				return err
+			case <-ctx.Done():
+				return nil
+			default:
+			}
+			continue
+		}
 		s.c.sleeper.set(due, s.at)
 		select {
 		case f := <-s.frames:
 			s.at, read = s.c.opts.Elapsed(), true
-			if err := s.handle(f); err != nil {
-				return err
-			}
-			if err := s.settle(ctx, f); err != nil {
+			if err := s.take(ctx, f); err != nil {
 				return err
 			}
 		case err := <-s.failed:
@@ -142,7 +168,29 @@ func (s *session) serve(ctx context.Context) error {
 	}
 }
 
-// step does what is due, and returns when more is.
+// take takes one frame from the hub, and says so where the hub wants to know.
+func (s *session) take(ctx context.Context, f transport.Frame) error {
+	if err := s.handle(f); err != nil {
+		return err
+	}
+	return s.settle(ctx, f)
+}
+
+// long reports whether a frame takes so long on a slow line that others wait.
+func long(f transport.Frame) bool { return f.Message != nil && len(f.Message.Body) > 4<<10 }
+
+// idle reports whether nothing waits for the hub.
+func (s *session) idle() bool {
+	for _, l := range s.lanes {
+		if !l.idle() {
+			return false
+		}
+	}
+	return s.twin.idle()
+}
+
+// step does what is due, and returns when more is. After a long message it stops
+// with more set.
 func (s *session) step(ctx context.Context) (time.Duration, error) {
 	now := s.at
 	if err := s.features.expire(now); err != nil {
@@ -156,10 +204,15 @@ func (s *session) step(ctx context.Context) (time.Duration, error) {
 		s.online() // there is no GET to wait for
 	}
 	s.tellMissing()
-	if s.renewal.due(now, s.twin.idle()) && !s.renewal.inPlace(ctx, s) {
+	for _, l := range s.lanes {
+		if err := l.expire(now); err != nil {
+			return 0, err
+		}
+	}
+	if s.renewal.due(now, s.idle()) && !s.renewal.inPlace(ctx, s) {
 		return 0, errRenew
 	}
-	for {
+	for s.more = false; ; {
 		f, from, ok := s.next(now)
 		if !ok {
 			break
@@ -167,8 +220,12 @@ func (s *session) step(ctx context.Context) (time.Duration, error) {
 		if err := s.send(ctx, f, from); err != nil {
 			return 0, err
 		}
+		if long(f) {
+			s.more = true
+			return 0, nil
+		}
 	}
-	due := min(s.features.due(now), s.twin.due(now), s.renewal.next(now, s.twin.idle()))
+	due := min(s.features.due(now), s.twin.due(now), s.renewal.next(now, s.idle()))
 	for _, l := range s.lanes {
 		due = min(due, l.due(now))
 	}
@@ -203,7 +260,7 @@ func (s *session) next(now time.Duration) (transport.Frame, lane, bool) {
 // handle takes one frame from the hub. Only what ends the session is an error.
 func (s *session) handle(f transport.Frame) error {
 	for _, l := range s.lanes {
-		if l.took(f) {
+		if l.took(f, s.at) {
 			return nil
 		}
 	}
@@ -265,10 +322,19 @@ func text(err error) string {
 func (s *session) send(ctx context.Context, f transport.Frame, from lane) error {
 	err := s.conn.Send(ctx, f)
 	switch {
+	case err == nil && from == nil:
+		return nil
 	case err == nil:
+		if long(f) {
+			s.at = s.c.opts.Elapsed()
+		}
+		from.sent(s.at)
 		return nil
 	case errors.Is(err, transport.ErrBusy) && from != nil:
 		from.noRoom()
+		return nil
+	case from != nil && (errors.Is(err, transport.ErrTooLarge) || errors.Is(err, transport.ErrUnsupported)):
+		from.failed(err)
 		return nil
 	case errors.Is(err, transport.ErrBusy) && f.Kind == transport.Request:
 		s.busy = true
@@ -289,6 +355,10 @@ func (s *session) now() time.Duration { return s.at }
 func (c *Client) nextID() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.nextIDLocked()
+}
+
+func (c *Client) nextIDLocked() string {
 	c.lastID++
 	return strconv.FormatUint(c.lastID, 10)
 }

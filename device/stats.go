@@ -16,6 +16,9 @@ type Stats struct {
 	BytesIn    int64 // of bodies: twins, changes, error texts
 	BytesOut   int64 // of bodies: reported patches
 
+	// Telemetry counts the messages of Send and SendLater.
+	Telemetry LaneStats
+
 	// Outstanding says that the hub is not known to have all that was reported.
 	Outstanding bool
 	// DesiredVersion and ReportedVersion are the ones known last; 0 before the
@@ -29,10 +32,26 @@ type Stats struct {
 	UnsyncedSince time.Time
 }
 
+// LaneStats count one kind of work on a connection. It is a value.
+type LaneStats struct {
+	Queued      int           // wait to be sent
+	QueuedBytes int           // their sizes
+	InFlight    int           // sent, and without an answer
+	Sent        int64         // the hub has them
+	Retried     int64         // sent again, after their connection had ended or the hub put them off
+	DroppedFull int64         // the queue was full
+	Refused     int64         // by the hub, for good
+	Poisonous   int64         // given up: see ErrPoison
+	OldestAge   time.Duration // of what is queued or in flight, since Send or SendLater
+}
+
 // String is the most telling of the counts on one line, for a log.
 func (s Stats) String() string {
 	text := fmt.Sprintf("%d connects, %d GETs, %d changes in, %d reports in %d patches out, %d retried, desired v%d, reported v%d",
 		s.Connects, s.Gets, s.PatchesIn, s.Reports, s.PatchesOut, s.Retried, s.DesiredVersion, s.ReportedVersion)
+	if t := s.Telemetry; t != (LaneStats{}) {
+		text += fmt.Sprintf(", %d messages sent, %d waiting, %d dropped", t.Sent, t.Queued+t.InFlight, t.DroppedFull+t.Refused+t.Poisonous)
+	}
 	if s.Outstanding {
 		text += ", reports outstanding"
 	}
@@ -45,9 +64,15 @@ func (s Stats) String() string {
 // Stats says what the client did so far. It may be called at any time.
 func (c *Client) Stats() Stats {
 	bytes, since := c.unsynced()
+	now := c.opts.Elapsed()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.stats
+	n, oldest := c.courier.Counts(now)
+	s.Telemetry = LaneStats{
+		Queued: n.Queued, QueuedBytes: n.QueuedBytes, InFlight: n.Away, Sent: n.Sent, Retried: n.Retried,
+		DroppedFull: n.Full, Refused: n.Refused, Poisonous: n.Poisonous, OldestAge: oldest,
+	}
 	s.Unsynced, s.UnsyncedSince = bytes, since
 	s.Reports = int64(c.reported.Taken())
 	s.Outstanding = c.reported.Outstanding()

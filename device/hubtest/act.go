@@ -61,6 +61,7 @@ type request struct {
 	msg     Message
 	expects bool         // PatchReported: msg.Version must be the section's
 	bad     *fault.Fault // wrong before it is looked at
+	events  []TelemetryMessage
 }
 
 func (r *request) message() *Message { return &r.msg }

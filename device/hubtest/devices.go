@@ -55,6 +55,8 @@ type identity struct {
 	twin           section.Twin
 	record         record // what only services see of it
 	mqtt           mqttState
+	events         eventLog
+	method         string   // how the last login was let in, as messages tell it
 	conn           presence // the live one, nil when offline
 	changed        chan struct{}
 }

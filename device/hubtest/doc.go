@@ -34,7 +34,8 @@
 // and [Device.WaitReported] wait for it without polling. Everywhere an id is
 // "device" or "device/module". What the hub's rules refuse is a
 // *transport.StatusError, for a service as for a device, and changes nothing.
-// [Device.SetTags] writes tags, [Device.Call] calls a direct method, and
+// [Device.SetTags] writes tags, [Device.Call] calls a direct method,
+// [Device.Messages] reads the telemetry that a device has sent, and
 // [Device.SendMessage] queues a message from cloud to device.
 //
 // A back end that is to be tested itself speaks HTTPS: twins, identities,

@@ -281,6 +281,8 @@ type Stats struct {
 	Notifications int // desired changes told to a connected, subscribed device
 	Pings         int
 	Telemetry     int
+	Repeats       int // messages whose id an earlier one had
+	Forgotten     int // messages that the hub no longer keeps
 	Methods       int // direct methods handed to a device that listens
 	Requests      int // over REST; only in the sum
 }

@@ -70,6 +70,13 @@ const (
 const (
 	maxPayload = 128 << 10 // of a method, each way
 
+	// maxEvent bounds the size of a message from a device, and that of a batch.
+	maxEvent = 256 << 10
+	// defaultKept and defaultKeptBytes bound the messages of a device that are
+	// kept for who reads them.
+	defaultKept      = 10_000
+	defaultKeptBytes = 8 << 20
+
 	maxPending     = 50       // messages that wait for a device
 	maxDevicebound = 64 << 10 // the body of one
 

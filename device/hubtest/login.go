@@ -59,7 +59,9 @@ func (h *Hub) authenticate(id string, p proof, now time.Time) (who *identity, ex
 	if who, err = h.enabled(id); err != nil {
 		return nil, expires, err
 	}
-	expires, err = h.judge(who, p, now)
+	if expires, err = h.judge(who, p, now); err == nil {
+		who.method = who.authMethod(p)
+	}
 	return who, expires, err
 }
 

@@ -19,6 +19,7 @@ type mqttConn struct {
 	silence  time.Duration // how long the client may be silent
 	limit    time.Time     // when it will have been so for too long
 	tokenEnd time.Time     // by the wall clock, grace included; zero for none
+	will     *mqttRequest  // telemetry for an end without DISCONNECT; nil for none
 
 	// hub.mu guards what follows.
 	who     *identity // from its login on
@@ -30,6 +31,13 @@ func speakMQTT(c *conn) error { return c.speakAs(&mqttConn{conn: c, silence: fir
 
 // serve implements front.
 func (c *mqttConn) serve() error {
+	err := c.serveAll()
+	c.leaveWill(err)
+	return err
+}
+
+// serveAll serves the device until the connection ends.
+func (c *mqttConn) serveAll() error {
 	if err := c.login(); err != nil {
 		return err
 	}

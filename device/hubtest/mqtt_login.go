@@ -92,6 +92,9 @@ func (c *mqttConn) admit(p *packets.ConnectPacket, mute bool) error {
 	}
 	old, err := c.enter(p, user, mute)
 	supersede(old)
+	if err == nil {
+		c.will = c.willOf(p)
+	}
 	switch {
 	case errors.Is(err, errEnded):
 		return err

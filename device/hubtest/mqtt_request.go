@@ -69,8 +69,7 @@ func (req *mqttRequest) parsePublish(p *packets.PublishPacket) error {
 	}
 	rest, ok := strings.CutPrefix(p.TopicName, req.who.ownTopics()+"messages/events")
 	if ok && (rest == "" || rest[0] == '/') {
-		req.msg.Op, req.msg.Topics = Telemetry, []string{p.TopicName}
-		return nil
+		return req.parseTelemetry(p, strings.TrimPrefix(rest, "/"))
 	}
 	return fmt.Errorf("PUBLISH to %q, which is no topic of this hub and device", p.TopicName)
 }
@@ -106,8 +105,10 @@ func (r *mqttRequest) perform(mute bool) error {
 		r.patch(mute)
 		return nil
 	}
+	if r.msg.Op == Telemetry {
+		return r.keep(mute)
+	}
 	c := r.mqttConn
-	now := c.hub.opts.Now()
 	c.hub.mu.Lock()
 	defer c.hub.mu.Unlock()
 	if !c.live() {
@@ -135,8 +136,6 @@ func (r *mqttRequest) perform(mute bool) error {
 	case Unsubscribe:
 		c.session.unsubscribe(r.msg.Topics)
 		answer(Message{Op: Unsubscribe}, nil)
-	case Telemetry:
-		c.who.record.active = now
 	case Ack:
 		c.who.mqtt.complete(r.packetID)
 	case Ping:
@@ -179,8 +178,9 @@ func (r *mqttRequest) reply(item outgoing, codes []byte) {
 	c.push(item)
 }
 
-// repeat implements passage: the request is performed twice.
-func (r *mqttRequest) repeat() error { return r.perform(false) }
+// repeat implements passage: the request is performed twice. Telemetry has one
+// PUBACK all the same.
+func (r *mqttRequest) repeat() error { return r.perform(r.msg.Op == Telemetry) }
 
 // hold implements passage.
 func (r *mqttRequest) hold(act Action) error { return r.later(act, r) }
@@ -190,6 +190,9 @@ func (r *mqttRequest) edit(act Action) { r.hub.edit(&r.msg, act) }
 
 // answer implements passage.
 func (r *mqttRequest) answer(act Action) error {
+	if r.msg.Op == Telemetry {
+		return errNotTaken
+	}
 	form := mqttForm{mqttConn: r.mqttConn, codes: make([]byte, len(r.qos))}
 	item := form.replace(outgoing{msg: Message{Op: r.msg.Op}, asIs: true}, act)
 	r.hub.mu.Lock()

@@ -1,6 +1,7 @@
 package hubtest
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"time"
@@ -51,6 +52,10 @@ type Options struct {
 	// ConnectionTokens is how many devices one AMQP connection carries; 0 means
 	// 999, as with IoT Hub. One more is refused with code 403005.
 	ConnectionTokens int
+	// KeptMessages and KeptBytes bound what Device.Messages yields of the past:
+	// so many messages, of about so many bytes in all, of each device or module.
+	// 0 means 10,000 and 8 MB. The oldest go.
+	KeptMessages, KeptBytes int
 	// MergeRule says what becomes of nulls inside an object that was not there
 	// before; the zero value is RFC 7396.
 	MergeRule MergeRule
@@ -105,6 +110,10 @@ func (o *Options) fill() (Options, error) {
 	if out.ConnectionTokens == 0 {
 		out.ConnectionTokens = 999
 	}
+	if out.KeptMessages < 0 || out.KeptBytes < 0 {
+		return out, fmt.Errorf("hubtest: Options.KeptMessages is %d, KeptBytes %d; neither is negative", out.KeptMessages, out.KeptBytes)
+	}
+	out.KeptMessages, out.KeptBytes = cmp.Or(out.KeptMessages, defaultKept), cmp.Or(out.KeptBytes, defaultKeptBytes)
 	if out.MergeRule > MergeEmpties {
 		return out, fmt.Errorf("hubtest: Options.MergeRule is %d; known are 0 to 2", out.MergeRule)
 	}

@@ -160,7 +160,7 @@ func testRESTErrors(t *testing.T) {
 		{"an id that is empty", "GET", "/twins//modules/m", "", nil, 404, "GenericNotFound"},
 		{"a slash in an id", "GET", "/twins/a%2Fb", "", nil, 400, "ArgumentInvalid"},
 		{"a verb that is not there", "POST", "/twins/dev1", "{}", nil, 405, "GenericMethodNotAllowed"},
-		{"a body of over 512 KB", "PATCH", "/twins/dev1", strings.Repeat(" ", maxBody+1), nil, 413, "MessageTooLarge"},
+		{"a body of over 1 MB", "PATCH", "/twins/dev1", strings.Repeat(" ", maxBody+1), nil, 413, "MessageTooLarge"},
 
 		{"twin of an unknown device", "GET", "/twins/dev2", "", nil, 404, "DeviceNotFound"},
 		{"twin of an unknown module", "GET", "/twins/dev1/modules/x", "", nil, 404, "ModuleNotFound"},

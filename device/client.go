@@ -69,6 +69,7 @@ type Client struct {
 	reported catchup.Reported
 	reports  map[catchup.Ticket]chan catchup.Settlement
 	dropped  uint64 // deletions forgotten before the first GET, as far as logged
+	twinUsed bool // firmware has used the twin
 	gets     []*getCall
 	courier  courier.Courier
 	state    State
@@ -113,6 +114,7 @@ func New(id auth.Identity, cred auth.Credential, dialer transport.Dialer, opts *
 	c.courier = courier.New(courier.Limits{Bytes: t.QueueBytes, WhenFull: t.WhenFull, PerSecond: t.MaxPerSecond, PerDay: t.MaxPerDay})
 	c.life, c.end = context.WithCancel(context.Background())
 	c.state.Since = c.opts.Now()
+	c.twinUsed = c.opts.Store != nil
 	if c.opts.OnState != nil {
 		c.states = []State{}
 	}
@@ -317,3 +319,18 @@ func (c *Client) unlock() {
 
 // noteLocked has f called once the state is free.
 func (c *Client) noteLocked(f func()) { c.notes = append(c.notes, f) }
+
+// useTwinLocked has the connection open the twin, if it has not. From then on each
+// does.
+func (c *Client) useTwinLocked() {
+	if !c.twinUsed {
+		c.twinUsed = true
+		poke(c.work)
+	}
+}
+
+func (c *Client) usesTwin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.twinUsed
+}

@@ -99,6 +99,7 @@ func (c *Client) listenLocked(path string, fn twin.Listener, o ListenOptions) (c
 		return 0, err
 	}
 	c.listeners[id] = &listener{path, o.Durable, o.Concurrent}
+	c.useTwinLocked()
 	if o.Durable != "" {
 		c.memories.enlist(o.Durable, id)
 		c.recallLocked(id)

@@ -68,12 +68,24 @@ type features struct {
 
 func newFeatures(c *Client) features {
 	s := features{c: c, began: c.opts.Elapsed()}
-	for i, f := range [...]transport.Feature{transport.TwinResponses, transport.DesiredChanges} {
-		m := &c.features[i]
-		s.list = append(s.list, &featureState{feature: f, memory: m, left: m.ends >= maxOpenEnds})
-	}
+	s.use()
 	return s
 }
+
+// use adds the twin's features once firmware uses the twin: what is not used costs
+// nothing.
+func (s *features) use() {
+	if s.twin() || !s.c.usesTwin() {
+		return
+	}
+	for i, f := range [...]transport.Feature{transport.TwinResponses, transport.DesiredChanges} {
+		m := &s.c.features[i]
+		s.list = append(s.list, &featureState{feature: f, memory: m, left: m.ends >= maxOpenEnds})
+	}
+}
+
+// twin reports whether the twin is among the features in use.
+func (s *features) twin() bool { return len(s.list) > 0 }
 
 // next opens what is to be opened: all at once, or one after the other where the
 // opening of one may end the connection, so that this is not laid to the others.
@@ -130,6 +142,9 @@ func (s *features) answered() bool {
 // ready reports whether requests can be made: the hub has answered for each
 // feature, or keeps them from a session before, which saves a round trip.
 func (s *features) ready(conn transport.Conn) bool {
+	if !s.twin() {
+		return false
+	}
 	responses := s.list[0]
 	if r, ok := conn.(transport.Resumer); ok && r.Resumed() && !responses.missing() {
 		return true
@@ -139,8 +154,8 @@ func (s *features) ready(conn transport.Conn) bool {
 
 // twinMissing is why there is no twin, or nil.
 func (s *features) twinMissing() error {
-	if f := s.list[0]; f.missing() && s.answered() {
-		return f.memory.cause // nil while it is only tried without
+	if s.twin() && s.list[0].missing() && s.answered() {
+		return s.list[0].memory.cause // nil while it is only tried without
 	}
 	return nil
 }

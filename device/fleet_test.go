@@ -46,6 +46,7 @@ func (w *world) fleet(n int, life time.Duration) *fleet {
 			w.Fatal(err)
 		}
 		c := device.New(dev.Identity, auth.SAS(key, &auth.SASOptions{Lifetime: life}), w.dial(), nil)
+		c.Desired() // its twin is used
 		w.Cleanup(func() { _ = c.Close() })
 		f.clients = append(f.clients, c)
 	}

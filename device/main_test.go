@@ -90,7 +90,15 @@ func (w *world) client(opts *device.Options) *device.Client {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	c := device.New(w.dev.Identity, w.dev.Credential, w.dial(), &o)
+	c := w.bare(&o)
+	c.Desired() // these stories are of firmware that uses the twin
+	return c
+}
+
+// bare makes a client whose twin is not used.
+func (w *world) bare(o *device.Options) *device.Client {
+	w.Helper()
+	c := device.New(w.dev.Identity, w.dev.Credential, w.dial(), o)
 	w.Cleanup(func() {
 		if err := c.Close(); err != nil && !w.broken {
 			w.Errorf("Close: %v", err)

@@ -49,6 +49,7 @@ type Half struct {
 func (c *Client) Desired() Half {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.useTwinLocked()
 	switch j := c.journal; {
 	case c.desired.Known():
 		return Half{c.desired.Properties(), SourceLive}
@@ -66,6 +67,7 @@ func (c *Client) Desired() Half {
 func (c *Client) Reported() Half {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.useTwinLocked()
 	h := Half{Properties: c.reported.Wanted()}
 	switch {
 	case c.reported.Known():

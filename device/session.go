@@ -193,6 +193,11 @@ func (s *session) idle() bool {
 // with more set.
 func (s *session) step(ctx context.Context) (time.Duration, error) {
 	now := s.at
+	if !s.features.twin() {
+		if s.features.use(); !s.features.twin() {
+			s.online()
+		}
+	}
 	if err := s.features.expire(now); err != nil {
 		return 0, err
 	}
@@ -274,7 +279,9 @@ func (s *session) handle(f transport.Frame) error {
 			s.twin.answered(f)
 		}
 	case transport.Desired:
-		s.twin.notified(f)
+		if s.features.twin() { // else a session of an earlier program goes on
+			s.twin.notified(f)
+		}
 	case transport.Ready:
 		s.busy = false
 	}

@@ -247,8 +247,9 @@ func TestDayOfTelemetry(t *testing.T) {
 		if s := c.Stats(); s.Telemetry.Sent != int64(n) || s.Telemetry.Retried != 0 {
 			t.Errorf("%d of %d messages arrived, %d were sent again", s.Telemetry.Sent, n, s.Telemetry.Retried)
 		}
-		for i, m := range w.stored() {
-			if want := n - len(w.stored()) + i; string(m.Body) != fmt.Sprint(want) || m.Repeat > 0 {
+		all := w.stored()
+		for i, m := range all {
+			if want := n - len(all) + i; string(m.Body) != fmt.Sprint(want) || m.Repeat > 0 {
 				t.Fatalf("message %d is %s, repeated %d times", want, m.Body, m.Repeat)
 			}
 		}
@@ -324,6 +325,57 @@ func TestShutdownDrainsTelemetry(t *testing.T) {
 		var left *device.LeftError
 		if err := c.Shutdown(ctx); !errors.As(err, &left) || left.Messages != 1 {
 			t.Errorf("offline Shutdown returns %v, want a LeftError of 1 message", err)
+		}
+	})
+}
+
+// Firmware that uses no twin makes no subscription and no GET. The twin is
+// opened when it is used first.
+func TestTwinIsALane(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		subscribed := w.times(hubtest.FromDevice("dev1", hubtest.Subscribe))
+		c := w.bare(nil)
+		if err := c.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Send(t.Context(), device.Message{Body: []byte("1")}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		if s := w.hub.Device("dev1").Stats(); s.Gets+len(subscribed()) != 0 {
+			t.Errorf("%d GETs and %d subscriptions of a twin that is not used", s.Gets, len(subscribed()))
+		}
+		if s := c.State(); s.Phase != device.Online {
+			t.Errorf("the client is %v", s)
+		}
+		w.setDesired(`{"n":1}`)
+		heard := make(chan int, 2)
+		if _, err := c.OnDesired("n", twin.Typed(func(_ context.Context, n int, _ twin.Change) error { heard <- n; return nil }), nil); err != nil {
+			t.Fatal(err)
+		}
+		if n := <-heard; n != 1 {
+			t.Errorf("the listener hears %d, want 1", n)
+		}
+		w.setDesired(`{"n":2}`)
+		if n := <-heard; n != 2 {
+			t.Errorf("the listener hears %d, want 2", n)
+		}
+	})
+}
+
+// Telemetry does not wait for the twin's GET.
+func TestTelemetryWaitsForNoGet(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		w.hub.Intercept(hubtest.FromDevice("dev1", hubtest.GetTwin), hubtest.Drop().Times(-1))
+		c := w.client(nil)
+		go func() { _ = c.Connect(t.Context()) }()
+		synctest.Wait()
+		before := time.Now()
+		if err := c.Send(t.Context(), device.Message{Body: []byte("1")}); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(before); took > time.Second {
+			t.Errorf("Send took %v", took)
 		}
 	})
 }

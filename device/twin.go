@@ -52,6 +52,7 @@ func (c *Client) GetTwin(ctx context.Context) (twin.Document, error) {
 	c.mu.Lock()
 	err := c.usable()
 	if err == nil {
+		c.useTwinLocked()
 		c.gets = append(c.gets, call)
 	}
 	c.mu.Unlock()
@@ -152,6 +153,7 @@ func (c *Client) report(ctx context.Context, want func() (catchup.Ticket, error)
 		if err = c.usable(); err != nil {
 			return
 		}
+		c.useTwinLocked()
 		if ticket, err = want(); err == nil {
 			c.reports[ticket] = settled
 		}
@@ -218,6 +220,7 @@ func (c *Client) ReportLater(ctx context.Context, p twin.Patch) error {
 			err = c.closedLocked()
 			return
 		}
+		c.useTwinLocked()
 		if err = c.reported.WantLater(p); err == nil && c.journal != nil {
 			stored = make(chan error, 1)
 			c.noteReport(p, func(err error) { stored <- err })

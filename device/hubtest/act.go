@@ -59,9 +59,9 @@ func (h *Hub) carry(p passage) error {
 // request is what every front makes of what a device sends.
 type request struct {
 	msg     Message
-	expects bool         // PatchReported: msg.Version must be the section's
-	bad     *fault.Fault // wrong before it is looked at
-	events  []TelemetryMessage
+	expects bool               // PatchReported: msg.Version must be the section's
+	bad     *fault.Fault       // wrong before it is looked at
+	events  []TelemetryMessage // of Telemetry
 }
 
 func (r *request) message() *Message { return &r.msg }

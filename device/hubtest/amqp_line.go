@@ -115,6 +115,7 @@ func (l *amqpLine) detach(err *amqpwire.Error) {
 func (l *amqpLine) adopt(link *amqpwire.Link, n node, pair string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	link.Withhold(n == nodeEvents && l.who != nil && l.who.held.on)
 	link.Accept(0)
 	if n != nodeTwin && n != nodeMethods {
 		l.others = append(l.others, link)

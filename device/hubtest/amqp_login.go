@@ -114,7 +114,7 @@ func (a *amqpConn) delivery(d *amqpwire.Delivery) error {
 	at := a.nodes[d.Link]
 	a.hub.mu.Unlock()
 	l := at.line
-	if !d.Settled {
+	if !d.Settled && at.node != nodeEvents {
 		// It has arrived; what becomes of it is told by the answer.
 		a.mu.Lock()
 		d.Link.Settle(d.ID, amqpwire.Outcome{State: amqpwire.Accepted})
@@ -124,9 +124,7 @@ func (a *amqpConn) delivery(d *amqpwire.Delivery) error {
 	case nodeCBS:
 		return a.putToken(d.Payload)
 	case nodeEvents:
-		r := l.request(Telemetry)
-		r.msg.Body = d.Payload
-		return l.take(r)
+		return l.takeTelemetry(d)
 	case nodeMethods:
 		answer, err := l.methodAnswer(d.Payload)
 		if err != nil {

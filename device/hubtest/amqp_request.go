@@ -26,6 +26,8 @@ type amqpRequest struct {
 	*amqpLine
 	request
 	correlation any // echoed with its type
+
+	settles func(amqpwire.Outcome) outgoing // Telemetry that is to be settled, or nil
 }
 
 // request is a request of the line's device that has no more than its kind.
@@ -100,8 +102,11 @@ func (r *amqpRequest) perform(mute bool) error {
 		r.patch(mute)
 		return nil
 	}
+	if r.msg.Op == Telemetry {
+		r.keep(mute)
+		return nil
+	}
 	l, h := r.amqpLine, r.hub
-	now := h.opts.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !l.live() {
@@ -111,9 +116,6 @@ func (r *amqpRequest) perform(mute bool) error {
 	switch r.msg.Op {
 	case Disconnect:
 		l.leave()
-		return nil
-	case Telemetry:
-		l.who.record.active = now
 		return nil
 	case MethodAnswer:
 		h.answered(l, r.msg)
@@ -162,8 +164,9 @@ func (r *amqpRequest) reply(item outgoing) {
 	r.push(item)
 }
 
-// repeat implements passage: the request is performed twice.
-func (r *amqpRequest) repeat() error { return r.perform(false) }
+// repeat implements passage: the request is performed twice. Telemetry is settled
+// once all the same.
+func (r *amqpRequest) repeat() error { return r.perform(r.msg.Op == Telemetry) }
 
 // hold implements passage.
 func (r *amqpRequest) hold(act Action) error { return r.later(act, r) }
@@ -179,6 +182,8 @@ func (r *amqpRequest) answer(act Action) error {
 		r.hub.mu.Lock()
 		defer r.hub.mu.Unlock()
 		r.reply(item)
+	case Telemetry:
+		r.settle(r.outcomeOf(act))
 	}
 	return nil
 }

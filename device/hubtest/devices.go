@@ -56,6 +56,7 @@ type identity struct {
 	record         record // what only services see of it
 	mqtt           mqttState
 	events         eventLog
+	held           heldAcks
 	method         string   // how the last login was let in, as messages tell it
 	conn           presence // the live one, nil when offline
 	changed        chan struct{}

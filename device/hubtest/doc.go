@@ -58,6 +58,17 @@
 // by [Hub.SetCAEnabled] and [Hub.RemoveCA]. [Device.Stats] counts
 // what a client did, so that a test can bound it.
 //
+// Faults of telemetry are the same over MQTT and AMQP. FromDevice(id, [Telemetry])
+// is a message before it is stored, FromHub(id, [Ack]) its acknowledgement after
+// it is stored, and the RequestID of both is the message's id:
+//
+//	hub.Intercept(hubtest.FromDevice("dev1", hubtest.Telemetry), hubtest.Drop())   // lost
+//	hub.Intercept(hubtest.FromHub("dev1", hubtest.Ack), hubtest.Drop())            // stored, and the device does not know
+//	hub.Intercept(hubtest.FromHub("dev1", hubtest.Ack), hubtest.Delay(time.Minute)) // stored, and slow
+//
+// [Device.HoldTelemetry] withholds acknowledgements, and over AMQP credit, until
+// the test has seen enough.
+//
 // Over AMQP, [Connect] is the put-token on $cbs, or the first link of a device
 // with a certificate; [Subscribe] and [Unsubscribe] are the twin's PUT and DELETE,
 // [Ping] is a heartbeat, which nobody answers, and [Disconnect] the CLOSE;

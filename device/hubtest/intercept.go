@@ -31,11 +31,13 @@ const (
 	Desired
 	// Ping is the sign of life: PINGREQ in, PINGRESP out.
 	Ping
-	// Telemetry is a message of the device, in.
+	// Telemetry is a message of the device, in; over AMQP a transfer, which may
+	// hold a batch.
 	Telemetry
 	// MethodAnswer is a device's answer to a direct method, in.
 	MethodAnswer
-	// Ack is the PUBACK of whatever was published with QoS 1, in or out.
+	// Ack is the PUBACK of whatever was published with QoS 1, in or out, and over
+	// AMQP the outcome of Telemetry, out.
 	Ack
 	// Method is the call of a direct method, out.
 	Method
@@ -65,7 +67,8 @@ type Message struct {
 	// FromHub tells the direction.
 	FromHub bool
 	// RequestID is the $rid of a request and of its answer; over AMQP, their
-	// correlation id as text.
+	// correlation id as text. Of Telemetry and its Ack it is the message's id, and
+	// of a batch that of the first message.
 	RequestID string
 	// Status is an answer's: HTTP-like, or CONNACK's return code; of a
 	// MethodAnswer, the device's own.
@@ -73,15 +76,15 @@ type Message struct {
 	// Version is of a section: after the change in Desired and in the answer
 	// to PatchReported, 0 for none; expected in PatchReported, 0 for any.
 	Version int64
-	// Topics are the filters of Subscribe and Unsubscribe, and the topic of
-	// Telemetry and Devicebound.
+	// Topics are the filters of Subscribe and Unsubscribe, and over MQTT the topic
+	// of Telemetry and Devicebound.
 	Topics []string
 	// Method is the name of a direct method.
 	Method string
 	// Request is the method and the path of Rest, decoded and without its
 	// query: "GET /twins/dev1".
 	Request string
-	// Body is the payload: a copy, which match may keep.
+	// Body is the payload: a copy, which match may keep. A batch has none.
 	Body []byte
 }
 
@@ -155,7 +158,7 @@ func Pass() Action { return Action{} }
 func Drop() Action { return Action{kind: actDrop} }
 
 // Duplicate brings the message twice: a request is performed and answered
-// twice. A login passes once.
+// twice. A login passes once. Telemetry is stored twice, and acknowledged once.
 func Duplicate() Action { return Action{kind: actDuplicate} }
 
 // Delay holds the message back while later ones overtake it. If the connection
@@ -171,6 +174,11 @@ func Late(d time.Duration) Action { return Action{kind: actLate, delay: d} }
 // it replaces status and body, of which Edit changes one member alone. A login's status is CONNACK's return code, 1 to
 // 5, or an HTTP-like one that is translated; SUBSCRIBE fails with any of 128
 // and more. What knows no answer is dropped.
+//
+// Telemetry over MQTT has no answer but its PUBACK, so the connection ends. Over
+// AMQP it is rejected, with body as the condition; an empty one is that of the
+// status. The bodies "released" and "modified" are those outcomes. Of an Ack over
+// AMQP it replaces the outcome, when the message is stored already.
 func Answer(status int, body string) Action {
 	return Action{kind: actAnswer, status: status, body: body}
 }

@@ -72,6 +72,8 @@ const (
 
 	// maxEvent bounds the size of a message from a device, and that of a batch.
 	maxEvent = 256 << 10
+	// maxBatch bounds the messages of a batch.
+	maxBatch = 10_000
 	// defaultKept and defaultKeptBytes bound the messages of a device that are
 	// kept for who reads them.
 	defaultKept      = 10_000

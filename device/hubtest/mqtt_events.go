@@ -101,8 +101,11 @@ func (r *mqttRequest) keep(mute bool) error {
 	if !h.store(r.who, r.edited(), now) {
 		return errEnded
 	}
-	if r.ack && !mute {
-		r.reply(outgoing{msg: Message{Op: Ack}}, nil)
+	if r.ack && !mute && r.live() {
+		r.who.held.push(r.conn, outgoing{
+			msg:  Message{Device: r.who.id, Op: Ack, FromHub: true, RequestID: r.msg.RequestID},
+			form: mqttForm{mqttConn: r.mqttConn, packetID: r.packetID},
+		})
 	}
 	return nil
 }

@@ -78,6 +78,7 @@ type settings struct {
 	ports          map[string]int
 	folder         string // empty means a new one, for this run alone
 	info, control  string // empty means none
+	events         string // likewise
 	state          string // likewise
 	verbose        bool
 	registry       registry // the file's, then the flags'
@@ -118,6 +119,7 @@ func parse(args []string, stderr io.Writer) (*settings, error) {
 	fs.StringVar(&s.state, "state", "", "keep identities and twins in this `file` over restarts; it holds keys")
 	fs.StringVar(&s.info, "info", "", "write what is printed to this `file`, as JSON")
 	fs.StringVar(&s.control, "control", "", "listen for commands on this Unix `socket`")
+	fs.StringVar(&s.events, "events", "", "serve telemetry over HTTP at this `address`, such as 127.0.0.1:8080, to whoever reaches it")
 	config := fs.String("config", "", "read devices and policies from this JSON `file`")
 	fs.BoolVar(&s.verbose, "v", false, "log every message")
 	for _, f := range []struct{ name, auth, has string }{

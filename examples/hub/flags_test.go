@@ -102,6 +102,7 @@ func TestRefusals(t *testing.T) {
 		{"an address that is not here", []string{"-bind", "192.0.2.1"}, 1, "-mqtt 0: hubtest: listen tcp 192.0.2.1:0: "},
 		{"a folder that is a file", []string{"-dir", file("g", "")}, 1, "not a directory"},
 		{"no place for the info", []string{"-info", filepath.Join(folder, "no", "info")}, 1, `-info "`},
+		{"an address for telemetry that is taken", []string{"-events", taken.Addr().String()}, 1, "-events \""},
 		{"no place for the socket", []string{"-control", filepath.Join(folder, "no", "sock")}, 1, "-control"},
 	}
 	t.Setenv("TMPDIR", filepath.Join(folder, "tmp"))

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"net/url"
 	"os"
 	"slices"
 
@@ -88,6 +89,13 @@ func (i *info) print(w io.Writer) error {
 		if d.Cert != "" {
 			fmt.Fprintf(&b, "  %s\n  %s\n", d.Cert, d.Key)
 		}
+	}
+	if i.Events != "" {
+		id := "ID"
+		if len(i.order) > 0 {
+			id = url.PathEscape(i.Devices[i.order[0]].DeviceID)
+		}
+		fmt.Fprintf(&b, "telemetry\n  curl -N %s/devices/%s/messages/events\n", i.Events, id)
 	}
 	if len(i.order) == 0 {
 		b.WriteString("no device yet: start the hub with -device ID, or have the back end create one\n")

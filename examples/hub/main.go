@@ -35,6 +35,23 @@
 //	up dev1      let it connect again; without a device, everyone
 //
 //	echo 'cut dev1' | nc -U -N hub.sock
+//
+// With -events the hub serves telemetry over HTTP, without a token: the messages
+// of a device that it has kept, and each one that comes, as a line of JSON. A
+// request with follow=0 ends after those that are there. With -v each message is
+// logged.
+//
+//	hub -device dev1 -events 127.0.0.1:8080
+//	curl -N http://127.0.0.1:8080/devices/dev1/messages/events
+//	curl http://127.0.0.1:8080/devices/dev1/modules/module1/messages/events?follow=0
+//
+// A line has the names of the files that IoT Hub writes to storage. As there, the
+// body is JSON if the message has the content type application/json and the
+// content encoding utf-8, and else base64:
+//
+//	{"EnqueuedTimeUtc":"2026-11-29T23:00:00Z","SequenceNumber":1,
+//	 "SystemProperties":{"message-id":"m-1","iothub-connection-device-id":"dev1",…},
+//	 "Properties":{"alert":"true"},"Body":{"temperature":21}}
 package main
 
 import (

@@ -58,6 +58,14 @@ func serve(ctx context.Context, s *settings, log *slog.Logger, stdout io.Writer)
 		}
 		defer func() { err = errors.Join(err, c.close()) }()
 	}
+	if s.events != "" {
+		e, failed := listenEvents(s.events, hub, log)
+		if failed != nil {
+			return failed
+		}
+		defer func() { err = errors.Join(err, e.close()) }()
+		told.Events = e.url
+	}
 	if s.info != "" {
 		saved, failed := told.save(s.info)
 		if failed != nil {

@@ -84,7 +84,7 @@ func (l *Link) beginDelivery(p *transfer) bool {
 
 // topUp renews the client's credit when half of it is used.
 func (l *Link) topUp() {
-	if l.credit <= l.grants/2 {
+	if !l.stingy && l.credit <= l.grants/2 {
 		l.credit = l.grants
 		l.session.sendFlow(l, true)
 	}

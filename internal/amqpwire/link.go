@@ -26,6 +26,7 @@ type Link struct {
 
 	// Of a link on which the client sends.
 	grants uint32   // the credit that we keep up
+	stingy bool     // the client is not to know of its credit
 	begun  *partial // the delivery whose rest is to come
 
 	// Of a link on which the client receives.
@@ -102,6 +103,28 @@ func (l *Link) Accept(credit uint32) {
 		l.credit = l.grants
 		l.session.sendFlow(l, true)
 	}
+}
+
+// Withhold takes back the credit of a link on which the client sends, and gives
+// it again. What the client sent before it knew of that is still delivered.
+// Before Accept, it decides whether Accept grants any.
+func (l *Link) Withhold(on bool) {
+	if l.role != Sender || l.stingy == on {
+		return
+	}
+	l.stingy = on
+	if l.state == attached {
+		l.credit = l.grants
+		l.session.sendFlow(l, true)
+	}
+}
+
+// offered is the credit that the client is to know of.
+func (l *Link) offered() uint32 {
+	if l.stingy {
+		return 0
+	}
+	return l.credit
 }
 
 // Refuse answers an Attaching: there is no link, and err says why. It does

@@ -180,7 +180,7 @@ func (s *Session) sendFlow(l *Link, ofLink bool) {
 	}
 	if ofLink && l != nil && l.state == attached {
 		p.handle, p.deliveryCount = some(l.handle), some(l.deliveryCount)
-		p.linkCredit, p.available = some(l.credit), some(uint32(len(l.queue)))
+		p.linkCredit, p.available = some(l.offered()), some(uint32(len(l.queue)))
 		if l.role == Receiver {
 			p.drain = some(l.drain)
 		}

@@ -20,8 +20,9 @@ const maxInfo = 4 << 20
 type Info struct {
 	Hostname string                `json:"hostname"`
 	Bind     string                `json:"bind"`
-	Ports    map[string]int        `json:"ports"` // by protocol: mqtt, amqp, https
-	CA       string                `json:"ca"`    // a PEM file
+	Ports    map[string]int        `json:"ports"`            // by protocol: mqtt, amqp, https
+	CA       string                `json:"ca"`               // a PEM file
+	Events   string                `json:"events,omitempty"` // where -events serves telemetry: a URL
 	Service  ServiceInfo           `json:"service"`
 	Devices  map[string]DeviceInfo `json:"devices"` // by "device" or "device/module"
 }

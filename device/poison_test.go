@@ -10,6 +10,7 @@ import (
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/internal/quirk"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/transport/mqtt"
 	"github.com/devicetwin/devicetwin-go/twin"
@@ -113,7 +114,7 @@ func TestRefusedPartTakesNothingAlong(t *testing.T) {
 
 // TestGuardedReportAtAHubThatEmpties: a guarded deletion of what is not there.
 func TestGuardedReportAtAHubThatEmpties(t *testing.T) {
-	storyAt(t, hubtest.Options{MergeRule: 2}, func(t *testing.T, w *world) {
+	storyAt(t, *hubtest.Options{}.With(quirk.Set{Merge: quirk.MergeEmpties}), func(t *testing.T, w *world) {
 		c := w.online(nil)
 		v, err := c.UpdateReported(t.Context(), twin.Set("o.x", 1))
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/internal/quirk"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -146,7 +147,7 @@ func TestStreamRefuses(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	for _, bad := range []Options{{Host: "https://hub"}, {TokenGrace: -1}, {MergeRule: 7}} {
+	for _, bad := range []Options{{Host: "https://hub"}, {quirks: quirk.Set{TokenGrace: -1}}, {quirks: quirk.Set{Merge: 7}}} {
 		if h, err := Start(&bad); err == nil {
 			_ = h.Close()
 			t.Errorf("%+v: got no error", bad)

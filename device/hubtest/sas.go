@@ -145,8 +145,8 @@ func (h *Hub) authorize(who *identity, token string, now time.Time) (time.Time, 
 		if keys, err = h.policyKeys(c.policy); err != nil {
 			return time.Time{}, err
 		}
-	case who.module == "" && h.opts.DisableDeviceSAS, who.module != "" && h.opts.DisableModuleSAS:
-		return time.Time{}, errors.New("token: this hub lets nobody in by a key of its own (DisableDeviceSAS, DisableModuleSAS)")
+	case who.module == "" && h.opts.quirks.DisableDeviceSAS, who.module != "" && h.opts.quirks.DisableModuleSAS:
+		return time.Time{}, errors.New("token: this hub lets nobody in by a key of its own")
 	}
 	if !c.signedBy(keys) {
 		return time.Time{}, errors.New("token: no key of the identity or policy made this signature")

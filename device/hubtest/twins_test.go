@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
+	"github.com/devicetwin/devicetwin-go/internal/quirk"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -42,7 +43,7 @@ func TestSectionLimit(t *testing.T) {
 }
 
 func TestRewriteNumbers(t *testing.T) {
-	h := New(t, &Options{RewriteNumbers: true})
+	h := New(t, &Options{quirks: quirk.Set{RewriteNumbers: true}})
 	addDevice(t, h, "dev1")
 	setDesired(t, h, "dev1", `{"a":1.10,"l":[1e21,{"x":2.50}]}`)
 	if got, want := string(twinOf(t, h, "dev1").Desired.JSON), `{"a":1.1,"l":[1E+21,{"x":2.5}]}`; got != want {

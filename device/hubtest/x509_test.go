@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/internal/quirk"
 )
 
 // stage is a hub for one login: "dev1" is not there yet; "keys" is a device with
@@ -263,7 +265,7 @@ func TestThumbprint(t *testing.T) {
 		return pairOf(s, s.add(&X509Options{SelfSigned: true, Issue: s.hours(-2, -1)}))
 	}
 	playLogins(t, nil, append(logins, x509Login{"has ended", ended, ""}, x509Login{"has not begun", early, ""}))
-	playLogins(t, &Options{StrictThumbprints: true}, append(logins,
+	playLogins(t, &Options{quirks: quirk.Set{StrictThumbprints: true}}, append(logins,
 		x509Login{"has ended, strict", ended, "…ended at…"}, x509Login{"has not begun, strict", early, "…begins at…"}))
 }
 

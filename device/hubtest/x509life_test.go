@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/internal/quirk"
 )
 
 // What a certificate does for who proves itself by a token: nothing, neither
@@ -254,8 +256,8 @@ func testRotateKeys(t *testing.T) {
 // The flags refuse an identity's own keys, and neither policies nor certificates.
 func TestDisableSAS(t *testing.T) { bubble(t, testDisableSAS) }
 func testDisableSAS(t *testing.T) {
-	for _, o := range []Options{{}, {DisableDeviceSAS: true}, {DisableModuleSAS: true}} {
-		h := New(t, &o)
+	for _, o := range []quirk.Set{{}, {DisableDeviceSAS: true}, {DisableModuleSAS: true}} {
+		h := New(t, Options{}.With(o))
 		device := addDevice(t, h, "dev1")
 		module := must[Device](t, "AddModule")(h.AddDevice("dev1/mod"))
 		policy, _ := h.Policy("device")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/internal/quirk"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/transport/amqp"
 )
@@ -186,7 +187,7 @@ func testX509(t *testing.T) {
 // many requests.
 func TestFlowWithoutNextIncomingID(t *testing.T) { bubble(t, testFlowWithoutNextIncomingID) }
 func testFlowWithoutNextIncomingID(t *testing.T) {
-	hub := hubtest.New(t, &hubtest.Options{OmitNextIncomingID: true})
+	hub := hubtest.New(t, hubtest.Options{}.With(quirk.Set{OmitNextIncomingID: true}))
 	d := add(t, hub, "dev1")
 	c := dial(t, hub, loginOf(t, d, time.Hour))
 	for range 6000 { // more than a window and several credits

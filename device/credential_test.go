@@ -165,7 +165,7 @@ func proofs() []proof {
 			p, _ := d.hub.Policy("device")
 			return auth.SAS(d.key(p.PrimaryKey), &auth.SASOptions{Policy: "device"})
 		}, func(d desk) {
-			_, err := d.hub.AddPolicy(hubtest.Policy{Name: "device", Permissions: []hubtest.Permission{hubtest.DeviceConnect}})
+			_, err := d.hub.AddPolicy(hubtest.Policy{Name: "device", Permissions: []string{"DeviceConnect"}})
 			d.must(err)
 		}, nil},
 		{"a given token", func(d desk) auth.Credential { return auth.StaticToken(d.token(time.Hour)) }, otherKeys, []brokenProof{

@@ -124,7 +124,7 @@ func (h *Hub) DeviceCA() (*CA, error) {
 
 func (d *deviceAuthority) make(h *Hub) (err error) {
 	if d.root = h.opts.DeviceCA; d.root == nil {
-		if d.root, err = NewCA("devicetwin test devices", &IssueOptions{Now: h.opts.Now}); err != nil {
+		if d.root, err = NewCA("devicetwin test devices", &IssueOptions{now: h.opts.Now}); err != nil {
 			return err
 		}
 	}

@@ -2,9 +2,11 @@ package hubtest
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
@@ -142,34 +144,32 @@ func TestAddCARefusals(t *testing.T) {
 // What is issued reads back by the library's own reader and verifies by Go's.
 func TestIssue(t *testing.T) {
 	day := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
-	root := must[*CA](t, "NewCA")(NewCA("plant", &IssueOptions{Now: func() time.Time { return day }}))
+	root := must[*CA](t, "NewCA")(NewCA("plant", &IssueOptions{now: func() time.Time { return day }}))
 	line := must[*CA](t, "Intermediate")(root.Intermediate("line 1", nil))
 	roots, between := x509.NewCertPool(), x509.NewCertPool()
 	roots.AddCert(root.cert)
 	between.AddCert(line.cert)
-	for kind, public := range map[KeyKind]func(any) bool{
-		KeyP256:    func(k any) bool { return k.(*ecdsa.PublicKey).Curve == elliptic.P256() },
-		KeyP384:    func(k any) bool { return k.(*ecdsa.PublicKey).Curve == elliptic.P384() },
-		KeyRSA2048: func(k any) bool { return k.(*rsa.PublicKey).Size() == 256 },
-		KeyEd25519: func(k any) bool { _, ok := k.(ed25519.PublicKey); return ok },
-	} {
-		made := must[Issued](t, "Issue")(line.Issue("dev1", &IssueOptions{Key: kind, NotBefore: day, NotAfter: day.Add(time.Hour)}))
+	for kind, key := range map[string]crypto.Signer{"": nil, "P-384": keyP384(t), "RSA": keyRSA(t), "Ed25519": keyEd25519(t)} {
+		public := func(k crypto.PublicKey) bool { return k.(*ecdsa.PublicKey).Curve == elliptic.P256() }
+		if key != nil {
+			public = key.Public().(interface{ Equal(crypto.PublicKey) bool }).Equal
+		}
+		made := must[Issued](t, "Issue")(line.Issue("dev1", &IssueOptions{Key: key, NotBefore: day, NotAfter: day.Add(time.Hour)}))
 		pair, err := auth.ParseX509(made.CertificatePEM, made.KeyPEM, &auth.X509Options{Roots: roots})
 		if err != nil || len(pair.Certificate) != 2 {
-			t.Errorf("kind %d: got %d certificates, %v, want 2", kind, len(pair.Certificate), err)
+			t.Errorf("key %q: got %d certificates, %v, want 2", kind, len(pair.Certificate), err)
 			continue
 		}
 		leaf := pair.Leaf
 		if !public(leaf.PublicKey) || leaf.Subject.CommonName != "dev1" || !leaf.NotBefore.Equal(day) || !leaf.NotAfter.Equal(day.Add(time.Hour)) {
-			t.Errorf("kind %d: got %T of %s from %v to %v", kind, leaf.PublicKey, leaf.Subject, leaf.NotBefore, leaf.NotAfter)
+			t.Errorf("key %q: got %T of %s from %v to %v", kind, leaf.PublicKey, leaf.Subject, leaf.NotBefore, leaf.NotAfter)
 		}
 		if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: day, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
-			t.Errorf("kind %d: %v", kind, err)
+			t.Errorf("key %q: %v", kind, err)
 		}
 	}
 	for what, err := range map[string]error{
-		"kind 9 of a leaf":    second(line.Issue("dev1", &IssueOptions{Key: 9})),
-		"kind 9 of a CA":      second(NewCA("x", &IssueOptions{Key: 9})),
+		"a foreign key":       second(line.Issue("dev1", &IssueOptions{Key: foreignKey{keyEd25519(t)}})),
 		"leaf ends too early": second(line.Issue("dev1", &IssueOptions{NotAfter: day.AddDate(-30, 0, 0)})),
 		"CA ends too early":   second(line.Intermediate("x", &IssueOptions{NotBefore: day.AddDate(30, 0, 0)})),
 	} {
@@ -177,6 +177,22 @@ func TestIssue(t *testing.T) {
 			t.Errorf("%s: got no error", what)
 		}
 	}
+}
+
+// foreignKey is one that no PKCS#8 holds, as if it were in hardware.
+type foreignKey struct{ crypto.Signer }
+
+func keyP384(t testing.TB) crypto.Signer {
+	return must[*ecdsa.PrivateKey](t, "GenerateKey")(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))
+}
+
+func keyRSA(t testing.TB) crypto.Signer {
+	return must[*rsa.PrivateKey](t, "GenerateKey")(rsa.GenerateKey(rand.Reader, 2048))
+}
+
+func keyEd25519(t testing.TB) crypto.Signer {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	return must[ed25519.PrivateKey](t, "GenerateKey")(key, err)
 }
 
 func second[T any](_ T, err error) error { return err }
@@ -195,8 +211,8 @@ func TestX509Refusals(t *testing.T) {
 		{"module of nobody", second(h.AddX509Device("ghost/m", nil)), ErrUnknown.Error()},
 		{"twice", second(h.AddX509Device("dev1", nil)), ErrExists.Error()},
 		{"self-signed elsewhere, unknown", second(h.AddX509Device("dev2", &X509Options{SelfSigned: true, NoCertificate: true})), "give PrimaryThumbprint"},
-		{"key kind", second(h.AddX509Device("dev2", &X509Options{Issue: &IssueOptions{Key: 9}})), "kind is 9"},
-		{"key kind, self-signed", second(h.AddX509Device("dev2", &X509Options{SelfSigned: true, Issue: &IssueOptions{Key: 9}})), "kind is 9"},
+		{"foreign key", second(h.AddX509Device("dev2", &X509Options{Issue: &IssueOptions{Key: foreignKey{keyEd25519(t)}}})), "unknown key type"},
+		{"foreign key, self-signed", second(h.AddX509Device("dev2", &X509Options{SelfSigned: true, Issue: &IssueOptions{Key: foreignKey{keyEd25519(t)}}})), "unknown key type"},
 		{"thumbprint at registration", second(h.AddX509Device("dev2", &X509Options{PrimaryThumbprint: "x"})), "primary thumbprint"},
 		{"SetX509 of nobody", second(h.Device("ghost").SetX509(nil)), ErrUnknown.Error()},
 		{"SetX509", second(h.Device("dev1").SetX509(&X509Options{SecondaryThumbprint: "x"})), "secondary thumbprint"},

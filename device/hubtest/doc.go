@@ -39,7 +39,7 @@
 //
 // A back end that is to be tested itself speaks HTTPS: twins, identities,
 // queries and direct methods, with tokens of a shared access policy
-// ([Hub.Policy]) or of Microsoft Entra ([Hub.EntraIssuer], [Hub.Grant]). With
+// ([Hub.Policy]) or of Microsoft Entra ([Hub.EntraToken], [Hub.Grant]). With
 // this library's twin/registry, and still without a socket:
 //
 //	p, _ := hub.Policy("service")

@@ -69,7 +69,7 @@ func ExampleHub_AddCA() {
 		log.Fatal(err)
 	}
 	for _, ca := range []*hubtest.CA{plant, rogue} {
-		made, err := ca.Issue("fan1", &hubtest.IssueOptions{Key: hubtest.KeyP384})
+		made, err := ca.Issue("fan1", nil)
 		if err != nil {
 			log.Fatal(err)
 		}

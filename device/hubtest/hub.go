@@ -56,15 +56,15 @@ type Hub struct {
 	conns      map[*conn]struct{}
 	listeners  []net.Listener
 	rules      []*rule
-	down       map[string]bool   // whose line is down; "" is everyone's
-	stalled    map[string]bool   // whose line stalls; "" is everyone's
-	gate       chan struct{}     // closed and replaced when stalled changes
-	faultCount uint64            // numbers the tracking ids
-	generation int64             // of the youngest identity
-	calls      map[string]*call  // direct methods under way, by request id
-	callCount  uint64            // numbers them
-	grants     map[string][]Role // by principal
-	failures   []error           // what a test asked for and was not done
+	down       map[string]bool     // whose line is down; "" is everyone's
+	stalled    map[string]bool     // whose line stalls; "" is everyone's
+	gate       chan struct{}       // closed and replaced when stalled changes
+	faultCount uint64              // numbers the tracking ids
+	generation int64               // of the youngest identity
+	calls      map[string]*call    // direct methods under way, by request id
+	callCount  uint64              // numbers them
+	grants     map[string][]string // by principal
+	failures   []error             // what a test asked for and was not done
 }
 
 // Start starts a hub. The caller closes it.
@@ -86,7 +86,7 @@ func Start(opts *Options) (*Hub, error) {
 		stalled:    map[string]bool{},
 		gate:       make(chan struct{}),
 		calls:      map[string]*call{},
-		grants:     map[string][]Role{},
+		grants:     map[string][]string{},
 	}
 	h.misused = h.fail
 	for _, p := range defaultPolicies() {

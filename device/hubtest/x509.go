@@ -161,8 +161,8 @@ func (h *Hub) makeClientCertificate(name string, o X509Options) (Issued, error) 
 	if o.Issue != nil {
 		shape = *o.Issue
 	}
-	if shape.Now == nil {
-		shape.Now = h.opts.Now
+	if shape.now == nil {
+		shape.now = h.opts.Now
 	}
 	return SelfSigned(name, &shape)
 }

@@ -58,7 +58,7 @@ func (s stage) known(primary, secondary string) {
 // hours is a validity relative to now.
 func (s stage) hours(from, to time.Duration) *IssueOptions {
 	now := s.h.opts.Now()
-	return &IssueOptions{Now: s.h.opts.Now, NotBefore: now.Add(from * time.Hour), NotAfter: now.Add(to * time.Hour)}
+	return &IssueOptions{now: s.h.opts.Now, NotBefore: now.Add(from * time.Hour), NotAfter: now.Add(to * time.Hour)}
 }
 
 // sign makes a certificate by crypto/x509 alone.
@@ -109,7 +109,7 @@ func TestCertificateAuthority(t *testing.T) {
 		}, ""},
 		{"the intermediate itself is known", func(s stage) *tls.Certificate {
 			s.external()
-			line := s.below(must[*CA](s, "NewCA")(NewCA("nobody knows", &IssueOptions{Now: s.h.opts.Now})), nil)
+			line := s.below(must[*CA](s, "NewCA")(NewCA("nobody knows", &IssueOptions{now: s.h.opts.Now})), nil)
 			if err := s.h.AddCA("line", line.PEM()); err != nil {
 				s.Fatalf("AddCA: %v", err)
 			}
@@ -137,7 +137,7 @@ func TestCertificateAuthority(t *testing.T) {
 		}, "…with 1 more presented, leads to none of the hub's 2 CAs…"},
 		{"self-signed", func(s stage) *tls.Certificate {
 			s.external()
-			return s.selfSigned("dev1", &IssueOptions{Now: s.h.opts.Now})
+			return s.selfSigned("dev1", &IssueOptions{now: s.h.opts.Now})
 		}, "…leads to none…"},
 		{"leaf has ended", func(s stage) *tls.Certificate { s.external(); return s.issue(s.plant, "dev1", s.hours(-2, -1)) },
 			`the certificate of "CN=dev1" ended at 1999-12-31T23:00:00Z, and the hub's clock says 2000-01-01T00:00:00Z`},
@@ -170,7 +170,7 @@ func TestCertificateAuthority(t *testing.T) {
 		{"signed by another device", func(s stage) *tls.Certificate {
 			s.external()
 			thief := s.issue(s.plant, "dev2", nil)
-			c := s.selfSigned("dev1", &IssueOptions{Now: s.h.opts.Now})
+			c := s.selfSigned("dev1", &IssueOptions{now: s.h.opts.Now})
 			c.Certificate = [][]byte{s.sign(template("dev1", s.h.opts.Now()), thief.Leaf, c.Leaf.PublicKey, thief.PrivateKey), thief.Certificate[0]}
 			return c
 		}, "…leads to none…"},
@@ -190,19 +190,19 @@ func TestCertificateAuthority(t *testing.T) {
 		}, ""},
 		{"P-384", func(s stage) *tls.Certificate {
 			s.external()
-			return s.issue(s.plant, "dev1", &IssueOptions{Key: KeyP384})
+			return s.issue(s.plant, "dev1", &IssueOptions{Key: keyP384(s)})
 		}, ""},
 		{"RSA", func(s stage) *tls.Certificate {
 			s.external()
-			return s.issue(s.plant, "dev1", &IssueOptions{Key: KeyRSA2048})
+			return s.issue(s.plant, "dev1", &IssueOptions{Key: keyRSA(s)})
 		}, ""},
 		{"Ed25519", func(s stage) *tls.Certificate {
 			s.external()
-			return s.issue(s.plant, "dev1", &IssueOptions{Key: KeyEd25519})
+			return s.issue(s.plant, "dev1", &IssueOptions{Key: keyEd25519(s)})
 		}, ""},
 		{"below a CA with Ed25519", func(s stage) *tls.Certificate {
 			s.external()
-			return s.issue(s.below(s.plant, &IssueOptions{Key: KeyEd25519}), "dev1", nil)
+			return s.issue(s.below(s.plant, &IssueOptions{Key: keyEd25519(s)}), "dev1", nil)
 		}, ""},
 		{"disabled", func(s stage) *tls.Certificate {
 			c := pairOf(s, s.add(nil))
@@ -233,7 +233,7 @@ func TestThumbprint(t *testing.T) {
 		}, ""},
 		{"any name", func(s stage) *tls.Certificate { c := s.selfSigned("toaster", nil); s.known(sha1Of(c), ""); return c }, ""},
 		{"Ed25519", func(s stage) *tls.Certificate {
-			return pairOf(s, s.add(&X509Options{SelfSigned: true, Issue: &IssueOptions{Key: KeyEd25519}}))
+			return pairOf(s, s.add(&X509Options{SelfSigned: true, Issue: &IssueOptions{Key: keyEd25519(s)}}))
 		}, ""},
 		{"from an unknown CA", func(s stage) *tls.Certificate {
 			c := s.issue(must[*CA](s, "Rogue")(s.plant.Rogue()), "x", nil)
@@ -290,7 +290,7 @@ func playLogin(t *testing.T, opts *Options, tt x509Login, version uint16) {
 	}
 	o.Logger = heard.logger()
 	h := New(t, &o)
-	s := stage{t, h, must[*CA](t, "NewCA")(NewCA("plant", &IssueOptions{Now: h.opts.Now}))}
+	s := stage{t, h, must[*CA](t, "NewCA")(NewCA("plant", &IssueOptions{now: h.opts.Now}))}
 	if err := h.AddCA("plant", s.plant.PEM()); err != nil {
 		t.Fatalf("AddCA: %v", err)
 	}

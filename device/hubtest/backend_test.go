@@ -93,7 +93,7 @@ func testStatsCount(t *testing.T) {
 	c = open(t, h)
 	c.send(p.bytes())
 	c.play("< CONNACK sp=0 rc=5\n< close")
-	want := Stats{Connects: 1, Refused: 1, Disconnects: 1, Subscribes: 2, Gets: 1, Patches: 1, Notifications: 1, Pings: 1, Telemetry: 1}
+	want := Stats{Connects: 1, Refused: 1, Disconnects: 1, subscribes: 2, Gets: 1, Patches: 1, Notifications: 1, Pings: 1, Telemetry: 1}
 	if got := h.Device("dev1").Stats(); got != want {
 		t.Errorf("stats: got %+v, want %+v", got, want)
 	}
@@ -154,7 +154,7 @@ func TestOptions(t *testing.T) {
 		}
 	}
 	h, err := Start(nil)
-	if err != nil || h.Host() != DefaultHost {
+	if err != nil || h.Host() != defaultHost {
 		t.Fatalf("Start(nil): got %v, %v", h, err)
 	}
 	if err := h.Close(); err != nil {

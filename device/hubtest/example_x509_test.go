@@ -64,7 +64,7 @@ func ExampleHub_AddCA() {
 	if err := hub.AddCA("plant", plant.PEM()); err != nil {
 		log.Fatal(err)
 	}
-	rogue, err := plant.Rogue()
+	rogue, err := hubtest.NewCA("plant", nil) // of the same name, with another key
 	if err != nil {
 		log.Fatal(err)
 	}

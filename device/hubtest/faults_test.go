@@ -165,7 +165,7 @@ func testRemoveAndDisable(t *testing.T) {
 		t.Fatalf("SetEnabled: %v", err)
 	}
 	c.play(`< close`)
-	if tw := twinOf(t, h, "dev1"); tw.Enabled || tw.Connected || tw.Desired.Version != 2 {
+	if tw := twinOf(t, h, "dev1"); tw.enabled || tw.Connected || tw.Desired.Version != 2 {
 		t.Errorf("disabled: got %+v, want version 2, offline, not enabled", tw)
 	}
 	if err := h.Device("dev1").SetEnabled(true); err != nil {

@@ -54,26 +54,14 @@ type CA struct {
 	now    func() time.Time
 }
 
-// NewCA makes a root CA of that name, which no hub knows before Hub.AddCA.
+// NewCA makes a root CA of that name, which no hub knows before Hub.AddCA. Two CAs of
+// one name have different keys: what the one issues looks like the other's and proves
+// nothing to a hub that knows the other.
 func NewCA(name string, opts *IssueOptions) (*CA, error) { return newCA(name, nil, opts) }
 
 // Intermediate makes a CA below this one.
 func (ca *CA) Intermediate(name string, opts *IssueOptions) (*CA, error) {
 	return newCA(name, ca, opts)
-}
-
-// Rogue makes a CA that says the same of itself, and of all above it, and has
-// other keys: what it issues looks right, and proves nothing.
-func (ca *CA) Rogue() (*CA, error) {
-	o := &IssueOptions{NotBefore: ca.cert.NotBefore, NotAfter: ca.cert.NotAfter, now: ca.now}
-	if ca.parent == nil {
-		return newCA(ca.cert.Subject.CommonName, nil, o)
-	}
-	parent, err := ca.parent.Rogue()
-	if err != nil {
-		return nil, err
-	}
-	return newCA(ca.cert.Subject.CommonName, parent, o)
 }
 
 // PEM is the CA's own certificate, as Hub.AddCA takes it.

@@ -10,13 +10,13 @@ import (
 	"github.com/devicetwin/devicetwin-go/internal/quirk"
 )
 
-// DefaultHost is the hub's name unless Options says otherwise.
-const DefaultHost = "hub.devicetwin.test"
+// defaultHost is the hub's name unless Options says otherwise.
+const defaultHost = "hub.devicetwin.test"
 
 // Options shape a hub; nil means all defaults.
 type Options struct {
 	// Host is the hub's full name, which devices use in their user name and
-	// tokens; empty means DefaultHost.
+	// tokens; empty means "hub.devicetwin.test".
 	Host string
 	// Now is the hub's wall clock: tokens and certificates are judged by it,
 	// and metadata is stamped with it. Nil means time.Now. Silences on the
@@ -60,7 +60,7 @@ func (o *Options) fill() (Options, error) {
 		out = *o
 	}
 	if out.Host == "" {
-		out.Host = DefaultHost
+		out.Host = defaultHost
 	}
 	if err := (auth.Identity{Host: out.Host, DeviceID: "any"}).Validate(); err != nil {
 		return out, fmt.Errorf("hubtest: Options.Host: %w", err)

@@ -118,7 +118,7 @@ func (h *Hub) judgeChain(who *identity, chain []*x509.Certificate, now time.Time
 			return late
 		}
 	}
-	return fmt.Errorf("the certificate of %q, with %d more presented, leads to none of the hub's %d CAs that are enabled: %.*s",
+	return fmt.Errorf("the certificate of %q, with %d more presented, leads to none of the hub's %d CAs: %.*s",
 		who.id, len(chain)-1, count, maxReason, err.Error())
 }
 

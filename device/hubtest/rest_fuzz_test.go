@@ -36,7 +36,7 @@ func FuzzTwinWrite(f *testing.F) {
 		}
 		after := twinOf(t, h, "dev1")
 		if fault != nil {
-			if after.ETag != before.ETag || string(after.Tags) != string(before.Tags) || string(after.Desired.JSON) != string(before.Desired.JSON) {
+			if after.etag != before.etag || string(after.Tags) != string(before.Tags) || string(after.Desired.JSON) != string(before.Desired.JSON) {
 				t.Errorf("%q was refused (%s) and changed the twin", body, fault.Text)
 			}
 			return

@@ -120,7 +120,7 @@ func (h *Hub) serveREST(w http.ResponseWriter, r *http.Request, all []route) {
 		f = tooLarge
 	}
 	req.body = body
-	msg := Message{Device: req.id, Op: Rest, Request: r.Method + " /" + strings.Join(req.path, "/"), Body: body}
+	msg := Message{Device: req.id, Op: Rest, Method: r.Method + " /" + strings.Join(req.path, "/"), Body: body}
 	c.trace(msg)
 	h.mu.Lock()
 	h.stats[""].Requests++
@@ -152,7 +152,7 @@ func (r *restCall) perform(mute bool) error {
 		return nil
 	}
 	if f != nil {
-		r.hub.log.Info("REST request refused", "request", r.msg.Request, "code", f.Code, "reason", f.Text)
+		r.hub.log.Info("REST request refused", "request", r.msg.Method, "code", f.Code, "reason", f.Text)
 		r.w.Header().Set("iothub-errorcode", codeName(f.Code))
 		a = restAnswer{status: f.Status(), body: r.hub.restBody(f, r.req, r.rt.nested)}
 	}

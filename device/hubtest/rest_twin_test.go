@@ -128,7 +128,7 @@ func testRESTPreconditions(t *testing.T) {
 		} {
 			tw := twinOf(t, h, "dev1")
 			old := section.Twin{ETag: uint64(tw.Version) - 2}
-			match := replaceAll(test.match, "ETAG", tw.ETag, "OLD", old.ETagText())
+			match := replaceAll(test.match, "ETAG", tw.etag, "OLD", old.ETagText())
 			var headers []string
 			if match != "" {
 				headers = []string{"If-Match: " + match}
@@ -136,7 +136,7 @@ func testRESTPreconditions(t *testing.T) {
 			r := s.do(method, "/twins/dev1", `{"tags":{"a":1}}`, headers...)
 			r.want(t, method+" with "+test.name, test.status)
 			now := twinOf(t, h, "dev1")
-			if moved := now.ETag != tw.ETag; moved != (test.status == 200) {
+			if moved := now.etag != tw.etag; moved != (test.status == 200) {
 				t.Errorf("%s with %s: the etag moved: %v", method, test.name, moved)
 			}
 		}

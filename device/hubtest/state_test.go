@@ -22,7 +22,9 @@ func fullHub(t testing.TB) *Hub {
 	d := addDevice(t, h, "dev1")
 	must[Device](t, "AddModule")(h.AddDevice("dev1/mod"))
 	must[Device](t, "AddX509Device")(h.AddX509Device("dev2", &X509Options{NoCertificate: true}))
-	must[Device](t, "AddX509Device")(h.AddX509Device("D-1.a%_#*?!(),=@$'", &X509Options{PrimaryThumbprint: strings.Repeat("A1", 20)}))
+	if err := addDevice(t, h, "D-1.a%_#*?!(),=@$'").SetThumbprints(strings.Repeat("A1", 20), ""); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := h.AddPolicy(Policy{Name: "dash", Permissions: []string{serviceConnect, registryRead}}); err != nil {
 		t.Fatal(err)
 	}

@@ -120,7 +120,9 @@ func testResumedSession(t *testing.T, version uint16) {
 	h := New(t, &Options{Logger: heard.logger()})
 	old := must[Issued](t, "SelfSigned")(SelfSigned("old", nil))
 	fresh := must[Issued](t, "SelfSigned")(SelfSigned("new", nil))
-	must[Device](t, "AddX509Device")(h.AddX509Device("dev1", &X509Options{PrimaryThumbprint: old.Thumbprint}))
+	if err := addDevice(t, h, "dev1").SetThumbprints(old.Thumbprint, ""); err != nil {
+		t.Fatalf("SetThumbprints: %v", err)
+	}
 	cache := tls.NewLRUClientSessionCache(1)
 	login := func(cert Issued, cache tls.ClientSessionCache, wantResumed bool) string {
 		got, line := client{cert: &cert.Certificate, version: version, cache: cache}.login(t, h, "dev1", "")

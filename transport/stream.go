@@ -115,7 +115,7 @@ func TLS(opts *TLSOptions) StreamFunc {
 			return nil, fmt.Errorf("transport: %w: TLSOptions.Config has InsecureSkipVerify and no VerifyConnection, so that anybody could play the hub; put the CA into RootCAs", errtext.Bare("auth", auth.ErrInvalid))
 		}
 		if twice {
-			return nil, fmt.Errorf("%w: TLSOptions has RootCAs, and so has its Config; give one of them", auth.ErrInvalid)
+			return nil, fmt.Errorf("transport: %w: TLSOptions has RootCAs, and so has its Config; give one of them", errtext.Bare("auth", auth.ErrInvalid))
 		}
 		address := o.Address
 		if address == "" {

@@ -53,9 +53,9 @@ func rooms() []room {
 		{folder: "transport/amqp", own: []string{"transport", "auth", "internal/..."}, others: []string{amqp}},
 		{folder: "transport/...", own: []string{"transport", "auth", "internal/..."}, others: []string{codec}},
 		// How streams get through a network; the packets are not their concern.
-		{folder: "transport/ws", own: []string{"transport", "internal/hubproto"}, others: []string{"github.com/gorilla/websocket"}},
+		{folder: "transport/ws", own: []string{"transport", "internal/errtext", "internal/hubproto"}, others: []string{"github.com/gorilla/websocket"}},
 		// A program through a proxy stays small.
-		{folder: "transport/proxy", own: []string{"transport", "internal/hubproto", "internal/visible"}, others: []string{"golang.org/x/net/proxy"}, barred: []string{"net/http/..."}},
+		{folder: "transport/proxy", own: []string{"transport", "internal/errtext", "internal/hubproto", "internal/visible"}, others: []string{"golang.org/x/net/proxy"}, barred: []string{"net/http/..."}},
 		// The life of a client; it names no protocol, so that a program links
 		// only the transport that it imports.
 		{folder: "device", own: []string{"transport", "twin", "auth", "device/internal/...", "internal/boottime", "internal/tree", "internal/errs", "internal/errtext", "internal/own"}},

@@ -66,7 +66,7 @@ func (c *conn) Send(ctx context.Context, f transport.Frame) error {
 		return err
 	}
 	if end := ctx.Err(); end != nil {
-		return fmt.Errorf("send: %w", end)
+		return fmt.Errorf("transport: send: %w", end)
 	}
 	if m == nil {
 		return c.accept(f.ID)

@@ -11,6 +11,7 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 	"github.com/devicetwin/devicetwin-go/internal/linefail"
 	"github.com/devicetwin/devicetwin-go/internal/mqttwire"
@@ -55,7 +56,7 @@ func checkIdentity(id auth.Identity) error {
 	for _, f := range []struct{ name, id string }{{"DeviceId", id.DeviceID}, {"ModuleId", id.ModuleID}} {
 		if i := strings.IndexAny(f.id, "#+/"); i >= 0 {
 			return fmt.Errorf("%w: %w: %s %q holds %q, which MQTT topics reserve; rename the device or use AMQP",
-				transport.ErrUnsupported, auth.ErrInvalid, f.name, f.id, f.id[i])
+				transport.ErrUnsupported, errtext.Bare("auth", auth.ErrInvalid), f.name, f.id, f.id[i])
 		}
 	}
 	if err := id.Validate(); err != nil {

@@ -32,7 +32,7 @@ func (c *conn) Send(ctx context.Context, f transport.Frame) error {
 		return c.sendOpen(ctx, f)
 	case transport.Settle:
 		if end := ctx.Err(); end != nil {
-			return fmt.Errorf("send: %w", end)
+			return fmt.Errorf("transport: send: %w", end)
 		}
 		return c.settle(f)
 	}

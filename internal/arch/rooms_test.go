@@ -49,7 +49,7 @@ func rooms() []room {
 		// The identity of a module in IoT Edge: the one room that brings net/http.
 		{folder: "auth/edge", own: []string{"auth", "transport", "internal/errtext", "internal/own"}},
 		// How one session is spoken.
-		{folder: "transport", own: []string{"auth", "internal/visible", "internal/errs", "internal/errtext"}},
+		{folder: "transport", own: []string{"auth", "internal/boottime", "internal/visible", "internal/errs", "internal/errtext"}},
 		{folder: "transport/amqp", own: []string{"transport", "auth", "internal/..."}, others: []string{amqp}},
 		{folder: "transport/...", own: []string{"transport", "auth", "internal/..."}, others: []string{codec}},
 		// How streams get through a network; the packets are not their concern.

@@ -30,9 +30,8 @@ func connectPacket(login transport.Login) ([]byte, error) {
 	p := &packets.ConnectPacket{
 		FixedHeader:  packets.FixedHeader{MessageType: packets.Connect},
 		ProtocolName: "MQTT", ProtocolVersion: 4,
-		// What the hub queues for this device survives a lost line, unless the
-		// session is clean.
-		CleanSession: login.Forget,
+		// What the hub queues for this device survives a lost line.
+		CleanSession: false,
 		// Rounded up, for 0 would switch the hub's watch off [MQTT-3.1.2-24].
 		Keepalive:        uint16((login.KeepAlive + time.Second - 1) / time.Second),
 		ClientIdentifier: clientID(login.Identity),

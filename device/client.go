@@ -13,6 +13,7 @@ import (
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
 	"github.com/devicetwin/devicetwin-go/internal/errtext"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -245,6 +246,9 @@ func (c *Client) check() error {
 	}
 	if c.cred == nil {
 		return fmt.Errorf("device: %w: no credential; give one, such as that of auth.ParseConnectionString, or auth.X509Files", errtext.Bare("auth", auth.ErrInvalid))
+	}
+	if err := auth.CheckCredential(own.Key{}, c.cred); err != nil {
+		return err
 	}
 	if c.dialer == nil {
 		return fmt.Errorf("device: %w: no transport; give one, such as mqtt.Dialer{}", errtext.Bare("auth", auth.ErrInvalid))

@@ -158,7 +158,7 @@ func proofs() []proof {
 			{"an empty key", func(desk) auth.Credential { return auth.SAS(auth.Key{}, nil) }, auth.ErrInvalid, "the key is empty"},
 			{"a life of a second", func(d desk) auth.Credential {
 				return auth.SAS(d.key(d.dev.PrimaryKey), &auth.SASOptions{Lifetime: time.Second})
-			}, auth.ErrInvalid, "a token lifetime of 1s"},
+			}, auth.ErrInvalid, "SASOptions.Lifetime is 1s"},
 		}},
 		{"the secondary shared key", func(d desk) auth.Credential { return auth.SAS(d.key(d.dev.SecondaryKey), nil) }, otherKeys, nil},
 		{"a policy's key", func(d desk) auth.Credential {

@@ -32,13 +32,13 @@ func (l *TestLane) next(time.Duration) (transport.Frame, bool) {
 	}
 	l.id++
 	l.n.Add(1)
-	return transport.Frame{Kind: transport.Telemetry, ID: fmt.Sprint("lane-", l.id)}, true
+	return transport.Frame{Kind: "telemetry", ID: fmt.Sprint("lane-", l.id)}, true
 }
 
 func (l *TestLane) due(time.Duration) time.Duration { return never }
 
 func (l *TestLane) took(f transport.Frame) bool {
-	if f.Kind == transport.Ready && f.Feature == 200 {
+	if f.Kind == transport.Ready && f.Feature == "lane" {
 		l.full = false
 		return true
 	}

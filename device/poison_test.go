@@ -151,7 +151,7 @@ func TestSameVersionOfAnotherTwin(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, f := range []transport.Frame{{Kind: transport.Open, Feature: transport.TwinResponses, ID: "a1"},
-			{Kind: transport.Request, Op: transport.PatchReported, ID: "a2", Body: []byte(`{"commissioned":true}`)}} {
+			{Kind: transport.PatchReported, ID: "a2", Body: []byte(`{"commissioned":true}`)}} {
 			if err := other.Send(t.Context(), f); err != nil {
 				t.Fatal(err)
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,6 +73,13 @@ func wantError(t *testing.T, what string, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) {
 		t.Errorf("%s: got %v, want %v", what, err, want)
+		return
+	}
+	if err == nil {
+		return
+	}
+	if text := err.Error(); !strings.HasPrefix(text, "transport: ") && !strings.HasPrefix(text, "amqp: ") {
+		t.Errorf("%s: got %q, which does not begin with the name of its package", what, text)
 	}
 }
 

@@ -47,9 +47,6 @@ func (d Dialer) Dial(ctx context.Context, login transport.Login) (transport.Conn
 	if err := c.login(ctx, hello); err != nil {
 		return nil, err
 	}
-	if login.Forget {
-		c.resumed = false // whatever the hub says
-	}
 	if login.Tidy && c.resumed {
 		c.leftovers = leftovers(login.Identity)
 	}

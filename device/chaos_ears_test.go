@@ -238,8 +238,8 @@ func (e *ear) end(ctx context.Context, life int, ch twin.Change, mood string) {
 	}
 	e.running, e.fresh = false, false
 	e.value, e.version = string(ch.Value.JSON()), ch.Version
-	if e.ack && ctx.Err() != nil {
-		return // nothing is answered or remembered at the end of a client
+	if e.ack && ch.Value.Exists() && ctx.Err() != nil {
+		return // no answer, and so no memory, at the end of a client. A deletion has no answer
 	}
 	odd := mood == "" && ch.Version%2 == 1 && e.path == "o"
 	if !odd && !slices.Contains([]string{"fails", "names a code", "panics", "ends its goroutine"}, mood) {

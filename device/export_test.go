@@ -66,9 +66,10 @@ type Kept struct {
 	Reports        int // reports whose callers wait
 	Calls, Returns int // of listeners
 	States         int
-	IdleNames      int // of durable listeners that are not registered
-	Writes         int // begun and not done
-	StoreFailed    bool
+	IdleNames      int  // of durable listeners that are not registered
+	Writes         int  // begun and not done
+	Claimed        bool // the store, and what it held is known
+	StoreFailed    bool // or at the end it has not taken everything
 	Wishes         int
 	Memories       int
 }
@@ -91,7 +92,8 @@ func (c *Client) Kept() Kept {
 	k.Memories = len(c.memories.byName)
 	k.Wishes = c.reported.Left()
 	if j := c.journal; j != nil {
-		k.Writes, k.StoreFailed = len(j.writes), j.failure != nil || j.rebase
+		k.Claimed, k.Writes = true, len(j.writes)
+		k.StoreFailed = j.failure != nil || j.rebase || j.released && !j.kept
 	}
 	return k
 }

@@ -6,7 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/devicetwin/devicetwin-go/internal/own"
 )
 
 // A Credential proves an identity. The functions of this package and those below
@@ -45,6 +50,17 @@ func CertificateOf(ctx context.Context, cred Credential) (*tls.Certificate, erro
 	return nil, nil
 }
 
+// CheckCredential returns what no retry mends: a Credential of this package that
+// was made with invalid arguments. The error matches ErrInvalid and names the
+// argument. Nil is no proof of the others, whose arguments are judged by TokenOf and
+// CertificateOf.
+func CheckCredential(_ own.Key, cred Credential) error {
+	if c, ok := cred.(interface{ check() error }); ok {
+		return c.check()
+	}
+	return nil
+}
+
 // defaultTokenLifetime is that of the official SDKs.
 const defaultTokenLifetime = time.Hour
 
@@ -61,22 +77,48 @@ type SASOptions struct {
 	// Lifetime of each token, from one minute to 366 days; 0 means an hour.
 	Lifetime time.Duration
 	// Policy is the name of the hub's shared access policy that the key
-	// belongs to; empty means that it is the device's own key.
+	// belongs to; empty means that it is the device's own key. At most 256 bytes
+	// of UTF-8, without control characters.
 	Policy string
 }
 
-// SAS is the Credential of a shared key: it signs a new token each time that
-// it is asked. The options are copied. Without a signer, or with a lifetime out
-// of range, its Token fails with ErrInvalid.
-func SAS(signer Signer, opts *SASOptions) Credential {
-	s := &sas{lifetime: defaultTokenLifetime}
-	if signer != nil {
-		s.sign = signer.Sign
+// maxPolicy bounds Policy, in bytes. A hub's own limit is lower.
+const maxPolicy = 256
+
+// check returns what is wrong with the options, naming the field.
+func (o SASOptions) check() error {
+	switch {
+	case o.Lifetime != 0 && (o.Lifetime < minTokenLifetime || o.Lifetime > maxTokenLifetime):
+		return fmt.Errorf("%w: SASOptions.Lifetime is %v; want from %v to %v, or 0 for %v",
+			ErrInvalid, o.Lifetime, minTokenLifetime, maxTokenLifetime, defaultTokenLifetime)
+	case len(o.Policy) > maxPolicy || !utf8.ValidString(o.Policy) || strings.ContainsFunc(o.Policy, unicode.IsControl):
+		return fmt.Errorf("%w: SASOptions.Policy is %.64q; want UTF-8 of up to %d bytes, without control characters",
+			ErrInvalid, o.Policy, maxPolicy)
 	}
+	return nil
+}
+
+// SAS is the Credential of a shared key: it signs a new token each time that it
+// is asked. The options are copied. Without a signer, or with invalid options,
+// device.Client.Connect fails before anything is sent, and so does TokenOf. The
+// error matches ErrInvalid and names the field.
+func SAS(signer Signer, opts *SASOptions) Credential {
+	var o SASOptions
 	if opts != nil {
-		s.policy = opts.Policy
-		if opts.Lifetime != 0 {
-			s.lifetime = opts.Lifetime
+		o = *opts
+	}
+	s := &sas{policy: o.Policy, lifetime: o.Lifetime, invalid: o.check()}
+	if s.lifetime == 0 {
+		s.lifetime = defaultTokenLifetime
+	}
+	switch {
+	case s.invalid != nil:
+	case signer == nil:
+		s.invalid = errNoSigner()
+	default:
+		s.sign = signer.Sign
+		if k, ok := signer.(Key); ok && k.secret == nil {
+			s.invalid = errNoKey()
 		}
 	}
 	return s
@@ -89,16 +131,18 @@ type sas struct {
 	sign     signFunc
 	policy   string
 	lifetime time.Duration
+	invalid  error // what is wrong with the arguments of SAS, or nil
 }
 
 // Token signs a token that ends one lifetime after now.
 func (s *sas) Token(ctx context.Context, audience string, now time.Time) (Token, error) {
-	if s.lifetime < minTokenLifetime || s.lifetime > maxTokenLifetime {
-		return Token{}, fmt.Errorf("%w: a token lifetime of %v; it is from %v to %v",
-			ErrInvalid, s.lifetime, minTokenLifetime, maxTokenLifetime)
+	if s.invalid != nil {
+		return Token{}, s.invalid
 	}
 	return signToken(ctx, s.sign, audience, s.policy, now.Add(s.lifetime))
 }
+
+func (s *sas) check() error { return s.invalid }
 
 func (*sas) credential() {}
 
@@ -142,14 +186,21 @@ type fetched struct {
 
 // Token fetches a token and looks at its scope and end.
 func (f *fetched) Token(ctx context.Context, audience string, now time.Time) (Token, error) {
-	if f.fetch == nil {
-		return Token{}, fmt.Errorf("%w: TokenFunc was given no function", ErrInvalid)
+	if err := f.check(); err != nil {
+		return Token{}, err
 	}
 	token, err := f.fetch(ctx, audience)
 	if err != nil {
 		return Token{}, err
 	}
 	return (&given{token}).Token(ctx, audience, now)
+}
+
+func (f *fetched) check() error {
+	if f.fetch == nil {
+		return fmt.Errorf("%w: TokenFunc was given no function", ErrInvalid)
+	}
+	return nil
 }
 
 func (*fetched) credential() {}
@@ -167,8 +218,8 @@ type given struct{ token Token }
 
 // Token returns the token while it may be used.
 func (g *given) Token(_ context.Context, audience string, now time.Time) (Token, error) {
-	if g.token.IsZero() {
-		return Token{}, fmt.Errorf("%w: the given token is the zero token; make one with ParseToken", ErrInvalid)
+	if err := g.check(); err != nil {
+		return Token{}, err
 	}
 	if err := g.token.checkCovers(audience); err != nil {
 		return Token{}, err
@@ -178,6 +229,13 @@ func (g *given) Token(_ context.Context, audience string, now time.Time) (Token,
 			utc(g.token.Expires()), utc(now))
 	}
 	return g.token, nil
+}
+
+func (g *given) check() error {
+	if g.token.IsZero() {
+		return fmt.Errorf("%w: the given token is the zero token; make one with ParseToken", ErrInvalid)
+	}
+	return nil
 }
 
 func (*given) credential() {}

@@ -56,7 +56,7 @@ func SignToken(_ own.Key, ctx context.Context, signer Signer, audience, policy s
 
 func signToken(ctx context.Context, sign signFunc, audience, policy string, expires time.Time) (Token, error) {
 	if sign == nil {
-		return Token{}, fmt.Errorf("%w: no signer for a token; make one with ParseKey, or bring your own", ErrInvalid)
+		return Token{}, errNoSigner()
 	}
 	if audience == "" {
 		return Token{}, fmt.Errorf("%w: a token for an empty audience", ErrInvalid)
@@ -79,6 +79,10 @@ func signToken(ctx context.Context, sign signFunc, audience, policy string, expi
 		text += "&skn=" + url.QueryEscape(policy)
 	}
 	return newToken(text, sr, se), nil
+}
+
+func errNoSigner() error {
+	return fmt.Errorf("%w: no signer for a token; make one with ParseKey, or bring your own", ErrInvalid)
 }
 
 func newToken(text, sr string, se int64) Token {

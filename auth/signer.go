@@ -58,11 +58,15 @@ func (k Key) Sign(ctx context.Context, data []byte) ([]byte, error) {
 		return nil, err
 	}
 	if k.secret == nil {
-		return nil, fmt.Errorf("%w: the key is empty; make it with ParseKey", ErrInvalid)
+		return nil, errNoKey()
 	}
 	mac := hmac.New(sha256.New, k.secret())
 	mac.Write(data)
 	return mac.Sum(nil), nil
+}
+
+func errNoKey() error {
+	return fmt.Errorf("%w: the key is empty; make it with ParseKey", ErrInvalid)
 }
 
 const redacted = "REDACTED"

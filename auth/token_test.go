@@ -199,24 +199,36 @@ func TestSAS(t *testing.T) {
 func TestSASErrors(t *testing.T) {
 	key := parseKey(t, key1)
 	for _, test := range []struct {
-		name     string
-		signer   auth.Signer
-		lifetime time.Duration
-		says     string
+		name   string
+		signer auth.Signer
+		opts   auth.SASOptions
+		says   string
 	}{
-		{"no signer", nil, 0, "no signer"},
-		{"too short", key, time.Minute - 1, "from 1m0s"},
-		{"too long", key, 366*24*time.Hour + 1, "to 8784h0m0s"},
-		{"negative", key, -time.Hour, "from 1m0s"},
+		{"no signer", nil, auth.SASOptions{}, "no signer"},
+		{"the zero Key", auth.Key{}, auth.SASOptions{}, "the key is empty"},
+		{"too short", key, auth.SASOptions{Lifetime: time.Minute - 1}, "SASOptions.Lifetime is 59.999999999s; want from 1m0s"},
+		{"too long", key, auth.SASOptions{Lifetime: 366*24*time.Hour + 1}, "to 8784h0m0s, or 0 for 1h0m0s"},
+		{"negative", key, auth.SASOptions{Lifetime: -time.Hour}, "SASOptions.Lifetime is -1h0m0s"},
+		{"a policy of two lines", key, auth.SASOptions{Policy: "a\nb"}, `SASOptions.Policy is "a\nb"; want`},
+		{"a policy that is no UTF-8", key, auth.SASOptions{Policy: "\xff"}, `SASOptions.Policy is "\xff"; want`},
+		{"a long policy", key, auth.SASOptions{Policy: strings.Repeat("a", 257)}, "want UTF-8 of up to 256 bytes"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := auth.TokenOf(t.Context(), auth.SAS(test.signer, &auth.SASOptions{Lifetime: test.lifetime}), hub, vectorEnd)
+			cred := auth.SAS(test.signer, &test.opts)
+			wantError(t, auth.CheckCredential(own.Key{}, cred), auth.ErrInvalid, test.says)
+			_, err := auth.TokenOf(t.Context(), cred, hub, vectorEnd)
 			wantError(t, err, auth.ErrInvalid, test.says)
 		})
 	}
-	for _, ok := range []time.Duration{time.Minute, 366 * 24 * time.Hour} {
-		if _, err := auth.TokenOf(t.Context(), auth.SAS(key, &auth.SASOptions{Lifetime: ok}), hub, vectorEnd); err != nil {
-			t.Errorf("lifetime %v: %v", ok, err)
+	for _, ok := range []auth.SASOptions{
+		{Lifetime: time.Minute}, {Lifetime: 366 * 24 * time.Hour}, {Policy: strings.Repeat("a", 256)},
+	} {
+		cred := auth.SAS(key, &ok)
+		if err := auth.CheckCredential(own.Key{}, cred); err != nil {
+			t.Errorf("check of %+v: %v", ok, err)
+		}
+		if _, err := auth.TokenOf(t.Context(), cred, hub, vectorEnd); err != nil {
+			t.Errorf("with %+v: %v", ok, err)
 		}
 	}
 }

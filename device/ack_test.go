@@ -9,6 +9,7 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/internal/quirk"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
@@ -35,10 +36,10 @@ func TestAcknowledgementLeavesNothingOfTheLast(t *testing.T) {
 		},
 	}
 	for way, listen := range ways {
-		for rule := hubtest.MergeRule(0); rule < 3; rule++ {
+		for rule := quirk.MergeRule(0); rule < 3; rule++ {
 			for _, restart := range []string{"no restart", "with a store", "without a store"} {
 				t.Run(fmt.Sprintf("%s, %s, rule %d", way, restart, rule), func(t *testing.T) {
-					storyAt(t, hubtest.Options{MergeRule: rule}, func(t *testing.T, w *world) {
+					storyAt(t, *hubtest.Options{}.With(quirk.Set{Merge: rule}), func(t *testing.T, w *world) {
 						result := stuck
 						start := func(st *memStore) *device.Client {
 							t.Helper()

@@ -25,6 +25,9 @@ type board struct {
 	life    int
 	live    time.Time // when the desired half was first seen live in this life
 	knows   bool      // the store has had the time to keep the desired half
+	awaits  bool      // the store knew it, and is not claimed yet in this life
+	anew    int64     // twins before this life
+	old     bool      // a GET of this life may have been old
 	ears    map[string]*ear
 	talking *atomic.Int64 // listeners of this life that run, but for concurrent ones
 }
@@ -37,7 +40,7 @@ func newBoard(s *drama, kind string) *board {
 		{path: "d", grows: true}, {path: "well"}, {path: "k", ack: true, durable: stored && s.rnd.IntN(2) == 0},
 		{path: "o", ack: true}, {path: "m", ack: true, concurrent: true}, {path: "c", concurrent: true},
 	} {
-		e.name, e.s, e.delivered, e.again = e.path, s, map[int64]int{}, map[int64]int{}
+		e.name, e.s, e.delivered, e.again, e.durableMemory = e.path, s, map[int64]int{}, map[int64]int{}, newMemory()
 		b.ears[e.path] = e
 	}
 	switch kind {
@@ -70,6 +73,8 @@ func (b *board) start() {
 	b.life++
 	b.talking = &atomic.Int64{}
 	s := b.s
+	b.anew, b.old = s.anew.Load(), false
+	s.eachMemory((*durableMemory).boot)
 	s.whims.repeat(0) // of a client that knows nothing, the first GET is all
 	s.cred.set("")    // a credential that gives nothing ends a client that never logged in
 	opts := &device.Options{RequestTimeout: 20 * time.Second, CallTimeout: 24 * time.Hour}
@@ -88,16 +93,14 @@ func (b *board) start() {
 			s.Fatal(err)
 		}
 	}
-	knew := b.knows && !s.lies
+	b.awaits = b.knows || b.awaits
 	b.live, b.knows = time.Time{}, false
 	err := b.connect()
 	if errors.Is(err, syscall.EIO) { // the store could not be claimed; it can once the flash is well
 		b.flash.turn(weather{})
 		err = b.connect()
 	}
-	if knew && b.client.Desired().Source == device.SourceNone {
-		s.fault("lost", "after a restart nothing is known of the desired half")
-	}
+	b.look()
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) && s.tempers == 0 {
 		s.fault("ends", "Connect: %v", err)
 	}
@@ -114,8 +117,19 @@ func (b *board) connect() error {
 	return err
 }
 
-// look notes whether the store must know the desired half at the next start.
+// look asks whether the desired half is known that the store knew, and notes
+// whether it must be known at the next start. A flash that is slow, as it writes
+// what the last client left, is claimed after Connect has returned.
 func (b *board) look() {
+	if b.awaits && b.client.Kept().Claimed {
+		b.awaits = false
+		if !b.s.lies && b.client.Desired().Source == device.SourceNone {
+			b.s.fault("lost", "after a restart nothing is known of the desired half")
+		}
+	}
+	if b.stored() && b.healthy() {
+		b.s.eachMemory((*durableMemory).written)
+	}
 	switch {
 	case !b.stored() || b.s.lies || b.client.Desired().Source != device.SourceLive:
 	case b.live.IsZero():
@@ -128,6 +142,9 @@ func (b *board) look() {
 // healthy reports whether the store has all that it was given.
 func (b *board) healthy() bool {
 	k := b.client.Kept()
+	if b.stored() && !k.Claimed {
+		return false
+	}
 	if b.real != nil {
 		if b.real.Stats().Unsynced > 0 {
 			return false
@@ -141,6 +158,7 @@ func (b *board) powerCut() {
 	synctest.Wait()
 	s := b.s
 	lied := false
+	b.look()
 	if s.late() {
 		s.loseAll()
 	}
@@ -150,9 +168,6 @@ func (b *board) powerCut() {
 			since = b.real.Stats().UnsyncedSince
 		}
 		s.mayLose(since)
-		for _, e := range b.ears {
-			e.lost()
-		}
 	}
 	old := b.client
 	switch {
@@ -164,6 +179,7 @@ func (b *board) powerCut() {
 		b.open()
 		if lied || b.real.Damage() != nil && s.lies {
 			s.loseAll()
+			s.eachMemory((*durableMemory).lied)
 		} else if b.real.Damage() != nil && !errorsTorn(b.real.Damage()) {
 			s.fault("lost", "the store is damaged after an honest power cut: %v", b.real.Damage())
 		}

@@ -177,7 +177,7 @@ func (s *drama) guard() string {
 	s.mu.Lock()
 	s.guarding = true
 	s.mu.Unlock()
-	anew := s.anew.Load()
+	anew, denials := s.anew.Load(), s.denials.Load()
 	s.call("UpdateReportedIf", bound, func() {
 		defer cancel()
 		_, err := c.UpdateReportedIf(ctx, twin.Set("g", n), version)
@@ -187,7 +187,9 @@ func (s *drama) guard() string {
 		switch {
 		case err == nil && anew == s.anew.Load():
 			s.guarded = map[float64]bool{float64(n): true}
-		case errors.Is(err, transport.ErrPrecondition), errors.Is(err, transport.ErrRejected):
+		case denials == s.denials.Load() && errors.Is(err, transport.ErrPrecondition), errors.Is(err, transport.ErrRejected):
+			// Nothing has changed. A hub that says 429 to what it has applied, which is
+			// against its contract, says so to the next attempt all the same.
 		case s.guarded != nil:
 			s.guarded[float64(n)] = true // the hub may have it or not
 		}

@@ -28,18 +28,16 @@ type ear struct {
 	grows      bool          // the value must never shrink
 	extra      bool          // it comes and goes
 
-	mu               sync.Mutex // guards the rest
-	life             int        // of the board, which the fields below belong to
-	remove           func()
-	running          bool
-	mood             string
-	value            string // heard last
-	memory           string // of a durable one: heard last without an error
+	mu      sync.Mutex // guards the rest
+	life    int        // of the board, which the fields below belong to
+	remove  func()
+	running bool
+	mood    string
+	value   string // heard last
+	durableMemory
 	version          int64
-	fresh            bool // registered, and not called yet
-	forgot           bool // its memory may be older than what it heard
-	shrinks          bool // the twin may have been created anew
-	answered         *answer
+	fresh            bool           // registered, and not called yet
+	shrinks          bool           // the twin may have been created anew
 	heard            map[string]int // deliveries by version, since the twin is this one
 	delivered, again map[int64]int  // deliveries by version, and answers that the hub had already
 	called           int            // of the reports that it makes, the latest
@@ -69,7 +67,7 @@ func (e *ear) register(c *device.Client, life int, talking *atomic.Int64) error 
 	e.mu.Lock()
 	e.life, e.running, e.fresh, e.version, e.heard = life, false, true, 0, map[string]int{}
 	if e.value = ""; e.durable {
-		e.value = e.memory
+		e.value = e.last.is
 	}
 	e.mu.Unlock()
 	remove, err := c.OnDesired(e.path, func(ctx context.Context, ch twin.Change) error { return e.listen(ctx, c, life, talking, ch) }, opts)
@@ -174,7 +172,13 @@ func (e *ear) begin(life int, ch twin.Change) (mood string, ok bool) {
 	e.running = true
 	mood = e.mood
 	another := ch.Cause == twin.CauseNewTwin
-	if string(ch.Old.JSON()) != e.value && ch.Cause != twin.CauseStart && !(e.durable && (another || e.forgot)) {
+	switch old := string(ch.Old.JSON()); {
+	case e.durable && e.last.maybe != nil:
+		if !slices.Contains(e.last.maybe, old) {
+			e.wrong("chain", "old is %v, the store may have any of %q", ch.Old, e.last.maybe)
+		}
+		e.last.shown(old)
+	case old != e.value && (e.durable || ch.Cause != twin.CauseStart):
 		e.wrong("chain", "old is %v, heard before was %q", ch.Old, e.value)
 	}
 	if another || ch.Cause == twin.CauseStart {
@@ -233,14 +237,13 @@ func (e *ear) end(ctx context.Context, life int, ch twin.Change, mood string) {
 		return
 	}
 	e.running, e.fresh = false, false
-	e.value, e.version, e.forgot = string(ch.Value.JSON()), ch.Version, false
-	if e.ack && ctx.Err() != nil { // nothing is answered or remembered at the end of a client
-		e.forgot = e.durable
-		return
+	e.value, e.version = string(ch.Value.JSON()), ch.Version
+	if e.ack && ch.Value.Exists() && ctx.Err() != nil {
+		return // no answer, and so no memory, at the end of a client. A deletion has no answer
 	}
 	odd := mood == "" && ch.Version%2 == 1 && e.path == "o"
 	if !odd && !slices.Contains([]string{"fails", "names a code", "panics", "ends its goroutine"}, mood) {
-		e.memory = e.value
+		e.last.set(e.value)
 	}
 	if !e.ack || !ch.Value.Exists() {
 		return
@@ -256,14 +259,7 @@ func (e *ear) end(ctx context.Context, life int, ch twin.Change, mood string) {
 	case mood == "ends its goroutine":
 		a.code, a.text = twin.AckFailed, "Goexit"
 	}
-	e.answered = a
-}
-
-// lost forgets what a power cut may have taken.
-func (e *ear) lost() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.forgot = e.durable // the others are called at the start
+	e.answered.set(a)
 }
 
 func (e *ear) mayShrink() {

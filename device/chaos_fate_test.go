@@ -89,9 +89,6 @@ func (s *drama) loseAll() {
 	}
 	s.guarded, s.seenLive = nil, false
 	s.mu.Unlock()
-	for _, e := range s.board.ears {
-		e.lost()
-	}
 }
 
 func (s *drama) losePower() string {
@@ -116,6 +113,7 @@ func (s *drama) restart() string {
 		pick = 2 // the others lose what the hub does not have
 	}
 	s.disturbed++
+	b.look()
 	well := b.healthy()
 	what := "Close"
 	switch pick {
@@ -145,9 +143,8 @@ func (s *drama) restart() string {
 		s.loseAll() // a late patch looks like one that was made after what the store has
 	} else if !well || !b.healthy() {
 		s.mayLose(time.Time{})
-		for _, e := range b.ears {
-			e.lost()
-		}
+	} else {
+		s.eachMemory((*durableMemory).written)
 	}
 	b.start()
 	return what + ", and a new start"
@@ -157,9 +154,42 @@ func (s *drama) restart() string {
 func (s *drama) afterShutdown(left bool) {
 	if left || s.late() || s.odd.Load() {
 		s.mayLose(time.Time{})
+		if s.anew.Load() > s.board.anew || s.board.old && s.noVersions {
+			s.missing()
+		}
 		return
 	}
 	s.judgeHub("lost", "Shutdown returned nil")
+}
+
+// missing notes what the hub does not have as firmware said it, at the end of a
+// client that has no store and could not know or bring it: the twin was created
+// anew in this life, and Shutdown says that something is left, or a GET without a
+// version was old, and what the client made of it is not seen before the next
+// GET. What the hub had confirmed before is lost with the process, too.
+func (s *drama) missing() {
+	tw, err := s.hub.Device("dev1").Twin()
+	if err != nil {
+		s.Fatal(err)
+	}
+	var doc map[string]any
+	if err := json.Unmarshal(tw.Reported.JSON, &doc); err != nil {
+		s.Fatal(err)
+	}
+	for _, e := range s.board.ears {
+		e.mu.Lock()
+		n, _ := doc[e.key()].(float64)
+		e.sure = min(e.sure, int(n))
+		e.mu.Unlock()
+	}
+	has, said := ofFirmware(withoutNulls(doc)), withoutNulls(s.firmware)
+	all := maps.Clone(has)
+	maps.Copy(all, said)
+	for key := range all {
+		if encode(s.T, map[string]any{"": has[key]}) != encode(s.T, map[string]any{"": said[key]}) {
+			s.fuzzy[key] = true
+		}
+	}
 }
 
 // mood has a listener behave otherwise from now on.
@@ -183,7 +213,7 @@ func (s *drama) comeAndGo() string {
 	}
 	e := b.ears[name]
 	if e == nil {
-		e = &ear{s: s, name: name, path: path, extra: true, concurrent: s.rnd.IntN(2) == 0, delivered: map[int64]int{}}
+		e = &ear{s: s, name: name, path: path, extra: true, concurrent: s.rnd.IntN(2) == 0, delivered: map[int64]int{}, durableMemory: newMemory()}
 		b.ears[name] = e
 		if err := e.register(b.client, b.life, b.talking); err != nil {
 			s.fault("truth", "OnDesired: %v", err)
@@ -205,7 +235,7 @@ func (s *drama) comeAndGo() string {
 	if e.durable && s.rnd.IntN(2) == 0 {
 		b.client.ForgetDurable("valve " + path)
 		e.mu.Lock()
-		e.memory = ""
+		e.last.set("")
 		e.mu.Unlock()
 	}
 	if err := e.register(b.client, b.life, b.talking); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -56,6 +57,7 @@ type drama struct {
 	shown    atomic.Int64 // anew, at the last GET that had an answer
 	lateAt   atomic.Int64 // when the hub took a patch that it may apply too late, after the start; 0 for never
 	refusals atomic.Int64 // faults by which the hub refuses for good
+	denials  atomic.Int64 // answers that put off what the hub has applied
 	sickness atomic.Int64 // times that the store became unwell
 	slowTell atomic.Int64 // nanoseconds that OnState takes
 	calls    sync.WaitGroup
@@ -228,11 +230,15 @@ func (s *drama) befall() string {
 	}
 	act := acts[s.rnd.IntN(len(acts))]
 	late := op == hubtest.PatchReported && act.late
+	denies := op == hubtest.PatchReported && fromHub && strings.HasSuffix(act.name, "429")
 	times := 1 + s.rnd.IntN(3)
 	match := func(m hubtest.Message) bool {
 		fits := m.Op == op && m.Device == "dev1" && (m.FromHub == fromHub || op == hubtest.Desired)
 		if fits && late {
 			s.lateAt.Store(int64(time.Since(s.start)))
+		}
+		if fits && denies {
+			s.denials.Add(1)
 		}
 		return fits
 	}
@@ -380,6 +386,7 @@ func (s *drama) oldGet() string {
 	n := 1 + s.rnd.IntN(2)
 	s.whims.repeat(n)
 	s.odd.Store(true)
+	s.board.old = true
 	s.disturbed += n
 	s.mu.Lock()
 	s.guarded = nil // an old GET may say that the hub does not have what it has

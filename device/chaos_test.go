@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/internal/quirk"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -89,7 +90,7 @@ func listed(events []int) string {
 // makeStory plays one story to its end.
 func makeStory(t *testing.T, seed uint64, keep []int) (s *drama) {
 	rnd := rand.New(rand.NewPCG(seed, 4))
-	opts := hubtest.Options{MergeRule: hubtest.MergeRule(rnd.IntN(3)), RewriteNumbers: rnd.IntN(2) == 0}
+	opts := *hubtest.Options{}.With(quirk.Set{Merge: quirk.MergeRule(rnd.IntN(3)), RewriteNumbers: rnd.IntN(2) == 0})
 	storyAt(t, opts, func(t *testing.T, w *world) {
 		if *chaosTLS {
 			w.stream = transport.TLS(&transport.TLSOptions{Config: hubConfig(w.hub), DialContext: w.hub.DialContext})

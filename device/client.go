@@ -14,6 +14,7 @@ import (
 	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
 	"github.com/devicetwin/devicetwin-go/device/internal/courier"
 	"github.com/devicetwin/devicetwin-go/internal/errtext"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -69,7 +70,7 @@ type Client struct {
 	reported catchup.Reported
 	reports  map[catchup.Ticket]chan catchup.Settlement
 	dropped  uint64 // deletions forgotten before the first GET, as far as logged
-	twinUsed bool // firmware has used the twin
+	twinUsed bool   // firmware has used the twin
 	gets     []*getCall
 	courier  courier.Courier
 	state    State
@@ -256,6 +257,9 @@ func (c *Client) check() error {
 	}
 	if c.cred == nil {
 		return fmt.Errorf("device: %w: no credential; give one, such as that of auth.ParseConnectionString, or auth.X509Files", errtext.Bare("auth", auth.ErrInvalid))
+	}
+	if err := auth.CheckCredential(own.Key{}, c.cred); err != nil {
+		return err
 	}
 	if c.dialer == nil {
 		return fmt.Errorf("device: %w: no transport; give one, such as mqtt.Dialer{}", errtext.Bare("auth", auth.ErrInvalid))

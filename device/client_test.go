@@ -228,12 +228,20 @@ func TestWrongConfigurationEndsTheClient(t *testing.T) {
 			{"no transport", device.New(id, cred, nil, nil), "transport"},
 			{"keep-alive too long", device.New(id, cred, good, &device.Options{KeepAlive: time.Hour}), "KeepAlive"},
 			{"request time-out", device.New(id, cred, good, &device.Options{RequestTimeout: -1}), "RequestTimeout"},
-			{"token lifetime", device.New(id, auth.SAS(auth.Key{}, &auth.SASOptions{Lifetime: time.Second}), good, nil), "lifetime"},
+			{"token lifetime", device.New(id, auth.SAS(auth.Key{}, &auth.SASOptions{Lifetime: time.Second}), good, nil), "SASOptions.Lifetime"},
+			{"policy", device.New(id, auth.SAS(auth.Key{}, &auth.SASOptions{Policy: "a\nb"}), good, nil), "SASOptions.Policy"},
+			{"no signer", device.New(id, auth.SAS(nil, nil), good, nil), "signer"},
+			{"no key", device.New(id, auth.SAS(auth.Key{}, nil), good, nil), "key is empty"},
+			{"the zero token", device.New(id, auth.StaticToken(auth.Token{}), good, nil), "zero token"},
+			{"no function for tokens", device.New(id, auth.TokenFunc(nil), good, nil), "TokenFunc"},
 			{"an id that MQTT cannot say", device.New(auth.Identity{Host: id.Host, DeviceID: "a#b"}, cred, good, nil), "#"},
 		} {
 			err := tc.c.Connect(t.Context())
 			if !errors.Is(err, auth.ErrInvalid) || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("%s: Connect = %v, want one that says %q", tc.desc, err, tc.says)
+			}
+			if got := tc.c.State().Phase; got != device.Closed {
+				t.Errorf("%s: the client is %v, want %v", tc.desc, got, device.Closed)
 			}
 			_ = tc.c.Close()
 		}

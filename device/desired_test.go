@@ -11,6 +11,7 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/internal/quirk"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
 
@@ -127,11 +128,11 @@ func TestLateNotificationsCostOneGetEach(t *testing.T) {
 // TestHubThatEmptiesIsFollowed: after a deletion of what is not there, such a
 // hub has less than the patch says.
 func TestHubThatEmptiesIsFollowed(t *testing.T) {
-	for rule := hubtest.MergeRule(0); rule <= hubtest.MergeEmpties; rule++ {
+	for rule := quirk.MergeRule(0); rule <= quirk.MergeEmpties; rule++ {
 		for _, patch := range []string{
 			`{"key1":{"key3":null}}`, `{"key1":{"key3":null,"new":1}}`, `{"key1":{"deep":{"key3":null}}}`, `{"other":{"key3":null}}`,
 		} {
-			storyAt(t, hubtest.Options{MergeRule: rule}, func(t *testing.T, w *world) {
+			storyAt(t, *hubtest.Options{}.With(quirk.Set{Merge: rule}), func(t *testing.T, w *world) {
 				w.setDesired(`{"key1":{"key2":"val2","deep":{"x":1}}}`)
 				c := w.online(nil)
 				var e ears

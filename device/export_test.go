@@ -32,13 +32,13 @@ func (l *TestLane) next(time.Duration) (transport.Frame, bool) {
 	}
 	l.id++
 	l.n.Add(1)
-	return transport.Frame{Kind: transport.Telemetry, ID: fmt.Sprint("lane-", l.id)}, true
+	return transport.Frame{Kind: "telemetry", ID: fmt.Sprint("lane-", l.id)}, true
 }
 
 func (l *TestLane) due(time.Duration) time.Duration { return never }
 
 func (l *TestLane) took(f transport.Frame, _ time.Duration) bool {
-	if f.Kind == transport.Ready && f.Feature == 200 {
+	if f.Kind == transport.Ready && f.Feature == "lane" {
 		l.full = false
 		return true
 	}
@@ -72,9 +72,10 @@ type Kept struct {
 	Reports        int // reports whose callers wait
 	Calls, Returns int // of listeners
 	States         int
-	IdleNames      int // of durable listeners that are not registered
-	Writes         int // begun and not done
-	StoreFailed    bool
+	IdleNames      int  // of durable listeners that are not registered
+	Writes         int  // begun and not done
+	Claimed        bool // the store, and what it held is known
+	StoreFailed    bool // or at the end it has not taken everything
 	Wishes         int
 	Memories       int
 }
@@ -97,7 +98,8 @@ func (c *Client) Kept() Kept {
 	k.Memories = len(c.memories.byName)
 	k.Wishes = c.reported.Left()
 	if j := c.journal; j != nil {
-		k.Writes, k.StoreFailed = len(j.writes), j.failure != nil || j.rebase
+		k.Claimed, k.Writes = true, len(j.writes)
+		k.StoreFailed = j.failure != nil || j.rebase || j.released && !j.kept
 	}
 	return k
 }

@@ -29,7 +29,7 @@ type twinLane struct {
 
 // A request is what waits for the hub's answer.
 type request struct {
-	op       transport.Op
+	kind     transport.Kind
 	id       string
 	deadline time.Duration // on the elapsed clock
 	cause    twin.Cause    // of a GET
@@ -102,13 +102,13 @@ func (l *twinLane) get(now time.Duration) (transport.Frame, bool) {
 		cause = twin.CauseGap // what it finds was lost on the way
 	}
 	l.lastGet = true
-	l.begin(&request{op: transport.GetTwin, cause: cause, owed: l.owe != 0, calls: calls}, now)
+	l.begin(&request{kind: transport.GetTwin, cause: cause, owed: l.owe != 0, calls: calls}, now)
 	c.with(func() {
 		c.desired.Fetching()
 		c.stats.Gets++
 	})
 	c.tidied = true // also if the line ends at it
-	return transport.Frame{Kind: transport.Request, Op: transport.GetTwin, ID: l.pending.id}, true
+	return transport.Frame{Kind: transport.GetTwin, ID: l.pending.id}, true
 }
 
 // patch is the next reported patch: the one gate for it. The machine itself
@@ -123,10 +123,10 @@ func (l *twinLane) patch(now time.Duration) (transport.Frame, bool) {
 		return transport.Frame{}, false
 	}
 	l.lastGet = false
-	l.begin(&request{op: transport.PatchReported}, now)
+	l.begin(&request{kind: transport.PatchReported}, now)
 	body := patch.JSON()
 	c.count(func(n *Stats) { n.PatchesOut++; n.BytesOut += int64(len(body)) })
-	return transport.Frame{Kind: transport.Request, Op: transport.PatchReported, ID: l.pending.id, Version: demand, Body: body}, true
+	return transport.Frame{Kind: transport.PatchReported, ID: l.pending.id, Version: demand, Body: body}, true
 }
 
 func (l *twinLane) begin(r *request, now time.Duration) {
@@ -164,7 +164,7 @@ func (l *twinLane) expire(now time.Duration) error {
 	l.misses++
 	c.log.Warn("request was not answered", "id", p.id, "inARow", l.misses)
 	c.suffers(errNoAnswer)
-	switch p.op {
+	switch p.kind {
 	case transport.GetTwin:
 		l.met = true
 		c.getTrouble += costGetSilent
@@ -184,7 +184,7 @@ func (l *twinLane) unsent() {
 	p := l.pending
 	l.pending = nil
 	c := l.s.c
-	if p.op == transport.PatchReported {
+	if p.kind == transport.PatchReported {
 		c.with(func() { c.reported.Retry() })
 		return
 	}
@@ -213,7 +213,7 @@ func (l *twinLane) abandon() {
 		return
 	}
 	c.putBack(l.pending.calls)
-	if l.pending.op == transport.PatchReported {
+	if l.pending.kind == transport.PatchReported {
 		l.presume(transport.ErrLost)
 	}
 }
@@ -236,7 +236,7 @@ func (l *twinLane) answered(f transport.Frame) {
 		return
 	}
 	l.pending, l.misses = nil, 0
-	if p.op == transport.GetTwin {
+	if p.kind == transport.GetTwin {
 		l.met = true
 		l.gotTwin(p, f)
 		return

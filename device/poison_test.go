@@ -10,6 +10,7 @@ import (
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/internal/quirk"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/transport/mqtt"
 	"github.com/devicetwin/devicetwin-go/twin"
@@ -113,7 +114,7 @@ func TestRefusedPartTakesNothingAlong(t *testing.T) {
 
 // TestGuardedReportAtAHubThatEmpties: a guarded deletion of what is not there.
 func TestGuardedReportAtAHubThatEmpties(t *testing.T) {
-	storyAt(t, hubtest.Options{MergeRule: 2}, func(t *testing.T, w *world) {
+	storyAt(t, *hubtest.Options{}.With(quirk.Set{Merge: quirk.MergeEmpties}), func(t *testing.T, w *world) {
 		c := w.online(nil)
 		v, err := c.UpdateReported(t.Context(), twin.Set("o.x", 1))
 		if err != nil {
@@ -150,7 +151,7 @@ func TestSameVersionOfAnotherTwin(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, f := range []transport.Frame{{Kind: transport.Open, Feature: transport.TwinResponses, ID: "a1"},
-			{Kind: transport.Request, Op: transport.PatchReported, ID: "a2", Body: []byte(`{"commissioned":true}`)}} {
+			{Kind: transport.PatchReported, ID: "a2", Body: []byte(`{"commissioned":true}`)}} {
 			if err := other.Send(t.Context(), f); err != nil {
 				t.Fatal(err)
 			}

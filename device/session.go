@@ -293,7 +293,7 @@ func (s *session) settle(ctx context.Context, f transport.Frame) error {
 	if f.Delivery == 0 {
 		return nil
 	}
-	return s.send(ctx, transport.Frame{Kind: transport.Settle, Delivery: f.Delivery, Outcome: transport.Complete}, nil)
+	return s.send(ctx, transport.Frame{Kind: transport.Complete, Delivery: f.Delivery}, nil)
 }
 
 // online notes that all features in use are accepted, and the twin is read.
@@ -343,15 +343,20 @@ func (s *session) send(ctx context.Context, f transport.Frame, from lane) error 
 	case from != nil && (errors.Is(err, transport.ErrTooLarge) || errors.Is(err, transport.ErrUnsupported)):
 		from.failed(err)
 		return nil
-	case errors.Is(err, transport.ErrBusy) && f.Kind == transport.Request:
+	case errors.Is(err, transport.ErrBusy) && isRequest(f):
 		s.busy = true
 		s.twin.unsent()
 		return nil
-	case errors.Is(err, transport.ErrTooLarge) && f.Kind == transport.Request:
+	case errors.Is(err, transport.ErrTooLarge) && isRequest(f):
 		s.twin.tooLarge(err)
 		return nil
 	}
 	return fmt.Errorf("send: %w", err)
+}
+
+// isRequest reports whether the twin's lane sent a frame.
+func isRequest(f transport.Frame) bool {
+	return f.Kind == transport.GetTwin || f.Kind == transport.PatchReported
 }
 
 // now is the elapsed clock when the session woke last. Reading the clock costs

@@ -122,9 +122,9 @@ func TestNewStatusError(t *testing.T) {
 		{"code beyond 64 bits", `{"errorCode":99999999999999999999}`, transport.StatusError{}, "transport: hub answered 400"},
 		{"control characters are quoted", `{"message":"a\nb\u001b[31m"}`, transport.StatusError{Message: "a\nb\x1b[31m"}, `transport: hub answered 400: "a\nb\x1b[31m"`},
 		{"longest", `{"message":"` + long[:transport.MaxErrorText] + `"}`,
-			transport.StatusError{Message: long[:transport.MaxErrorText]}, `transport: hub answered 400: "` + long[:transport.MaxMessage] + `"`},
+			transport.StatusError{Message: long[:transport.MaxErrorText]}, `transport: hub answered 400: "` + long[:transport.MaxErrorText] + `"`},
 		{"cut between characters", `{"message":"x` + long + `","trackingId":"x` + long + `"}`,
-			transport.StatusError{Message: "x" + long[:transport.MaxErrorText-2] + "…", TrackingID: "x" + long[:transport.MaxMessage-2] + "…"}, ""},
+			transport.StatusError{Message: "x" + long[:transport.MaxErrorText-2] + "…", TrackingID: "x" + long[:transport.MaxErrorText-2] + "…"}, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.want.Status = 400

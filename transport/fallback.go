@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/boottime"
 	"github.com/devicetwin/devicetwin-go/internal/errs"
 	"github.com/devicetwin/devicetwin-go/internal/errtext"
 )
@@ -33,11 +34,8 @@ type FallbackOptions struct {
 	Wait time.Duration
 	// Probe is how long the second way, once it worked where the first did not,
 	// is tried first. After that, one Dial tries the first way again. Zero means
-	// a day.
+	// a day. On Linux the time that the machine sleeps counts.
 	Probe time.Duration
-	// Elapsed is a clock from any start, for Probe. Nil means Go's monotonic
-	// clock, which on Linux stands still while the machine sleeps.
-	Elapsed func() time.Duration
 }
 
 // Fallback tries first and, where that cannot open a line to the hub, second:
@@ -72,16 +70,13 @@ func Fallback(first, second Dialer, opts *FallbackOptions) Dialer {
 	if o.Probe <= 0 {
 		o.Probe = fallbackProbe
 	}
-	if o.Elapsed == nil {
-		start := time.Now()
-		o.Elapsed = func() time.Duration { return time.Since(start) }
-	}
-	return &fallback{first: first, second: second, opts: o, probeAt: map[string]time.Duration{}}
+	return &fallback{first: first, second: second, opts: o, elapsed: boottime.NewClock(), probeAt: map[string]time.Duration{}}
 }
 
 type fallback struct {
 	first, second Dialer
 	opts          FallbackOptions
+	elapsed       func() time.Duration // from any start
 
 	mu      sync.Mutex               // guards probeAt; nothing waits while it is held
 	probeAt map[string]time.Duration // by host, where the second way goes first: until when
@@ -130,7 +125,7 @@ func (f *fallback) try(ctx context.Context, d Dialer, login Login) (Conn, error)
 // goesAround decides what to try first. Where a probe is due, it is the
 // caller's, and the others go on as before.
 func (f *fallback) goesAround(host string) (around, probing bool) {
-	now := f.opts.Elapsed()
+	now := f.elapsed()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	at, known := f.probeAt[host]
@@ -143,7 +138,7 @@ func (f *fallback) goesAround(host string) (around, probing bool) {
 
 // remember notes which way led to the hub.
 func (f *fallback) remember(host string, around bool) {
-	now := f.opts.Elapsed()
+	now := f.elapsed()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	_, known := f.probeAt[host]
@@ -163,7 +158,7 @@ func (f *fallback) remember(host string, around bool) {
 
 // probeNow makes up for a probe that was cut short.
 func (f *fallback) probeNow(host string) {
-	now := f.opts.Elapsed()
+	now := f.elapsed()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.probeAt[host] = now

@@ -106,7 +106,8 @@ func TestFallbackRemembersWhatWorked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asleep time.Duration // what Go's clock does not count
 		start := time.Now()
-		s := newStreet(t, blocked, nil, &transport.FallbackOptions{Elapsed: func() time.Duration { return time.Since(start) + asleep }})
+		s := newStreet(t, blocked, nil, nil)
+		transport.SetElapsed(s.dialer, func() time.Duration { return time.Since(start) + asleep })
 
 		s.dial("second", "first 10s", "second 50s")
 		if got := time.Since(start); got != 10*time.Second {

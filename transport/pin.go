@@ -8,45 +8,43 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 	"github.com/devicetwin/devicetwin-go/internal/visible"
 )
 
-// A Pin is the SHA-256 hash of a public key, as RFC 7469 defines it: over the
-// DER of the SubjectPublicKeyInfo. It survives a renewal of the certificate with
-// the same key. It is no secret.
-type Pin [sha256.Size]byte
-
-// PinOf is the pin of a certificate's key.
-func PinOf(cert *x509.Certificate) Pin { return sha256.Sum256(cert.RawSubjectPublicKeyInfo) }
-
-// ParsePin reads a pin in base64, as openssl prints it:
+// PinOf returns the pin of a certificate's key for TLSOptions.Pins, as openssl
+// prints it:
 //
 //	openssl x509 -in ca.pem -noout -pubkey | openssl pkey -pubin -outform DER |
 //	  openssl dgst -sha256 -binary | base64
-//
-// White space and other invisible characters around it are skipped.
-func ParsePin(text string) (Pin, error) {
-	text = visible.Trim(text)
-	if err := visible.Check(text, ""); err != nil {
-		return Pin{}, fmt.Errorf("transport: a pin: %w", err)
-	}
-	b, err := base64.StdEncoding.DecodeString(text)
-	if err != nil || len(b) != sha256.Size {
-		return Pin{}, fmt.Errorf("transport: a pin is the base64 of %d bytes, the SHA-256 hash of a public key", sha256.Size)
-	}
-	return Pin(b), nil
+func PinOf(cert *x509.Certificate) string {
+	hash := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
+	return base64.StdEncoding.EncodeToString(hash[:])
 }
 
-// String is the pin in base64.
-func (p Pin) String() string { return base64.StdEncoding.EncodeToString(p[:]) }
+// parsePins reads the pins of TLSOptions, in the form of PinOf.
+func parsePins(texts []string) (pins []string, err error) {
+	for i, text := range texts {
+		pin := visible.Trim(text)
+		if err := visible.Check(pin, ""); err != nil {
+			return nil, fmt.Errorf("transport: %w: TLSOptions.Pins[%d]: %w", errtext.Bare("auth", auth.ErrInvalid), i, err)
+		}
+		if b, err := base64.StdEncoding.Strict().DecodeString(pin); err != nil || len(b) != sha256.Size {
+			return nil, fmt.Errorf("transport: %w: TLSOptions.Pins[%d] is %.64q; want the base64 of %d bytes, the SHA-256 hash of a public key",
+				errtext.Bare("auth", auth.ErrInvalid), i, pin, sha256.Size)
+		}
+		pins = append(pins, pin)
+	}
+	return pins, nil
+}
 
 // pinned adds the pins to what else judges a connection. It is asked for a
 // resumed session, too, which VerifyPeerCertificate is not.
-func pinned(pins []Pin, also func(tls.ConnectionState) error) func(tls.ConnectionState) error {
+func pinned(pins []string, also func(tls.ConnectionState) error) func(tls.ConnectionState) error {
 	if len(pins) == 0 {
 		return also
 	}
-	pins = slices.Clone(pins)
 	return func(s tls.ConnectionState) error {
 		if also != nil {
 			if err := also(s); err != nil {

@@ -18,14 +18,14 @@ func TestPins(t *testing.T) {
 	refused := errors.New("the program's own judge refuses")
 	tests := []struct {
 		name string
-		pins []transport.Pin
+		pins []string
 		own  func(tls.ConnectionState) error
 		want error // nil for a stream
 	}{
-		{"the root's key", []transport.Pin{transport.PinOf(ca.cert)}, nil, nil},
-		{"a key of two", []transport.Pin{transport.PinOf(other.cert), transport.PinOf(ca.cert)}, nil, nil},
-		{"another key", []transport.Pin{transport.PinOf(other.cert)}, nil, transport.ErrUntrusted},
-		{"beside an own judge", []transport.Pin{transport.PinOf(ca.cert)}, func(tls.ConnectionState) error { return refused }, refused},
+		{"the root's key", []string{transport.PinOf(ca.cert)}, nil, nil},
+		{"a key of two", []string{transport.PinOf(other.cert), transport.PinOf(ca.cert)}, nil, nil},
+		{"another key", []string{transport.PinOf(other.cert)}, nil, transport.ErrUntrusted},
+		{"beside an own judge", []string{transport.PinOf(ca.cert)}, func(tls.ConnectionState) error { return refused }, refused},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -45,7 +45,7 @@ func TestPins(t *testing.T) {
 			if !errors.Is(err, tt.want) {
 				t.Errorf("got %v, want %v", err, tt.want)
 			}
-			if tt.want == transport.ErrUntrusted && !strings.Contains(err.Error(), transport.PinOf(ca.cert).String()) {
+			if tt.want == transport.ErrUntrusted && !strings.Contains(err.Error(), transport.PinOf(ca.cert)) {
 				t.Errorf("%v does not tell the pin of what was offered", err)
 			}
 		})
@@ -59,26 +59,31 @@ func TestPinOnResumedSession(t *testing.T) {
 	address, _ := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(t, hubName)}})
 	target := transport.Target{Host: hubName, Sessions: tls.NewLRUClientSessionCache(1)}
 	open(t, transport.TLS(&transport.TLSOptions{Config: ca.config(), Address: address}), target)
-	pinned := transport.TLS(&transport.TLSOptions{Config: ca.config(), Address: address, Pins: []transport.Pin{transport.PinOf(other.cert)}})
+	pinned := transport.TLS(&transport.TLSOptions{Config: ca.config(), Address: address, Pins: []string{transport.PinOf(other.cert)}})
 	if _, err := pinned(t.Context(), target); !errors.Is(err, transport.ErrUntrusted) {
 		t.Errorf("a session from before: got %v, want %v", err, transport.ErrUntrusted)
 	}
 }
 
-func TestParsePin(t *testing.T) {
-	pin := transport.PinOf(newAuthority(t, "Test CA").cert)
-	if got, err := transport.ParsePin(pin.String()); got != pin || err != nil {
-		t.Errorf("got %v, %v; want %v", got, err, pin)
+// TestPinsAreRead has pins in the forms that people and files bring.
+func TestPinsAreRead(t *testing.T) {
+	ca := newAuthority(t, "Test CA")
+	address, _ := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(t, hubName)}})
+	pin := transport.PinOf(ca.cert)
+	stream := func(pin string) transport.StreamFunc {
+		return transport.TLS(&transport.TLSOptions{Config: ca.config(), Address: address, Pins: []string{pin}})
 	}
-	if got, err := transport.ParsePin("\ufeff" + pin.String() + "\u00a0\r\n"); got != pin || err != nil {
-		t.Errorf("with what nobody sees around it: got %v, %v; want %v", got, err, pin)
-	}
-	if _, err := transport.ParsePin(pin.String()[:9] + "\u200b" + pin.String()[9:]); err == nil || !strings.Contains(err.Error(), "zero-width space, U+200B) stands at byte 9") {
-		t.Errorf("with a zero-width space inside: got %v", err)
-	}
-	for _, text := range []string{"", "AAAA", pin.String() + "=", "not base64"} {
-		if _, err := transport.ParsePin(text); err == nil {
-			t.Errorf("%q is taken for a pin", text)
+	open(t, stream("\ufeff"+pin+"\u00a0\r\n"), transport.Target{Host: hubName})
+	for _, tt := range []struct{ pin, says string }{
+		{"", `TLSOptions.Pins[0] is ""`},
+		{"AAAA", `TLSOptions.Pins[0] is "AAAA"; want the base64 of 32 bytes`},
+		{pin + "=", "TLSOptions.Pins[0] is "},
+		{"not base64", `"not base64"`},
+		{pin[:9] + "\u200b" + pin[9:], "zero-width space, U+200B) stands at byte 9"},
+	} {
+		_, err := stream(tt.pin)(t.Context(), transport.Target{Host: hubName})
+		if !errors.Is(err, auth.ErrInvalid) || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%q: got %v, want %v that says %q", tt.pin, err, auth.ErrInvalid, tt.says)
 		}
 	}
 }
@@ -94,7 +99,7 @@ func TestUnverified(t *testing.T) {
 	}
 	// A judge of its own may look at a pin alone.
 	skip.VerifyConnection = func(tls.ConnectionState) error { return nil }
-	leaf := transport.TLS(&transport.TLSOptions{Config: skip, Address: address, Pins: []transport.Pin{transport.PinOf(ca.cert)}})
+	leaf := transport.TLS(&transport.TLSOptions{Config: skip, Address: address, Pins: []string{transport.PinOf(ca.cert)}})
 	if _, err := leaf(t.Context(), transport.Target{Host: hubName}); !errors.Is(err, transport.ErrUntrusted) {
 		t.Errorf("a pin above the leaf that nobody verified: got %v, want %v", err, transport.ErrUntrusted)
 	}

@@ -65,13 +65,15 @@ type TLSOptions struct {
 	// VerifyConnection that judges in place of Go: without one, opening a
 	// stream fails with auth.ErrInvalid.
 	Config *tls.Config
-	// Pins, if any, are SHA-256 hashes of public keys (the certificate's
-	// RawSubjectPublicKeyInfo, as PinOf makes them). Besides what Config asks
-	// for, one certificate of the verified chain must have one of these keys,
+	// Pins, if any, are SHA-256 hashes of public keys in base64, as PinOf makes
+	// them. They are no secrets, and survive a renewal of the certificate with the
+	// same key. White space and other invisible characters around a pin are skipped.
+	// With a pin of another form, opening a stream fails with auth.ErrInvalid.
+	// Besides what Config asks for, one certificate of the verified chain must have one of these keys,
 	// or the stream fails with ErrUntrusted. Microsoft advises never to pin a
 	// hub's leaf or intermediate, since these change without notice: pin
 	// roots, two at least, or the CA of a gateway of your own.
-	Pins []Pin
+	Pins []string
 	// Address is the host:port to connect to where that is not the target's
 	// own: the name that is verified stays the target's.
 	Address string
@@ -102,7 +104,8 @@ func TLS(opts *TLSOptions) StreamFunc {
 		config.RootCAs = o.RootCAs
 	}
 	unverified := config.InsecureSkipVerify && config.VerifyConnection == nil
-	config.VerifyConnection = pinned(o.Pins, config.VerifyConnection)
+	pins, badPin := parsePins(o.Pins)
+	config.VerifyConnection = pinned(pins, config.VerifyConnection)
 	if config.MinVersion < tls.VersionTLS12 {
 		config.MinVersion = tls.VersionTLS12
 	}
@@ -114,8 +117,11 @@ func TLS(opts *TLSOptions) StreamFunc {
 		if unverified {
 			return nil, fmt.Errorf("transport: %w: TLSOptions.Config has InsecureSkipVerify and no VerifyConnection, so that anybody could play the hub; put the CA into RootCAs", errtext.Bare("auth", auth.ErrInvalid))
 		}
+		if badPin != nil {
+			return nil, badPin
+		}
 		if twice {
-			return nil, fmt.Errorf("%w: TLSOptions has RootCAs, and so has its Config; give one of them", auth.ErrInvalid)
+			return nil, fmt.Errorf("transport: %w: TLSOptions has RootCAs, and so has its Config; give one of them", errtext.Bare("auth", auth.ErrInvalid))
 		}
 		address := o.Address
 		if address == "" {

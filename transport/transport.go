@@ -1,131 +1,54 @@
-// Package transport is the contract between the life of a client (package
-// device) and one way to speak with an IoT Hub (transport/mqtt).
+// Package transport connects a device to an IoT Hub: it has the errors of a
+// connection, the byte streams below a protocol, and the contract of protocols.
 //
-// A [Dialer] opens one connection; a [Conn] moves [Frame] values over it and
-// has exactly one life. It never reconnects, retries, pairs answers with
-// questions, or times a request out: all of that is written once, in package
-// device, and so behaves the same over every protocol.
+// # For firmware
 //
-// Users of the library give a Dialer to device.New and need nothing else of
-// this package, except its errors: [ErrUnauthorized] and its siblings, and
-// [StatusError].
+// Firmware gives a [Dialer] to device.New: mqtt.Dialer or amqp.Dialer of the
+// packages below this one, or [Fallback] of two. Of this package it uses, if the
+// defaults do not suffice:
+//
+//   - the errors, [ErrUnauthorized] and its siblings, and [StatusError];
+//   - [TLS] and [TLSOptions], for roots, pins, another address or a proxy;
+//   - [StreamFunc], for a stream of its own below the protocol.
+//
+// # For implementers
+//
+// A package that speaks another protocol implements [Dialer] and [Conn]. A Conn
+// moves [Frame] values between device and hub, and knows no more: package device
+// has retries, time-outs of requests, the order of requests, catching up and the
+// renewal of tokens, once for all protocols.
+//
+// The life of a Conn:
+//
+//   - Dial opens a stream to [Login.Target], logs in, and returns an open Conn.
+//   - One goroutine calls Receive until it fails. Any goroutine calls Send.
+//   - The session opens each [Feature] before it uses it, and may close it.
+//   - The Conn dies once: by Close, by a failure of Receive or of a write, by the
+//     hub, or because the hub gives no sign of life in time. From then on Send and
+//     Receive fail, and their error says why.
+//   - Close is called in any case, and waits for every goroutine of the Conn.
+//
+// Send hands a frame over. It never waits for the hub's answer, nor for credit, a
+// window or a queue: without room it returns [ErrBusy]. Receive returns frames in the
+// order of arrival, also while nothing can be written.
+//
+// A frame that the hub answers has an ID, which the sender chose and the answer
+// repeats. A frame that the hub wants settled has a Delivery, which the Conn counts
+// and the settling frame repeats.
+//
+// An error of Dial and of a dead Conn matches [ErrUnauthorized], [ErrUntrusted],
+// [ErrUnavailable], [ErrThrottled], [ErrQuota], [ErrProtocol], [ErrLost],
+// [ErrStalled], [ErrClosed] or [ErrUnsupported], by which package device knows how
+// fast to try again. After [ErrUnsupported], [ErrTooLarge] and [ErrBusy] of Send the
+// Conn lives on. An error that the end of a context caused matches ctx.Err, too.
+//
+// A Conn never reconnects, never repeats a frame, never times a request out, never
+// acknowledges a message that the session has not settled, and never keeps a body
+// after Send returned.
+//
+// Kinds of frames and features will be added. For one that it does not know, Send
+// returns ErrUnsupported.
+//
+// internal/transporttest has a case for each of these rules, which both protocols
+// of this module pass.
 package transport
-
-import (
-	"context"
-	"crypto/tls"
-	"time"
-
-	"github.com/devicetwin/devicetwin-go/auth"
-)
-
-// A Dialer opens connections to a hub in one protocol.
-//
-// Dial returns once the hub has accepted the login, or with an error that
-// matches one of this package's sentinels. It honours ctx at every stage and
-// leaves no goroutine and no socket behind when it fails. A Dialer may be used
-// by many goroutines and for many identities at once.
-type Dialer interface {
-	Dial(ctx context.Context, login Login) (Conn, error)
-}
-
-// A Login is what one session with the hub needs, and no more: a Dialer never
-// mints a token and never sees a key. The caller owns the token's life: it
-// knows when the token ends, and replaces or renews the connection before.
-type Login struct {
-	// Identity is who logs in, and at which hub.
-	Identity auth.Identity
-	// Token is the proof of a SAS identity. The zero Token means none, as
-	// X.509 wants it.
-	Token auth.Token
-	// Certificate is the client certificate of an X.509 identity, nil for none.
-	Certificate *tls.Certificate
-	// ModelID is the Plug and Play model (a DTMI) to announce; empty for none.
-	ModelID string
-	// Product is the user agent to announce, in plain text; empty for the
-	// library's own.
-	Product string
-	// KeepAlive is the longest silence on the line, after which the connection
-	// asks for a sign of life. It is always positive here: package device fills
-	// in its default and checks the hub's limit.
-	KeepAlive time.Duration
-	// Now is the wall clock that TLS judges certificates by; nil for time.Now.
-	Now func() time.Time
-	// Sessions is the TLS session cache to resume from; nil for none. It must
-	// not outlive the certificate: on a resumed session the hub sees the
-	// certificate of the first.
-	Sessions tls.ClientSessionCache
-	// Forget begins a clean session: the hub drops the features and messages
-	// that it kept for this identity. AMQP has no such session and ignores it.
-	Forget bool
-	// Tidy removes what an earlier program of this identity subscribed to and no
-	// feature of this library takes, such as cloud-to-device messages over MQTT,
-	// if the hub restored it. The request for that leaves together with the first
-	// GetTwin and its answer is not waited for. AMQP has no such session and
-	// ignores it.
-	Tidy bool
-}
-
-// A Conn is one live session with a hub.
-//
-// Every rule below is a case of internal/transporttest, which each transport
-// passes. Where the far end of those cases cannot do what a rule is about, the
-// tests of the transport hold it.
-type Conn interface {
-	// Send hands one frame to the connection and returns. Nil says that the
-	// frame is on its way, not that the hub has it. Send may be called
-	// concurrently, and frames never interleave. The body is not kept.
-	//
-	// Send never waits for credit, for a window or for a full queue: without
-	// room for the frame it returns ErrBusy at once, and a frame of kind Ready
-	// comes from Receive when there is room. ctx bounds the wait for this
-	// frame's turn to be written. A frame whose first byte is written is finished
-	// within the transport's own write limit, since half a frame would end the
-	// connection.
-	//
-	// A frame that the transport cannot say returns ErrUnsupported, and one that
-	// is larger than it carries returns ErrTooLarge. Nothing of them is sent. A
-	// body of up to MaxBody bytes is carried. After a failed write the Conn is
-	// dead.
-	//
-	// A Conn acknowledges nothing by itself: a frame with a Delivery is the
-	// hub's until a Settle says what became of it. A Settle never waits for the
-	// line: it is queued, and the queue is bounded by the number of deliveries
-	// that a Conn gives out before they are settled. Hubs expect the Settles of one
-	// feature in the order of arrival. A Settle of a delivery that is unknown or
-	// settled already returns ErrUnsupported.
-	Send(ctx context.Context, f Frame) error
-	// Receive returns the next frame from the hub, in the order of arrival.
-	// Everything that the hub answers comes this way, with the ID of the frame
-	// that it answers. One goroutine calls Receive. The frame's body belongs to
-	// the receiver. Reading never waits for writing: Receive returns frames also
-	// while the line takes nothing.
-	//
-	// A message from the hub that belongs to no feature in use is no frame, and
-	// is not acknowledged: it stays at the hub, for a program that takes it.
-	//
-	// When Receive fails, also because ctx ended, the Conn is dead, its error
-	// says why, and it never comes back by itself.
-	Receive(ctx context.Context) (Frame, error)
-	// Close ends the session, politely if the line allows it, and waits for
-	// every goroutine of the Conn. It may be called at any time, from any
-	// goroutine, and more than once; a Receive or Send under way returns an
-	// error that matches ErrClosed.
-	Close() error
-}
-
-// A Resumer is a Conn that can tell that the hub kept the features opened in
-// an earlier session of the same identity, so that a request may follow the
-// Open frames without waiting for their Accepted: one round trip less.
-type Resumer interface {
-	Resumed() bool
-}
-
-// A Renewer is a Conn that takes another token without a new connection: its
-// features stay open, and nothing is missed.
-type Renewer interface {
-	// Renew has the hub judge the token, and returns nil once it was taken. An
-	// error that leaves the Conn alive leaves it with the token before. ctx
-	// bounds the wait. It may be called while Send and Receive are under way.
-	Renew(ctx context.Context, token auth.Token) error
-}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/internal/errtext"
+	"github.com/devicetwin/devicetwin-go/internal/own"
 )
 
 // DefaultTimeout bounds one request to the daemon unless Options says
@@ -23,9 +24,8 @@ const DefaultAPIVersion = "2018-06-28"
 
 // Options shape a module; nil means all defaults.
 type Options struct {
-	// TokenLifetime is the life of each token; 0 means
-	// an hour. Its limits are those of auth.SASOptions. A
-	// module at a desk always has the default.
+	// TokenLifetime is the life of each token, from one minute to 366 days; 0
+	// means an hour. A module at a desk always has the default.
 	TokenLifetime time.Duration
 	// Timeout bounds each request to the daemon, besides its context; 0 means
 	// DefaultTimeout. A negative one is an error.
@@ -102,11 +102,11 @@ func inside(getenv func(string) string, o Options) (*Module, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Module{
-		Identity:   id,
-		Credential: auth.SAS(d, &auth.SASOptions{Lifetime: o.TokenLifetime}),
-		roots:      d.roots,
-	}, nil
+	cred := auth.SAS(d, &auth.SASOptions{Lifetime: o.TokenLifetime})
+	if auth.CheckCredential(own.Key{}, cred) != nil {
+		return nil, invalid("Options.TokenLifetime is %v; it is from one minute to 366 days, or 0 for an hour", o.TokenLifetime)
+	}
+	return &Module{Identity: id, Credential: cred, roots: d.roots}, nil
 }
 
 func readInside(getenv func(string) string, timeout time.Duration) (auth.Identity, *daemon, error) {

@@ -100,7 +100,7 @@ func (c *conn) later(act Action, p interface {
 func (m Message) count(s *Stats) {
 	switch m.Op {
 	case Subscribe:
-		s.Subscribes++
+		s.subscribes++
 	case GetTwin:
 		s.Gets++
 	case PatchReported:

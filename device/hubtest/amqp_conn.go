@@ -46,7 +46,7 @@ type attached struct {
 func speakAMQP(c *conn) error {
 	return c.speakAs(&amqpConn{
 		conn: c, turn: make(chan struct{}, 1), openBy: time.Now().Add(firstPacket),
-		engine: amqpwire.NewConn(time.Now(), &amqpwire.Options{OmitNextIncomingID: c.hub.opts.OmitNextIncomingID}),
+		engine: amqpwire.NewConn(time.Now(), &amqpwire.Options{OmitNextIncomingID: c.hub.opts.quirks.OmitNextIncomingID}),
 		cbs:    map[amqpwire.Role]*amqpwire.Link{},
 		lines:  map[string]*amqpLine{},
 		nodes:  map[*amqpwire.Link]attached{},
@@ -341,7 +341,7 @@ func (a *amqpConn) show(id string) (*amqpLine, *fault.Fault) {
 	if l := a.lines[id]; l != nil {
 		return l, nil
 	}
-	if max := a.hub.opts.ConnectionTokens; len(a.lines) >= max && !a.prune(max) {
+	if max := a.hub.opts.quirks.ConnectionTokens; len(a.lines) >= max && !a.prune(max) {
 		return nil, fault.New(fault.TooManyTokens, "The connection has %d tokens, which is as many as there can be.", max)
 	}
 	l := &amqpLine{amqpConn: a, id: id}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/Azure/go-amqp"
 
+	"github.com/devicetwin/devicetwin-go/internal/quirk"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -80,7 +81,7 @@ func testAMQPWithdrawn(t *testing.T) {
 				return nil
 			},
 		} {
-			h := New(t, &Options{SuspendLinks: suspend})
+			h := New(t, &Options{quirks: quirk.Set{SuspendLinks: suspend}})
 			d, other := addDevice(t, h, "dev1"), addDevice(t, h, "dev2")
 			c, l := amqpDevice(t, h, d)
 			l.alive()
@@ -291,7 +292,7 @@ func (c *amqpClient) judged() (id any, status int32) {
 // A login that waits to be judged keeps its place on the connection.
 func TestAMQPLoginWaits(t *testing.T) { bubble(t, testAMQPLoginWaits) }
 func testAMQPLoginWaits(t *testing.T) {
-	h := New(t, &Options{ConnectionTokens: 1})
+	h := New(t, &Options{quirks: quirk.Set{ConnectionTokens: 1}})
 	first, second := addDevice(t, h, "first"), addDevice(t, h, "second")
 	h.Intercept(FromDevice("first", Connect), Delay(10*time.Second))
 	c := openAMQP(t, h)
@@ -408,7 +409,7 @@ func testAMQPNewerTwinLink(t *testing.T) {
 // The switch makes the hub one that go-amqp ends its session with.
 func TestAMQPOmitNextIncomingID(t *testing.T) { bubble(t, testAMQPOmitNextIncomingID) }
 func testAMQPOmitNextIncomingID(t *testing.T) {
-	h := New(t, &Options{OmitNextIncomingID: true})
+	h := New(t, &Options{quirks: quirk.Set{OmitNextIncomingID: true}})
 	c := openAMQP(t, h)
 	if _, err := c.session.NewSender(t.Context(), "$cbs", nil); err == nil {
 		synctest.Wait() // the FLOW that follows has been seen

@@ -98,7 +98,7 @@ func (l *amqpLine) detach(err *amqpwire.Error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	end := (*amqpwire.Link).Detach
-	if l.hub.opts.SuspendLinks {
+	if l.hub.opts.quirks.SuspendLinks {
 		end = (*amqpwire.Link).Suspend
 	}
 	for _, h := range l.links {

@@ -274,7 +274,7 @@ func (l *amqpLogin) enter(mute bool) (old presence, err error) {
 		return nil, err
 	}
 	if !again {
-		l.amqpLine.token, l.tokenEnd = p.token, tokenEnd(expires, now, h.opts.TokenGrace)
+		l.amqpLine.token, l.tokenEnd = p.token, tokenEnd(expires, now, h.opts.quirks.TokenGrace)
 	}
 	if who.conn != presence(l.amqpLine) {
 		old = h.welcome(who, l.amqpLine, now)

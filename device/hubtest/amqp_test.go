@@ -339,7 +339,7 @@ func testAMQPTwin(t *testing.T) {
 	if !l.quiet(time.Minute) {
 		t.Errorf("after the unsubscription something came")
 	}
-	if s := h.Device("dev1").Stats(); s.Gets != 2 || s.Patches != 6 || s.Subscribes != 1 || s.Connects != 1 || s.Notifications != 1 {
+	if s := h.Device("dev1").Stats(); s.Gets != 2 || s.Patches != 6 || s.subscribes != 1 || s.Connects != 1 || s.Notifications != 1 {
 		t.Errorf("counted %+v", s)
 	}
 	if tw, err := h.Device("dev1").Twin(); err != nil || !tw.Connected {

@@ -2,27 +2,24 @@ package hubtest
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/fault"
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/section"
+	"github.com/devicetwin/devicetwin-go/twin"
 )
 
 // A Twin is a device's or module's twin as the back end sees it, at one
 // moment.
 type Twin struct {
-	DeviceID string
-	ModuleID string // empty for a device
-	// ETag changes with every write to either half.
-	ETag string
-	// Version is the root version; it starts at 2 and counts like ETag.
+	// Version is the root version. It starts at 2 and counts every write to tags or
+	// to either half.
 	Version int64
 	// Connected tells whether the device is logged in.
 	Connected bool
-	// Enabled tells whether it may log in.
-	Enabled bool
 	// ModelID is what the device announced at its last login.
 	ModelID string
 	// Tags are the back end's own, as JSON with its keys sorted, for tests to
@@ -30,9 +27,14 @@ type Twin struct {
 	Tags []byte
 
 	Desired, Reported Section
+
+	etag    string // as services get it
+	enabled bool
 }
 
-// A Section is one half of a twin.
+// A Section is one half of a twin. A value is read by its path:
+//
+//	rpm, err := twin.Get[int](tw.Reported, "fan.rpm")
 type Section struct {
 	// Version starts at 1.
 	Version int64
@@ -40,36 +42,73 @@ type Section struct {
 	// $metadata), its keys sorted, for tests to compare: devices and services get
 	// members in the order in which they were written.
 	JSON []byte
-	// Metadata is the $metadata: when each member was written last.
-	Metadata []byte
+
+	metadata []byte // the $metadata: when each member was written last
+}
+
+// At returns the value at a path of keys, such as "fan.rpm", and for "" the whole
+// section. Where there is none, the value is missing: its Exists is false.
+func (s Section) At(path string) twin.Value {
+	var v twin.Value
+	if err := v.UnmarshalJSON(s.JSON); err != nil {
+		return twin.Value{}
+	}
+	return v.At(path)
 }
 
 // SetDesired merges a patch into the desired properties, as a back end does
 // with PATCH, and tells the device if it is connected and subscribed. It
 // returns the new version. What the hub's rules refuse is a
 // *transport.StatusError, and changes nothing.
-func (d Device) SetDesired(patchJSON string) (int64, error) {
+//
+// The patch is JSON in a string or in bytes, or any value that encoding/json makes
+// JSON of, such as a twin.Patch, a map or a struct. What it cannot encode is an error:
+// also a twin.Replace, which no merge patch can say.
+func (d Device) SetDesired(patch any) (int64, error) {
 	rules := d.hub.opts.rules()
-	patch, f := rules.Parse([]byte(patchJSON), true)
-	if f != nil {
-		return 0, statusError(f)
+	told, err := parse(rules, patch, true)
+	if err != nil {
+		return 0, err
 	}
-	return d.writeDesired(func(old *jsondoc.Object) (doc, told *jsondoc.Object) {
-		return rules.Apply(old, patch), patch
+	return d.writeDesired(func(old *jsondoc.Object) (*jsondoc.Object, *jsondoc.Object) {
+		return rules.Apply(old, told), told
 	})
 }
 
 // ReplaceDesired replaces the desired properties, as a back end does with PUT.
 // The device is told every new member, and null for every one that vanished.
-// The document holds no null.
-func (d Device) ReplaceDesired(docJSON string) (int64, error) {
-	doc, f := d.hub.opts.rules().Parse([]byte(docJSON), false)
-	if f != nil {
-		return 0, statusError(f)
+// The document is given as to SetDesired, and holds no null.
+func (d Device) ReplaceDesired(document any) (int64, error) {
+	doc, err := parse(d.hub.opts.rules(), document, false)
+	if err != nil {
+		return 0, err
 	}
 	return d.writeDesired(func(old *jsondoc.Object) (*jsondoc.Object, *jsondoc.Object) {
 		return doc, section.Replacement(old, doc)
 	})
+}
+
+// parse reads what a test writes to a twin. A patch may hold nulls.
+func parse(rules section.Rules, v any, nulls bool) (*jsondoc.Object, error) {
+	var text []byte
+	switch v := v.(type) {
+	case string:
+		text = []byte(v)
+	case []byte:
+		text = v
+	case json.RawMessage: // for the hub to judge, as a service would send it
+		text = v
+	default:
+		var err error
+		if text, err = json.Marshal(v); err != nil {
+			return nil, fmt.Errorf("hubtest: encode a %T: %w", v, err)
+		}
+	}
+	doc, f := rules.Parse(text, nulls)
+	if f != nil {
+		return nil, statusError(f)
+	}
+	return doc, nil
 }
 
 // Twin returns the twin as it is now.
@@ -88,8 +127,8 @@ func (d Device) view() (Twin, <-chan struct{}, error) {
 	}
 	t, changed := who.twin, who.changed // documents are never changed in place
 	out := Twin{
-		DeviceID: who.device, ModuleID: who.module, ETag: t.ETagText(), Version: t.Version,
-		Connected: who.conn != nil, Enabled: !who.disabled, ModelID: who.modelID,
+		Version: t.Version, Connected: who.conn != nil, ModelID: who.modelID,
+		etag: t.ETagText(), enabled: !who.disabled,
 	}
 	d.hub.mu.Unlock()
 	out.Tags = jsondoc.Append(nil, jsondoc.Sorted(t.Tags))
@@ -98,16 +137,16 @@ func (d Device) view() (Twin, <-chan struct{}, error) {
 	return out, changed, nil
 }
 
-// SetTags merges a patch into the tags, as a back end does with PATCH. No
-// device is told. It returns the root version. What the hub's rules refuse is a
-// *transport.StatusError, and changes nothing.
-func (d Device) SetTags(patchJSON string) (int64, error) {
+// SetTags merges a patch, given as to SetDesired, into the tags, as a back end does
+// with PATCH. No device is told. It returns the root version. What the hub's rules
+// refuse is a *transport.StatusError, and changes nothing.
+func (d Device) SetTags(patch any) (int64, error) {
 	h := d.hub
-	patch, f := h.opts.rules().Parse([]byte(patchJSON), true)
-	if f != nil {
-		return 0, statusError(f)
+	doc, err := parse(h.opts.rules(), patch, true)
+	if err != nil {
+		return 0, err
 	}
-	t, f := h.writeTwin(d.id, twinWrite{tags: patch}, etagMatch{}, h.opts.Now())
+	t, f := h.writeTwin(d.id, twinWrite{tags: doc}, etagMatch{}, h.opts.Now())
 	if f != nil && f.Code/1000 == 404 {
 		return 0, fmt.Errorf("%w: %s", ErrUnknown, d.id)
 	}
@@ -145,7 +184,7 @@ func (d Device) SendMessage(body []byte) error {
 
 // viewOf is a half as the hub's own API shows it.
 func viewOf(s section.Half, versions bool) Section {
-	return Section{Version: s.Version, JSON: jsondoc.Append(nil, jsondoc.Sorted(s.Doc)), Metadata: jsondoc.Append(nil, jsondoc.Sorted(s.Meta.Tree(s.Doc, versions)))}
+	return Section{Version: s.Version, JSON: jsondoc.Append(nil, jsondoc.Sorted(s.Doc)), metadata: jsondoc.Append(nil, jsondoc.Sorted(s.Meta.Tree(s.Doc, versions)))}
 }
 
 // Wait waits, without polling, until cond holds for the twin, and returns it

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/internal/quirk"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -92,7 +93,7 @@ func testStatsCount(t *testing.T) {
 	c = open(t, h)
 	c.send(p.bytes())
 	c.play("< CONNACK sp=0 rc=5\n< close")
-	want := Stats{Connects: 1, Refused: 1, Disconnects: 1, Subscribes: 2, Gets: 1, Patches: 1, Notifications: 1, Pings: 1, Telemetry: 1}
+	want := Stats{Connects: 1, Refused: 1, Disconnects: 1, subscribes: 2, Gets: 1, Patches: 1, Notifications: 1, Pings: 1, Telemetry: 1}
 	if got := h.Device("dev1").Stats(); got != want {
 		t.Errorf("stats: got %+v, want %+v", got, want)
 	}
@@ -146,14 +147,14 @@ func TestStreamRefuses(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	for _, bad := range []Options{{Host: "https://hub"}, {TokenGrace: -1}, {MergeRule: 7}} {
+	for _, bad := range []Options{{Host: "https://hub"}, {quirks: quirk.Set{TokenGrace: -1}}, {quirks: quirk.Set{Merge: 7}}} {
 		if h, err := Start(&bad); err == nil {
 			_ = h.Close()
 			t.Errorf("%+v: got no error", bad)
 		}
 	}
 	h, err := Start(nil)
-	if err != nil || h.Host() != DefaultHost {
+	if err != nil || h.Host() != defaultHost {
 		t.Fatalf("Start(nil): got %v, %v", h, err)
 	}
 	if err := h.Close(); err != nil {

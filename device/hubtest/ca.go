@@ -41,7 +41,7 @@ func (a *authority) make(o Options) error {
 	ca := o.CA
 	if ca == nil {
 		var err error
-		if ca, err = NewCA("devicetwin test CA", &IssueOptions{Now: clock}); err != nil {
+		if ca, err = NewCA("devicetwin test CA", &IssueOptions{now: clock}); err != nil {
 			return err
 		}
 	}

@@ -17,22 +17,8 @@ const maxCAs = 25
 // maxCAText bounds what AddCA reads: one certificate has some 1 to 2 KB.
 const maxCAText = 64 << 10
 
-// DeviceCAName is the name under which a hub knows its own DeviceCA.
-const DeviceCAName = "devicetwin-test-devices"
-
-// Errors of the registry of CAs.
-var (
-	// ErrUnknownCA says that there is no CA of that name.
-	ErrUnknownCA = errors.New("hubtest: no such CA; add it first")
-	// ErrTooManyCAs says that the hub has 25 CAs, the most that it can have.
-	ErrTooManyCAs = errors.New("hubtest: the hub has 25 CAs already; remove one")
-)
-
-// knownCA is a CA that devices may prove themselves by. hub.mu guards it.
-type knownCA struct {
-	cert     *x509.Certificate
-	disabled bool
-}
+// deviceCAName is the name under which a hub knows its own DeviceCA.
+const deviceCAName = "devicetwin-test-devices"
 
 // deviceAuthority is the hub's own CA for devices, made when first asked for.
 type deviceAuthority struct {
@@ -46,13 +32,13 @@ type deviceAuthority struct {
 // AddCA makes a CA known, under a name of the caller's, or replaces the one of
 // that name: with it devices of certificateAuthority prove themselves. The PEM
 // holds the CA's certificate, one and nothing else, as auth.ParsePEM reads it. It may be a root or an
-// intermediate. It counts as verified. A hub has at most 25, then
-// ErrTooManyCAs; its DeviceCA is one of them once it was asked for.
+// intermediate. It counts as verified. A hub has at most 25; its DeviceCA is one
+// of them once it was asked for.
 func (h *Hub) AddCA(name string, certPEM []byte) error {
 	switch name {
 	case "":
 		return errors.New("hubtest: the CA has no name")
-	case DeviceCAName:
+	case deviceCAName:
 		return fmt.Errorf("hubtest: the name %q is that of the hub's own DeviceCA; take another", name)
 	}
 	cert, err := parseCA(certPEM)
@@ -70,41 +56,29 @@ func (h *Hub) addCA(name string, cert *x509.Certificate) error {
 	case h.closed:
 		return ErrClosed
 	case h.cas[name] == nil && len(h.cas) >= maxCAs:
-		return ErrTooManyCAs
+		return fmt.Errorf("hubtest: the hub has %d CAs already; remove one", maxCAs)
 	}
-	h.cas[name] = &knownCA{cert: cert}
+	h.cas[name] = cert
 	return nil
 }
 
 // RemoveCA makes the hub forget a CA. Whoever proves itself by it can log in no
-// more; a connection stays. Without such a CA it matches ErrUnknownCA.
+// more; a connection stays. Without such a CA it matches ErrUnknown. AddCA makes it
+// known again.
 func (h *Hub) RemoveCA(name string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.cas[name] == nil {
-		return fmt.Errorf("%w: %s", ErrUnknownCA, name)
+		return fmt.Errorf("%w: %s", ErrUnknown, name)
 	}
 	delete(h.cas, name)
 	return nil
 }
 
-// SetCAEnabled lets devices prove themselves by a CA, as they may when it is
-// added, or not. A connection stays. Without such a CA it matches ErrUnknownCA.
-func (h *Hub) SetCAEnabled(name string, on bool) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	ca := h.cas[name]
-	if ca == nil {
-		return fmt.Errorf("%w: %s", ErrUnknownCA, name)
-	}
-	ca.disabled = !on
-	return nil
-}
-
 // DeviceCA is the hub's own CA for devices: an intermediate, so that a device
-// has to present it, below a root that the hub knows as DeviceCAName. It is made
-// when first asked for, and goes by the hub's clock. Once removed, it is not
-// made known again.
+// has to present it, below a root that the hub knows as "devicetwin-test-devices".
+// It is made when first asked for, and goes by the hub's clock. Once removed, only
+// AddCA makes it known again, under another name.
 func (h *Hub) DeviceCA() (*CA, error) {
 	d := &h.devices
 	d.once.Do(func() { d.err = d.make(h) })
@@ -114,7 +88,7 @@ func (h *Hub) DeviceCA() (*CA, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !d.known {
-		if err := h.addCA(DeviceCAName, d.root.cert); err != nil {
+		if err := h.addCA(deviceCAName, d.root.cert); err != nil {
 			return nil, err
 		}
 		d.known = true
@@ -124,7 +98,7 @@ func (h *Hub) DeviceCA() (*CA, error) {
 
 func (d *deviceAuthority) make(h *Hub) (err error) {
 	if d.root = h.opts.DeviceCA; d.root == nil {
-		if d.root, err = NewCA("devicetwin test devices", &IssueOptions{Now: h.opts.Now}); err != nil {
+		if d.root, err = NewCA("devicetwin test devices", &IssueOptions{now: h.opts.Now}); err != nil {
 			return err
 		}
 	}
@@ -167,11 +141,8 @@ func parseCA(text []byte) (*x509.Certificate, error) {
 // hub.mu is held.
 func (h *Hub) caPool() (pool *x509.CertPool, count int) {
 	pool = x509.NewCertPool()
-	for _, ca := range h.cas {
-		if !ca.disabled {
-			pool.AddCert(ca.cert)
-			count++
-		}
+	for _, cert := range h.cas {
+		pool.AddCert(cert)
 	}
-	return pool, count
+	return pool, len(h.cas)
 }

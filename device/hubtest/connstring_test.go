@@ -31,7 +31,7 @@ func TestConnectionStringsSayTheIdentity(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"a;b", "a;HostName=evil.example", "a\nb", " a", "a\u200b"} {
-		if p, err := h.AddPolicy(Policy{Name: name, Permissions: []Permission{ServiceConnect}}); err == nil {
+		if p, err := h.AddPolicy(Policy{Name: name, Permissions: []string{serviceConnect}}); err == nil {
 			t.Errorf("AddPolicy %q: got %q, want an error", name, p.ConnectionString)
 		}
 	}

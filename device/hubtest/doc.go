@@ -25,13 +25,14 @@
 // the hub makes: below its [Hub.DeviceCA], or self-signed and known by its
 // thumbprint. It needs TLS, so Dial or Listen. With [NewCA], [CA.Issue] and
 // [Hub.AddCA] a test makes certificates of its own: one that ends tomorrow, one
-// without its intermediate, one of a [CA.Rogue].
+// without its intermediate, one of a rogue CA.
 //
 // # The back end's side
 //
 // [Device.SetDesired] and [Device.ReplaceDesired] do what a service does by PATCH
-// and PUT; [Device.Twin] shows the twin with versions and metadata; [Device.Wait]
-// and [Device.WaitReported] wait for it without polling. Everywhere an id is
+// and PUT; [Device.Twin] shows the twin with its versions, of which twin.Get
+// reads single values; [Device.Wait] and [Device.WaitReported] wait for it without
+// polling. Everywhere an id is
 // "device" or "device/module". What the hub's rules refuse is a
 // *transport.StatusError, for a service as for a device, and changes nothing.
 // [Device.SetTags] writes tags, [Device.Call] calls a direct method,
@@ -40,7 +41,7 @@
 //
 // A back end that is to be tested itself speaks HTTPS: twins, identities,
 // queries and direct methods, with tokens of a shared access policy
-// ([Hub.Policy]) or of Microsoft Entra ([Hub.EntraIssuer], [Hub.Grant]). With
+// ([Hub.Policy]) or of Microsoft Entra ([Hub.EntraToken], [Hub.Grant]). With
 // this library's twin/registry, and still without a socket:
 //
 //	p, _ := hub.Policy("service")
@@ -55,7 +56,7 @@
 // [Device.Stall] treat whole lines: ended, down, or half-open. [Device.SetEnabled],
 // [Device.SetKeys] and [Device.Remove] treat identities, as do
 // [Device.SetThumbprints] and [Device.SetX509]; a CA leaves
-// by [Hub.SetCAEnabled] and [Hub.RemoveCA]. [Device.Stats] counts
+// by [Hub.RemoveCA]. [Device.Stats] counts
 // what a client did, so that a test can bound it.
 //
 // Faults of telemetry are the same over MQTT and AMQP. FromDevice(id, [Telemetry])

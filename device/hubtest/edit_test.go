@@ -56,8 +56,8 @@ func TestEdit(t *testing.T) {
 				if subscribe, rest, ok := strings.Cut(tt.script, "[0]\n"); ok {
 					c.play(subscribe + "[0]\n")
 					go func() {
-						r, err := h.Device("dev1").Call(t.Context(), "reboot", `{"in":1}`)
-						answer <- fmt.Sprintf("%s %v", r.Payload, err)
+						_, payload, err := h.Device("dev1").Call(t.Context(), "reboot", `{"in":1}`)
+						answer <- fmt.Sprintf("%s %v", payload, err)
 					}()
 					synctest.Wait()
 					tt.script = rest
@@ -118,7 +118,7 @@ func testEditOverREST(t *testing.T) {
 	}
 }
 
-// judged is a TB that keeps what it was told.
+// judged is a test that keeps what it was told.
 type judged struct {
 	*testing.T
 	fatal    []string

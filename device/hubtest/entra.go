@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// EntraAudience is the resource that a token for a hub's REST interface is for.
-const EntraAudience = "https://iothubs.azure.net"
-
 const (
+	// entraAudience is the resource that a token for a hub's REST interface is for.
+	entraAudience = "https://iothubs.azure.net"
+
 	entraIssuer = "https://sts.windows.test/devicetwin/"
 	entraKeyID  = "devicetwin-test-key"
 	entraBits   = 2048
@@ -40,33 +40,27 @@ func (p *idp) signingKey() (*rsa.PrivateKey, error) {
 	return p.key, p.err
 }
 
-// An EntraIssuer plays Microsoft Entra: it mints the bearer tokens that its hub
-// trusts, and no other hub does.
-type EntraIssuer struct{ hub *Hub }
-
-// EntraIssuer is the issuer that this hub trusts. What a principal may do, Grant
-// says.
-func (h *Hub) EntraIssuer() EntraIssuer { return EntraIssuer{h} }
-
-// Token mints an access token for a principal, good from now, by the hub's
-// clock, for so long: a negative life makes one that has ended.
-func (i EntraIssuer) Token(principal string, life time.Duration) (string, error) {
-	return i.TokenFor(EntraAudience, principal, life)
-}
-
-// TokenFor is Token for another audience: the resource that a client names by its
-// scope, without "/.default". A hub takes tokens for EntraAudience alone.
-func (i EntraIssuer) TokenFor(audience, principal string, life time.Duration) (string, error) {
-	now := i.hub.opts.Now()
-	return i.sign(map[string]any{
+// EntraToken returns an access token as Microsoft Entra issues it to a principal.
+// This hub trusts it, and no other hub does. It is valid from now, by the hub's
+// clock, for life. If life is negative, the token has ended. What the principal may
+// do, Grant says.
+//
+// The audience is the resource that a client names by its scope, without
+// "/.default". If empty, it is "https://iothubs.azure.net". The hub refuses any other.
+func (h *Hub) EntraToken(principal, audience string, life time.Duration) (string, error) {
+	if audience == "" {
+		audience = entraAudience
+	}
+	now := h.opts.Now()
+	return h.idp.sign(map[string]any{
 		"iss": entraIssuer, "aud": audience, "oid": principal, "sub": principal,
 		"nbf": now.Add(min(life, 0)).Unix(), "iat": now.Unix(), "exp": now.Add(life).Unix(),
 	})
 }
 
-// sign mints a token with any claims.
-func (i EntraIssuer) sign(claims map[string]any) (string, error) {
-	key, err := i.hub.idp.signingKey()
+// sign makes a token with any claims.
+func (p *idp) sign(claims map[string]any) (string, error) {
+	key, err := p.signingKey()
 	if err != nil {
 		return "", err
 	}
@@ -125,7 +119,7 @@ func (p *idp) verify(token string, now time.Time) (principal string, err error) 
 	switch {
 	case c.Iss != entraIssuer:
 		return "", fmt.Errorf("bearer token: the issuer %q is not trusted", c.Iss)
-	case strings.TrimSuffix(c.Aud, "/") != EntraAudience:
+	case strings.TrimSuffix(c.Aud, "/") != entraAudience:
 		return "", fmt.Errorf("bearer token: it is for %q", c.Aud)
 	case now.Unix() < c.Nbf:
 		return "", errors.New("bearer token: it is not good yet")

@@ -86,7 +86,7 @@ func ExampleDevice_SetDesired() {
 	if err := dev.Connect(ctx); err != nil {
 		log.Fatal(err)
 	}
-	version, err := hub.Device("fan1").SetDesired(`{"fan":{"rpm":900}}`)
+	version, err := hub.Device("fan1").SetDesired(twin.Set("fan.rpm", 900))
 	fmt.Println("desired version", version, err)
 	tw, err := hub.Device("fan1").WaitReported(ctx, "fan.rpm.av", "2")
 	fmt.Println(string(tw.Reported.JSON), err)

@@ -15,7 +15,7 @@ import (
 
 // A back end in any language reaches the hub over HTTPS. This one is bare
 // net/http, with a token as Microsoft Entra would give it.
-func ExampleHub_EntraIssuer() {
+func ExampleHub_EntraToken() {
 	hub, err := hubtest.Start(nil)
 	if err != nil {
 		log.Fatal(err)
@@ -28,7 +28,7 @@ func ExampleHub_EntraIssuer() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	token, err := hub.EntraIssuer().Token("my-back-end", time.Hour)
+	token, err := hub.EntraToken("my-back-end", "", time.Hour)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func ExampleHub_EntraIssuer() {
 		fmt.Println(resp.StatusCode, resp.Header.Get("iothub-errorcode"))
 	}
 	get()
-	hub.Grant("my-back-end", hubtest.DataReader)
+	hub.Grant("my-back-end", "IoT Hub Data Reader")
 	get()
 	// Output:
 	// 401 IotHubUnauthorizedAccess

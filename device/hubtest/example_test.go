@@ -61,7 +61,7 @@ func ExampleStart() {
 
 	conn := dial(hub, at)
 	defer conn.Close()
-	answer := ask(conn, transport.Frame{Kind: transport.Request, Op: transport.GetTwin, ID: "1"})
+	answer := ask(conn, transport.Frame{Kind: transport.GetTwin, ID: "1"})
 	fmt.Println(answer.Status, string(answer.Body))
 	// Output: 200 {"desired":{"fan":{"rpm":1200},"$version":2},"reported":{"$version":1}}
 }
@@ -107,7 +107,7 @@ func ExampleHub_Intercept() {
 	// The hub throttles the next patch of the device, and only that.
 	hub.Intercept(hubtest.FromDevice("pump-7", hubtest.PatchReported), hubtest.Fail(429001))
 
-	patch := transport.Frame{Kind: transport.Request, Op: transport.PatchReported, Body: []byte(`{"battery":87}`)}
+	patch := transport.Frame{Kind: transport.PatchReported, Body: []byte(`{"battery":87}`)}
 	for _, patch.ID = range []string{"1", "2"} {
 		answer := ask(conn, patch)
 		fmt.Println(answer.Status, answer.Version)
@@ -136,7 +136,7 @@ func ExampleEdit() {
 	hub.Intercept(hubtest.FromHub("pump-7", hubtest.GetTwin), hubtest.Edit("desired.$version", "7"))
 	hub.Intercept(hubtest.FromHub("pump-7", hubtest.GetTwin), hubtest.Edit("desired.$version", ""))
 
-	get := transport.Frame{Kind: transport.Request, Op: transport.GetTwin}
+	get := transport.Frame{Kind: transport.GetTwin}
 	for _, get.ID = range []string{"1", "2", "3"} {
 		fmt.Println(string(ask(conn, get).Body))
 	}
@@ -161,7 +161,7 @@ func ExampleDevice_WaitReported() {
 		defer close(done)
 		conn := dial(hub, at)
 		defer conn.Close()
-		ask(conn, transport.Frame{Kind: transport.Request, Op: transport.PatchReported, ID: "1", Body: []byte(`{"fan":{"rpm":1180}}`)})
+		ask(conn, transport.Frame{Kind: transport.PatchReported, ID: "1", Body: []byte(`{"fan":{"rpm":1180}}`)})
 	}()
 
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -64,12 +64,12 @@ func ExampleHub_AddCA() {
 	if err := hub.AddCA("plant", plant.PEM()); err != nil {
 		log.Fatal(err)
 	}
-	rogue, err := plant.Rogue()
+	rogue, err := hubtest.NewCA("plant", nil) // of the same name, with another key
 	if err != nil {
 		log.Fatal(err)
 	}
 	for _, ca := range []*hubtest.CA{plant, rogue} {
-		made, err := ca.Issue("fan1", &hubtest.IssueOptions{Key: hubtest.KeyP384})
+		made, err := ca.Issue("fan1", nil)
 		if err != nil {
 			log.Fatal(err)
 		}

@@ -165,7 +165,7 @@ func testRemoveAndDisable(t *testing.T) {
 		t.Fatalf("SetEnabled: %v", err)
 	}
 	c.play(`< close`)
-	if tw := twinOf(t, h, "dev1"); tw.Enabled || tw.Connected || tw.Desired.Version != 2 {
+	if tw := twinOf(t, h, "dev1"); tw.enabled || tw.Connected || tw.Desired.Version != 2 {
 		t.Errorf("disabled: got %+v, want version 2, offline, not enabled", tw)
 	}
 	if err := h.Device("dev1").SetEnabled(true); err != nil {
@@ -218,8 +218,8 @@ func TestRegistryErrors(t *testing.T) {
 	if _, err := h.AddPolicy(Policy{}); err == nil {
 		t.Errorf("policy without a name: got no error")
 	}
-	known := []Permission{RegistryRead, RegistryWrite, ServiceConnect, DeviceConnect}
-	for _, bad := range []Permission{"", "registryRead", "RegistryRead,ServiceConnect"} {
+	known := []string{registryRead, registryWrite, serviceConnect, deviceConnect}
+	for _, bad := range []string{"", "registryRead", "RegistryRead,ServiceConnect"} {
 		_, err := h.AddPolicy(Policy{Name: "dash", Permissions: append(known[:1:1], bad)})
 		if want := fmt.Sprintf("no permission %q", bad); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("policy with the permission %q: got %v, want an error with %q", bad, err, want)
@@ -284,17 +284,17 @@ func TestFaultsOfUnknownDevices(t *testing.T) {
 // hub's own: the one that AddPolicy is given is not believed.
 func TestPolicies(t *testing.T) {
 	h := New(t, &Options{Host: "hub.example.org"})
-	made, err := h.AddPolicy(Policy{Name: "dash", PrimaryKey: keyOne, Permissions: []Permission{ServiceConnect}, ConnectionString: "HostName=elsewhere"})
+	made, err := h.AddPolicy(Policy{Name: "dash", PrimaryKey: keyOne, Permissions: []string{serviceConnect}, ConnectionString: "HostName=elsewhere"})
 	if want := "HostName=hub.example.org;SharedAccessKeyName=dash;SharedAccessKey=" + keyOne; err != nil || made.ConnectionString != want {
 		t.Errorf("AddPolicy: got %q, %v; want %q", made.ConnectionString, err, want)
 	}
-	for name, want := range map[string][]Permission{
-		"iothubowner":       {RegistryRead, RegistryWrite, ServiceConnect, DeviceConnect},
-		"service":           {ServiceConnect},
-		"device":            {DeviceConnect},
-		"registryRead":      {RegistryRead},
-		"registryReadWrite": {RegistryRead, RegistryWrite},
-		"dash":              {ServiceConnect},
+	for name, want := range map[string][]string{
+		"iothubowner":       {registryRead, registryWrite, serviceConnect, deviceConnect},
+		"service":           {serviceConnect},
+		"device":            {deviceConnect},
+		"registryRead":      {registryRead},
+		"registryReadWrite": {registryRead, registryWrite},
+		"dash":              {serviceConnect},
 	} {
 		p, ok := h.Policy(name)
 		if !ok || !slices.Equal(p.Permissions, want) {

@@ -2,6 +2,8 @@ package hubtest_test
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
 	"errors"
 	"os"
 	"path/filepath"
@@ -35,7 +37,11 @@ func testTransportX509(t *testing.T) {
 	if err != nil {
 		t.Fatalf("AddX509Device: %v", err)
 	}
-	printed, err := hub.AddX509Device("dev2", &hubtest.X509Options{SelfSigned: true, Issue: &hubtest.IssueOptions{Key: hubtest.KeyEd25519}})
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	printed, err := hub.AddX509Device("dev2", &hubtest.X509Options{SelfSigned: true, Issue: &hubtest.IssueOptions{Key: key}})
 	if err != nil {
 		t.Fatalf("AddX509Device: %v", err)
 	}

@@ -24,7 +24,7 @@ func FuzzFront(f *testing.F) {
 	f.Add(true, join("UNSUBSCRIBE 3 [$iothub/twin/res/#]", "PINGREQ", "PUBLISH Q0 devices/dev1/messages/events/a=b x"))
 	f.Add(true, join("SUBSCRIBE 4 [$iothub/methods/POST/# Q0, $iothub/methods/POST/a/# Q1]", `PUBLISH Q1 2 $iothub/methods/res/-1/?$rid=7 {"a":`, "PUBLISH Q0 $iothub/methods/res/x/?$rid="))
 	f.Add(true, join("PUBLISH Q2 1 $iothub/twin/GET/?$rid=1"))
-	f.Add(false, connectPacket{name: "MQTT", level: 4, id: "dev1", user: DefaultHost + "/dev1/?api-version=2021-04-12", password: sasOne}.bytes())
+	f.Add(false, connectPacket{name: "MQTT", level: 4, id: "dev1", user: defaultHost + "/dev1/?api-version=2021-04-12", password: sasOne}.bytes())
 	f.Add(false, connectPacket{name: "MQIsdp", level: 3, id: "dev1", user: "-", password: "-", will: "x"}.bytes())
 	f.Add(true, []byte{0x30, 0xff, 0xff, 0xff, 0x7f, 0})
 	f.Fuzz(func(t *testing.T, loggedIn bool, data []byte) {
@@ -50,8 +50,8 @@ func FuzzFront(f *testing.F) {
 // FuzzUserName: what is understood is a part of what was said.
 func FuzzUserName(f *testing.F) {
 	for _, s := range []string{
-		DefaultHost + "/dev1/?api-version=2021-04-12&DeviceClientType=a%2Fb&model-id=dtmi:com:x;1",
-		DefaultHost + "/dev1/mod/api-version=2020-09-30", DefaultHost + "/dev1/", "//?", "h/d/?%=%&=&&%zz", "h/?/?",
+		defaultHost + "/dev1/?api-version=2021-04-12&DeviceClientType=a%2Fb&model-id=dtmi:com:x;1",
+		defaultHost + "/dev1/mod/api-version=2020-09-30", defaultHost + "/dev1/", "//?", "h/d/?%=%&=&&%zz", "h/?/?",
 	} {
 		f.Add(s)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/internal/quirk"
 	"github.com/devicetwin/devicetwin-go/transport/amqp"
 )
 
@@ -15,7 +16,7 @@ import (
 // go-amqp answers with an error.
 func TestClientSurvivesSuspendedLinks(t *testing.T) {
 	for _, suspend := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) { comeBack(t, &hubtest.Options{SuspendLinks: suspend}) })
+		synctest.Test(t, func(t *testing.T) { comeBack(t, hubtest.Options{}.With(quirk.Set{SuspendLinks: suspend})) })
 	}
 }
 

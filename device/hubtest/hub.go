@@ -2,6 +2,7 @@ package hubtest
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,8 +22,8 @@ import (
 var (
 	// ErrClosed says that the hub was closed.
 	ErrClosed = errors.New("hubtest: hub is closed")
-	// ErrUnknown says that there is no such device or module.
-	ErrUnknown = errors.New("hubtest: no such device or module; add it first")
+	// ErrUnknown says that there is no such device, module or CA.
+	ErrUnknown = errors.New("hubtest: no such device, module or CA; add it first")
 	// ErrExists says that there is one already.
 	ErrExists = errors.New("hubtest: device or module exists already")
 	// ErrOffline says that the device has no connection at present.
@@ -51,20 +52,20 @@ type Hub struct {
 	closed     bool
 	identities map[string]*identity // by "device" or "device/module"
 	policies   map[string]Policy
-	cas        map[string]*knownCA
-	stats      map[string]*Stats // by id, kept when the device goes; "" is the sum
+	cas        map[string]*x509.Certificate // by name
+	stats      map[string]*Stats            // by id, kept when the device goes; "" is the sum
 	conns      map[*conn]struct{}
 	listeners  []net.Listener
 	rules      []*rule
-	down       map[string]bool   // whose line is down; "" is everyone's
-	stalled    map[string]bool   // whose line stalls; "" is everyone's
-	gate       chan struct{}     // closed and replaced when stalled changes
-	faultCount uint64            // numbers the tracking ids
-	generation int64             // of the youngest identity
-	calls      map[string]*call  // direct methods under way, by request id
-	callCount  uint64            // numbers them
-	grants     map[string][]Role // by principal
-	failures   []error           // what a test asked for and was not done
+	down       map[string]bool     // whose line is down; "" is everyone's
+	stalled    map[string]bool     // whose line stalls; "" is everyone's
+	gate       chan struct{}       // closed and replaced when stalled changes
+	faultCount uint64              // numbers the tracking ids
+	generation int64               // of the youngest identity
+	calls      map[string]*call    // direct methods under way, by request id
+	callCount  uint64              // numbers them
+	grants     map[string][]string // by principal
+	failures   []error             // what a test asked for and was not done
 }
 
 // Start starts a hub. The caller closes it.
@@ -79,14 +80,14 @@ func Start(opts *Options) (*Hub, error) {
 		done:       make(chan struct{}),
 		identities: map[string]*identity{},
 		policies:   map[string]Policy{},
-		cas:        map[string]*knownCA{},
+		cas:        map[string]*x509.Certificate{},
 		stats:      map[string]*Stats{"": {}},
 		conns:      map[*conn]struct{}{},
 		down:       map[string]bool{},
 		stalled:    map[string]bool{},
 		gate:       make(chan struct{}),
 		calls:      map[string]*call{},
-		grants:     map[string][]Role{},
+		grants:     map[string][]string{},
 	}
 	h.misused = h.fail
 	for _, p := range defaultPolicies() {
@@ -275,7 +276,6 @@ type Stats struct {
 	Refused       int // logins refused
 	Takeovers     int // connections that ended because of a newer one
 	Disconnects   int // polite ends
-	Subscribes    int // SUBSCRIBE packets
 	Gets          int
 	Patches       int
 	Notifications int // desired changes told to a connected, subscribed device
@@ -283,8 +283,10 @@ type Stats struct {
 	Telemetry     int
 	Repeats       int // messages whose id an earlier one had
 	Forgotten     int // messages that the hub no longer keeps
-	Methods       int // direct methods handed to a device that listens
 	Requests      int // over REST; only in the sum
+
+	subscribes int // SUBSCRIBE packets
+	methods    int // direct methods handed to a device that listens
 }
 
 // Stats returns the counters of a device, which outlive its removal. One that

@@ -79,11 +79,9 @@ type Message struct {
 	// Topics are the filters of Subscribe and Unsubscribe, and over MQTT the topic
 	// of Telemetry and Devicebound.
 	Topics []string
-	// Method is the name of a direct method.
+	// Method is the name of a direct method. Of Rest, it is the HTTP method and the
+	// path, decoded and without its query: "GET /twins/dev1".
 	Method string
-	// Request is the method and the path of Rest, decoded and without its
-	// query: "GET /twins/dev1".
-	Request string
 	// Body is the payload: a copy, which match may keep. A batch has none.
 	Body []byte
 }
@@ -119,7 +117,7 @@ func PatchNaming(device, path string) func(Message) bool {
 // FromService matches a REST request such as "GET /twins/dev1"; an empty one
 // means any.
 func FromService(request string) func(Message) bool {
-	return func(m Message) bool { return m.Op == Rest && (request == "" || m.Request == request) }
+	return func(m Message) bool { return m.Op == Rest && (request == "" || m.Method == request) }
 }
 
 // An Action is what becomes of an intercepted message. The zero Action is

@@ -3,10 +3,8 @@ package hubtest
 import (
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -17,30 +15,19 @@ import (
 	"github.com/devicetwin/devicetwin-go/auth"
 )
 
-// A KeyKind is a kind of private key.
-type KeyKind uint8
-
-// The kinds of keys. RSA takes long to make: some 100 ms on a desk.
-const (
-	KeyP256 KeyKind = iota
-	KeyP384
-	KeyRSA2048
-	KeyEd25519
-)
-
 // IssueOptions shape a certificate; nil means all defaults.
 type IssueOptions struct {
-	// NotBefore and NotAfter bound its validity; a zero one is 20 years before
-	// or after what the issuer's clock says.
+	// NotBefore and NotAfter bound its validity. A zero one is 20 years before or
+	// after now, by time.Now or, in what a hub's own CAs issue, by the hub's clock.
 	NotBefore, NotAfter time.Time
-	// Key is the kind of its key; the zero value is P-256.
-	Key KeyKind
+	// Key is its private key: an *ecdsa.PrivateKey, an *rsa.PrivateKey or an
+	// ed25519.PrivateKey. If nil, a P-256 key is made.
+	Key crypto.Signer
 	// WithoutChain leaves the intermediates out of what the device presents,
 	// as a forgotten file does.
 	WithoutChain bool
-	// Now is the clock for what has no issuer: NewCA and SelfSigned. Nil means
-	// time.Now. What a CA issues goes by the CA's clock.
-	Now func() time.Time
+
+	now func() time.Time // of what has no issuer; nil means time.Now
 }
 
 // Issued is a client certificate with its key.
@@ -67,26 +54,14 @@ type CA struct {
 	now    func() time.Time
 }
 
-// NewCA makes a root CA of that name, which no hub knows before Hub.AddCA.
+// NewCA makes a root CA of that name, which no hub knows before Hub.AddCA. Two CAs of
+// one name have different keys: what the one issues looks like the other's and proves
+// nothing to a hub that knows the other.
 func NewCA(name string, opts *IssueOptions) (*CA, error) { return newCA(name, nil, opts) }
 
 // Intermediate makes a CA below this one.
 func (ca *CA) Intermediate(name string, opts *IssueOptions) (*CA, error) {
 	return newCA(name, ca, opts)
-}
-
-// Rogue makes a CA that says the same of itself, and of all above it, and has
-// other keys: what it issues looks right, and proves nothing.
-func (ca *CA) Rogue() (*CA, error) {
-	o := &IssueOptions{NotBefore: ca.cert.NotBefore, NotAfter: ca.cert.NotAfter, Now: ca.now}
-	if ca.parent == nil {
-		return newCA(ca.cert.Subject.CommonName, nil, o)
-	}
-	parent, err := ca.parent.Rogue()
-	if err != nil {
-		return nil, err
-	}
-	return newCA(ca.cert.Subject.CommonName, parent, o)
 }
 
 // PEM is the CA's own certificate, as Hub.AddCA takes it.
@@ -107,7 +82,7 @@ func SelfSigned(commonName string, opts *IssueOptions) (Issued, error) {
 
 func newCA(name string, parent *CA, opts *IssueOptions) (*CA, error) {
 	o := opts.fill(parent)
-	key, err := o.Key.make()
+	key, err := o.makeKey()
 	if err != nil {
 		return nil, err
 	}
@@ -121,12 +96,12 @@ func newCA(name string, parent *CA, opts *IssueOptions) (*CA, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &CA{cert: cert, key: key, parent: parent, now: o.Now}, nil
+	return &CA{cert: cert, key: key, parent: parent, now: o.now}, nil
 }
 
 func issue(name string, parent *CA, opts *IssueOptions) (Issued, error) {
 	o := opts.fill(parent)
-	key, err := o.Key.make()
+	key, err := o.makeKey()
 	if err != nil {
 		return Issued{}, err
 	}
@@ -163,16 +138,16 @@ func (o *IssueOptions) fill(parent *CA) IssueOptions {
 		out = *o
 	}
 	if parent != nil {
-		out.Now = parent.now
+		out.now = parent.now
 	}
-	if out.Now == nil {
-		out.Now = time.Now
+	if out.now == nil {
+		out.now = time.Now
 	}
 	return out
 }
 
 func (o IssueOptions) template(name string) (*x509.Certificate, error) {
-	tmpl := template(name, o.Now())
+	tmpl := template(name, o.now())
 	if !o.NotBefore.IsZero() {
 		tmpl.NotBefore = o.NotBefore
 	}
@@ -202,19 +177,12 @@ func signCertificate(tmpl *x509.Certificate, parent *CA, key crypto.Signer) (*x5
 	return cert, nil
 }
 
-func (k KeyKind) make() (key crypto.Signer, err error) {
-	switch k {
-	case KeyP256:
-		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	case KeyP384:
-		key, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	case KeyRSA2048:
-		key, err = rsa.GenerateKey(rand.Reader, 2048)
-	case KeyEd25519:
-		_, key, err = ed25519.GenerateKey(rand.Reader)
-	default:
-		err = fmt.Errorf("its kind is %d; known are 0 to 3", k)
+// makeKey is the key of the options, or a new one.
+func (o IssueOptions) makeKey() (crypto.Signer, error) {
+	if o.Key != nil {
+		return o.Key, nil
 	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("hubtest: make a key: %w", err)
 	}

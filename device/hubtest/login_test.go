@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/internal/quirk"
 )
 
 func TestUserName(t *testing.T) {
@@ -182,7 +184,7 @@ func TestKeepAlive(t *testing.T) {
 func TestTokenEnd(t *testing.T) {
 	for _, grace := range []time.Duration{0, 10 * time.Minute} {
 		bubble(t, func(t *testing.T) {
-			h := New(t, &Options{TokenGrace: grace})
+			h := New(t, &Options{quirks: quirk.Set{TokenGrace: grace}})
 			d := addDevice(t, h, "dev1")
 			p := hello(t, h, d) // for an hour
 			p.keepAlive = 0

@@ -10,12 +10,10 @@ import (
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
 )
 
-// A MethodResult is what a device answered to a direct method.
-type MethodResult struct {
-	// Status is the device's own code.
-	Status int
-	// Payload is JSON, empty for none.
-	Payload []byte
+// methodResult is what a device answered to a direct method.
+type methodResult struct {
+	status  int    // the device's own code
+	payload []byte // JSON, empty for none
 }
 
 // call is a direct method under way. hub.mu guards the map that it is in.
@@ -23,41 +21,42 @@ type call struct {
 	id     string
 	who    presence        // the answer must come from the same login
 	over   <-chan struct{} // closed once that has ended
-	answer chan MethodResult
+	answer chan methodResult
 }
 
 func newCall(id string, who presence, over <-chan struct{}) *call {
-	return &call{id: id, who: who, over: over, answer: make(chan MethodResult, 1)}
+	return &call{id: id, who: who, over: over, answer: make(chan methodResult, 1)}
 }
 
 // Call calls a direct method of a device, which must be connected and listen to
 // methods, and waits for its answer until ctx ends. A device listens that has
 // subscribed to them, or over AMQP has attached both links for them. The payload
-// is JSON, or empty for none.
+// is JSON, or empty for none. So is the answer's, and its status is the device's own
+// code.
 //
 // A device that does not listen, or whose connection ends before it answers,
 // is a *transport.StatusError with the hub's code, 404103 or 404104; a name or
 // payload that the hub refuses, one with 400; an unknown one, ErrUnknown.
-func (d Device) Call(ctx context.Context, method, payloadJSON string) (MethodResult, error) {
+func (d Device) Call(ctx context.Context, method, payloadJSON string) (status int, answerJSON []byte, err error) {
 	if f := checkCall(method, []byte(payloadJSON)); f != nil {
-		return MethodResult{}, statusError(f)
+		return 0, nil, statusError(f)
 	}
 	if err := d.change(func(*identity) error { return nil }); err != nil {
-		return MethodResult{}, err
+		return 0, nil, err
 	}
 	h := d.hub
 	c, f := h.connectCall(ctx, d.id, method, []byte(payloadJSON), 0)
 	if f != nil {
-		return MethodResult{}, statusError(f)
+		return 0, nil, statusError(f)
 	}
 	result, f := h.awaitCall(ctx, c, nil)
 	switch {
 	case ctx.Err() != nil && f != nil:
-		return result, fmt.Errorf("hubtest: call %s of %s: %w", method, d.id, ctx.Err())
+		return 0, nil, fmt.Errorf("hubtest: call %s of %s: %w", method, d.id, ctx.Err())
 	case f != nil:
-		return result, statusError(f)
+		return 0, nil, statusError(f)
 	}
-	return result, nil
+	return result.status, result.payload, nil
 }
 
 // checkCall judges a method before it is sent.
@@ -142,12 +141,12 @@ func (h *Hub) startCall(id, name string, payload []byte) (*call, <-chan struct{}
 	}
 	h.callCount++
 	h.calls[c.id] = c
-	h.count(id, func(s *Stats) { s.Methods++ })
+	h.count(id, func(s *Stats) { s.methods++ })
 	return c, nil, nil
 }
 
 // awaitCall waits for the answer. A late one is dropped.
-func (h *Hub) awaitCall(ctx context.Context, c *call, late <-chan time.Time) (MethodResult, *fault.Fault) {
+func (h *Hub) awaitCall(ctx context.Context, c *call, late <-chan time.Time) (methodResult, *fault.Fault) {
 	defer func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -162,13 +161,13 @@ func (h *Hub) awaitCall(ctx context.Context, c *call, late <-chan time.Time) (Me
 			return r, nil
 		default:
 		}
-		return MethodResult{}, fault.New(fault.ClosedRemotely, "The device's connection ended before it answered.")
+		return methodResult{}, fault.New(fault.ClosedRemotely, "The device's connection ended before it answered.")
 	case <-late:
 	case <-ctx.Done():
 	case <-h.done:
-		return MethodResult{}, fault.Usual(503001)
+		return methodResult{}, fault.Usual(503001)
 	}
-	return MethodResult{}, fault.New(fault.NoAnswer, "Timed out waiting for the response from device.")
+	return methodResult{}, fault.New(fault.NoAnswer, "Timed out waiting for the response from device.")
 }
 
 // answered takes the answer of a device. h.mu is held.
@@ -178,5 +177,5 @@ func (h *Hub) answered(by presence, m Message) {
 		return // late, or nothing that was asked here
 	}
 	delete(h.calls, m.RequestID)
-	call.answer <- MethodResult{Status: m.Status, Payload: m.Body} // has room for one
+	call.answer <- methodResult{m.Status, m.Body} // has room for one
 }

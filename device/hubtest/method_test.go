@@ -134,7 +134,7 @@ func testMethodAnswers(t *testing.T) {
 					t.Errorf("%s: got %.200s, want %.200s", what, got, test.want)
 				}
 			}
-			if got := x.h.Device(joinID(x.d.Identity.DeviceID, x.d.Identity.ModuleID)).Stats().Methods; got != len(ids) {
+			if got := x.h.Device(joinID(x.d.Identity.DeviceID, x.d.Identity.ModuleID)).Stats().methods; got != len(ids) {
 				t.Errorf("over %s: Methods: got %d, want %d", protocol, got, len(ids))
 			}
 		}

@@ -136,7 +136,7 @@ func (c *mqttConn) enter(p *packets.ConnectPacket, user userName, mute bool) (ol
 	}
 	c.who, c.session = who, who.mqtt.session
 	c.silence = silence(p.Keepalive)
-	c.tokenEnd = tokenEnd(expires, now, h.opts.TokenGrace)
+	c.tokenEnd = tokenEnd(expires, now, h.opts.quirks.TokenGrace)
 	if !mute {
 		// Pushed before hub.mu is given up, so that nothing overtakes it.
 		c.push(outgoing{msg: Message{Device: who.id, Op: Connect, FromHub: true}, form: mqttForm{mqttConn: c, present: present}})

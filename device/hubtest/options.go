@@ -8,15 +8,16 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/section"
+	"github.com/devicetwin/devicetwin-go/internal/quirk"
 )
 
-// DefaultHost is the hub's name unless Options says otherwise.
-const DefaultHost = "hub.devicetwin.test"
+// defaultHost is the hub's name unless Options says otherwise.
+const defaultHost = "hub.devicetwin.test"
 
 // Options shape a hub; nil means all defaults.
 type Options struct {
 	// Host is the hub's full name, which devices use in their user name and
-	// tokens; empty means DefaultHost.
+	// tokens; empty means "hub.devicetwin.test".
 	Host string
 	// Now is the hub's wall clock: tokens and certificates are judged by it,
 	// and metadata is stamped with it. Nil means time.Now. Silences on the
@@ -27,63 +28,31 @@ type Options struct {
 	CA *CA
 	// DeviceCA is the root of Hub.DeviceCA, likewise.
 	DeviceCA *CA
-	// TokenGrace is how long after its token's end a connection is cut; 0 cuts
-	// at the end. Real hubs have been seen to wait up to ten minutes.
-	TokenGrace time.Duration
-	// DisableDeviceSAS and DisableModuleSAS refuse the tokens that a device, or a
-	// module, signs with a key of its own; those of policies are good still.
-	DisableDeviceSAS, DisableModuleSAS bool
-	// StrictThumbprints refuses a certificate that is known by its thumbprint
-	// and has ended, or not begun, by Now. Otherwise its times do not matter.
-	StrictThumbprints bool
 	// Logger hears what the hub does and why it refuses. Nil means that a hub
 	// of Start is silent, and that one of New writes to its test's log.
 	Logger *slog.Logger
-	// RewriteNumbers makes the hub write numbers as another JSON library
-	// would: 1.10 becomes 1.1, and 1e21 becomes 1E+21. Otherwise they keep
-	// their text.
-	RewriteNumbers bool
-	// OmitNextIncomingID leaves a field that AMQP asks for out of every FLOW
-	// frame, as some gateways of IoT Hub do.
-	OmitNextIncomingID bool
-	// SuspendLinks ends AMQP links with a DETACH that does not close them, as
-	// newer gateways of IoT Hub do. Otherwise closed is true.
-	SuspendLinks bool
-	// ConnectionTokens is how many devices one AMQP connection carries; 0 means
-	// 999, as with IoT Hub. One more is refused with code 403005.
-	ConnectionTokens int
 	// KeptMessages and KeptBytes bound what Device.Messages yields of the past:
 	// so many messages, of about so many bytes in all, of each device or module.
 	// 0 means 10,000 and 8 MB. The oldest go.
 	KeptMessages, KeptBytes int
-	// MergeRule says what becomes of nulls inside an object that was not there
-	// before; the zero value is RFC 7396.
-	MergeRule MergeRule
+
+	quirks quirk.Set
 }
 
-// MergeRule is one of the ways in which hubs have been seen to merge a patch.
-type MergeRule uint8
-
-// The merge rules. They differ only in nulls that delete nothing.
-const (
-	// MergeRFC7396 drops such nulls: {} and {"a":{"b":null}} make {"a":{}}.
-	MergeRFC7396 MergeRule = iota
-	// MergeKeepNulls stores such an object as it is, nulls included, as Azure
-	// IoT Edge does.
-	MergeKeepNulls
-	// MergeEmpties empties an object in which a patch deletes what isn't there,
-	// before it merges the rest: {"a":{"b":1}} and {"a":{"c":null}} make
-	// {"a":{}}. Azure's own hub was seen to do so in 2020.
-	MergeEmpties
-)
+// With returns options for a hub with quirks, for tests of this module: a user
+// cannot make a quirk.Set.
+func (o Options) With(q quirk.Set) *Options {
+	o.quirks = q
+	return &o
+}
 
 // rules are those of the hub's twins.
 func (o *Options) rules() section.Rules {
-	r := section.Rules{RewriteNumbers: o.RewriteNumbers}
-	switch o.MergeRule {
-	case MergeKeepNulls:
+	r := section.Rules{RewriteNumbers: o.quirks.RewriteNumbers}
+	switch o.quirks.Merge {
+	case quirk.MergeKeepNulls:
 		r.Merge = section.KeepNulls
-	case MergeEmpties:
+	case quirk.MergeEmpties:
 		r.Merge = section.Empties
 	}
 	return r
@@ -96,26 +65,25 @@ func (o *Options) fill() (Options, error) {
 		out = *o
 	}
 	if out.Host == "" {
-		out.Host = DefaultHost
+		out.Host = defaultHost
 	}
 	if err := (auth.Identity{Host: out.Host, DeviceID: "any"}).Validate(); err != nil {
 		return out, fmt.Errorf("hubtest: Options.Host: %w", err)
-	}
-	if out.TokenGrace < 0 {
-		return out, fmt.Errorf("hubtest: Options.TokenGrace is %v; it is not negative", out.TokenGrace)
-	}
-	if out.ConnectionTokens < 0 {
-		return out, fmt.Errorf("hubtest: Options.ConnectionTokens is %d; it is not negative", out.ConnectionTokens)
-	}
-	if out.ConnectionTokens == 0 {
-		out.ConnectionTokens = 999
 	}
 	if out.KeptMessages < 0 || out.KeptBytes < 0 {
 		return out, fmt.Errorf("hubtest: Options.KeptMessages is %d, KeptBytes %d; neither is negative", out.KeptMessages, out.KeptBytes)
 	}
 	out.KeptMessages, out.KeptBytes = cmp.Or(out.KeptMessages, defaultKept), cmp.Or(out.KeptBytes, defaultKeptBytes)
-	if out.MergeRule > MergeEmpties {
-		return out, fmt.Errorf("hubtest: Options.MergeRule is %d; known are 0 to 2", out.MergeRule)
+	q := &out.quirks
+	switch {
+	case q.TokenGrace < 0:
+		return out, fmt.Errorf("hubtest: quirk TokenGrace is %v; it is not negative", q.TokenGrace)
+	case q.ConnectionTokens < 0:
+		return out, fmt.Errorf("hubtest: quirk ConnectionTokens is %d; it is not negative", q.ConnectionTokens)
+	case q.Merge > quirk.MergeEmpties:
+		return out, fmt.Errorf("hubtest: quirk Merge is %d; known are 0 to 2", q.Merge)
+	case q.ConnectionTokens == 0:
+		q.ConnectionTokens = 999
 	}
 	if out.Now == nil {
 		out.Now = time.Now

@@ -85,7 +85,7 @@ func (h *Hub) judgeThumbprint(who *identity, leaf *x509.Certificate, now time.Ti
 		return fmt.Errorf("Thumbprint does not match configuration: Thumbprint: SHA1Hash=%s, SHA2Hash=%s; Configuration: PrimaryThumbprint=%s, SecondaryThumbprint=%s",
 			one, two, known[0], known[1])
 	}
-	if h.opts.StrictThumbprints {
+	if h.opts.quirks.StrictThumbprints {
 		return inTime(leaf, now)
 	}
 	return nil
@@ -118,7 +118,7 @@ func (h *Hub) judgeChain(who *identity, chain []*x509.Certificate, now time.Time
 			return late
 		}
 	}
-	return fmt.Errorf("the certificate of %q, with %d more presented, leads to none of the hub's %d CAs that are enabled: %.*s",
+	return fmt.Errorf("the certificate of %q, with %d more presented, leads to none of the hub's %d CAs: %.*s",
 		who.id, len(chain)-1, count, maxReason, err.Error())
 }
 

@@ -90,7 +90,7 @@ func (h *Hub) checkDeviceToken(c claim, rt route, req restRequest) error {
 	if err != nil {
 		return fmt.Errorf("token: %w", err)
 	}
-	if h.opts.DisableDeviceSAS || who.proof.kind != authSAS || !c.signedBy(who.keys) {
+	if h.opts.quirks.DisableDeviceSAS || who.proof.kind != authSAS || !c.signedBy(who.keys) {
 		return errors.New("token: no key of the device made this signature")
 	}
 	return c.covers(h.opts.Host, who)
@@ -109,39 +109,49 @@ const (
 	methodsInvoke action = "directMethods/invoke/action"
 )
 
-// A Role is one of Azure's built-in roles for a hub's data.
-type Role string
-
-// The roles that open something of the REST interface.
+// Azure's built-in roles that open something of the REST interface.
 const (
-	// DataContributor may do everything.
-	DataContributor Role = "IoT Hub Data Contributor"
-	// DataReader may read identities and twins, and query.
-	DataReader Role = "IoT Hub Data Reader"
-	// RegistryContributor may read and write identities.
-	RegistryContributor Role = "IoT Hub Registry Contributor"
-	// TwinContributor may read and write twins, and query.
-	TwinContributor Role = "IoT Hub Twin Contributor"
+	dataContributor     = "IoT Hub Data Contributor"
+	dataReader          = "IoT Hub Data Reader"
+	registryContributor = "IoT Hub Registry Contributor"
+	twinContributor     = "IoT Hub Twin Contributor"
 )
 
+func knownRoles() []string {
+	return []string{dataContributor, dataReader, registryContributor, twinContributor}
+}
+
 // allows says what a role opens.
-func (r Role) allows(a action) bool {
-	switch r {
-	case DataContributor:
+func allows(role string, a action) bool {
+	switch role {
+	case dataContributor:
 		return true
-	case DataReader:
+	case dataReader:
 		return strings.HasSuffix(string(a), "/read")
-	case RegistryContributor:
+	case registryContributor:
 		return strings.HasPrefix(string(a), "devices/")
-	case TwinContributor:
+	case twinContributor:
 		return strings.HasPrefix(string(a), "twins/")
 	}
 	return false
 }
 
-// Grant assigns roles to a principal of EntraIssuer, in place of those that it
-// had; none takes them all away.
-func (h *Hub) Grant(principal string, roles ...Role) {
+// Grant assigns roles to a principal of EntraToken, in place of those that it had.
+// No roles take all of them away. The roles have Azure's names:
+//
+//   - "IoT Hub Data Contributor" may do everything,
+//   - "IoT Hub Data Reader" may read identities and twins, and query,
+//   - "IoT Hub Registry Contributor" may read and write identities,
+//   - "IoT Hub Twin Contributor" may read and write twins, and query.
+//
+// Another role opens nothing: a hub of New fails its test at once, and Close returns
+// the error.
+func (h *Hub) Grant(principal string, roles ...string) {
+	for _, r := range roles {
+		if !slices.Contains(knownRoles(), r) {
+			h.misused(fmt.Errorf("hubtest: Grant: unknown role %.60q; known are %q", r, knownRoles()))
+		}
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.grants[principal] = slices.Clone(roles)
@@ -152,7 +162,7 @@ func (h *Hub) checkRoles(principal string, rt route, req restRequest) *fault.Fau
 	h.mu.Lock()
 	roles := h.grants[principal]
 	h.mu.Unlock()
-	if slices.ContainsFunc(roles, func(r Role) bool { return r.allows(rt.action) }) {
+	if slices.ContainsFunc(roles, func(r string) bool { return allows(r, rt.action) }) {
 		return nil
 	}
 	return fault.New(fault.Unauthorized, "Principal %s is not authorized for %s on %s due to no assigned permissions",

@@ -103,16 +103,15 @@ func testRESTEntra(t *testing.T) {
 	time.Sleep(time.Until(time.Unix(dayOne, 0)))
 	h := New(t, nil)
 	addDevice(t, h, "dev1")
-	idp := h.EntraIssuer()
 	roles := []struct {
-		role Role
+		role string
 		want string
 	}{
-		{DataContributor, "xxxxxxxx"}, {DataReader, "x-x-xx--"}, {RegistryContributor, "----xxxx"}, {TwinContributor, "xxx-----"}, {"Reader", "--------"},
+		{dataContributor, "xxxxxxxx"}, {dataReader, "x-x-xx--"}, {registryContributor, "----xxxx"}, {twinContributor, "xxx-----"},
 	}
-	token, err := idp.Token("backend", time.Hour)
+	token, err := h.EntraToken("backend", "", time.Hour)
 	if err != nil {
-		t.Fatalf("Token: %v", err)
+		t.Fatalf("EntraToken: %v", err)
 	}
 	s := service{t: t, h: h, auth: "Bearer " + token}
 	for _, test := range roles {
@@ -125,15 +124,22 @@ func testRESTEntra(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", test.role, got, test.want)
 		}
 	}
+	const typo = "IoT Hub Data reader"
+	heard := ""
+	h.misused = func(err error) { heard = err.Error() }
+	h.Grant("backend", dataReader, typo)
+	if !strings.Contains(heard, typo) || !strings.Contains(heard, dataReader) {
+		t.Errorf("an unknown role: heard %q, want it and those that are known", heard)
+	}
 	h.Grant("backend")
 	if r := s.do("GET", "/twins/dev1", ""); !strings.Contains(r.body, "Principal backend is not authorized for GET on /twins/dev1 due to no assigned permissions") {
 		t.Errorf("without a role: got %s", r.body)
 	}
 
-	h.Grant("backend", DataReader)
+	h.Grant("backend", dataReader)
 	now := h.opts.Now().Unix()
 	claims := func(change string, v any) map[string]any {
-		c := map[string]any{"iss": entraIssuer, "aud": EntraAudience, "oid": "backend", "nbf": now - 1, "exp": now + 60}
+		c := map[string]any{"iss": entraIssuer, "aud": entraAudience, "oid": "backend", "nbf": now - 1, "exp": now + 60}
 		if v == nil {
 			delete(c, change)
 		} else {
@@ -147,9 +153,9 @@ func testRESTEntra(t *testing.T) {
 		status int
 	}{
 		{"a good token", claims("", nil), 200},
-		{"a slash behind the audience", claims("aud", EntraAudience+"/"), 200},
+		{"a slash behind the audience", claims("aud", entraAudience+"/"), 200},
 		{"another audience", claims("aud", "https://management.azure.com"), 401},
-		{"a list as audience", claims("aud", []string{EntraAudience}), 401},
+		{"a list as audience", claims("aud", []string{entraAudience}), 401},
 		{"another issuer", claims("iss", "https://sts.windows.net/x/"), 401},
 		{"at its end", claims("exp", now), 401},
 		{"without an end", claims("exp", nil), 401},
@@ -157,7 +163,7 @@ func testRESTEntra(t *testing.T) {
 		{"of nobody", claims("oid", nil), 401},
 		{"of another principal", claims("oid", "somebody"), 401},
 	} {
-		token, err := idp.sign(test.claims)
+		token, err := h.idp.sign(test.claims)
 		if err != nil {
 			t.Fatalf("%s: %v", test.name, err)
 		}
@@ -169,9 +175,9 @@ func testRESTEntra(t *testing.T) {
 	hs := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","kid":"` + entraKeyID + `"}`))
 	m := hmac.New(sha256.New, h.idp.key.N.Bytes())
 	m.Write([]byte(hs + "." + part[1]))
-	other, err := New(t, nil).EntraIssuer().Token("backend", time.Hour)
+	other, err := New(t, nil).EntraToken("backend", "", time.Hour)
 	if err != nil {
-		t.Fatalf("Token: %v", err)
+		t.Fatalf("EntraToken: %v", err)
 	}
 	for name, forged := range map[string]string{
 		"no algorithm": none + "." + part[1] + ".", "an HMAC under the public key": hs + "." + part[1] + "." + base64.RawURLEncoding.EncodeToString(m.Sum(nil)),
@@ -181,12 +187,12 @@ func testRESTEntra(t *testing.T) {
 	} {
 		service{t: t, h: h, auth: "Bearer " + forged}.do("GET", "/twins/dev1", "").want(t, name, 401)
 	}
-	if elsewhere, err := idp.TokenFor("https://management.azure.com", "backend", time.Hour); err != nil {
+	if elsewhere, err := h.EntraToken("backend", "https://management.azure.com", time.Hour); err != nil {
 		t.Errorf("a token for another audience: %v", err)
 	} else {
 		service{t: t, h: h, auth: "Bearer " + elsewhere}.do("GET", "/twins/dev1", "").want(t, "a token for another audience", 401)
 	}
-	if expired, err := idp.Token("backend", -time.Minute); err != nil {
+	if expired, err := h.EntraToken("backend", "", -time.Minute); err != nil {
 		t.Errorf("a token that has ended: %v", err)
 	} else {
 		service{t: t, h: h, auth: "Bearer " + expired}.do("GET", "/twins/dev1", "").want(t, "a token that has ended", 401)

@@ -41,7 +41,7 @@ func testRESTFaults(t *testing.T) {
 		return false
 	}, Pass())
 	s.do("PATCH", "/twins/dev1/modules/a%20b", patch).want(t, "a module of nobody", 404)
-	if seen.Op != Rest || seen.Device != "dev1/a b" || seen.Request != "PATCH /twins/dev1/modules/a b" || string(seen.Body) != patch {
+	if seen.Op != Rest || seen.Device != "dev1/a b" || seen.Method != "PATCH /twins/dev1/modules/a b" || string(seen.Body) != patch {
 		t.Errorf("seen: got %+v", seen)
 	}
 

@@ -36,7 +36,7 @@ func FuzzTwinWrite(f *testing.F) {
 		}
 		after := twinOf(t, h, "dev1")
 		if fault != nil {
-			if after.ETag != before.ETag || string(after.Tags) != string(before.Tags) || string(after.Desired.JSON) != string(before.Desired.JSON) {
+			if after.etag != before.etag || string(after.Tags) != string(before.Tags) || string(after.Desired.JSON) != string(before.Desired.JSON) {
 				t.Errorf("%q was refused (%s) and changed the twin", body, fault.Text)
 			}
 			return
@@ -63,7 +63,7 @@ func FuzzServiceToken(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { _ = h.Close() })
-	if _, err := h.AddPolicy(Policy{Name: "service", PrimaryKey: keyOne, SecondaryKey: keyTwo, Permissions: []Permission{ServiceConnect}}); err != nil {
+	if _, err := h.AddPolicy(Policy{Name: "service", PrimaryKey: keyOne, SecondaryKey: keyTwo, Permissions: []string{serviceConnect}}); err != nil {
 		f.Fatal(err)
 	}
 	good := sign(f, hostOne+"/twins", keyOne, time.Unix(dayOne+60, 0), "service")
@@ -76,7 +76,7 @@ func FuzzServiceToken(f *testing.F) {
 			return
 		}
 		req := restRequest{path: []string{"twins", "dev1"}, now: time.Unix(dayOne, 0)}
-		if err := h.checkServiceToken(token, route{needs: ServiceConnect}, req); err != nil {
+		if err := h.checkServiceToken(token, route{needs: serviceConnect}, req); err != nil {
 			return
 		}
 		if !strings.Contains(good, "&se="+c.end+"&") || c.policy != "service" {

@@ -59,15 +59,15 @@ func (h *Hub) restMethod(req restRequest) (restAnswer, *fault.Fault) {
 }
 
 // methodAnswer is a device's answer as a service sees it.
-func methodAnswer(r MethodResult) (restAnswer, *fault.Fault) {
+func methodAnswer(r methodResult) (restAnswer, *fault.Fault) {
 	var payload any
-	if len(r.Payload) > 0 {
+	if len(r.payload) > 0 {
 		var err error
-		if payload, err = jsondoc.Parse(r.Payload); err != nil || len(r.Payload) > maxPayload {
+		if payload, err = jsondoc.Parse(r.payload); err != nil || len(r.payload) > maxPayload {
 			return restAnswer{}, fault.New(fault.BadAnswer, "The device's answer is not JSON, or larger than %d bytes.", maxPayload)
 		}
 	}
-	return restAnswer{body: jsondoc.Append(nil, jsondoc.New("status", jsondoc.Int(int64(r.Status)), "payload", payload))}, nil
+	return restAnswer{body: jsondoc.Append(nil, jsondoc.New("status", jsondoc.Int(int64(r.status)), "payload", payload))}, nil
 }
 
 // seconds reads a time-out: a whole number, or a text of one, which the Azure

@@ -53,7 +53,7 @@ func testRESTMethod(t *testing.T) {
 			t.Errorf("%s: got %d %s, want 200 %s", test.name, r.status, r.body, test.want)
 		}
 	}
-	if got := h.Device("dev1").Stats().Methods; got != 3 {
+	if got := h.Device("dev1").Stats().methods; got != 3 {
 		t.Errorf("Methods: got %d, want 3", got)
 	}
 
@@ -158,16 +158,16 @@ func testCall(t *testing.T) {
 		}
 		return 0
 	}
-	if _, err := h.Device("nobody").Call(ctx, "x", ""); !errors.Is(err, ErrUnknown) {
+	if _, _, err := h.Device("nobody").Call(ctx, "x", ""); !errors.Is(err, ErrUnknown) {
 		t.Errorf("nobody: got %v, want ErrUnknown", err)
 	}
-	if _, err := h.Device("dev1").Call(ctx, "a/b", ""); status(err) != 400004 {
+	if _, _, err := h.Device("dev1").Call(ctx, "a/b", ""); status(err) != 400004 {
 		t.Errorf("a slash: got %v, want 400004", err)
 	}
-	if _, err := h.Device("dev1").Call(ctx, "x", "{"); status(err) != 400006 {
+	if _, _, err := h.Device("dev1").Call(ctx, "x", "{"); status(err) != 400006 {
 		t.Errorf("no JSON: got %v, want 400006", err)
 	}
-	if _, err := h.Device("dev1").Call(ctx, "x", ""); status(err) != 404103 {
+	if _, _, err := h.Device("dev1").Call(ctx, "x", ""); status(err) != 404103 {
 		t.Errorf("offline: got %v, want 404103", err)
 	}
 	c := login(t, h, d)
@@ -176,14 +176,15 @@ func testCall(t *testing.T) {
 		< SUBACK 1 [1]
 	`)
 	type outcome struct {
-		r   MethodResult
-		err error
+		status  int
+		payload []byte
+		err     error
 	}
 	done := make(chan outcome, 1)
 	call := func(ctx context.Context) {
 		go func() {
-			r, err := h.Device("dev1").Call(ctx, "x", `{"a":1}`)
-			done <- outcome{r, err}
+			status, payload, err := h.Device("dev1").Call(ctx, "x", `{"a":1}`)
+			done <- outcome{status, payload, err}
 		}()
 	}
 	call(ctx)
@@ -191,8 +192,8 @@ func testCall(t *testing.T) {
 	other.play(`> PUBLISH Q0 $iothub/methods/res/666/?$rid=1 {}`) // not its business
 	synctest.Wait()
 	c.play(`> PUBLISH Q0 $iothub/methods/res/201/?$rid=1 {"b":2}`)
-	if got := <-done; got.err != nil || got.r.Status != 201 || string(got.r.Payload) != `{"b":2}` {
-		t.Errorf("got %d %s, %v; want 201", got.r.Status, got.r.Payload, got.err)
+	if got := <-done; got.err != nil || got.status != 201 || string(got.payload) != `{"b":2}` {
+		t.Errorf("got %d %s, %v; want 201", got.status, got.payload, got.err)
 	}
 	short, stop := context.WithTimeout(ctx, 3*time.Second)
 	defer stop()

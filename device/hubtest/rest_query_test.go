@@ -113,3 +113,50 @@ func testRESTQuery(t *testing.T) {
 		t.Errorf("pages while devices go: got %s, want %s", got, want)
 	}
 }
+
+// TestRESTColumns holds that rows which are no twins are marked so, and come in
+// pages, too.
+func TestRESTColumns(t *testing.T) { bubble(t, testRESTColumns) }
+func testRESTColumns(t *testing.T) {
+	h := New(t, nil)
+	s := service{t: t, h: h, policy: "service"}
+	for i := range 5 {
+		if _, err := addDevice(t, h, fmt.Sprint("dev", i)).SetTags(map[string]int{"plant": i % 3}); err != nil {
+			t.Fatalf("SetTags: %v", err)
+		}
+	}
+	pages := func(query string) string {
+		token, all := "", ""
+		for {
+			headers := []string{"x-ms-max-item-count: 2"}
+			if token != "" {
+				headers = append(headers, "x-ms-continuation: "+token)
+			}
+			r := s.do("POST", "/devices/query", `{"query":`+string(jsondoc.AppendText(nil, query))+`}`, headers...)
+			r.want(t, query, 200)
+			if got := r.header.Get("X-Ms-Item-Type"); got != "Raw" {
+				t.Errorf("%s: x-ms-item-type is %q, want Raw", query, got)
+			}
+			all += r.body
+			if token = r.header.Get("X-Ms-Continuation"); token == "" {
+				return all
+			}
+		}
+	}
+	const groups = "SELECT tags.plant, COUNT() AS n FROM devices GROUP BY tags.plant"
+	for query, want := range map[string]string{
+		"SELECT deviceId FROM devices WHERE tags.plant != 2": `[{"deviceId":"dev0"},{"deviceId":"dev1"}][{"deviceId":"dev3"},{"deviceId":"dev4"}]`,
+		"SELECT COUNT() AS n FROM devices":                   `[{"n":5}]`,
+		"SELECT COUNT() AS n FROM devices.modules":           `[{"n":0}]`,
+		groups: `[{"plant":0,"n":2},{"plant":1,"n":2}][{"plant":2,"n":1}]`,
+	} {
+		if got := pages(query); got != want {
+			t.Errorf("%s:\ngot  %s\nwant %s", query, got, want)
+		}
+	}
+	body := `{"query":` + string(jsondoc.AppendText(nil, groups)) + `}`
+	s.do("POST", "/devices/query", body, "x-ms-continuation: "+continuation("dev1")).want(t, "another query's token", 400)
+	if r := s.do("POST", "/devices/query", body, "x-ms-continuation: "+continuation("99")); r.body != "[]" {
+		t.Errorf("behind the last group: got %s", r.body)
+	}
+}

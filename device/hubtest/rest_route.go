@@ -40,34 +40,34 @@ type restAnswer struct {
 // stand for ids.
 type route struct {
 	method, path string
-	needs        Permission // of a policy
-	action       action     // of a role
-	nested       bool       // the dialect of its errors
+	needs        string // of a policy
+	action       action // of a role
+	nested       bool   // the dialect of its errors
 	do           func(*Hub, restRequest) (restAnswer, *fault.Fault)
 }
 
 func routes() []route {
 	return []route{
-		{"GET", "twins/{d}", ServiceConnect, twinsRead, false, (*Hub).restGetTwin},
-		{"PATCH", "twins/{d}", ServiceConnect, twinsWrite, false, (*Hub).restPatchTwin},
-		{"PUT", "twins/{d}", ServiceConnect, twinsWrite, false, (*Hub).restPutTwin},
-		{"GET", "twins/{d}/modules/{m}", ServiceConnect, twinsRead, false, (*Hub).restGetTwin},
-		{"PATCH", "twins/{d}/modules/{m}", ServiceConnect, twinsWrite, false, (*Hub).restPatchTwin},
-		{"PUT", "twins/{d}/modules/{m}", ServiceConnect, twinsWrite, false, (*Hub).restPutTwin},
-		{"POST", "twins/{d}/methods", ServiceConnect, methodsInvoke, true, (*Hub).restMethod},
-		{"POST", "twins/{d}/modules/{m}/methods", ServiceConnect, methodsInvoke, true, (*Hub).restMethod},
-		{"POST", "devices/query", ServiceConnect, twinsRead, false, (*Hub).restQuery},
-		{"POST", "devices", RegistryWrite, devicesWrite, false, (*Hub).restBulk},
-		{"GET", "devices", RegistryRead, devicesRead, false, (*Hub).restListDevices},
-		{"GET", "devices/{d}", RegistryRead, devicesRead, false, (*Hub).restGetIdentity},
-		{"PUT", "devices/{d}", RegistryWrite, devicesWrite, false, (*Hub).restPutIdentity},
-		{"DELETE", "devices/{d}", RegistryWrite, devicesDelete, false, (*Hub).restDeleteIdentity},
-		{"GET", "devices/{d}/modules", RegistryRead, devicesRead, false, (*Hub).restListModules},
-		{"GET", "devices/{d}/modules/{m}", RegistryRead, devicesRead, false, (*Hub).restGetIdentity},
-		{"PUT", "devices/{d}/modules/{m}", RegistryWrite, devicesWrite, false, (*Hub).restPutIdentity},
-		{"DELETE", "devices/{d}/modules/{m}", RegistryWrite, devicesDelete, false, (*Hub).restDeleteIdentity},
-		{"GET", "statistics/devices", RegistryRead, devicesRead, false, (*Hub).restCountDevices},
-		{"GET", "statistics/service", ServiceConnect, devicesRead, false, (*Hub).restCountConnected},
+		{"GET", "twins/{d}", serviceConnect, twinsRead, false, (*Hub).restGetTwin},
+		{"PATCH", "twins/{d}", serviceConnect, twinsWrite, false, (*Hub).restPatchTwin},
+		{"PUT", "twins/{d}", serviceConnect, twinsWrite, false, (*Hub).restPutTwin},
+		{"GET", "twins/{d}/modules/{m}", serviceConnect, twinsRead, false, (*Hub).restGetTwin},
+		{"PATCH", "twins/{d}/modules/{m}", serviceConnect, twinsWrite, false, (*Hub).restPatchTwin},
+		{"PUT", "twins/{d}/modules/{m}", serviceConnect, twinsWrite, false, (*Hub).restPutTwin},
+		{"POST", "twins/{d}/methods", serviceConnect, methodsInvoke, true, (*Hub).restMethod},
+		{"POST", "twins/{d}/modules/{m}/methods", serviceConnect, methodsInvoke, true, (*Hub).restMethod},
+		{"POST", "devices/query", serviceConnect, twinsRead, false, (*Hub).restQuery},
+		{"POST", "devices", registryWrite, devicesWrite, false, (*Hub).restBulk},
+		{"GET", "devices", registryRead, devicesRead, false, (*Hub).restListDevices},
+		{"GET", "devices/{d}", registryRead, devicesRead, false, (*Hub).restGetIdentity},
+		{"PUT", "devices/{d}", registryWrite, devicesWrite, false, (*Hub).restPutIdentity},
+		{"DELETE", "devices/{d}", registryWrite, devicesDelete, false, (*Hub).restDeleteIdentity},
+		{"GET", "devices/{d}/modules", registryRead, devicesRead, false, (*Hub).restListModules},
+		{"GET", "devices/{d}/modules/{m}", registryRead, devicesRead, false, (*Hub).restGetIdentity},
+		{"PUT", "devices/{d}/modules/{m}", registryWrite, devicesWrite, false, (*Hub).restPutIdentity},
+		{"DELETE", "devices/{d}/modules/{m}", registryWrite, devicesDelete, false, (*Hub).restDeleteIdentity},
+		{"GET", "statistics/devices", registryRead, devicesRead, false, (*Hub).restCountDevices},
+		{"GET", "statistics/service", serviceConnect, devicesRead, false, (*Hub).restCountConnected},
 	}
 }
 
@@ -120,7 +120,7 @@ func (h *Hub) serveREST(w http.ResponseWriter, r *http.Request, all []route) {
 		f = tooLarge
 	}
 	req.body = body
-	msg := Message{Device: req.id, Op: Rest, Request: r.Method + " /" + strings.Join(req.path, "/"), Body: body}
+	msg := Message{Device: req.id, Op: Rest, Method: r.Method + " /" + strings.Join(req.path, "/"), Body: body}
 	c.trace(msg)
 	h.mu.Lock()
 	h.stats[""].Requests++
@@ -152,7 +152,7 @@ func (r *restCall) perform(mute bool) error {
 		return nil
 	}
 	if f != nil {
-		r.hub.log.Info("REST request refused", "request", r.msg.Request, "code", f.Code, "reason", f.Text)
+		r.hub.log.Info("REST request refused", "request", r.msg.Method, "code", f.Code, "reason", f.Text)
 		r.w.Header().Set("iothub-errorcode", codeName(f.Code))
 		a = restAnswer{status: f.Status(), body: r.hub.restBody(f, r.req, r.rt.nested)}
 	}

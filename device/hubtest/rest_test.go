@@ -231,7 +231,7 @@ func testRESTErrors(t *testing.T) {
 			t.Errorf("%s: got code %s, want %s", test.name, got, test.code)
 		}
 	}
-	if after := twinOf(t, h, "dev1"); after.Version != before.Version || after.ETag != before.ETag {
+	if after := twinOf(t, h, "dev1"); after.Version != before.Version || after.etag != before.etag {
 		t.Errorf("refused requests changed the twin: version %d to %d", before.Version, after.Version)
 	}
 	if got := h.Stats().Requests; got != len(tests) {

@@ -116,6 +116,12 @@ func (h *Hub) restQuery(req restRequest) (restAnswer, *fault.Fault) {
 	rows := []any{}
 	last := ""
 	header := map[string]string{"x-ms-item-type": "Twin"}
+	if !q.Whole() {
+		header["x-ms-item-type"] = "Raw"
+	}
+	if q.Grouped() {
+		return h.groups(q, req.version, page, after, header)
+	}
 	all := h.entries(func(who *identity) bool { return (who.module != "") == q.Modules })
 	start, found := slices.BinarySearchFunc(all, after, func(e entry, id string) int { return strings.Compare(e.id, id) })
 	if found {
@@ -127,15 +133,47 @@ func (h *Hub) restQuery(req restRequest) (restAnswer, *fault.Fault) {
 			continue
 		}
 		if len(rows) == page {
-			header["x-ms-continuation"] = base64.StdEncoding.EncodeToString([]byte(continuationPrefix + last))
+			header["x-ms-continuation"] = continuation(last)
 			break
 		}
-		rows, last = append(rows, row), e.id
+		rows, last = append(rows, q.Row(row)), e.id
+	}
+	return restAnswer{header: header, body: jsondoc.Append(nil, rows)}, nil
+}
+
+// groups answers a page of a query that counts. Its continuation names the number of
+// the last row.
+func (h *Hub) groups(q query.Query, version string, page int, after string, header map[string]string) (restAnswer, *fault.Fault) {
+	var kept []*jsondoc.Object
+	for _, e := range h.entries(func(who *identity) bool { return (who.module != "") == q.Modules }) {
+		if row := e.row(version); q.Keeps(row) {
+			kept = append(kept, row)
+		}
+	}
+	all := q.Groups(kept)
+	from := 0
+	if after != "" {
+		n, err := strconv.ParseUint(after, 10, 31)
+		if err != nil {
+			return restAnswer{}, fault.New(fault.Invalid, "The continuation token is not one of this query.")
+		}
+		from = min(int(n), len(all))
+	}
+	rows := []any{}
+	for _, row := range all[from:min(from+page, len(all))] {
+		rows = append(rows, row)
+	}
+	if end := from + len(rows); end < len(all) {
+		header["x-ms-continuation"] = continuation(strconv.Itoa(end))
 	}
 	return restAnswer{header: header, body: jsondoc.Append(nil, rows)}, nil
 }
 
 const continuationPrefix = "after:"
+
+func continuation(last string) string {
+	return base64.StdEncoding.EncodeToString([]byte(continuationPrefix + last))
+}
 
 func parseContinuation(text string) (string, *fault.Fault) {
 	if text == "" {

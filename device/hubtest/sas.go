@@ -145,8 +145,8 @@ func (h *Hub) authorize(who *identity, token string, now time.Time) (time.Time, 
 		if keys, err = h.policyKeys(c.policy); err != nil {
 			return time.Time{}, err
 		}
-	case who.module == "" && h.opts.DisableDeviceSAS, who.module != "" && h.opts.DisableModuleSAS:
-		return time.Time{}, errors.New("token: this hub lets nobody in by a key of its own (DisableDeviceSAS, DisableModuleSAS)")
+	case who.module == "" && h.opts.quirks.DisableDeviceSAS, who.module != "" && h.opts.quirks.DisableModuleSAS:
+		return time.Time{}, errors.New("token: this hub lets nobody in by a key of its own")
 	}
 	if !c.signedBy(keys) {
 		return time.Time{}, errors.New("token: no key of the identity or policy made this signature")
@@ -163,7 +163,7 @@ func (h *Hub) policyKeys(name string) (keyPair, error) {
 	if !ok {
 		return keyPair{}, fmt.Errorf("token: there is no policy %q", name)
 	}
-	if !slices.Contains(p.Permissions, DeviceConnect) {
+	if !slices.Contains(p.Permissions, deviceConnect) {
 		return keyPair{}, fmt.Errorf("token: policy %q lacks DeviceConnect", name)
 	}
 	return completeKeys(p.PrimaryKey, p.SecondaryKey)
@@ -246,15 +246,12 @@ func completeKeys(primary, secondary string) (keyPair, error) {
 	return k, nil
 }
 
-// Permission is one right of a shared access policy.
-type Permission string
-
 // The permissions of a hub's policies; there are no others.
 const (
-	RegistryRead   Permission = "RegistryRead"
-	RegistryWrite  Permission = "RegistryWrite"
-	ServiceConnect Permission = "ServiceConnect"
-	DeviceConnect  Permission = "DeviceConnect"
+	registryRead   = "RegistryRead"
+	registryWrite  = "RegistryWrite"
+	serviceConnect = "ServiceConnect"
+	deviceConnect  = "DeviceConnect"
 )
 
 // A Policy is a shared access policy of the hub: its keys speak for every
@@ -264,7 +261,9 @@ const (
 type Policy struct {
 	Name                     string
 	PrimaryKey, SecondaryKey string // base64: secrets; empty ones are made up
-	Permissions              []Permission
+	// Permissions are of RegistryRead, RegistryWrite, ServiceConnect and
+	// DeviceConnect.
+	Permissions []string
 	// ConnectionString is what a back end takes: this hub, the policy and its
 	// primary key in one line, a secret. The hub fills it in; what AddPolicy is
 	// given is ignored.
@@ -273,11 +272,11 @@ type Policy struct {
 
 func defaultPolicies() []Policy {
 	return []Policy{
-		{Name: "iothubowner", Permissions: []Permission{RegistryRead, RegistryWrite, ServiceConnect, DeviceConnect}},
-		{Name: "service", Permissions: []Permission{ServiceConnect}},
-		{Name: "device", Permissions: []Permission{DeviceConnect}},
-		{Name: "registryRead", Permissions: []Permission{RegistryRead}},
-		{Name: "registryReadWrite", Permissions: []Permission{RegistryRead, RegistryWrite}},
+		{Name: "iothubowner", Permissions: []string{registryRead, registryWrite, serviceConnect, deviceConnect}},
+		{Name: "service", Permissions: []string{serviceConnect}},
+		{Name: "device", Permissions: []string{deviceConnect}},
+		{Name: "registryRead", Permissions: []string{registryRead}},
+		{Name: "registryReadWrite", Permissions: []string{registryRead, registryWrite}},
 	}
 }
 
@@ -303,10 +302,10 @@ func (h *Hub) complete(p Policy) (Policy, error) {
 	}
 	for _, permission := range p.Permissions {
 		switch permission {
-		case RegistryRead, RegistryWrite, ServiceConnect, DeviceConnect:
+		case registryRead, registryWrite, serviceConnect, deviceConnect:
 		default:
 			return Policy{}, fmt.Errorf("hubtest: there is no permission %.60q; the permissions are %s, %s, %s and %s",
-				permission, RegistryRead, RegistryWrite, ServiceConnect, DeviceConnect)
+				permission, registryRead, registryWrite, serviceConnect, deviceConnect)
 		}
 	}
 	keys, err := completeKeys(p.PrimaryKey, p.SecondaryKey)

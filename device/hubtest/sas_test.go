@@ -35,9 +35,9 @@ func judge(t *testing.T, hub, device, module, key, token string, now int64) erro
 	t.Helper()
 	h := New(t, &Options{Host: hub})
 	for _, p := range []Policy{
-		{Name: "device", PrimaryKey: keyOne, Permissions: []Permission{DeviceConnect}},
-		{Name: "iothubowner", PrimaryKey: keyOne, Permissions: []Permission{ServiceConnect, DeviceConnect}},
-		{Name: "service", PrimaryKey: keyOne, Permissions: []Permission{ServiceConnect}},
+		{Name: "device", PrimaryKey: keyOne, Permissions: []string{deviceConnect}},
+		{Name: "iothubowner", PrimaryKey: keyOne, Permissions: []string{serviceConnect, deviceConnect}},
+		{Name: "service", PrimaryKey: keyOne, Permissions: []string{serviceConnect}},
 	} {
 		if _, err := h.AddPolicy(p); err != nil {
 			t.Fatalf("AddPolicy: %v", err)

@@ -153,7 +153,7 @@ func (h *Hub) readState(state []byte) (map[string]*identity, []Policy, error) {
 		p, _ := v.(*jsondoc.Object)
 		policy := Policy{Name: p.Text("name"), PrimaryKey: p.Text("primaryKey"), SecondaryKey: p.Text("secondaryKey")}
 		for _, permission := range listOf(p, "permissions") {
-			policy.Permissions = append(policy.Permissions, Permission(fmt.Sprint(permission)))
+			policy.Permissions = append(policy.Permissions, fmt.Sprint(permission))
 		}
 		if policy, err = h.complete(policy); err != nil {
 			return nil, nil, fmt.Errorf("policy %d: %w", i+1, err)

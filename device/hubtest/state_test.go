@@ -1,6 +1,7 @@
 package hubtest
 
 import (
+	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -21,8 +22,10 @@ func fullHub(t testing.TB) *Hub {
 	d := addDevice(t, h, "dev1")
 	must[Device](t, "AddModule")(h.AddDevice("dev1/mod"))
 	must[Device](t, "AddX509Device")(h.AddX509Device("dev2", &X509Options{NoCertificate: true}))
-	must[Device](t, "AddX509Device")(h.AddX509Device("D-1.a%_#*?!(),=@$'", &X509Options{PrimaryThumbprint: strings.Repeat("A1", 20)}))
-	if _, err := h.AddPolicy(Policy{Name: "dash", Permissions: []Permission{ServiceConnect, RegistryRead}}); err != nil {
+	if err := addDevice(t, h, "D-1.a%_#*?!(),=@$'").SetThumbprints(strings.Repeat("A1", 20), ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.AddPolicy(Policy{Name: "dash", Permissions: []string{serviceConnect, registryRead}}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := h.Device("dev1").SetTags(`{"z":1,"a":{"y":[1.10,{"q":"é😀\u0001"}],"b":true}}`); err != nil {
@@ -219,8 +222,8 @@ func FuzzRestore(f *testing.F) {
 // TestLoadCA holds that a CA outlives its process: what it signed is good, and
 // what it signs then.
 func TestLoadCA(t *testing.T) {
-	for _, kind := range []KeyKind{KeyP256, KeyEd25519} {
-		ca := must[*CA](t, "NewCA")(NewCA("desk", &IssueOptions{Key: kind}))
+	for _, made := range []crypto.Signer{nil, keyEd25519(t)} {
+		ca := must[*CA](t, "NewCA")(NewCA("desk", &IssueOptions{Key: made}))
 		key, err := ca.KeyPEM()
 		if err != nil {
 			t.Fatal(err)

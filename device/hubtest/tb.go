@@ -5,22 +5,22 @@ import (
 	"strings"
 )
 
-// TB is what New needs of a test: *testing.T, *testing.B and *testing.F have
-// it. It is an interface of our own so that a program which runs a hub does
-// not link package testing.
-type TB interface {
+// tb is what New needs of a test. It is an interface of our own so that a program
+// which runs a hub does not link package testing.
+type tb interface {
 	Helper()
 	Cleanup(func())
 	Fatalf(format string, args ...any)
 	Logf(format string, args ...any)
 }
 
-// New starts a hub that ends with the test. Unless opts names a Logger, what
+// New starts a hub that ends with the test t: a *testing.T, *testing.B or *testing.F,
+// or anything with their Helper, Cleanup, Fatalf and Logf. Unless opts names a Logger, what
 // the hub does is in the test's log. The test fails if an [Edit] means nothing, or
 // could not be done.
 //
 // Inside a testing/synctest bubble, t is the bubble's own.
-func New(t TB, opts *Options) *Hub {
+func New(t tb, opts *Options) *Hub {
 	t.Helper()
 	var o Options
 	if opts != nil {
@@ -46,7 +46,7 @@ func New(t TB, opts *Options) *Hub {
 
 // tbWriter is a test's log as a writer. The hub's goroutines end before the
 // test does, so nothing is written too late.
-type tbWriter struct{ t TB }
+type tbWriter struct{ t tb }
 
 func (w tbWriter) Write(p []byte) (int, error) {
 	w.t.Helper()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest/internal/jsondoc"
+	"github.com/devicetwin/devicetwin-go/internal/quirk"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -42,7 +43,7 @@ func TestSectionLimit(t *testing.T) {
 }
 
 func TestRewriteNumbers(t *testing.T) {
-	h := New(t, &Options{RewriteNumbers: true})
+	h := New(t, &Options{quirks: quirk.Set{RewriteNumbers: true}})
 	addDevice(t, h, "dev1")
 	setDesired(t, h, "dev1", `{"a":1.10,"l":[1e21,{"x":2.50}]}`)
 	if got, want := string(twinOf(t, h, "dev1").Desired.JSON), `{"a":1.1,"l":[1E+21,{"x":2.5}]}`; got != want {
@@ -82,21 +83,21 @@ func TestVersionsAndMetadata(t *testing.T) {
 	h := New(t, &Options{Now: func() time.Time { return now }})
 	addDevice(t, h, "dev1")
 	tw := twinOf(t, h, "dev1")
-	if tw.Version != 2 || tw.ETag != "AAAAAAAAAAE=" || tw.Desired.Version != 1 || tw.Reported.Version != 1 || string(tw.Desired.JSON) != "{}" {
+	if tw.Version != 2 || tw.etag != "AAAAAAAAAAE=" || tw.Desired.Version != 1 || tw.Reported.Version != 1 || string(tw.Desired.JSON) != "{}" {
 		t.Errorf("a new twin: got %+v", tw)
 	}
-	if got, want := string(tw.Desired.Metadata), `{"$lastUpdated":"2025-12-31T01:02:03.0000045Z"}`; got != want {
+	if got, want := string(tw.Desired.metadata), `{"$lastUpdated":"2025-12-31T01:02:03.0000045Z"}`; got != want {
 		t.Errorf("metadata of a new twin: got %s, want %s", got, want)
 	}
 	setDesired(t, h, "dev1", `{"a":{"b":1,"c":[{"x":1}]},"d":2}`)
 	now = now.Add(time.Hour)
 	setDesired(t, h, "dev1", `{"a":{"b":null}}`)
 	tw = twinOf(t, h, "dev1")
-	if tw.Version != 4 || tw.ETag != "AAAAAAAAAAM=" || tw.Desired.Version != 3 || tw.Reported.Version != 1 {
+	if tw.Version != 4 || tw.etag != "AAAAAAAAAAM=" || tw.Desired.Version != 3 || tw.Reported.Version != 1 {
 		t.Errorf("after two writes: got %+v", tw)
 	}
 	const first, second = `"$lastUpdated":"2025-12-31T01:02:03.0000045Z","$lastUpdatedVersion":2`, `"$lastUpdated":"2025-12-31T02:02:03.0000045Z","$lastUpdatedVersion":3`
-	if got, want := string(tw.Desired.Metadata), `{`+second+`,"a":{`+second+`,"c":{`+first+`}},"d":{`+first+`}}`; got != want {
+	if got, want := string(tw.Desired.metadata), `{`+second+`,"a":{`+second+`,"c":{`+first+`}},"d":{`+first+`}}`; got != want {
 		t.Errorf("metadata: got  %s\nwant %s", got, want)
 	}
 	setDesired(t, h, "dev1", `{"a":5}`)
@@ -104,7 +105,7 @@ func TestVersionsAndMetadata(t *testing.T) {
 		t.Fatalf("ReplaceDesired: %v", err)
 	}
 	const last = `"$lastUpdated":"2025-12-31T02:02:03.0000045Z","$lastUpdatedVersion":5`
-	if got, want := string(twinOf(t, h, "dev1").Desired.Metadata), `{`+last+`,"a":{`+last+`}}`; got != want {
+	if got, want := string(twinOf(t, h, "dev1").Desired.metadata), `{`+last+`,"a":{`+last+`}}`; got != want {
 		t.Errorf("metadata after a replacement: got  %s\nwant %s", got, want)
 	}
 	if _, err := h.Device("dev1").ReplaceDesired(`{"a":null}`); !errors.Is(err, transport.ErrRejected) { // M16

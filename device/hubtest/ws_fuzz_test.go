@@ -13,7 +13,7 @@ import (
 // reason for, and is well for the next.
 func FuzzWebSocket(f *testing.F) {
 	const good = "GET /$iothub/websocket HTTP/1.1\r\n" + webLines + "Sec-WebSocket-Protocol: mqtt\r\n\r\n"
-	connect := string(connectPacket{name: "MQTT", level: 4, id: "dev1", user: DefaultHost + "/dev1/?api-version=2021-04-12", password: sasOne}.bytes())
+	connect := string(connectPacket{name: "MQTT", level: 4, id: "dev1", user: defaultHost + "/dev1/?api-version=2021-04-12", password: sasOne}.bytes())
 	f.Add(false, []byte(good+string(maskedFrame(fin|opBinary, connect))))
 	f.Add(false, []byte(strings.Replace(good, "mqtt", "AMQPWSB10, x", 1)))
 	f.Add(false, []byte(strings.Replace(good, "GET", "POST", 1)))

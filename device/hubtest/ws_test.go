@@ -291,11 +291,11 @@ func testWebSocketTokenEnd(t *testing.T) {
 	behind <- 5 * time.Minute
 	half := maskedFrame(fin|opBinary, string(packetBytes(t, "PINGREQ")))
 	ws.says(t, half[:3])
-	time.Sleep(10*time.Minute + h.opts.TokenGrace + time.Minute)
+	time.Sleep(10*time.Minute + h.opts.quirks.TokenGrace + time.Minute)
 	ws.says(t, half[3:])
 	c.play("< PINGRESP")
 	ws.heardAtTheEnd()
-	if got, want := time.Since(start), 15*time.Minute+h.opts.TokenGrace; got != want {
+	if got, want := time.Since(start), 15*time.Minute+h.opts.quirks.TokenGrace; got != want {
 		t.Errorf("cut after %v; want %v, by the hub's clock", got, want)
 	}
 }

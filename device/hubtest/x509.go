@@ -35,12 +35,9 @@ type proofRule struct {
 type X509Options struct {
 	// SelfSigned makes it known by thumbprint instead, whatever the name.
 	SelfSigned bool
-	// PrimaryThumbprint and SecondaryThumbprint are of certificates made
-	// elsewhere, as SetThumbprints takes them: with one of them the identity is
-	// SelfSigned, and the hub makes no certificate.
-	PrimaryThumbprint, SecondaryThumbprint string
 	// NoCertificate says that the device has a certificate already, from a CA
-	// that AddCA knows, or will know: the hub makes none.
+	// that AddCA knows, or will know: the hub makes none. A self-signed one is made
+	// known by SetThumbprints.
 	NoCertificate bool
 	// Issue shapes the certificate that the hub makes.
 	Issue *IssueOptions
@@ -119,13 +116,9 @@ func (h *Hub) prepareX509(who auth.Identity, opts *X509Options) (Device, proofRu
 	if opts != nil {
 		o = *opts
 	}
-	if o.PrimaryThumbprint != "" || o.SecondaryThumbprint != "" {
-		rule, err := thumbprintRule(o.PrimaryThumbprint, o.SecondaryThumbprint)
-		return h.certDevice(who, rule), rule, err
-	}
 	if o.NoCertificate {
 		if o.SelfSigned {
-			return Device{}, proofRule{}, errors.New("hubtest: X509Options: a self-signed certificate made elsewhere is known by its thumbprint; give PrimaryThumbprint")
+			return Device{}, proofRule{}, errors.New("hubtest: X509Options: SelfSigned and NoCertificate exclude each other; use SetThumbprints for a self-signed certificate made elsewhere")
 		}
 		rule := proofRule{kind: authCA}
 		return h.certDevice(who, rule), rule, nil
@@ -161,8 +154,8 @@ func (h *Hub) makeClientCertificate(name string, o X509Options) (Issued, error) 
 	if o.Issue != nil {
 		shape = *o.Issue
 	}
-	if shape.Now == nil {
-		shape.Now = h.opts.Now
+	if shape.now == nil {
+		shape.now = h.opts.Now
 	}
 	return SelfSigned(name, &shape)
 }

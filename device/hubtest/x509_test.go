@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/internal/quirk"
 )
 
 // stage is a hub for one login: "dev1" is not there yet; "keys" is a device with
@@ -50,13 +52,16 @@ func (s stage) selfSigned(name string, o *IssueOptions) *tls.Certificate {
 // known makes dev1 known by thumbprints.
 func (s stage) known(primary, secondary string) {
 	s.Helper()
-	s.add(&X509Options{PrimaryThumbprint: primary, SecondaryThumbprint: secondary})
+	addDevice(s, s.h, "dev1")
+	if err := s.h.Device("dev1").SetThumbprints(primary, secondary); err != nil {
+		s.Fatalf("SetThumbprints: %v", err)
+	}
 }
 
 // hours is a validity relative to now.
 func (s stage) hours(from, to time.Duration) *IssueOptions {
 	now := s.h.opts.Now()
-	return &IssueOptions{Now: s.h.opts.Now, NotBefore: now.Add(from * time.Hour), NotAfter: now.Add(to * time.Hour)}
+	return &IssueOptions{now: s.h.opts.Now, NotBefore: now.Add(from * time.Hour), NotAfter: now.Add(to * time.Hour)}
 }
 
 // sign makes a certificate by crypto/x509 alone.
@@ -80,6 +85,17 @@ func sha1Of(c *tls.Certificate) string {
 func sha256Of(c *tls.Certificate) string {
 	sum := sha256.Sum256(c.Certificate[0])
 	return hex.EncodeToString(sum[:])
+}
+
+// rogue makes a CA that says the same of itself, and of all above it, and has other
+// keys.
+func rogue(t testing.TB, ca *CA) *CA {
+	t.Helper()
+	o := &IssueOptions{NotBefore: ca.cert.NotBefore, NotAfter: ca.cert.NotAfter, now: ca.now}
+	if ca.parent == nil {
+		return must[*CA](t, "NewCA")(NewCA(ca.cert.Subject.CommonName, o))
+	}
+	return must[*CA](t, "Intermediate")(rogue(t, ca.parent).Intermediate(ca.cert.Subject.CommonName, o))
 }
 
 // x509Login is one way to log in: what is presented, and why it is refused,
@@ -107,7 +123,7 @@ func TestCertificateAuthority(t *testing.T) {
 		}, ""},
 		{"the intermediate itself is known", func(s stage) *tls.Certificate {
 			s.external()
-			line := s.below(must[*CA](s, "NewCA")(NewCA("nobody knows", &IssueOptions{Now: s.h.opts.Now})), nil)
+			line := s.below(must[*CA](s, "NewCA")(NewCA("nobody knows", &IssueOptions{now: s.h.opts.Now})), nil)
 			if err := s.h.AddCA("line", line.PEM()); err != nil {
 				s.Fatalf("AddCA: %v", err)
 			}
@@ -115,7 +131,7 @@ func TestCertificateAuthority(t *testing.T) {
 		}, ""},
 		{"the hub's, intermediate left out", func(s stage) *tls.Certificate {
 			return pairOf(s, s.add(&X509Options{Issue: &IssueOptions{WithoutChain: true}}))
-		}, `the certificate of "dev1", with 0 more presented, leads to none of the hub's 2 CAs that are enabled: x509: certificate signed by unknown authority`},
+		}, `the certificate of "dev1", with 0 more presented, leads to none of the hub's 2 CAs: x509: certificate signed by unknown authority`},
 		{"intermediate left out", func(s stage) *tls.Certificate {
 			s.external()
 			return s.issue(s.below(s.plant, nil), "dev1", &IssueOptions{WithoutChain: true})
@@ -126,16 +142,16 @@ func TestCertificateAuthority(t *testing.T) {
 		{"no name", func(s stage) *tls.Certificate { s.external(); return s.issue(s.plant, "", nil) }, `the certificate's common name is "", …`},
 		{"rogue root", func(s stage) *tls.Certificate {
 			s.external()
-			return s.issue(must[*CA](s, "Rogue")(s.plant.Rogue()), "dev1", nil)
+			return s.issue(rogue(s, s.plant), "dev1", nil)
 		}, "…leads to none of the hub's 1 CAs…"},
 		{"rogue of the hub's own CA", func(s stage) *tls.Certificate {
 			s.external()
 			ca := must[*CA](s, "DeviceCA")(s.h.DeviceCA())
-			return s.issue(must[*CA](s, "Rogue")(ca.Rogue()), "dev1", nil)
+			return s.issue(rogue(s, ca), "dev1", nil)
 		}, "…with 1 more presented, leads to none of the hub's 2 CAs…"},
 		{"self-signed", func(s stage) *tls.Certificate {
 			s.external()
-			return s.selfSigned("dev1", &IssueOptions{Now: s.h.opts.Now})
+			return s.selfSigned("dev1", &IssueOptions{now: s.h.opts.Now})
 		}, "…leads to none…"},
 		{"leaf has ended", func(s stage) *tls.Certificate { s.external(); return s.issue(s.plant, "dev1", s.hours(-2, -1)) },
 			`the certificate of "CN=dev1" ended at 1999-12-31T23:00:00Z, and the hub's clock says 2000-01-01T00:00:00Z`},
@@ -168,7 +184,7 @@ func TestCertificateAuthority(t *testing.T) {
 		{"signed by another device", func(s stage) *tls.Certificate {
 			s.external()
 			thief := s.issue(s.plant, "dev2", nil)
-			c := s.selfSigned("dev1", &IssueOptions{Now: s.h.opts.Now})
+			c := s.selfSigned("dev1", &IssueOptions{now: s.h.opts.Now})
 			c.Certificate = [][]byte{s.sign(template("dev1", s.h.opts.Now()), thief.Leaf, c.Leaf.PublicKey, thief.PrivateKey), thief.Certificate[0]}
 			return c
 		}, "…leads to none…"},
@@ -188,19 +204,19 @@ func TestCertificateAuthority(t *testing.T) {
 		}, ""},
 		{"P-384", func(s stage) *tls.Certificate {
 			s.external()
-			return s.issue(s.plant, "dev1", &IssueOptions{Key: KeyP384})
+			return s.issue(s.plant, "dev1", &IssueOptions{Key: keyP384(s)})
 		}, ""},
 		{"RSA", func(s stage) *tls.Certificate {
 			s.external()
-			return s.issue(s.plant, "dev1", &IssueOptions{Key: KeyRSA2048})
+			return s.issue(s.plant, "dev1", &IssueOptions{Key: keyRSA(s)})
 		}, ""},
 		{"Ed25519", func(s stage) *tls.Certificate {
 			s.external()
-			return s.issue(s.plant, "dev1", &IssueOptions{Key: KeyEd25519})
+			return s.issue(s.plant, "dev1", &IssueOptions{Key: keyEd25519(s)})
 		}, ""},
 		{"below a CA with Ed25519", func(s stage) *tls.Certificate {
 			s.external()
-			return s.issue(s.below(s.plant, &IssueOptions{Key: KeyEd25519}), "dev1", nil)
+			return s.issue(s.below(s.plant, &IssueOptions{Key: keyEd25519(s)}), "dev1", nil)
 		}, ""},
 		{"disabled", func(s stage) *tls.Certificate {
 			c := pairOf(s, s.add(nil))
@@ -231,10 +247,10 @@ func TestThumbprint(t *testing.T) {
 		}, ""},
 		{"any name", func(s stage) *tls.Certificate { c := s.selfSigned("toaster", nil); s.known(sha1Of(c), ""); return c }, ""},
 		{"Ed25519", func(s stage) *tls.Certificate {
-			return pairOf(s, s.add(&X509Options{SelfSigned: true, Issue: &IssueOptions{Key: KeyEd25519}}))
+			return pairOf(s, s.add(&X509Options{SelfSigned: true, Issue: &IssueOptions{Key: keyEd25519(s)}}))
 		}, ""},
 		{"from an unknown CA", func(s stage) *tls.Certificate {
-			c := s.issue(must[*CA](s, "Rogue")(s.plant.Rogue()), "x", nil)
+			c := s.issue(rogue(s, s.plant), "x", nil)
 			s.known(sha256Of(c), "")
 			return c
 		}, ""},
@@ -263,7 +279,7 @@ func TestThumbprint(t *testing.T) {
 		return pairOf(s, s.add(&X509Options{SelfSigned: true, Issue: s.hours(-2, -1)}))
 	}
 	playLogins(t, nil, append(logins, x509Login{"has ended", ended, ""}, x509Login{"has not begun", early, ""}))
-	playLogins(t, &Options{StrictThumbprints: true}, append(logins,
+	playLogins(t, &Options{quirks: quirk.Set{StrictThumbprints: true}}, append(logins,
 		x509Login{"has ended, strict", ended, "…ended at…"}, x509Login{"has not begun, strict", early, "…begins at…"}))
 }
 
@@ -288,7 +304,7 @@ func playLogin(t *testing.T, opts *Options, tt x509Login, version uint16) {
 	}
 	o.Logger = heard.logger()
 	h := New(t, &o)
-	s := stage{t, h, must[*CA](t, "NewCA")(NewCA("plant", &IssueOptions{Now: h.opts.Now}))}
+	s := stage{t, h, must[*CA](t, "NewCA")(NewCA("plant", &IssueOptions{now: h.opts.Now}))}
 	if err := h.AddCA("plant", s.plant.PEM()); err != nil {
 		t.Fatalf("AddCA: %v", err)
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/devicetwin/devicetwin-go/internal/quirk"
 )
 
 // What a certificate does for who proves itself by a token: nothing, neither
@@ -118,7 +120,9 @@ func testResumedSession(t *testing.T, version uint16) {
 	h := New(t, &Options{Logger: heard.logger()})
 	old := must[Issued](t, "SelfSigned")(SelfSigned("old", nil))
 	fresh := must[Issued](t, "SelfSigned")(SelfSigned("new", nil))
-	must[Device](t, "AddX509Device")(h.AddX509Device("dev1", &X509Options{PrimaryThumbprint: old.Thumbprint}))
+	if err := addDevice(t, h, "dev1").SetThumbprints(old.Thumbprint, ""); err != nil {
+		t.Fatalf("SetThumbprints: %v", err)
+	}
 	cache := tls.NewLRUClientSessionCache(1)
 	login := func(cert Issued, cache tls.ClientSessionCache, wantResumed bool) string {
 		got, line := client{cert: &cert.Certificate, version: version, cache: cache}.login(t, h, "dev1", "")
@@ -254,8 +258,8 @@ func testRotateKeys(t *testing.T) {
 // The flags refuse an identity's own keys, and neither policies nor certificates.
 func TestDisableSAS(t *testing.T) { bubble(t, testDisableSAS) }
 func testDisableSAS(t *testing.T) {
-	for _, o := range []Options{{}, {DisableDeviceSAS: true}, {DisableModuleSAS: true}} {
-		h := New(t, &o)
+	for _, o := range []quirk.Set{{}, {DisableDeviceSAS: true}, {DisableModuleSAS: true}} {
+		h := New(t, Options{}.With(o))
 		device := addDevice(t, h, "dev1")
 		module := must[Device](t, "AddModule")(h.AddDevice("dev1/mod"))
 		policy, _ := h.Policy("device")

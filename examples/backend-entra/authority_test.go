@@ -33,8 +33,8 @@ const (
 // tokens are those that the issuer's hub trusts. The fields above mu are set
 // before anybody asks.
 type authority struct {
-	url         string // https://host:port
-	issuer      hubtest.EntraIssuer
+	url         string       // https://host:port
+	issuer      *hubtest.Hub // its tokens are those of this hub
 	life        time.Duration
 	audience    string            // of the tokens, where not the one that is asked for
 	certificate *x509.Certificate // of the client, beside its secret; nil for none
@@ -91,7 +91,7 @@ func (a *authority) token(w http.ResponseWriter, r *http.Request) {
 	case !ok:
 		refuse(w, http.StatusBadRequest, "invalid_scope", "AADSTS1002012: the scope is not one resource with /.default")
 		return
-	case audience != hubtest.EntraAudience:
+	case audience != "https://iothubs.azure.net":
 		refuse(w, http.StatusBadRequest, "invalid_resource", "AADSTS500011: the tenant knows no such resource")
 		return
 	case form("client_assertion") != "":
@@ -106,7 +106,7 @@ func (a *authority) token(w http.ResponseWriter, r *http.Request) {
 	if a.audience != "" {
 		audience = a.audience
 	}
-	token, err := a.issuer.TokenFor(audience, objectID, a.life)
+	token, err := a.issuer.EntraToken(objectID, audience, a.life)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return

@@ -50,7 +50,7 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	entra := &authority{issuer: hub.EntraIssuer(), life: time.Hour}
+	entra := &authority{issuer: hub, life: time.Hour}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	d := &rig{T: t, ctx: ctx, hub: hub, entra: entra}
@@ -72,7 +72,7 @@ func (d *rig) furnish() {
 	if _, err := d.hub.AddDevice("fan1"); err != nil {
 		d.Fatal(err)
 	}
-	d.hub.Grant(objectID, hubtest.TwinContributor)
+	d.hub.Grant(objectID, "IoT Hub Twin Contributor")
 	for _, v := range os.Environ() { // whatever the desk's owner is signed in as
 		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "AZURE_") {
 			d.Setenv(name, "")

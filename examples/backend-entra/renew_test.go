@@ -65,7 +65,7 @@ type bubble struct {
 
 func newBubble(t *testing.T, life time.Duration) *bubble {
 	hub := hubtest.New(t, &hubtest.Options{Logger: slog.New(slog.DiscardHandler)})
-	entra := &authority{url: "https://login.entra.test", issuer: hub.EntraIssuer(), life: life}
+	entra := &authority{url: "https://login.entra.test", issuer: hub, life: life}
 	b := &bubble{
 		rig:    &rig{T: t, ctx: t.Context(), hub: hub, entra: entra, flags: []string{"-hub", hub.Host(), "-private"}},
 		server: &http.Server{Handler: entra},

@@ -208,14 +208,27 @@ func (d *drawer) addCertified(hub *hubtest.Hub, spec deviceSpec, restored bool) 
 		return hubtest.Device{}, err
 	}
 	if cert != nil && opts.SelfSigned {
-		opts.PrimaryThumbprint = fmt.Sprintf("%X", sha256.Sum256(cert.Raw))
+		return addKnown(hub, spec.ID, cert, restored)
 	}
-	opts.NoCertificate = cert != nil && !opts.SelfSigned
+	opts.NoCertificate = cert != nil
 	made, err := addX509(hub, spec.ID, opts, restored)
 	if err != nil || cert != nil {
 		return made, err
 	}
 	return made, errors.Join(files.Write(keyFile, made.KeyPEM, 0o600), files.Write(certFile, made.CertificatePEM, 0o644))
+}
+
+// addKnown adds a device that is known by the thumbprint of a certificate.
+func addKnown(hub *hubtest.Hub, id string, cert *x509.Certificate, restored bool) (hubtest.Device, error) {
+	if !restored {
+		if _, err := hub.AddDevice(id); err != nil {
+			return hubtest.Device{}, err
+		}
+	}
+	if err := hub.Device(id).SetThumbprints(fmt.Sprintf("%X", sha256.Sum256(cert.Raw)), ""); err != nil {
+		return hubtest.Device{}, err
+	}
+	return hub.Device(id), nil
 }
 
 func addX509(hub *hubtest.Hub, id string, opts *hubtest.X509Options, restored bool) (hubtest.Device, error) {

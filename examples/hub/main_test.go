@@ -333,7 +333,7 @@ func TestControl(t *testing.T) {
 	reach(device.Online)
 	say("down", "ok")
 	say("up", "ok")
-	say("cut nobody", "error: hubtest: no such device or module; add it first: nobody")
+	say("cut nobody", "error: hubtest: no such device, module or CA; add it first: nobody")
 	say("dance", "error: unknown command; known are cut, down and up")
 	// A client that says nothing does not hold up the end.
 	if got := p.end(); got != 0 {

@@ -47,15 +47,15 @@ func rooms() []room {
 		{folder: "auth/pkcs8", own: []string{"auth", "internal/errtext", "internal/own", "internal/pbe"}, others: []string{"golang.org/x/crypto/scrypt"}, barred: []string{"net/..."}},
 		{folder: "auth/pfx", own: []string{"auth", "internal/errtext", "internal/own", "internal/pbe"}, others: []string{"software.sslmate.com/src/go-pkcs12"}, barred: []string{"net/..."}},
 		// The identity of a module in IoT Edge: the one room that brings net/http.
-		{folder: "auth/edge", own: []string{"auth", "transport", "internal/errtext"}},
+		{folder: "auth/edge", own: []string{"auth", "transport", "internal/errtext", "internal/own"}},
 		// How one session is spoken.
-		{folder: "transport", own: []string{"auth", "internal/visible", "internal/errs", "internal/errtext"}},
+		{folder: "transport", own: []string{"auth", "internal/boottime", "internal/visible", "internal/errs", "internal/errtext"}},
 		{folder: "transport/amqp", own: []string{"transport", "auth", "internal/..."}, others: []string{amqp}},
 		{folder: "transport/...", own: []string{"transport", "auth", "internal/..."}, others: []string{codec}},
 		// How streams get through a network; the packets are not their concern.
-		{folder: "transport/ws", own: []string{"transport", "internal/hubproto"}, others: []string{"github.com/gorilla/websocket"}},
+		{folder: "transport/ws", own: []string{"transport", "internal/errtext", "internal/hubproto"}, others: []string{"github.com/gorilla/websocket"}},
 		// A program through a proxy stays small.
-		{folder: "transport/proxy", own: []string{"transport", "internal/hubproto", "internal/visible"}, others: []string{"golang.org/x/net/proxy"}, barred: []string{"net/http/..."}},
+		{folder: "transport/proxy", own: []string{"transport", "internal/errtext", "internal/hubproto", "internal/visible"}, others: []string{"golang.org/x/net/proxy"}, barred: []string{"net/http/..."}},
 		// The life of a client; it names no protocol, so that a program links
 		// only the transport that it imports.
 		{folder: "device", own: []string{"transport", "twin", "auth", "device/internal/...", "internal/boottime", "internal/tree", "internal/errs", "internal/errtext", "internal/own"}},

@@ -89,7 +89,7 @@ func (f *Fate) TakeTurn(ctx context.Context) error {
 	select {
 	case f.turn <- struct{}{}:
 	case <-ctx.Done():
-		return fmt.Errorf("send: %w", ctx.Err())
+		return fmt.Errorf("transport: send: %w", ctx.Err())
 	case <-f.closing:
 		return f.Err()
 	case <-f.dead:
@@ -98,7 +98,7 @@ func (f *Fate) TakeTurn(ctx context.Context) error {
 	// More than one may have been ready: a turn is no use to the late.
 	err := f.Err()
 	if end := ctx.Err(); err == nil && end != nil {
-		err = fmt.Errorf("send: %w", end)
+		err = fmt.Errorf("transport: send: %w", end)
 	}
 	if err != nil {
 		f.PassTurn()

@@ -122,7 +122,7 @@ func TestCheckID(t *testing.T) {
 	for id, good := range map[string]bool{
 		"1": true, "a-Z-09": true, "": false, "a b": false, "a=b": false, "ä": false, "a/b": false, "a&b": false, "a\x00": false,
 	} {
-		err := fate.CheckID(transport.Frame{Kind: transport.Request, ID: id})
+		err := fate.CheckID(transport.Frame{Kind: transport.GetTwin, ID: id})
 		if fate.ValidID(id) != good || (err == nil) != good || err != nil && !errors.Is(err, transport.ErrUnsupported) {
 			t.Errorf("%q: valid is %v, %v; want %v", id, fate.ValidID(id), err, good)
 		}

@@ -59,7 +59,7 @@ const (
 	FilterDevicebound = "messages/devicebound/#"
 	FilterInputs      = "inputs/#"
 
-	SuffixEvents      = "messages/events/"
+	SuffixEvents = "messages/events/"
 
 	PrefixDevices = "devices/"
 	InfixModules  = "modules/"

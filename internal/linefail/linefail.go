@@ -32,7 +32,7 @@ func Line(err error) error {
 // Stream says why no stream was opened; ctx is what bounded the attempt.
 func Stream(ctx context.Context, err error) error {
 	if end := ctx.Err(); end != nil && !errors.Is(err, end) {
-		err = fmt.Errorf("%w: %w", end, err)
+		err = fmt.Errorf("transport: %w: %w", end, errtext.Bare("transport", err))
 	}
 	switch {
 	case hasSentinel(err):

@@ -30,8 +30,6 @@ func dialCases() []Case {
 			Rule: "ctx is Dial's alone: that it ends later does nothing to the Conn"},
 		{Name: "DialManyAtOnce", Run: dialManyAtOnce,
 			Rule: "A Dialer may be used by many goroutines and for many identities at once"},
-		{Name: "Forget", Run: dialForget,
-			Rule: "Forget begins a clean session: the features of an earlier one are gone"},
 		{Name: "Tidy", Run: dialTidy,
 			Rule: "Tidy takes nothing away from the features of this library, and its outcome is no frame"},
 		{Name: "Resumed", Run: dialResumed,
@@ -169,19 +167,6 @@ func dialResumed(t TB, p Peer) {
 	if second.(transport.Resumer).Resumed() {
 		wantAlive(t, second) // without an Open
 	}
-}
-
-func dialForget(t TB, p Peer) {
-	want(t, "Close", dialOpen(t, p).Close(), nil)
-	l := login(t, p, device)
-	l.Forget = true
-	c := dialWith(t, p.Dialer(nil), l)
-	if r, ok := c.(transport.Resumer); ok && r.Resumed() {
-		t.Fatalf("Resumed after a login with Forget: got true")
-	}
-	open(t, c, transport.TwinResponses, "1")
-	setDesired(t, p, `{"a":1}`)
-	wantAlive(t, c) // and nothing before it
 }
 
 func dialTidy(t TB, p Peer) {

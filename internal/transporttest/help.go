@@ -68,11 +68,11 @@ func open(t TB, c transport.Conn, feature transport.Feature, id string) {
 }
 
 func getTwin(id string) transport.Frame {
-	return transport.Frame{Kind: transport.Request, Op: transport.GetTwin, ID: id}
+	return transport.Frame{Kind: transport.GetTwin, ID: id}
 }
 
 func patchReported(id, body string) transport.Frame {
-	return transport.Frame{Kind: transport.Request, Op: transport.PatchReported, ID: id, Body: []byte(body)}
+	return transport.Frame{Kind: transport.PatchReported, ID: id, Body: []byte(body)}
 }
 
 func send(t TB, c transport.Conn, f transport.Frame) {
@@ -132,10 +132,10 @@ func setDesired(t TB, p Peer, patch string) int64 {
 // show is a frame for an error's text, without its body.
 func show(f transport.Frame) string {
 	b, err := json.Marshal(struct {
-		Kind, ID                     string
-		Feature, Op, Status, Version int64
-		Bytes                        int
-	}{f.Kind.String(), f.ID, int64(f.Feature), int64(f.Op), int64(f.Status), f.Version, len(f.Body)})
+		Kind, ID, Feature string
+		Status, Version   int64
+		Bytes             int
+	}{string(f.Kind), f.ID, string(f.Feature), int64(f.Status), f.Version, len(f.Body)})
 	if err != nil {
 		return err.Error()
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // LaneFeature is the feature that the Ready frames of a Lane name.
-const LaneFeature transport.Feature = 200
+const LaneFeature transport.Feature = "lane"
 
 // A Lane is a Dialer whose connections also take Telemetry frames, as far as a
 // window goes: a feature of the tests' own, which has room and answers only when
@@ -129,7 +129,7 @@ func (c *laneConn) pump(life context.Context) {
 
 // Send implements transport.Conn.
 func (c *laneConn) Send(ctx context.Context, f transport.Frame) error {
-	if f.Kind != transport.Telemetry {
+	if f.Kind != "telemetry" {
 		return c.Conn.Send(ctx, f)
 	}
 	l := c.lane

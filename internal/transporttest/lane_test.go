@@ -34,7 +34,7 @@ func lane(t *testing.T) (*transporttest.Lane, transport.Conn) {
 }
 
 func telemetry(n int) transport.Frame {
-	return transport.Frame{Kind: transport.Telemetry, ID: fmt.Sprint("t", n), Body: []byte("{}")}
+	return transport.Frame{Kind: "telemetry", ID: fmt.Sprint("t", n), Body: []byte("{}")}
 }
 
 func wantFrame(t *testing.T, c transport.Conn, kind transport.Kind, id string) transport.Frame {
@@ -62,7 +62,7 @@ func testLaneWithoutRoom(t *testing.T) {
 			t.Fatalf("Send without room: got %v; want ErrBusy", err)
 		}
 		id := fmt.Sprint("g", i)
-		if err := send(transport.Frame{Kind: transport.Request, Op: transport.GetTwin, ID: id}); err != nil {
+		if err := send(transport.Frame{Kind: transport.GetTwin, ID: id}); err != nil {
 			t.Fatal(err)
 		}
 		wantFrame(t, c, transport.Response, id)
@@ -74,7 +74,7 @@ func testLaneWithoutRoom(t *testing.T) {
 	l.Answer(1)
 	wantFrame(t, c, transport.Accepted, "t1")
 	if f := wantFrame(t, c, transport.Ready, ""); f.Feature != transporttest.LaneFeature {
-		t.Errorf("Ready names feature %d, want %d", f.Feature, transporttest.LaneFeature)
+		t.Errorf("Ready names feature %q, want %q", f.Feature, transporttest.LaneFeature)
 	}
 	if err := send(telemetry(3)); err != nil {
 		t.Fatal(err)

@@ -139,15 +139,13 @@ func sendUnsayable(t TB, p Peer) {
 		getTwin("a b"),
 		getTwin("a&b"),
 		getTwin("é"),
-		{Kind: transport.Request, Op: 99, ID: "1"},
-		{Kind: transport.Open, Feature: 99, ID: "1"},
-		{Kind: transport.Close, Feature: 99, ID: "1"},
+		{Kind: "other", ID: "1"},
+		{Kind: transport.Open, Feature: "other", ID: "1"},
+		{Kind: transport.Close, Feature: "other", ID: "1"},
 		{Kind: transport.Close, Feature: transport.DesiredChanges, ID: "a b"},
 		{Kind: transport.Accepted, ID: "1"},
 		{Kind: transport.Response, ID: "1", Status: 200},
 		{Kind: transport.Telemetry, ID: "1", Body: []byte("{}")},
-		{Kind: transport.Method, ID: "1"},
-		{Kind: transport.Incoming, Delivery: 1},
 		{Kind: transport.Ready, Feature: transport.TwinResponses},
 		{Kind: transport.Desired, Version: 1},
 	} {
@@ -159,8 +157,8 @@ func sendUnsayable(t TB, p Peer) {
 func sendUnknownDelivery(t TB, p Peer) {
 	c := dialOpen(t, p)
 	for _, d := range []uint64{0, 1, 1 << 40} {
-		for _, o := range []transport.Outcome{0, transport.Complete, transport.Release, transport.Reject, 99} {
-			f := transport.Frame{Kind: transport.Settle, Delivery: d, Outcome: o}
+		for _, o := range []transport.Kind{transport.Complete, transport.Release} {
+			f := transport.Frame{Kind: o, Delivery: d}
 			want(t, "Send "+show(f), c.Send(t.Context(), f), transport.ErrUnsupported)
 		}
 	}

@@ -66,7 +66,7 @@ func (c *conn) Send(ctx context.Context, f transport.Frame) error {
 		return err
 	}
 	if end := ctx.Err(); end != nil {
-		return fmt.Errorf("send: %w", end)
+		return fmt.Errorf("transport: send: %w", end)
 	}
 	if m == nil {
 		return c.accept(f.ID)
@@ -91,7 +91,7 @@ func (c *conn) admit(f transport.Frame, m *amqp.Message) (now bool, err error) {
 	if !c.queue.link.Takes(size) {
 		return false, fmt.Errorf("%w: a message of %d bytes; the hub's limit on this link is %d", transport.ErrTooLarge, size, c.queue.link.Limit())
 	}
-	feature := f.Kind != transport.Request
+	feature := f.Kind == transport.Open || f.Kind == transport.Close
 	if feature && len(c.opened) >= maxOpened {
 		c.queue.busy = true
 		return false, fmt.Errorf("%w: %d features wait for the hub's answer", transport.ErrBusy, len(c.opened))

@@ -36,7 +36,7 @@ func conditionError(e *amqp.Error) *ConditionError {
 
 // Error returns condition, code, text and tracking id.
 func (e *ConditionError) Error() string {
-	s := "hub ended it: " + escape(e.Condition)
+	s := "amqp: hub ended it: " + escape(e.Condition)
 	if e.Code != 0 {
 		s += fmt.Sprintf(" (%d)", e.Code)
 	}
@@ -119,7 +119,7 @@ type tokenError struct {
 }
 
 func (e *tokenError) Error() string {
-	return fmt.Sprintf("hub refused the token (%v): %v", e.status, e.means)
+	return fmt.Sprintf("amqp: hub refused the token (%v): %v", errtext.Bare("transport", e.status), errtext.Bare("transport", e.means))
 }
 
 func (e *tokenError) Is(target error) bool { return target == e.means }

@@ -198,7 +198,7 @@ func (b *breaker) cut() {
 
 // get is the request for a twin.
 func get(id string) transport.Frame {
-	return transport.Frame{Kind: transport.Request, Op: transport.GetTwin, ID: id}
+	return transport.Frame{Kind: transport.GetTwin, ID: id}
 }
 
 // sentinels is how many of the contract's errors err matches.

@@ -98,7 +98,7 @@ func (c *conn) Renew(ctx context.Context, token auth.Token) error {
 		return cause
 	}
 	if end := ctx.Err(); end != nil {
-		return fmt.Errorf("renew: %w", end)
+		return fmt.Errorf("transport: renew: %w", end)
 	}
 	return c.line.amqpError(err)
 }

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/internal/quirk"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/transport/amqp"
 )
@@ -71,6 +73,13 @@ func wantError(t *testing.T, what string, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) {
 		t.Errorf("%s: got %v, want %v", what, err, want)
+		return
+	}
+	if err == nil {
+		return
+	}
+	if text := err.Error(); !strings.HasPrefix(text, "transport: ") && !strings.HasPrefix(text, "amqp: ") {
+		t.Errorf("%s: got %q, which does not begin with the name of its package", what, text)
 	}
 }
 
@@ -186,7 +195,7 @@ func testX509(t *testing.T) {
 // many requests.
 func TestFlowWithoutNextIncomingID(t *testing.T) { bubble(t, testFlowWithoutNextIncomingID) }
 func testFlowWithoutNextIncomingID(t *testing.T) {
-	hub := hubtest.New(t, &hubtest.Options{OmitNextIncomingID: true})
+	hub := hubtest.New(t, hubtest.Options{}.With(quirk.Set{OmitNextIncomingID: true}))
 	d := add(t, hub, "dev1")
 	c := dial(t, hub, loginOf(t, d, time.Hour))
 	for range 6000 { // more than a window and several credits

@@ -29,9 +29,6 @@ const (
 // TwinResponses, which need none.
 func message(f transport.Frame) (*amqp.Message, error) {
 	feature := f.Kind == transport.Open || f.Kind == transport.Close
-	if !feature && f.Kind != transport.Request {
-		return nil, fmt.Errorf("%w: a device does not send a frame of kind %v", transport.ErrUnsupported, f.Kind)
-	}
 	if err := fate.CheckID(f); err != nil {
 		return nil, err
 	}
@@ -46,10 +43,10 @@ func message(f transport.Frame) (*amqp.Message, error) {
 			notes[noteOperation] = "DELETE"
 		}
 	case feature:
-		return nil, fmt.Errorf("%w: feature %d", transport.ErrUnsupported, f.Feature)
-	case f.Op == transport.GetTwin:
+		return nil, fmt.Errorf("%w: feature %q", transport.ErrUnsupported, f.Feature)
+	case f.Kind == transport.GetTwin:
 		notes[noteOperation] = "GET"
-	case f.Op == transport.PatchReported:
+	case f.Kind == transport.PatchReported:
 		switch {
 		case f.Version < 0:
 			return nil, fmt.Errorf("%w: version %d", transport.ErrUnsupported, f.Version)
@@ -62,7 +59,7 @@ func message(f transport.Frame) (*amqp.Message, error) {
 		}
 		m.Data = [][]byte{f.Body}
 	default:
-		return nil, fmt.Errorf("%w: operation %d", transport.ErrUnsupported, f.Op)
+		return nil, fmt.Errorf("%w: a device does not send a frame of kind %q", transport.ErrUnsupported, f.Kind)
 	}
 	return m, nil
 }

@@ -160,7 +160,7 @@ func testPoolHalfAMessage(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	body := []byte(`{"a":"` + strings.Repeat("x", 4000) + `"}`)
-	if err := conns[1].Send(ctx, transport.Frame{Kind: transport.Request, Op: transport.PatchReported, ID: "p", Body: body}); err != nil {
+	if err := conns[1].Send(ctx, transport.Frame{Kind: transport.PatchReported, ID: "p", Body: body}); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(10 * time.Minute) // ctx has ended, with three parts sent

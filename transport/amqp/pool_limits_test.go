@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/internal/quirk"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/transport/amqp"
 )
@@ -24,7 +25,7 @@ func testPoolOpensAnother(t *testing.T) {
 		{"the hub's limit", 0, 3, 3},
 		{"both", 2, 1, 7},
 	} {
-		hub := hubtest.New(t, &hubtest.Options{ConnectionTokens: test.tokens})
+		hub := hubtest.New(t, hubtest.Options{}.With(quirk.Set{ConnectionTokens: test.tokens}))
 		p, m := newPool(hub, &amqp.PoolOptions{Devices: test.devices})
 		devices := addMany(t, hub, 7)
 		conns := join(t, p, devices...)
@@ -71,7 +72,7 @@ func testPoolSeats(t *testing.T) {
 		desc    string
 		devices int
 	}{{"by the pool's limit", 2}, {"by the hub's", 0}} {
-		hub := hubtest.New(t, &hubtest.Options{ConnectionTokens: 2, Logger: discard()})
+		hub := hubtest.New(t, hubtest.Options{Logger: discard()}.With(quirk.Set{ConnectionTokens: 2}))
 		p, m := newPool(hub, &amqp.PoolOptions{Devices: test.devices})
 		devices := addMany(t, hub, 4)
 		stays, err := p.Dial(t.Context(), loginOf(t, devices[0], 24*time.Hour))

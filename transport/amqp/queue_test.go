@@ -232,7 +232,7 @@ func testSendTooLargeForTheLink(t *testing.T) {
 	c := join(t, p, add(t, hub, "dev1"))[0]
 	patch := func(size int) transport.Frame {
 		body := `{"k":"` + strings.Repeat("x", size-len(`{"k":""}`)) + `"}`
-		return transport.Frame{Kind: transport.Request, Op: transport.PatchReported, ID: "p", Body: []byte(body)}
+		return transport.Frame{Kind: transport.PatchReported, ID: "p", Body: []byte(body)}
 	}
 	err := c.Send(t.Context(), patch(2000))
 	wantError(t, "Send", err, transport.ErrTooLarge)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/internal/quirk"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/transport/amqp"
 )
@@ -227,7 +228,7 @@ func TestRacePlaces(t *testing.T) {
 // contract's: lines die under joining, leaving, asking and renewing, and contexts
 // end between any two steps.
 func TestRaceStorm(t *testing.T) {
-	hub := hubtest.New(t, &hubtest.Options{Logger: discard(), ConnectionTokens: 6})
+	hub := hubtest.New(t, hubtest.Options{Logger: discard()}.With(quirk.Set{ConnectionTokens: 6}))
 	b := &breaker{to: hub.Stream}
 	m := &meter{to: b.stream}
 	p := amqp.NewPool(amqp.Dialer{Stream: m.stream}, &amqp.PoolOptions{Devices: 8})

@@ -17,7 +17,7 @@ var benchBody = []byte(`{"climate":{"__t":"c","temperature":21.5,"humidity":48},
 // BenchmarkEncodePatch is one reported patch up to its bytes.
 func BenchmarkEncodePatch(b *testing.B) {
 	b.ReportAllocs()
-	f := transport.Frame{Kind: transport.Request, Op: transport.PatchReported, ID: "1f", Body: benchBody}
+	f := transport.Frame{Kind: transport.PatchReported, ID: "1f", Body: benchBody}
 	for b.Loop() {
 		if _, err := mqtt.EncodeRequest(f); err != nil {
 			b.Fatal(err)
@@ -46,7 +46,7 @@ func BenchmarkParse(b *testing.B) {
 func BenchmarkSend(b *testing.B) {
 	c := listen(b, "")
 	defer c.Close()
-	f := transport.Frame{Kind: transport.Request, Op: transport.PatchReported, ID: "1f", Body: benchBody}
+	f := transport.Frame{Kind: transport.PatchReported, ID: "1f", Body: benchBody}
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := c.Send(context.Background(), f); err != nil {

@@ -190,19 +190,19 @@ func testUnsendable(t *testing.T) {
 	for _, f := range []transport.Frame{
 		{},
 		{Kind: transport.Open, Feature: transport.TwinResponses},
-		{Kind: transport.Open, Feature: 99, ID: "1"},
+		{Kind: transport.Open, Feature: "other", ID: "1"},
 		{Kind: transport.Open, Feature: transport.TwinResponses, ID: "a b"},
 		get("a&b"),
 		{Kind: transport.Response, ID: "1"},
 	} {
-		wantError(t, f.Kind.String(), c.Send(t.Context(), f), transport.ErrUnsupported)
+		wantError(t, string(f.Kind), c.Send(t.Context(), f), transport.ErrUnsupported)
 	}
 	for _, f := range []transport.Frame{
 		get(strings.Repeat("1", 1<<16)),
 		patch("1", 0, strings.Repeat("x", transport.MaxBody+1)),
 		patch(strings.Repeat("1", 1<<16), 0, "{}"),
 	} {
-		wantError(t, f.Kind.String(), c.Send(t.Context(), f), transport.ErrTooLarge)
+		wantError(t, string(f.Kind), c.Send(t.Context(), f), transport.ErrTooLarge)
 	}
 	open(t, c, p) // with packet ids 1 and 2
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 	"github.com/devicetwin/devicetwin-go/internal/linefail"
 	"github.com/devicetwin/devicetwin-go/internal/mqttwire"
@@ -29,9 +30,8 @@ func connectPacket(login transport.Login) ([]byte, error) {
 	p := &packets.ConnectPacket{
 		FixedHeader:  packets.FixedHeader{MessageType: packets.Connect},
 		ProtocolName: "MQTT", ProtocolVersion: 4,
-		// What the hub queues for this device survives a lost line, unless the
-		// session is clean.
-		CleanSession: login.Forget,
+		// What the hub queues for this device survives a lost line.
+		CleanSession: false,
 		// Rounded up, for 0 would switch the hub's watch off [MQTT-3.1.2-24].
 		Keepalive:        uint16((login.KeepAlive + time.Second - 1) / time.Second),
 		ClientIdentifier: clientID(login.Identity),
@@ -55,7 +55,7 @@ func checkIdentity(id auth.Identity) error {
 	for _, f := range []struct{ name, id string }{{"DeviceId", id.DeviceID}, {"ModuleId", id.ModuleID}} {
 		if i := strings.IndexAny(f.id, "#+/"); i >= 0 {
 			return fmt.Errorf("%w: %w: %s %q holds %q, which MQTT topics reserve; rename the device or use AMQP",
-				transport.ErrUnsupported, auth.ErrInvalid, f.name, f.id, f.id[i])
+				transport.ErrUnsupported, errtext.Bare("auth", auth.ErrInvalid), f.name, f.id, f.id[i])
 		}
 	}
 	if err := id.Validate(); err != nil {

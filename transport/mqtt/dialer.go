@@ -48,9 +48,6 @@ func (d Dialer) Dial(ctx context.Context, login transport.Login) (transport.Conn
 		return nil, err
 	}
 	c.events = eventsTopic(login.Identity)
-	if login.Forget {
-		c.resumed = false // whatever the hub says
-	}
 	if login.Tidy && c.resumed {
 		c.leftovers = leftovers(login.Identity)
 	}

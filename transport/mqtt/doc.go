@@ -20,11 +20,11 @@
 //
 // # What is acknowledged
 //
-// A message of QoS 1 has a Delivery, and its PUBACK leaves when a Settle with
-// Complete comes. At most 128 messages wait for that. More of them do not reach
+// A message of QoS 1 has a Delivery, and its PUBACK leaves when a Complete
+// comes. At most 128 messages wait for that. More of them do not reach
 // the receiver, and the hub delivers them again.
 //
-// The session is not clean, unless the login says Forget. So the hub restores what
+// The session is not clean. So the hub restores what
 // an earlier program of this identity subscribed to, and delivers messages of
 // features that are not in use here. They are skipped and not acknowledged, so
 // they stay at the hub for a program that takes them. A login with Tidy

@@ -19,7 +19,7 @@ type ConnackError struct {
 
 // Error tells the code and what to do about it.
 func (e *ConnackError) Error() string {
-	return fmt.Sprintf("hub refused the login (CONNACK %d): %s", e.Code, e.advice())
+	return fmt.Sprintf("mqtt: hub refused the login (CONNACK %d): %s", e.Code, e.advice())
 }
 
 func (e *ConnackError) advice() string {

@@ -52,7 +52,7 @@ func ExampleDialer() {
 
 	for _, f := range []transport.Frame{
 		{Kind: transport.Open, Feature: transport.TwinResponses, ID: "1"},
-		{Kind: transport.Request, Op: transport.GetTwin, ID: "2"},
+		{Kind: transport.GetTwin, ID: "2"},
 	} {
 		if err := conn.Send(ctx, f); err != nil {
 			fmt.Println(err)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -201,6 +202,19 @@ func wantError(t *testing.T, sentence string, err error, wants ...error) {
 		if !errors.Is(err, want) {
 			t.Fatalf("%s: got error %v; want it to match %q", sentence, err, want)
 		}
+	}
+	if err != nil {
+		wantName(t, sentence, err)
+	}
+}
+
+// wantName wants an error to begin with the name of this package or the contract's,
+// once.
+func wantName(t *testing.T, sentence string, err error) {
+	t.Helper()
+	text := err.Error()
+	if !strings.HasPrefix(text, "transport: ") && !strings.HasPrefix(text, "mqtt: ") || strings.Contains(text, ": transport: ") || strings.Contains(text, ": mqtt: ") {
+		t.Errorf("%s: got %q; want it to begin with the name of its package, once", sentence, text)
 	}
 }
 

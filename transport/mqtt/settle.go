@@ -47,20 +47,20 @@ func (c *conn) settle(f transport.Frame) error {
 	for i, d := range c.deliveries {
 		switch {
 		case d.number != f.Delivery || d.settled:
-		case f.Outcome == transport.Complete:
+		case f.Kind == transport.Complete:
 			c.deliveries[i].settled = true
 			select {
 			case c.owed <- struct{}{}:
 			default:
 			}
 			return nil
-		case f.Outcome == transport.Release: // without PUBACK the hub delivers it again
+		case f.Kind == transport.Release: // without PUBACK the hub delivers it again
 			c.deliveries = slices.Delete(c.deliveries, i, i+1)
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: outcome %d of delivery %d; MQTT completes or releases a delivery that waits",
-		transport.ErrUnsupported, f.Outcome, f.Delivery)
+	return fmt.Errorf("%w: %v of delivery %d, which does not wait for it",
+		transport.ErrUnsupported, f.Kind, f.Delivery)
 }
 
 // takeAcks returns the PUBACKs that are owed, as they go over the wire, in the

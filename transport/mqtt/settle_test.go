@@ -29,8 +29,8 @@ func delivered(f transport.Frame, number uint64) transport.Frame {
 	return f
 }
 
-func settle(number uint64, outcome transport.Outcome) transport.Frame {
-	return transport.Frame{Kind: transport.Settle, Delivery: number, Outcome: outcome}
+func settle(number uint64, outcome transport.Kind) transport.Frame {
+	return transport.Frame{Kind: outcome, Delivery: number}
 }
 
 // TestAcknowledgesNothingByItself has a hub deliver what an earlier program
@@ -98,8 +98,8 @@ func testSettle(t *testing.T) {
 	wantError(t, "Settle twice", c.Send(t.Context(), settle(1, transport.Complete)), transport.ErrUnsupported)
 	send(t, c, settle(2, transport.Release))
 	wantError(t, "Settle of what was released", c.Send(t.Context(), settle(2, transport.Complete)), transport.ErrUnsupported)
-	wantError(t, "Reject", c.Send(t.Context(), settle(3, transport.Reject)), transport.ErrUnsupported)
-	wantError(t, "Settle without an outcome", c.Send(t.Context(), settle(3, 0)), transport.ErrUnsupported)
+	wantError(t, "no settling", c.Send(t.Context(), settle(3, "reject")), transport.ErrUnsupported)
+	wantError(t, "Settle without an outcome", c.Send(t.Context(), settle(3, "")), transport.ErrUnsupported)
 	p.wantSilence("which is all", time.Minute)
 
 	// The hub repeats what waits, and what was given back.

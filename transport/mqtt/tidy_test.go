@@ -117,26 +117,6 @@ func testTidyAfterAGetThatDidNotLeave(t *testing.T) {
 		unsubscribe(1, "$iothub/methods/POST/#", "devices/dev1/messages/devicebound/#"))
 }
 
-// TestForget begins a clean session.
-func TestForget(t *testing.T) { synctest.Test(t, testForget) }
-func testForget(t *testing.T) {
-	for forget, flags := range map[bool]byte{false: 0x80, true: 0x82} {
-		l := login(time.Minute)
-		l.Forget = forget
-		p, done := dial(t.Context(), t, l)
-		hello := p.wantPacket("CONNECT", 0x10)
-		if got := hello[7]; got != flags {
-			t.Errorf("Forget %v: CONNECT has flags %#x; want %#x", forget, got, flags)
-		}
-		p.say("\x20\x02\x01\x00") // a session, also where there can be none [MQTT-3.2.2-1]
-		c := (<-done).conn
-		if got := c.(transport.Resumer).Resumed(); got == forget {
-			t.Errorf("Forget %v: Resumed is %v", forget, got)
-		}
-		c.Close()
-	}
-}
-
 // TestCloseFeature unsubscribes.
 func TestCloseFeature(t *testing.T) { synctest.Test(t, testCloseFeature) }
 func testCloseFeature(t *testing.T) {

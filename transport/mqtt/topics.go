@@ -25,7 +25,7 @@ func featureFilter(f transport.Frame) (string, error) {
 	case transport.DesiredChanges:
 		return hubproto.FilterDesired, nil
 	}
-	return "", fmt.Errorf("%w: feature %d", transport.ErrUnsupported, f.Feature)
+	return "", fmt.Errorf("%w: feature %q", transport.ErrUnsupported, f.Feature)
 }
 
 // featurePacket subscribes to the filter of a feature, or unsubscribes.
@@ -49,14 +49,11 @@ func unsubscribePacket(filters []string, packetID uint16) *packets.UnsubscribePa
 // requestPacket publishes a request. It keeps the body no longer than until
 // the packet is encoded.
 func requestPacket(f transport.Frame) (*packets.PublishPacket, error) {
-	if f.Kind != transport.Request {
-		return nil, fmt.Errorf("%w: a device does not send a frame of kind %v", transport.ErrUnsupported, f.Kind)
-	}
 	if err := fate.CheckID(f); err != nil {
 		return nil, err
 	}
 	p := &packets.PublishPacket{FixedHeader: packets.FixedHeader{MessageType: packets.Publish}}
-	switch f.Op {
+	switch f.Kind {
 	case transport.GetTwin:
 		p.TopicName = hubproto.PrefixGetTwin + "?" + hubproto.ParamRequestID + "=" + f.ID
 	case transport.PatchReported:
@@ -72,7 +69,7 @@ func requestPacket(f transport.Frame) (*packets.PublishPacket, error) {
 		}
 		p.Payload = f.Body
 	default:
-		return nil, fmt.Errorf("%w: operation %d", transport.ErrUnsupported, f.Op)
+		return nil, fmt.Errorf("%w: a device does not send a frame of kind %q", transport.ErrUnsupported, f.Kind)
 	}
 	return p, nil
 }

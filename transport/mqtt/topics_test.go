@@ -85,8 +85,8 @@ func TestSkipped(t *testing.T) {
 
 // TestToHub is the golden table of what a device publishes.
 func TestToHub(t *testing.T) {
-	request := func(op transport.Op, id string, version int64, body string) transport.Frame {
-		return transport.Frame{Kind: transport.Request, Op: op, ID: id, Version: version, Body: []byte(body)}
+	request := func(op transport.Kind, id string, version int64, body string) transport.Frame {
+		return transport.Frame{Kind: op, ID: id, Version: version, Body: []byte(body)}
 	}
 	for _, c := range []struct {
 		frame          transport.Frame
@@ -109,15 +109,14 @@ func TestUnsayable(t *testing.T) {
 		what  string
 		frame transport.Frame
 	}{
-		{"no ID", transport.Frame{Kind: transport.Request, Op: transport.GetTwin}},
-		{"an ID with &", transport.Frame{Kind: transport.Request, Op: transport.GetTwin, ID: "1&$version=2"}},
-		{"an ID with +", transport.Frame{Kind: transport.Request, Op: transport.GetTwin, ID: "1+"}},
-		{"an ID with é", transport.Frame{Kind: transport.Request, Op: transport.GetTwin, ID: "é"}},
-		{"an ID with _", transport.Frame{Kind: transport.Request, Op: transport.GetTwin, ID: "a_b"}},
-		{"no operation", transport.Frame{Kind: transport.Request, ID: "1"}},
-		{"an unknown operation", transport.Frame{Kind: transport.Request, Op: 99, ID: "1"}},
-		{"a negative version", transport.Frame{Kind: transport.Request, Op: transport.PatchReported, ID: "1", Version: -1}},
-		{"telemetry", transport.Frame{Kind: transport.Telemetry, ID: "1"}},
+		{"no ID", transport.Frame{Kind: transport.GetTwin}},
+		{"an ID with &", transport.Frame{Kind: transport.GetTwin, ID: "1&$version=2"}},
+		{"an ID with +", transport.Frame{Kind: transport.GetTwin, ID: "1+"}},
+		{"an ID with é", transport.Frame{Kind: transport.GetTwin, ID: "é"}},
+		{"an ID with _", transport.Frame{Kind: transport.GetTwin, ID: "a_b"}},
+		{"an unknown kind", transport.Frame{Kind: "other", ID: "1"}},
+		{"a negative version", transport.Frame{Kind: transport.PatchReported, ID: "1", Version: -1}},
+		{"telemetry", transport.Frame{Kind: "telemetry", ID: "1"}},
 		{"a hub's frame", transport.Frame{Kind: transport.Desired, ID: "1"}},
 		{"no kind", transport.Frame{ID: "1"}},
 	} {
@@ -142,7 +141,7 @@ func FuzzTopic(f *testing.F) {
 		switch got.Kind {
 		case transport.Response:
 			// Whatever comes in can be paired by an ID that could have gone out.
-			_, _, err := mqtt.RequestMessage(transport.Frame{Kind: transport.Request, Op: transport.GetTwin, ID: got.ID})
+			_, _, err := mqtt.RequestMessage(transport.Frame{Kind: transport.GetTwin, ID: got.ID})
 			if err != nil || got.Status < 100 || got.Status > 599 {
 				t.Errorf("%q: got %+v; want a usable ID and status", topic, got)
 			}

@@ -24,11 +24,11 @@ var (
 )
 
 func get(id string) transport.Frame {
-	return transport.Frame{Kind: transport.Request, Op: transport.GetTwin, ID: id}
+	return transport.Frame{Kind: transport.GetTwin, ID: id}
 }
 
 func patch(id string, version int64, body string) transport.Frame {
-	return transport.Frame{Kind: transport.Request, Op: transport.PatchReported, ID: id, Version: version, Body: []byte(body)}
+	return transport.Frame{Kind: transport.PatchReported, ID: id, Version: version, Body: []byte(body)}
 }
 
 func response(id string, status int, version int64, body string) transport.Frame {

@@ -32,9 +32,9 @@ func (c *conn) Send(ctx context.Context, f transport.Frame) error {
 		return c.sendOpen(ctx, f)
 	case transport.Telemetry:
 		return c.sendEvent(ctx, f)
-	case transport.Settle:
+	case transport.Complete, transport.Release:
 		if end := ctx.Err(); end != nil {
-			return fmt.Errorf("send: %w", end)
+			return fmt.Errorf("transport: send: %w", end)
 		}
 		return c.settle(f)
 	}
@@ -46,7 +46,7 @@ func (c *conn) Send(ctx context.Context, f transport.Frame) error {
 	if err != nil {
 		return err
 	}
-	if f.Op == transport.GetTwin {
+	if f.Kind == transport.GetTwin {
 		return c.write(ctx, b, c.takeTidy)
 	}
 	return c.write(ctx, b, nil)

@@ -30,14 +30,14 @@ func (s server) connect(c net.Conn, address string) (net.Conn, error) {
 		ask += "Proxy-Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(s.user+":"+s.password)) + "\r\n"
 	}
 	if _, err := io.WriteString(c, ask+"\r\n"); err != nil {
-		return nil, fmt.Errorf("ask for %s: %w", address, err)
+		return nil, fmt.Errorf("ask for %s: %w", address, bare(err))
 	}
 	head, rest, err := readHead(c)
 	if err != nil {
-		return nil, fmt.Errorf("ask for %s: %w", address, err)
+		return nil, fmt.Errorf("ask for %s: %w", address, bare(err))
 	}
 	if err := s.judge(head); err != nil {
-		return nil, fmt.Errorf("ask for %s: %w", address, err)
+		return nil, fmt.Errorf("ask for %s: %w", address, bare(err))
 	}
 	if len(rest) > 0 {
 		return &begun{Conn: c, rest: rest}, nil

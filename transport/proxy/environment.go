@@ -46,12 +46,12 @@ func FromEnvironment(getenv func(name string) string, opts *Options) (DialFunc, 
 	}
 	s, err := parseURL(value)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("proxy: %s: %w", name, bare(err))
 	}
 	name, value = firstSet(getenv, "NO_PROXY", "no_proxy")
 	direct, err := parseExceptions(value)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("proxy: %s: %w", name, bare(err))
 	}
 	for _, e := range direct.unclear {
 		o.Logger.Warn("entry is skipped, since it is not understood", "variable", name, "entry", clip(e.text), "want", wantEntry)
@@ -62,7 +62,7 @@ func FromEnvironment(getenv func(name string) string, opts *Options) (DialFunc, 
 		case is:
 			return o.Dial(ctx, network, address)
 		case unclear != "":
-			return nil, fmt.Errorf("%s: %w: the entry %q is not understood, and may mean %.*q; write it as %s", name, ErrInvalid, clip(unclear), maxText, address, wantEntry)
+			return nil, fmt.Errorf("proxy: %s: %w: the entry %q is not understood, and may mean %.*q; write it as %s", name, bare(ErrInvalid), clip(unclear), maxText, address, wantEntry)
 		}
 		return through(ctx, network, address)
 	}, nil

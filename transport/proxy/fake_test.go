@@ -207,6 +207,16 @@ func wantError(t *testing.T, what string, err error, wants ...error) {
 		}
 	}
 	wantNoSecret(t, what, err)
+	wantName(t, what, err)
+}
+
+// wantName wants the package's name at the beginning of an error, and nowhere else.
+func wantName(t *testing.T, what string, err error) {
+	t.Helper()
+	text := err.Error()
+	if rest, ok := strings.CutPrefix(text, "proxy: "); !ok || strings.Contains(rest, ": proxy: ") || strings.Contains(rest, ": transport: ") {
+		t.Errorf("%s: got %q; want it to begin with the name of package proxy, once", what, text)
+	}
 }
 
 // wantNoSecret looks for the login in every form that it takes.

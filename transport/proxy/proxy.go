@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
@@ -18,9 +19,9 @@ import (
 // way.
 var (
 	// ErrLogin says that the proxy wants a login, or another than it was given.
-	ErrLogin = fmt.Errorf("%w: the proxy did not let this device in; check user and password in the proxy's URL", transport.ErrUnavailable)
+	ErrLogin = fmt.Errorf("proxy: %w: the proxy did not let this device in; check user and password in the proxy's URL", errtext.Bare("transport", transport.ErrUnavailable))
 	// ErrRefused says that the proxy does not, or cannot, lead to the hub.
-	ErrRefused = fmt.Errorf("%w: the proxy opened no way to the hub; have it allow this host and port", transport.ErrUnavailable)
+	ErrRefused = fmt.Errorf("proxy: %w: the proxy opened no way to the hub; have it allow this host and port", errtext.Bare("transport", transport.ErrUnavailable))
 )
 
 // A DialFunc opens a stream to host:port. It fits transport.TLSOptions.DialContext,
@@ -97,20 +98,24 @@ func (s server) dialer(o Options) DialFunc {
 	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		if !isAddress(address) {
-			return nil, fmt.Errorf("%w: %.*q is no host and port to ask a proxy for", transport.ErrUnsupported, maxText, address)
+			return nil, fmt.Errorf("proxy: %w: %.*q is no host and port to ask a proxy for", bare(transport.ErrUnsupported), maxText, address)
 		}
 		raw, err := o.Dial(ctx, network, s.address)
 		if err != nil {
-			return nil, fmt.Errorf("connect to the proxy %s: %w", s, err)
+			return nil, fmt.Errorf("proxy: connect to the proxy %s: %w", s, bare(err))
 		}
 		c, err := s.open(ctx, raw, o.Config, ask, address)
 		if err != nil {
 			_ = raw.Close() // which may be closed already
-			return nil, fmt.Errorf("through the proxy %s: %w", s, err)
+			return nil, fmt.Errorf("proxy: through the proxy %s: %w", s, bare(err))
 		}
 		return c, nil
 	}
 }
+
+// bare takes the package's name off an error that is wrapped by another, and the
+// name of package transport, whose sentinels are borrowed here.
+func bare(err error) error { return errtext.Bare("transport", errtext.Bare("proxy", err)) }
 
 // An exchange asks a proxy for the way to an address. What it returns begins
 // with the tunnel's first byte.
@@ -131,7 +136,7 @@ func (s server) open(ctx context.Context, raw net.Conn, config *tls.Config, ask 
 		if err == nil {
 			return nil, end
 		}
-		return nil, fmt.Errorf("%w: %w", end, err)
+		return nil, fmt.Errorf("%w: %w", end, bare(err))
 	}
 	return c, err
 }

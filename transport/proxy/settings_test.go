@@ -53,6 +53,7 @@ func TestMalformedURLs(t *testing.T) {
 			continue
 		}
 		wantNoSecret(t, "New", err)
+		wantName(t, "New", err)
 	}
 }
 
@@ -304,6 +305,7 @@ func TestMalformedEnvironment(t *testing.T) {
 			continue
 		}
 		wantNoSecret(t, "FromEnvironment", err)
+		wantName(t, "FromEnvironment", err)
 	}
 }
 
@@ -357,7 +359,7 @@ func ExampleNew() {
 	fmt.Println(err)
 	// Output:
 	// dialing tcp 127.0.0.1:3128
-	// connect to the proxy http://127.0.0.1:3128: no carrier
+	// proxy: connect to the proxy http://127.0.0.1:3128: no carrier
 }
 
 func ExampleFromEnvironment() {
@@ -373,5 +375,5 @@ func ExampleFromEnvironment() {
 	}, nil)
 	fmt.Println(err)
 	// Output:
-	// HTTPS_PROXY: proxy setting is not well formed: the URL cannot be parsed; want http://, https:// or socks5://, then host:port, and before that user:password@, percent-encoded, where it takes a login
+	// proxy: HTTPS_PROXY: setting is not well formed: the URL cannot be parsed; want http://, https:// or socks5://, then host:port, and before that user:password@, percent-encoded, where it takes a login
 }

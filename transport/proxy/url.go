@@ -14,7 +14,7 @@ import (
 
 // ErrInvalid says that a setting is not well formed. A proxy's URL is never
 // shown, for it may hold a password.
-var ErrInvalid = errors.New("proxy setting is not well formed")
+var ErrInvalid = errors.New("proxy: setting is not well formed")
 
 // wantURL is what a proxy's URL looks like, for an error's text.
 const wantURL = "; want http://, https:// or socks5://, then host:port, and before that user:password@, percent-encoded, where it takes a login"

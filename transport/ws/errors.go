@@ -110,9 +110,9 @@ func closeError(e *websocket.CloseError) error {
 	case websocket.CloseNormalClosure, websocket.CloseGoingAway, websocket.CloseNoStatusReceived:
 		return io.EOF
 	case websocket.CloseAbnormalClosure: // never on the wire: the library's word for a line that ended
-		return fmt.Errorf("the line ended within the WebSocket: %w", io.ErrUnexpectedEOF)
+		return fmt.Errorf("ws: the line ended within the WebSocket: %w", io.ErrUnexpectedEOF)
 	}
-	return fmt.Errorf("the hub closed the WebSocket with code %d, %q", e.Code, e.Text)
+	return fmt.Errorf("ws: the hub closed the WebSocket with code %d, %q", e.Code, e.Text)
 }
 
 // writeError says why no more is written.
@@ -121,10 +121,10 @@ func writeError(l *line, err error) error {
 	case l.writeFailure() != nil:
 		return l.writeFailure()
 	case errors.Is(err, websocket.ErrCloseSent): // in answer to the peer's
-		return fmt.Errorf("the hub has closed the WebSocket: %w", io.ErrClosedPipe)
+		return fmt.Errorf("ws: the hub has closed the WebSocket: %w", io.ErrClosedPipe)
 	}
 	return err
 }
 
 // closedError is what a call on a closed stream gets.
-func closedError(op string) error { return fmt.Errorf("WebSocket %s: %w", op, net.ErrClosed) }
+func closedError(op string) error { return fmt.Errorf("ws: %s: %w", op, net.ErrClosed) }

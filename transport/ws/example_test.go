@@ -36,7 +36,7 @@ func ExampleHandshakeError() {
 	}
 	fmt.Println("no hub:", errors.Is(err, transport.ErrProtocol))
 	// Output:
-	// WebSocket handshake with www.example.com: it answered 404: no hub speaks WebSocket there; check the host name, and for a proxy in between (it says "404 page not found")
+	// ws: WebSocket handshake with www.example.com: it answered 404: no hub speaks WebSocket there; check the host name, and for a proxy in between (it says "404 page not found")
 	// status 404
 	// no hub: true
 }

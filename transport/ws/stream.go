@@ -12,6 +12,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/devicetwin/devicetwin-go/internal/errtext"
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
@@ -91,7 +92,7 @@ func Stream(opts *Options) transport.StreamFunc {
 		c, err := shake(ctx, raw, address(target), protocol, &buffers)
 		if err != nil {
 			abort(raw)
-			return nil, fmt.Errorf("WebSocket handshake with %s: %w", target.Host, err)
+			return nil, fmt.Errorf("ws: WebSocket handshake with %s: %w", target.Host, errtext.Bare("transport", err))
 		}
 		return c, nil
 	}
@@ -146,7 +147,7 @@ func shake(ctx context.Context, raw net.Conn, address, protocol string, buffers 
 	if err != nil {
 		err = handshakeError(l, answer, err)
 		if end != nil && !errors.Is(err, end) {
-			err = fmt.Errorf("%w: %w", end, err)
+			err = fmt.Errorf("%w: %w", end, errtext.Bare("transport", err))
 		}
 		return nil, err
 	}

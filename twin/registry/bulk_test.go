@@ -59,7 +59,7 @@ func (w *world) tags(id, want string) {
 func (w *world) during(f func()) {
 	done := false
 	w.hub.Intercept(func(m hubtest.Message) bool {
-		if !done && m.Request == "POST /devices" {
+		if !done && m.Method == "POST /devices" {
 			done = true
 			f()
 		}
@@ -166,7 +166,7 @@ func TestUpdateTwinsAgain(t *testing.T) {
 		w.hub.Intercept(hubtest.FromService("POST /devices"), hubtest.CutAfter())
 		n := 0
 		w.hub.Intercept(func(m hubtest.Message) bool {
-			if m.Request == "POST /devices" {
+			if m.Method == "POST /devices" {
 				if n++; n == 1 { // the second attempt: CutAfter takes the first
 					if _, err := w.hub.Device("fan001").SetTags(`{"mark":3}`); err != nil {
 						t.Error(err)
@@ -235,7 +235,7 @@ func TestUpdateTwinsBounds(t *testing.T) {
 		}
 		largest, sent := 0, 0
 		w.hub.Intercept(func(m hubtest.Message) bool {
-			if m.Request == "POST /devices" {
+			if m.Method == "POST /devices" {
 				largest, sent = max(largest, len(m.Body)), sent+1
 			}
 			return false

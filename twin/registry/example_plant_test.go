@@ -48,7 +48,7 @@ func Example_plant() {
 	}
 	// The other writer comes between the query and the update.
 	hub.Intercept(func(m hubtest.Message) bool {
-		if m.Request == "POST /devices" {
+		if m.Method == "POST /devices" {
 			tag("fan2", `{"owner":"Facilities"}`)
 			tag("fan3", `{"location":{"plant":"Redmond43"}}`)
 		}

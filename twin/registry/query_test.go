@@ -88,13 +88,30 @@ func TestQueries(t *testing.T) {
 		if rows != 3 || failed != 1 {
 			t.Errorf("a refused second page: got %d rows and %d errors, want 3 and 1", rows, failed)
 		}
-		for tw, err := range w.client.Query(ctx, "SELECT deviceId FROM devices", nil) {
+		for tw, err := range w.client.Query(ctx, "SELECT TOP 2 * FROM devices", nil) {
 			if !errors.Is(err, transport.ErrRejected) || code(err) != 400004 || tw.ID != "" {
 				t.Errorf("a query that the hub refuses: got %v", err)
 			}
 		}
 
-		// Rows that are no twins, and hubs that go round in circles.
+		// Rows that are no twins.
+		for query, want := range map[string]string{
+			"SELECT COUNT() AS n FROM devices":                                             `[{"n":7}]`,
+			"SELECT deviceId, version AS v FROM devices WHERE deviceId IN ['fan1','fan2']": `[{"deviceId":"fan1","v":3} {"deviceId":"fan2","v":3}]`,
+		} {
+			var rows []string
+			for row, err := range w.client.QueryJSON(ctx, query, &registry.QueryOptions{PageSize: 1}) {
+				if err != nil {
+					t.Errorf("%s: %v", query, err)
+				}
+				rows = append(rows, string(row))
+			}
+			if got := fmt.Sprint(rows); got != want {
+				t.Errorf("%s: got %s, want %s", query, got, want)
+			}
+		}
+
+		// Answers as other hubs may give them, and hubs that go round in circles.
 		answers := func(body string) {
 			w.hub.Intercept(hubtest.FromService("POST /devices/query"), hubtest.Answer(200, body))
 		}

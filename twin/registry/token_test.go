@@ -83,10 +83,9 @@ func (s *source) next(ctx context.Context) (string, time.Time, error) {
 func TestBearerTokens(t *testing.T) {
 	story(t, nil, func(t *testing.T, w *world) {
 		w.device("fan1")
-		w.hub.Grant("backend", hubtest.DataReader)
-		idp := w.hub.EntraIssuer()
+		w.hub.Grant("backend", "IoT Hub Data Reader")
 		s := &source{token: func(int) (string, time.Time, error) {
-			text, err := idp.Token("backend", time.Hour)
+			text, err := w.hub.EntraToken("backend", "", time.Hour)
 			return text, time.Now().Add(time.Hour), err
 		}}
 		c, err := registry.NewWithTokens(w.hub.Host(), s.next, w.options(nil))

@@ -124,10 +124,12 @@ func (r *Reported) giveBack(wishes []*wish) {
 // again, and where the hub had it, the version after it shows that. Where no GET
 // was ever answered, values go without one from now on. A patch that this says of
 // again and again is taken apart, as one at which the connection ends. now is the
-// driver's clock.
+// driver's clock. Where the version has jumped, the next GET shows what somebody
+// else wrote, though the version is the one of the last answer.
 //
 // A guarded patch cannot be sent again so: its caller fails with err.
 func (r *Reported) Presume(err error, now time.Duration) {
+	r.doubt = r.doubt || r.guess
 	r.guess, r.blind = false, true
 	switch f := r.flight; {
 	case f == nil:

@@ -43,6 +43,33 @@ func TestBlindPatchOfUnknownFate(t *testing.T) {
 	}
 }
 
+// Where no GET follows a version that jumped, what somebody else wrote shows in
+// the next one, though its version is the last known. It is no other reading of
+// what was sent, so what is wanted goes out, deletions too.
+func TestJumpShowsInALateGET(t *testing.T) {
+	rp := newReporter(t, 4, `{}`)
+	rp.later(twin.Set("n", 1))
+	rp.sends("the first", `{"n":1}`)
+	rp.acked(6, Gap)
+	rp.r.Presume(errRefused, 0)
+	rp.later(twin.Set("n", 2))
+	rp.sends("without a GET", `{"n":2}`)
+	rp.acked(7, Applied)
+	if !rp.r.Outstanding() {
+		t.Error("nothing is outstanding, and nobody knows what the hub has")
+	}
+	if names := rp.r.Synced(props(t, 7, `{"n":2,"old":1}`), 0); names != nil {
+		t.Errorf("the hub is said to read back %v", names)
+	}
+	rp.sends("after the GET", `{"old":null}`)
+	rp.acked(8, Applied)
+	if rp.r.Outstanding() {
+		t.Error("it is outstanding for ever")
+	}
+	rp.r.Synced(props(t, 8, `{"n":2.5}`), 0)
+	rp.sends("to a hub that rewrites", "")
+}
+
 // A version that does not follow may be of another twin: until a GET has shown
 // what the hub has, nobody knows that it has everything.
 func TestJumpedVersionLeavesMatterOpen(t *testing.T) {

@@ -45,6 +45,7 @@ type Reported struct {
 	wishes []*wish // what is not at the hub, in order
 	flight *flight
 	guess  bool // acked is a guess until the next GET
+	doubt  bool // acked was a guess, and no GET has answered since
 
 	taken   uint64 // reports so far
 	dropped uint64 // deletions forgotten before the first GET
@@ -112,7 +113,7 @@ func (r *Reported) Based() bool { return r.based }
 
 // Idle reports whether the hub has everything that callers want.
 func (r *Reported) Idle() bool {
-	return r.known && !r.guess && r.flight == nil && len(r.wishes) == 0 && r.equal()
+	return r.known && !r.guess && !r.doubt && r.flight == nil && len(r.wishes) == 0 && r.equal()
 }
 
 func (r *Reported) equal() bool {

@@ -33,6 +33,8 @@ func (r *Reported) Synced(p twin.Properties, now time.Duration) (readBack []stri
 	before := r.acked
 	r.acked = p
 	r.fell(before.Version())
+	doubt := r.doubt
+	r.doubt = false
 	if r.guess {
 		r.guess = false // and so nothing is in flight
 		return nil
@@ -41,7 +43,7 @@ func (r *Reported) Synced(p twin.Properties, now time.Duration) (readBack []stri
 	same := p.Version() == before.Version() && !unknown
 	f := r.flight
 	switch {
-	case f == nil && same:
+	case f == nil && same && !doubt:
 		return r.accept(rootOf(before))
 	case f == nil:
 		return nil // what differs is sent again, once for each GET
@@ -62,7 +64,7 @@ func (r *Reported) Synced(p twin.Properties, now time.Duration) (readBack []stri
 		r.unsend()
 		return nil
 	}
-	if same {
+	if same && !doubt {
 		readBack = r.accept(rootOf(before))
 	}
 	r.failed(now)

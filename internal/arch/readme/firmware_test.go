@@ -40,7 +40,7 @@ func TestFanFollowsTheHub(t *testing.T) {
 	}
 
 	// The back end's side.
-	if _, err := board.SetDesired(`{"fan":{"rpm":900}}`); err != nil {
+	if _, err := board.SetDesired(twin.Set("fan.rpm", 900)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := board.WaitReported(ctx, "fan.rpm.ac", "200"); err != nil {

@@ -87,20 +87,20 @@ type Way struct {
 	Real bool
 	// Stream is the way to one hub. Where it has real sockets the hub listens
 	// for the protocols given, none meaning all.
-	Stream func(t hubtest.TB, h *hubtest.Hub, speaks ...hubtest.Protocol) transport.StreamFunc
+	Stream func(t transporttest.TB, h *hubtest.Hub, speaks ...hubtest.Protocol) transport.StreamFunc
 }
 
 // Ways are all: bare and in memory, by TLS in memory, and by TLS over TCP.
 func Ways() []Way {
 	trusting := func(h *hubtest.Hub) *tls.Config { return &tls.Config{RootCAs: h.RootCAs()} }
 	return []Way{
-		{"memory", false, func(_ hubtest.TB, h *hubtest.Hub, _ ...hubtest.Protocol) transport.StreamFunc {
+		{"memory", false, func(_ transporttest.TB, h *hubtest.Hub, _ ...hubtest.Protocol) transport.StreamFunc {
 			return h.Stream
 		}},
-		{"TLS in memory", false, func(_ hubtest.TB, h *hubtest.Hub, _ ...hubtest.Protocol) transport.StreamFunc {
+		{"TLS in memory", false, func(_ transporttest.TB, h *hubtest.Hub, _ ...hubtest.Protocol) transport.StreamFunc {
 			return transport.TLS(&transport.TLSOptions{Config: trusting(h), DialContext: h.DialContext})
 		}},
-		{"TLS over TCP", true, func(t hubtest.TB, h *hubtest.Hub, speaks ...hubtest.Protocol) transport.StreamFunc {
+		{"TLS over TCP", true, func(t transporttest.TB, h *hubtest.Hub, speaks ...hubtest.Protocol) transport.StreamFunc {
 			t.Helper()
 			addr, err := h.Listen("127.0.0.1:0", speaks...)
 			if err != nil {

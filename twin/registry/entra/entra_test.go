@@ -19,9 +19,9 @@ import (
 
 // credential is an Azure credential whose tokens the hub in the box trusts.
 type credential struct {
-	issuer hubtest.EntraIssuer
-	asked  [][]string
-	err    error
+	hub   *hubtest.Hub
+	asked [][]string
+	err   error
 }
 
 func (c *credential) GetToken(_ context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
@@ -29,7 +29,7 @@ func (c *credential) GetToken(_ context.Context, o policy.TokenRequestOptions) (
 	if c.err != nil {
 		return azcore.AccessToken{}, c.err
 	}
-	token, err := c.issuer.Token("back-end", time.Hour)
+	token, err := c.hub.EntraToken("back-end", "", time.Hour)
 	return azcore.AccessToken{Token: token, ExpiresOn: time.Now().Add(time.Hour)}, err
 }
 
@@ -38,8 +38,8 @@ func TestTokens(t *testing.T) {
 	if _, err := hub.AddDevice("fan1"); err != nil {
 		t.Fatal(err)
 	}
-	hub.Grant("back-end", hubtest.DataReader)
-	cred := &credential{issuer: hub.EntraIssuer()}
+	hub.Grant("back-end", "IoT Hub Data Reader")
+	cred := &credential{hub: hub}
 	client, err := registry.NewWithTokens(hub.Host(), entra.Tokens(cred), &registry.Options{Stream: hub.Stream})
 	if err != nil {
 		t.Fatal(err)
@@ -72,8 +72,8 @@ func ExampleTokens() {
 	if _, err := hub.AddDevice("fan1"); err != nil {
 		log.Fatal(err)
 	}
-	hub.Grant("back-end", hubtest.TwinContributor)
-	cred := &credential{issuer: hub.EntraIssuer()} // of a real hub: azidentity's
+	hub.Grant("back-end", "IoT Hub Twin Contributor")
+	cred := &credential{hub: hub} // of a real hub: azidentity's
 
 	client, err := registry.NewWithTokens(hub.Host(), entra.Tokens(cred), &registry.Options{Stream: hub.Stream})
 	if err != nil {

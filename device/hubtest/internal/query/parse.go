@@ -17,11 +17,13 @@ const (
 	maxNesting = 100  // levels of a condition
 )
 
-// A Query is one that this hub can answer: whole twins, of devices or of
-// modules, that meet a condition.
+// A Query is one that this hub can answer: twins of devices or of modules that meet
+// a condition, whole, by columns, or counted in groups.
 type Query struct {
-	Modules bool // of modules, and not of devices
-	where   expr // nil for all
+	Modules bool     // of modules, and not of devices
+	columns []column // nil for whole twins
+	where   expr     // nil for all
+	groups  []pathOf // nil for none
 }
 
 // parser goes over the pieces of a query.
@@ -31,8 +33,8 @@ type parser struct {
 	depth int
 }
 
-// Parse reads SELECT * FROM devices[.modules] [WHERE condition]. What it does
-// not understand is a fault of 400 that names the place.
+// Parse reads SELECT columns FROM devices[.modules] [WHERE condition] [GROUP BY paths].
+// What it does not understand is a fault of 400 that names the place.
 func Parse(text string) (Query, *fault.Fault) {
 	all, f := lex(text)
 	if f != nil {
@@ -72,8 +74,8 @@ func (p *parser) query() (q Query, f *fault.Fault) {
 	if f = p.expect("SELECT"); f != nil {
 		return q, f
 	}
-	if l := p.peek(); !p.accept("*") {
-		return q, unsupported(l.at, "any projection but SELECT *")
+	if q.columns, f = p.selected(); f != nil {
+		return q, f
 	}
 	if f = p.expect("FROM"); f != nil {
 		return q, f
@@ -92,10 +94,13 @@ func (p *parser) query() (q Query, f *fault.Fault) {
 			return q, f
 		}
 	}
+	if f = p.groupBy(&q); f != nil {
+		return q, f
+	}
 	switch l := p.peek(); {
 	case l.kind == lexEnd:
 		return q, nil
-	case l.is("GROUP") || l.is("ORDER"):
+	case l.is("ORDER"):
 		return q, unsupported(l.at, strings.ToUpper(l.text)+" BY")
 	default:
 		return q, syntaxFault(l.at, "expected the end, got %v", l)

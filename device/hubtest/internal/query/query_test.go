@@ -133,14 +133,28 @@ func TestQuerySyntax(t *testing.T) {
 	}
 	tests := []struct{ query, want string }{
 		{"", "expected SELECT, got the end"},
-		{"SELECT", "does not support any projection"},
-		{"SELECT deviceId FROM devices", "does not support any projection"},
-		{"SELECT COUNT() FROM devices", "does not support any projection"},
-		{"SELECT TOP 10 * FROM devices", "does not support any projection"},
+		{"SELECT", "expected *, a path or COUNT(), got the end"},
+		{"SELECT deviceId, FROM devices", "expected *, a path or COUNT()"},
+		{"SELECT deviceId, * FROM devices", "expected *, a path or COUNT()"},
+		{"SELECT *, deviceId FROM devices", "expected FROM"},
+		{"SELECT deviceId x FROM devices", "expected FROM"},
+		{"SELECT deviceId AS a.b FROM devices", "expected a name"},
+		{"SELECT deviceId AS 1 FROM devices", "expected a name"},
+		{"SELECT deviceId AS count FROM devices", "expected a name"},
+		{"SELECT tags.a, properties.reported.a FROM devices", `two columns "a"`},
+		{"SELECT COUNT() FROM devices", "does not support COUNT() without AS"},
+		{"SELECT COUNT(deviceId) AS n FROM devices", "expected )"},
+		{"SELECT SUM(tags.a) AS n FROM devices", "does not support the function SUM"},
+		{"SELECT deviceId, COUNT() AS n FROM devices", `column "deviceId" is not in GROUP BY`},
+		{"SELECT tags.a, COUNT() AS n FROM devices GROUP BY tags.A", `column "a" is not in GROUP BY`},
+		{"SELECT tags.a FROM devices GROUP tags.a", "expected BY"},
+		{"SELECT tags.a FROM devices GROUP BY", "expected a path"},
+		{"SELECT tags.a FROM devices GROUP BY tags.a WHERE true", "expected the end"},
+		{"SELECT TOP 10 * FROM devices", "does not support TOP"},
 		{"SELECT * WHERE", "offset 9: expected FROM"},
 		{"SELECT * FROM jobs", "there is no collection"},
 		{"SELECT * FROM devices.jobs", "does not support jobs"},
-		{"SELECT * FROM devices GROUP BY tags.a", "does not support GROUP BY"},
+		{"SELECT * FROM devices GROUP BY tags.a", "no GROUP BY with SELECT *"},
 		{"SELECT * FROM devices ORDER BY tags.a", "does not support ORDER BY"},
 		{"SELECT * FROM devices; DROP", "has no meaning here"},
 		{"SELECT * FROM devices x", "expected the end"},
@@ -198,6 +212,7 @@ func FuzzQuery(f *testing.F) {
 	for _, s := range []string{
 		"SELECT * FROM devices WHERE tags.location.plant = 'Redmond43' AND properties.reported.connectivity.type = 'cellular'",
 		"select * from devices.modules where not (a.[[b]] in [1,-2.5e3,null,true,'x']) or is_defined(c)", `SELECT * FROM devices WHERE "\u0041\\" <> 0x1F`, "SELECT * FROM devices WHERE ((((a", "SELECT",
+		"SELECT deviceId, tags.[[location]].plant AS p FROM devices", "SELECT version, COUNT() AS n FROM devices GROUP BY VERSION, tags",
 	} {
 		f.Add(s)
 	}
@@ -212,6 +227,11 @@ func FuzzQuery(f *testing.F) {
 				t.Errorf("%q: got %+v, want a 400 that says why", text, bad)
 			}
 			return
+		}
+		for _, r := range []*jsondoc.Object{q.Row(row), q.Groups([]*jsondoc.Object{row, row})[0]} {
+			if r == nil {
+				t.Errorf("%q: there is no row", text)
+			}
 		}
 		if again, _ := Parse(text); q.Keeps(row) != again.Keeps(row) {
 			t.Errorf("%q: it keeps a row, and does not", text)

@@ -19,7 +19,10 @@ import (
 
 // A TB is the part of testing.TB that is needed here.
 type TB interface {
-	hubtest.TB
+	Helper()
+	Cleanup(func())
+	Logf(format string, args ...any)
+	Fatalf(format string, args ...any)
 	Context() context.Context
 	Errorf(format string, args ...any)
 	Fatal(args ...any)

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/Azure/go-amqp"
+
+	"github.com/devicetwin/devicetwin-go/internal/amqpwire"
 )
 
 // The two messages of a batch, encoded by hand.
@@ -217,6 +219,9 @@ func TestBatchVector(t *testing.T) {
 	}
 	if _, err := transferred(formatBatch, nil); err != errBatch {
 		t.Errorf("an empty batch: %v", err)
+	}
+	if _, err := transferred(0, []byte("x")); !errors.Is(err, amqpwire.ErrMessage) {
+		t.Errorf("no message: %v", err)
 	}
 }
 

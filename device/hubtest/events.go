@@ -14,8 +14,8 @@ import (
 // A TelemetryMessage is a message from a device or module as the hub has stored
 // it.
 type TelemetryMessage struct {
-	// Received is the message. Sequence counts those of its device from 1.
-	// Properties has no property that Created tells.
+	// Received is the message. Sequence counts the messages of its device from 1.
+	// Properties has no iothub-creation-time-utc if Created is set.
 	transport.Received
 	// System are the system properties, by the names that routing queries and
 	// Event Hubs have for them: those that the device set, such as "message-id",

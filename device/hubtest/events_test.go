@@ -61,6 +61,8 @@ func TestTelemetryOverMQTT(t *testing.T) {
 		{"created, by its short name", "/$.ctime=2026-01-01T00%3A00%3A00Z", "map[iothub-creation-time-utc:2026-01-01T00:00:00Z] map[]"},
 		{"created with an offset", "/iothub-creation-time-utc=2026-01-01T00%3A00%3A00-07:00", "map[] map[iothub-creation-time-utc:2026-01-01T00:00:00-07:00]"},
 		{"raw keys, slash at the end", "/$.mid=1&$.cid=c&$.uid=u&$.to=/x/", "map[correlation-id:c message-id:1 to:/x user-id:u] map[]"},
+		{"rare keys", "/$.exp=e&$.ifid=i&$.schema=s&$.diagid=d&$.diagctx=c",
+			"map[Correlation-Context:c Diagnostic-Id:d absolute-expiry-time:e iothub-interface-id:i iothub-message-schema:s] map[]"},
 		{"the last one counts", "/$.mid=1&a=1&%24.mid=2&a=2", "map[message-id:2] map[a:2]"},
 		{"a question mark", "/?food=pizza", "map[] map[food:pizza]"},
 		{"no value", "/a&b=", "map[] map[a: b:]"},

@@ -39,12 +39,12 @@ func (a *heldAcks) push(c *conn, item outgoing) {
 	}
 }
 
-// HoldTelemetry makes the hub withhold what it says to a device's telemetry, as
-// one that is throttled does, or say it. Messages are still stored. Over MQTT
-// their PUBACKs wait. Over AMQP their outcomes wait, the credit of the link is
-// taken back, and a link that the device attaches meanwhile has none. What waits
-// leaves in its order, and is lost with its connection. An unknown device is
-// ErrUnknown.
+// HoldTelemetry makes the hub withhold its acknowledgements of a device's
+// telemetry, as a throttled hub does, or releases them in their order. Messages
+// are stored all the same. Over MQTT the PUBACKs wait. Over AMQP the outcomes
+// wait, the hub takes back the link's credit, and a link that the device attaches
+// meanwhile gets none. An acknowledgement that waits is lost with its connection.
+// An unknown device is ErrUnknown.
 func (d Device) HoldTelemetry(on bool) error {
 	return d.change(func(who *identity) error {
 		if d.hub.closed {

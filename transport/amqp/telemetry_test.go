@@ -43,7 +43,7 @@ func hear(t *testing.T, c transport.Conn, n int) string {
 		case f.Kind == transport.Accepted:
 			all = append(all, f.ID)
 		case f.Kind == transport.Ready:
-			all = append(all, "ready:"+f.Feature.String())
+			all = append(all, "ready:"+string(f.Feature))
 		default:
 			all = append(all, fmt.Sprintf("%s:%d", f.ID, f.Status))
 		}

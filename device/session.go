@@ -127,7 +127,7 @@ func (s *session) receive(ctx context.Context) {
 func (s *session) serve(ctx context.Context) error {
 	for read := false; ; {
 		if !read {
-			s.at = s.c.opts.Elapsed()
+			s.at = s.c.recent()
 		}
 		read = false
 		due, err := s.step(ctx)
@@ -137,7 +137,7 @@ func (s *session) serve(ctx context.Context) error {
 		s.c.sleeper.set(due, s.at)
 		select {
 		case f := <-s.frames:
-			s.at, read = s.c.opts.Elapsed(), true
+			s.at, read = s.c.recent(), true
 			if err := s.take(ctx, f); err != nil {
 				return err
 			}
@@ -145,7 +145,7 @@ func (s *session) serve(ctx context.Context) error {
 				return err
 			}
 		case err := <-s.sent:
-			s.at, read = s.c.opts.Elapsed(), true
+			s.at, read = s.c.recent(), true
 			from := s.sending
 			s.sending = nil
 			if err := s.handed(err, from); err != nil {
@@ -158,7 +158,7 @@ func (s *session) serve(ctx context.Context) error {
 			return err
 		case <-s.c.work:
 		case <-s.c.renew:
-			s.renewal.ask(s.c.opts.Elapsed())
+			s.renewal.ask(s.c.elapsed())
 		case r := <-s.renewal.done:
 			if err := s.renewal.took(r, s.c.log); err != nil {
 				return err

@@ -30,6 +30,7 @@ var packages = map[string][]string{
 	"internal/tree":           {"internal/tree", "twin", "device/internal/catchup", "device"},
 	"twin":                    {"twin", "device/internal/catchup", "device"},
 	"device/internal/catchup": {"device/internal/catchup", "device"},
+	"device/internal/courier": {"device/internal/courier", "device"},
 	"device/store":            {"device/store", "device"},
 	"device":                  {"device"},
 	"internal/fate":           {"internal/fate", "transport/mqtt", "transport/amqp", "device"},

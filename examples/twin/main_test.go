@@ -112,11 +112,14 @@ func (d *rig) wantReported(path, value string) {
 }
 
 // wantGoodbye holds that the tool left politely.
-func (d *rig) wantGoodbye() {
+func (d *rig) wantGoodbye() { d.wantGoodbyes(1) }
+
+// wantGoodbyes is wantGoodbye after that many runs.
+func (d *rig) wantGoodbyes(want int) {
 	d.Helper()
 	d.waitOnline(false)
-	if got := d.hub.Device("dev1").Stats().Disconnects; got != 1 {
-		d.Errorf("got %d polite ends at the hub, want 1", got)
+	if got := d.hub.Device("dev1").Stats().Disconnects; got != want {
+		d.Errorf("got %d polite ends at the hub, want %d", got, want)
 	}
 }
 

@@ -41,6 +41,15 @@ func (r *renewalState) ask(now time.Duration) {
 // to be replaced.
 func (r *renewalState) draining(now time.Duration) bool { return now >= r.times.at }
 
+// twinDrain is how long before the end the twin begins nothing new either.
+const twinDrain = drainTime / 2
+
+// drainingTwin reports that of the twin: it goes on while others have no answer,
+// for they may get none until the very end.
+func (r *renewalState) drainingTwin(now time.Duration, othersIdle bool) bool {
+	return r.draining(now) && (othersIdle || now >= r.times.by-twinDrain)
+}
+
 // due reports whether the time has come.
 func (r *renewalState) due(now time.Duration, idle bool) bool {
 	return now >= r.times.at && (idle || now >= r.times.by)
@@ -48,7 +57,10 @@ func (r *renewalState) due(now time.Duration, idle bool) bool {
 
 // next is when due changes by itself.
 func (r *renewalState) next(now time.Duration, idle bool) time.Duration {
-	if now >= r.times.at && !idle {
+	switch {
+	case now >= r.times.at && !idle && now < r.times.by-twinDrain:
+		return r.times.by - twinDrain
+	case now >= r.times.at && !idle:
 		return r.times.by
 	}
 	return r.times.at

@@ -180,13 +180,15 @@ func (s *session) take(ctx context.Context, f transport.Frame) error {
 func long(f transport.Frame) bool { return f.Message != nil && len(f.Message.Body) > 4<<10 }
 
 // idle reports whether nothing waits for the hub.
-func (s *session) idle() bool {
+func (s *session) idle() bool { return s.twin.idle() && s.lanesIdle() }
+
+func (s *session) lanesIdle() bool {
 	for _, l := range s.lanes {
 		if !l.idle() {
 			return false
 		}
 	}
-	return s.twin.idle()
+	return true
 }
 
 // step does what is due, and returns when more is. After a long message it stops
@@ -243,17 +245,19 @@ func (s *session) next(now time.Duration) (transport.Frame, lane, bool) {
 	if f, ok := s.features.next(now, s.c.nextID); ok {
 		return f, nil, true
 	}
-	if s.renewal.draining(now) {
-		return transport.Frame{}, nil, false
-	}
+	draining := s.renewal.draining(now)
 	for range len(s.lanes) + 1 {
 		turn := s.turn
 		s.turn = (s.turn + 1) % (len(s.lanes) + 1)
+		if turn > 0 && draining {
+			continue
+		}
 		if turn > 0 {
 			if f, ok := s.lanes[turn-1].next(now); ok {
 				return f, s.lanes[turn-1], true
 			}
-		} else if !s.busy && s.features.ready(s.conn) {
+		} else if !s.busy && s.features.ready(s.conn) &&
+			!(draining && s.renewal.drainingTwin(now, s.lanesIdle())) {
 			if f, ok := s.twin.next(now); ok {
 				return f, nil, true
 			}

@@ -202,7 +202,7 @@ func TestCutSendsAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
-		w.hub.Intercept(hubtest.FromHub("dev1", hubtest.Telemetry), hubtest.Drop().Times(3))
+		w.hub.Intercept(hubtest.FromHub("dev1", hubtest.Ack), hubtest.Drop().Times(3))
 		var sent sync.WaitGroup
 		for i := range 4 {
 			sent.Go(func() {
@@ -269,7 +269,7 @@ func TestTelemetryWithoutAnswer(t *testing.T) {
 		if err := c.Connect(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		remove := w.hub.Intercept(hubtest.FromHub("dev1", hubtest.Telemetry), hubtest.Drop().Times(-1))
+		remove := w.hub.Intercept(hubtest.FromHub("dev1", hubtest.Ack), hubtest.Drop().Times(-1))
 		for i := range 40 {
 			_ = c.SendLater(t.Context(), device.Message{Body: []byte(fmt.Sprint(i))})
 		}

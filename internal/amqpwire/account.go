@@ -17,6 +17,8 @@ type account struct {
 	nextIn  uint32 // the id of the server's next transfer
 	moved   uint32 // our transfers, all of them
 	limit   uint32 // how many the server lets us send in all
+	window  uint32 // how many it last let us send at once
+	claimed uint32 // how many are promised to messages, of all links
 	granted uint32 // how many go-amqp knows of. It never shrinks
 
 	asked  map[linkName]*GuardedLink // from our ATTACH to our DETACH
@@ -108,12 +110,10 @@ func (g *Guard) flow(now time.Time, s *account, f *Frame) error {
 	if p.nextIncomingID.set && int32(p.nextIncomingID.value-base) < 0 { // it cannot have more
 		base = p.nextIncomingID.value
 	}
-	opens := !s.open()
-	s.limit = base + min(p.incomingWindow, wideWindow)
-	if opens && s.open() {
-		for _, l := range s.ours {
-			l.wake()
-		}
+	s.window = min(p.incomingWindow, wideWindow)
+	s.limit = base + s.window
+	if s.open() {
+		s.wake()
 	}
 	widens := int32(s.limit-s.granted) > 0
 	if widens {
@@ -149,8 +149,19 @@ func (g *Guard) flow(now time.Time, s *account, f *Frame) error {
 	return nil
 }
 
+// left is how many transfers the server's window takes, beside those that are
+// promised.
+func (s *account) left() int32 { return int32(s.limit - s.moved - s.claimed) }
+
 // open reports whether the server's window takes another transfer.
-func (s *account) open() bool { return int32(s.limit-s.moved) > 0 }
+func (s *account) open() bool { return s.left() > 0 }
+
+// wake wakes who waits for the window.
+func (s *account) wake() {
+	for _, l := range s.ours {
+		l.wake()
+	}
+}
 
 // leaves corrects a frame of ours on the session, or notes what it says.
 func (s *account) leaves(f *Frame, frame []byte) []byte {
@@ -166,8 +177,16 @@ func (s *account) leaves(f *Frame, frame []byte) []byte {
 			break
 		}
 		s.moved++
-		if l := s.ours[p.handle]; l != nil && p.deliveryID.set {
+		l := s.ours[p.handle]
+		if l == nil {
+			break
+		}
+		if p.deliveryID.set {
 			l.count++
+		}
+		if l.claimed > 0 {
+			l.claimed--
+			s.claimed--
 		}
 	case KindFlow:
 		var p flow

@@ -23,9 +23,9 @@ const (
 	minIdle, maxIdle  = 2000, 3_600_000 // milliseconds between signs of life that a server may want
 	maxCondition      = 256             // bytes of a condition that are kept
 	maxDescription    = 4 << 10         // likewise of its description
-	minHandleMax      = 3               // two pairs of links
+	minHandleMax      = 4               // two pairs of links, and one for telemetry
 	wideWindow        = 1<<31 - 1       // transfers, which credit and MaxTaken bound
-	freeCredit        = 1 << 30         // what go-amqp gets: who sends asks GuardedLink.Room before
+	freeCredit        = 1 << 30         // what go-amqp gets: who sends asks GuardedLink.Claim before
 	renewFree         = 1 << 20         // messages after which it gets it again
 	maxEmptyParts     = 1024            // transfers without payload in one message
 	maxUnfinished     = 8 * MaxTaken    // bytes of unfinished messages, on all links
@@ -42,7 +42,7 @@ const (
 // without bound. Windows and credit that the server grants are kept here.
 // go-amqp sees a window that never shrinks and credit without end, since its
 // arithmetic wraps around where a server takes either back. The sender asks
-// GuardedLink.Room before. Outbound, the Guard corrects the numbers of BEGIN and FLOW,
+// GuardedLink.Claim before. Outbound, the Guard corrects the numbers of BEGIN and FLOW,
 // and keeps a channel from being used again before its old session has ended.
 type Guard struct {
 	state state // expectHeader, expectOpen, opened or done
@@ -239,7 +239,7 @@ func (g *Guard) begin(now time.Time, f *Frame) error {
 	}
 	p.incomingWindow = min(p.incomingWindow, wideWindow)
 	s.answered, s.remote, s.nextIn = true, f.Channel, p.nextOutgoingID
-	s.limit, s.granted = p.incomingWindow, p.incomingWindow
+	s.limit, s.granted, s.window = p.incomingWindow, p.incomingWindow, p.incomingWindow
 	g.theirs[f.Channel] = s
 	return g.passCounted(now, f.Channel, &p)
 }

@@ -28,6 +28,7 @@ type GuardedLink struct {
 	theirMax uint64 // the largest message that the server takes, 0 for any
 	freed    uint32 // count when go-amqp was last given credit
 	drain    bool   // the server waits to hear that its credit is gone
+	claimed  uint32 // transfers of the window that Claim keeps for it
 
 	// Of a link on which we receive.
 	maxSize int
@@ -57,8 +58,34 @@ func (g *Guard) Sender(name string) *GuardedLink {
 // Room reports whether the server lets a message of that many transfers leave
 // now. A link that has ended has room: what is sent then fails at once.
 func (l *GuardedLink) Room(parts int) bool {
+	return l.state >= detaching || l.state == attached && int32(l.limit-l.count) > 0 && l.session.left() >= int32(parts)
+}
+
+// Window is how many transfers the server last let leave at once, at least 1. A
+// message of more leaves as the window lets it.
+func (l *GuardedLink) Window() int { return int(max(1, l.session.window)) }
+
+// Claim reports whether there is room, and then keeps it for the message, until
+// its transfers have left or Release is called: the links of a session share its
+// window. A link has one claim at a time.
+func (l *GuardedLink) Claim(parts int) bool {
+	if !l.Room(parts) {
+		return false
+	}
+	l.Release()
+	l.claimed = uint32(parts)
+	l.session.claimed += l.claimed
+	return true
+}
+
+// Release gives back what a message did not need of its claim.
+func (l *GuardedLink) Release() {
 	s := l.session
-	return l.state >= detaching || l.state == attached && int32(l.limit-l.count) > 0 && int32(s.limit-s.moved) >= int32(parts)
+	s.claimed -= l.claimed
+	if l.claimed > 0 && s.open() {
+		s.wake()
+	}
+	l.claimed = 0
 }
 
 // Takes reports whether the server takes messages of that size.

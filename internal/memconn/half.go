@@ -5,6 +5,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // A half is one direction of a stream.
@@ -15,8 +16,9 @@ type half struct {
 	noWriter chan struct{} // closed when the writing end is closed
 	noReader chan struct{} // closed when the reading end is closed
 
-	mu  sync.Mutex // guards buf; nothing waits while it is held
-	buf bytes.Buffer
+	mu   sync.Mutex // guards the rest; nothing waits while it is held
+	buf  bytes.Buffer
+	line *line // nil for one without limits
 }
 
 func newHalf() *half {
@@ -48,6 +50,7 @@ func (h *half) read(b []byte, closed <-chan struct{}, passed func() <-chan struc
 			return 0, io.EOF
 		}
 		select {
+		case <-h.arrival():
 		case <-h.readable:
 		case <-h.noWriter:
 		case <-late:
@@ -63,10 +66,17 @@ func (h *half) get(b []byte) (n int, ok bool) {
 	if len(b) == 0 {
 		return 0, true
 	}
-	if h.buf.Len() == 0 {
+	there := h.buf.Len()
+	if h.line != nil {
+		there = h.line.arrived(time.Now())
+	}
+	if there == 0 {
 		return 0, false
 	}
-	n, _ = h.buf.Read(b) // a Buffer that is not empty has no error
+	n, _ = h.buf.Read(b[:min(len(b), there)]) // a Buffer that is not empty has no error
+	if h.line != nil {
+		h.line.take(n)
+	}
 	if h.buf.Len() > 0 {
 		wake(h.readable) // for another reader
 	}
@@ -102,6 +112,7 @@ func (h *half) writeInTurn(b []byte, closed <-chan struct{}, passed func() <-cha
 			return done, nil
 		}
 		select {
+		case <-h.departure():
 		case <-h.writable:
 		case <-h.noReader:
 		case <-late:
@@ -125,6 +136,9 @@ func (h *half) put(b []byte) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	n := min(len(b), bufferSize-h.buf.Len())
+	if h.line != nil {
+		n = h.line.send(min(n, len(b)), time.Now())
+	}
 	if n > 0 {
 		h.buf.Write(b[:n])
 		wake(h.readable)
@@ -137,6 +151,9 @@ func (h *half) drop() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.buf.Reset()
+	if h.line != nil {
+		h.line.packets = nil
+	}
 }
 
 func wake(c chan struct{}) {

@@ -25,6 +25,10 @@ func sendCases() []Case {
 			Rule: "A Settle of a delivery that is unknown returns ErrUnsupported, and harms nobody"},
 		{Name: "SendTooLarge", Run: sendTooLarge,
 			Rule: "A body of up to MaxBody bytes is carried; a larger one is refused with ErrTooLarge before its first byte, and harms nobody"},
+		{Name: "SendTelemetryUnsayable", Run: sendTelemetryUnsayable,
+			Rule: "Telemetry without a message, or with an ID that cannot be said, is refused with ErrUnsupported, and harms nobody"},
+		{Name: "SendTelemetryTooLarge", Run: sendTelemetryTooLarge,
+			Rule: "A message over MaxMessage is refused with ErrTooLarge before its first byte, and harms nobody"},
 		{Name: "SendWithoutReceive", Run: sendWithoutReceive,
 			Rule: "Send never waits for room: it sends, or returns ErrBusy at once, and then Ready comes when there is room"},
 		{Name: "SendFails", Run: sendFails,
@@ -182,6 +186,41 @@ func sendTooLarge(t TB, p Peer) {
 		t.Fatalf("got %s; want the hub's refusal", show(f))
 	}
 	wantAlive(t, c)
+}
+
+func sendTelemetryUnsayable(t TB, p Peer) {
+	c := dialOpen(t, p)
+	m := &transport.Message{Body: []byte("{}")}
+	for _, f := range []transport.Frame{
+		{Kind: transport.Telemetry, ID: "1"},
+		{Kind: transport.Telemetry, Message: m},
+		{Kind: transport.Telemetry, ID: "a b", Message: m},
+	} {
+		want(t, "Send "+show(f), c.Send(t.Context(), f), transport.ErrUnsupported)
+	}
+	wantAlive(t, c)
+}
+
+func sendTelemetryTooLarge(t TB, p Peer) {
+	var streams tap
+	c := dialWith(t, p.Dialer(streams.wrap), login(t, p, device))
+	open(t, c, transport.TwinResponses, "open-1")
+	before := streams.written.Load()
+	// A byte in a property is over the limit, too.
+	for _, m := range []*transport.Message{
+		{Body: make([]byte, transport.MaxMessage+1)},
+		{Body: make([]byte, transport.MaxMessage-1), Properties: map[string]string{"k": "v"}},
+	} {
+		err := c.Send(t.Context(), transport.Frame{Kind: transport.Telemetry, ID: "1", Message: m})
+		want(t, "Send", err, transport.ErrTooLarge)
+		if !strings.Contains(err.Error(), fmt.Sprint(transport.MaxMessage)) {
+			t.Fatalf("%v does not name the limit", err)
+		}
+	}
+	wantAlive(t, c)
+	if n := streams.written.Load() - before; n >= transport.MaxMessage {
+		t.Fatalf("%d bytes were written; want none of the messages", n)
+	}
 }
 
 func sendWithoutReceive(t TB, p Peer) {

@@ -13,6 +13,7 @@ import (
 // A tap counts the streams of a Dialer, and breaks their writes on demand.
 type tap struct {
 	opened, closed atomic.Int64
+	written        atomic.Int64 // bytes
 	broken         atomic.Pointer[error]
 
 	hold atomic.Pointer[chan struct{}] // writes wait until it is closed
@@ -52,6 +53,7 @@ type tapped struct {
 }
 
 func (s *tapped) Write(b []byte) (int, error) {
+	s.tap.written.Add(int64(len(b)))
 	if err := s.tap.broken.Load(); err != nil {
 		return 0, *err
 	}

@@ -50,7 +50,15 @@ func detached(said *amqpwire.Error) error {
 	if said == nil {
 		return fmt.Errorf("%w: the hub detached the link and gave no reason", transport.ErrLost)
 	}
-	return conditionError(&amqp.Error{Condition: amqp.ErrCond(said.Condition), Description: said.Description})
+	return conditionError(remote(said))
+}
+
+// remote is what the hub said, as go-amqp has it. Nil stays nil.
+func remote(said *amqpwire.Error) *amqp.Error {
+	if said == nil {
+		return nil
+	}
+	return &amqp.Error{Condition: amqp.ErrCond(said.Condition), Description: said.Description}
 }
 
 // isOver reports whether an error of go-amqp's is the end of a link, or of what

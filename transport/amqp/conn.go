@@ -13,8 +13,8 @@ import (
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
-// conn is one session with a hub: a device's part of a line. Its goroutine is
-// pump. go-amqp reads and writes.
+// conn is one session with a hub: a device's part of a line. Its goroutines are
+// pump and, from the first telemetry on, carry. go-amqp reads and writes.
 type conn struct {
 	line     *line
 	session  *amqp.Session
@@ -38,6 +38,8 @@ type conn struct {
 	opened map[string]bool   // IDs of Open and Close DesiredChanges without an answer
 	said   []transport.Frame // that come from no hub: Accepted and Ready
 	queue  queue
+
+	events events
 }
 
 func newConn(l *line, id auth.Identity) *conn {
@@ -52,6 +54,8 @@ func newConn(l *line, id auth.Identity) *conn {
 		opened:   map[string]bool{},
 	}
 	c.life, c.end = context.WithCancel(context.Background())
+	c.events.life, c.events.stop = context.WithCancel(c.life)
+	c.events.work = make(chan struct{}, 1)
 	return c
 }
 
@@ -60,6 +64,9 @@ func newConn(l *line, id auth.Identity) *conn {
 func (c *conn) Send(ctx context.Context, f transport.Frame) error {
 	if err := c.err(); err != nil {
 		return err
+	}
+	if f.Kind == transport.Telemetry {
+		return c.sendEvent(ctx, f)
 	}
 	m, err := message(f)
 	if err != nil {
@@ -96,7 +103,7 @@ func (c *conn) admit(f transport.Frame, m *amqp.Message) (now bool, err error) {
 		c.queue.busy = true
 		return false, fmt.Errorf("%w: %d features wait for the hub's answer", transport.ErrBusy, len(c.opened))
 	}
-	now = !c.queue.draining && c.queue.link.Room(c.line.guard.Parts(size))
+	now = !c.queue.draining && c.queue.link.Claim(c.line.guard.Parts(size))
 	if !now {
 		if !c.queue.add(m, size) {
 			return false, fmt.Errorf("%w: %d messages wait for the hub's credit", transport.ErrBusy, len(c.queue.waiting))
@@ -121,6 +128,7 @@ const notBody = 512
 // When ctx ends the message is on its way all the same.
 func (c *conn) send(ctx context.Context, m *amqp.Message) error {
 	err := c.out.Send(waiting{c.life}, m, nil)
+	c.line.release(c.queue.link)
 	if err == nil {
 		err = c.line.wire.flush(ctx.Done())
 	}
@@ -204,6 +212,14 @@ func (c *conn) Receive(ctx context.Context) (transport.Frame, error) {
 			return f, nil
 		}
 		select {
+		case f := <-c.frames: // the twin's are few, and go first
+			return f, nil
+		default:
+		}
+		if f, ok := c.nextEvent(); ok {
+			return f, nil
+		}
+		select {
 		case f := <-c.frames:
 			return f, nil
 		case <-c.wake:
@@ -251,6 +267,7 @@ func (c *conn) pump() {
 // does not answer keeps alive ends with the line.
 func (c *conn) Close() error {
 	if c.fate.Close() {
+		c.events.stop()
 		c.leave(c)
 		c.fail(transport.ErrClosed)
 		<-c.pumped
@@ -264,6 +281,13 @@ func (c *conn) Close() error {
 // opened, and waits for go-amqp's goroutines. The errors only report that end.
 func (c *conn) closeParts() {
 	ctx := context.Background()
+	c.events.stop()
+	c.line.mu.Lock()
+	carried := c.events.carried
+	c.line.mu.Unlock()
+	if carried != nil {
+		<-carried
+	}
 	if c.session != nil {
 		_ = c.session.Close(ctx)
 	}
@@ -272,6 +296,9 @@ func (c *conn) closeParts() {
 	}
 	if c.in != nil {
 		_ = c.in.Close(ctx)
+	}
+	if c.events.sender != nil {
+		_ = c.events.sender.Close(ctx)
 	}
 }
 

@@ -18,11 +18,28 @@
 //	Request PatchReported   PATCH /properties/reported, with the annotation version if there is one
 //	Response                the answer with that correlation-id
 //	Desired                 a message without correlation-id
+//	Telemetry               a message to /devices/{id}[/modules/{id}]/messages/events, or one of a batch
+//	Accepted                its outcome accepted. Any other is a Response
 //
 // An X.509 device puts no token: its certificate is judged when the pair is
 // attached. No SASL layer is used, like Microsoft's SDKs for Node.js and C#. A
 // frame's ID is the correlation-id, a string. Messages are sent settled, since
 // the answer acknowledges more than a disposition would.
+//
+// # Telemetry
+//
+// The link for telemetry is attached for the first message, and again for the
+// next one after the hub has ended it: that ends nothing else. All messages that
+// wait leave in one transfer, as a batch of up to 256 KB, and the next leaves when
+// the hub has answered.
+//
+// A batch has one outcome. If the hub rejects it for good, each of its messages is
+// sent alone and has its own. An outcome that is about the moment, such as a
+// throttle, answers all messages that wait, so that none overtakes another. The end
+// of a link answers them likewise. A condition becomes the status that
+// transport.StatusError understands: 400 and 413 for what is never taken, 401, 403
+// with the code 403002, 404, 429, and 503 for anything else. Frame.Again has no
+// mark in AMQP.
 //
 // # What is skipped and what ends the connection
 //
@@ -46,6 +63,12 @@
 // is transport.ErrBusy. Nothing ends however long the hub gives no room: package
 // device gives its requests a time.
 //
+// Telemetry has a queue of its own, of 16 messages, and a credit of its own. The
+// links of a session share its window, in which each transfer claims its place. At
+// most one transfer of telemetry on a connection waits to be written: a request to
+// a twin leaves behind 256 KB at most. Beyond 64 messages without an answer that
+// was received Send returns transport.ErrBusy, too.
+//
 // # Signs of life
 //
 // AMQP has no question for a sign of life: each side announces the silence that
@@ -59,7 +82,8 @@
 //
 // A connection has three goroutines of its own and seven of go-amqp's (two and five
 // with a certificate). In a Pool it has two and five, and each device one and
-// three more. Close waits for all of them.
+// three more. The first message of telemetry adds one and one of go-amqp's to a
+// device. Close waits for all of them.
 //
 // A hub can make a device hold 4 MB: it has credit for 8 messages, of at most 512
 // KB each. In a Pool that is each device's, but all messages of which only some

@@ -131,3 +131,85 @@ func (e *tokenError) As(target any) bool {
 	}
 	return ok
 }
+
+// A word is what the hub says of telemetry that it does not take, as a Response has
+// it. The zero word says that it has the message.
+type word struct {
+	status int
+	body   []byte
+}
+
+// Statuses of a word.
+const (
+	statusRejected    = 400
+	statusRefused     = 401
+	statusQuota       = 403
+	statusNotFound    = 404
+	statusTooLarge    = 413
+	statusThrottled   = 429
+	statusUnavailable = 503
+)
+
+// codeQuota is IotHubQuotaExceeded.
+const codeQuota = 403002
+
+// forGood reports whether the same message will never be taken.
+func (w word) forGood() bool { return w.status == statusRejected || w.status == statusTooLarge }
+
+// word returns the condition in the form of a Response. A code that has the status
+// of a word is more precise than the condition.
+func (e *ConditionError) word() word {
+	code := e.Code
+	if e.Condition == "com.microsoft:quota-exceeded" && code == 0 {
+		code = codeQuota
+	}
+	text := e.Message
+	if text == "" {
+		text = e.Condition
+	}
+	b, _ := json.Marshal(struct { // never fails for these
+		ErrorCode  int    `json:"errorCode,omitempty"`
+		Message    string `json:"message,omitempty"`
+		TrackingID string `json:"trackingId,omitempty"`
+	}{code, text, e.TrackingID})
+	return word{e.status(code), b}
+}
+
+func (e *ConditionError) status(code int) int {
+	switch status := code / 1000; {
+	case code == codeQuota:
+		return statusQuota
+	case status == statusRejected, status == statusRefused, status == statusNotFound, status == statusTooLarge,
+		status == statusThrottled, status >= 500 && status <= 599:
+		return status
+	}
+	switch e.Condition {
+	case "amqp:link:message-size-exceeded":
+		return statusTooLarge
+	case "amqp:not-allowed", "amqp:decode-error", "amqp:invalid-field", "amqp:not-implemented":
+		return statusRejected
+	case "amqp:resource-limit-exceeded":
+		return statusThrottled
+	case "amqp:not-found", "amqp:resource-deleted":
+		return statusNotFound
+	}
+	switch e.sentinel() {
+	case transport.ErrRejected:
+		return statusRejected
+	case transport.ErrUnauthorized:
+		return statusRefused
+	case transport.ErrThrottled:
+		return statusThrottled
+	}
+	return statusUnavailable
+}
+
+// linkWord returns in the form of a Response why a link has ended, or was not
+// attached.
+func linkWord(err error) word {
+	var said *amqp.Error
+	if errors.As(err, &said) {
+		return conditionError(said).word()
+	}
+	return word{statusUnavailable, errorBody(escape(err.Error()))}
+}

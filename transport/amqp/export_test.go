@@ -50,3 +50,11 @@ func (p *Pool) Hold() (release func()) {
 // AwaitTurn gives somebody time to begin to wait for a mutex, and to have waited
 // for that long. Nothing else tells of it.
 func AwaitTurn() { <-time.After(2 * time.Millisecond) }
+
+// BatchForm is a message as a batch holds it, and the size that it is taken for.
+func BatchForm(m *transport.Message) (b []byte, size int) {
+	return appendEvent(nil, m), encodedSize(m)
+}
+
+// Single is a message that is in no batch.
+func Single(m *transport.Message) *amqp.Message { return single(m) }

@@ -25,6 +25,8 @@ type line struct {
 	session *amqp.Session // of the tokens, and of a device that has the line alone
 	tokens  *tokens       // nil where none are put
 
+	bulk chan struct{} // holds a token while somebody writes telemetry
+
 	dead  chan struct{}  // closed when the line is dead
 	owned sync.WaitGroup // goroutines that end with the line, if not before
 
@@ -36,7 +38,7 @@ type line struct {
 }
 
 func newLine(stream net.Conn, silence time.Duration) *line {
-	l := &line{silence: silence, dead: make(chan struct{}), guard: amqpwire.NewGuard(time.Now())}
+	l := &line{silence: silence, bulk: make(chan struct{}, 1), dead: make(chan struct{}), guard: amqpwire.NewGuard(time.Now())}
 	l.wire = &wire{
 		Conn: stream, line: l, buf: make([]byte, readSize),
 		work: make(chan struct{}, 1), progress: make(chan struct{}),
@@ -104,6 +106,13 @@ func (l *line) sender(s *amqp.Sender) *amqpwire.GuardedLink {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.guard.Sender(s.LinkName())
+}
+
+// release ends a link's claim on the hub's window.
+func (l *line) release(link *amqpwire.GuardedLink) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	link.Release()
 }
 
 // startLocked runs f in a goroutine of the line's, if the line lives. Nobody waits

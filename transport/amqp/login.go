@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"maps"
 	"net/url"
 	"runtime"
 	"strings"
@@ -35,17 +36,15 @@ func audience(id auth.Identity) string { return id.Host + path(id) }
 // percent encodes an id, as C#'s SDK does.
 func percent(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
-// properties returns the properties of the twin's links. Both links get the same
-// ones, which pair them.
+// properties returns the properties of a device's links.
 func properties(login transport.Login) map[string]any {
 	product := login.Product
 	if product == "" {
 		product = hubproto.Product + " (" + runtime.Version() + "; " + runtime.GOOS + "/" + runtime.GOARCH + ")"
 	}
 	p := map[string]any{
-		"com.microsoft:client-version":         product,
-		"com.microsoft:api-version":            hubproto.APIVersion,
-		"com.microsoft:channel-correlation-id": "twin:" + rand.Text(),
+		"com.microsoft:client-version": product,
+		"com.microsoft:api-version":    hubproto.APIVersion,
 	}
 	if login.ModelID != "" {
 		p["com.microsoft:model-id"] = login.ModelID
@@ -53,10 +52,13 @@ func properties(login transport.Login) map[string]any {
 	return p
 }
 
-// attach opens the twin's pair of links: sending first, as a hub expects it.
+// attach opens the twin's pair of links: sending first, as a hub expects it. Both
+// get the same properties, which pair them.
 func (c *conn) attach(ctx context.Context, login transport.Login) (err error) {
 	address := path(login.Identity) + "/twin"
 	props := properties(login)
+	c.events.address, c.events.properties = path(login.Identity)+"/messages/events", maps.Clone(props)
+	props["com.microsoft:channel-correlation-id"] = "twin:" + rand.Text()
 	c.out, err = c.session.NewSender(ctx, address, &amqp.SenderOptions{
 		Properties: props, SettlementMode: amqp.SenderSettleModeSettled.Ptr(),
 	})

@@ -42,7 +42,7 @@ func (q *queue) add(m *amqp.Message, size int) bool {
 
 // take takes the oldest message if the hub gives room, else it returns nil.
 func (q *queue) take() *amqp.Message {
-	if len(q.waiting) == 0 || !q.link.Room(1) {
+	if len(q.waiting) == 0 || !q.link.Claim(1) {
 		return nil
 	}
 	first := q.waiting[0]

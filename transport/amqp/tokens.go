@@ -171,6 +171,7 @@ func (t *tokens) send(ctx context.Context, id, audience string, token auth.Token
 		},
 		Value: token.Reveal(),
 	}, nil)
+	t.line.release(t.link)
 	<-t.turn
 	var state amqp.DeliveryState
 	if err == nil {
@@ -195,7 +196,7 @@ func (t *tokens) send(ctx context.Context, id, audience string, token auth.Token
 func (t *tokens) awaitRoom(ctx context.Context) error {
 	for {
 		t.line.mu.Lock()
-		room := t.link.Room(1)
+		room := t.link.Claim(1)
 		t.line.mu.Unlock()
 		if room {
 			return nil

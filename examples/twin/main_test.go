@@ -112,14 +112,11 @@ func (d *rig) wantReported(path, value string) {
 }
 
 // wantGoodbye holds that the tool left politely.
-func (d *rig) wantGoodbye() { d.wantGoodbyes(1) }
-
-// wantGoodbyes is wantGoodbye after that many runs.
-func (d *rig) wantGoodbyes(want int) {
+func (d *rig) wantGoodbye() {
 	d.Helper()
 	d.waitOnline(false)
-	if got := d.hub.Device("dev1").Stats().Disconnects; got != want {
-		d.Errorf("got %d polite ends at the hub, want %d", got, want)
+	if got := d.hub.Device("dev1").Stats().Disconnects; got != 1 {
+		d.Errorf("got %d polite ends at the hub, want 1", got)
 	}
 }
 

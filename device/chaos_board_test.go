@@ -27,6 +27,7 @@ type board struct {
 	knows   bool      // the store has had the time to keep the desired half
 	awaits  bool      // the store knew it, and is not claimed yet in this life
 	anew    int64     // twins before this life
+	tells   bool      // this life has OnState
 	old     bool      // a GET of this life may have been old
 	ears    map[string]*ear
 	talking *atomic.Int64 // listeners of this life that run, but for concurrent ones
@@ -79,8 +80,12 @@ func (b *board) start() {
 	s.cred.set("")    // a credential that gives nothing ends a client that never logged in
 	opts := &device.Options{RequestTimeout: 20 * time.Second, CallTimeout: 24 * time.Hour}
 	if s.rnd.IntN(2) == 0 {
-		opts.OnState = s.onState
+		life := b.life
+		opts.OnState = func(st device.State) { s.hear(life, st); s.onState(st) }
 	}
+	s.mu.Lock()
+	b.tells, s.pulse = opts.OnState != nil, pulse{}
+	s.mu.Unlock()
 	switch {
 	case b.mem != nil:
 		opts.Store = b.mem

@@ -180,10 +180,14 @@ func (s *drama) guard() string {
 	anew, denials := s.anew.Load(), s.denials.Load()
 	s.call("UpdateReportedIf", bound, func() {
 		defer cancel()
-		_, err := c.UpdateReportedIf(ctx, twin.Set("g", n), version)
+		at, err := c.UpdateReportedIf(ctx, twin.Set("g", n), version)
+		has, sane := s.atHub("g"), anew == s.anew.Load() && !s.late() && !s.odd.Load()
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.guarding = false
+		if err == nil && sane && (at != version+1 || has != float64(n)) {
+			s.fault1("truth", "UpdateReportedIf at version %d of g %d returned %d, nil, and the hub has %v", version, n, at, has)
+		}
 		switch {
 		case err == nil && anew == s.anew.Load():
 			s.guarded = map[float64]bool{float64(n): true}
@@ -203,6 +207,7 @@ func (s *drama) get() string {
 	ctx, cancel, bound := s.moment(20 * time.Minute)
 	closings := s.closing.Load()
 	s.gets.Add(1)
+	s.getCalls.Add(1)
 	s.call("GetTwin", bound, func() {
 		defer s.gets.Add(-1)
 		defer cancel()

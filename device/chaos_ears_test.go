@@ -120,6 +120,7 @@ func (e *ear) listen(ctx context.Context, c *device.Client, life int, talking *a
 		short, cancel := context.WithTimeout(ctx, 20*time.Second)
 		defer cancel()
 		e.s.gets.Add(1)
+		e.s.getCalls.Add(1)
 		_, _ = c.GetTwin(short)
 		e.s.gets.Add(-1)
 		back()

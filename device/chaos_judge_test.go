@@ -38,7 +38,9 @@ import (
 //	returns  ReportLater waits for the flash once its context has ended (18)
 //	share    nothing is suspected (3); silence owes no GET (16); a version that jumps
 //	         owes none (269)
-//	traffic  a hub that throttles one key gets the whole patch again and again (about 1,000)
+//	states   OnState hears another state than State says
+//	traffic  a hub that throttles one key gets the whole patch again and again (about 1,000);
+//	         a GET that nobody called for follows the one before at once (8)
 //	truth    rubbish of a credential ends the client (8)
 //	twice    a GET names every listener that acknowledges (1)
 
@@ -92,6 +94,9 @@ func (s *drama) watch(m hubtest.Message) bool {
 	s.trace(m)
 	if m.Device == "dev1" && m.Op == hubtest.GetTwin && m.FromHub && m.Status == 200 {
 		s.shown.Store(s.anew.Load())
+	}
+	if m.Device == "dev1" {
+		s.paced(m)
 	}
 	if m.Device != "dev1" || m.Op != hubtest.PatchReported {
 		return false
@@ -186,6 +191,7 @@ func (s *drama) judge() {
 	s.judgeEars()
 	s.judgeMates()
 	s.judgeTraffic()
+	s.judgeStates()
 	k := c.Kept()
 	if k.Gets+k.Reports+k.Calls+k.Returns+k.Writes+k.Wishes > 0 || k.IdleNames > 64 || k.StoreFailed && !s.lies {
 		s.fault("memory", "at rest the client keeps %+v", k)

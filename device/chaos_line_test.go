@@ -16,12 +16,14 @@ type whims struct {
 	transport.Dialer
 
 	mu         sync.Mutex // guards the rest
+	dialed     func()     // called at each attempt
 	noVersions bool       // the hub names no version, as IoT Edge does
 	stale      int        // so many of the next GETs are answered as the one before was
 	last       []byte     // the answer to a GET
 }
 
 func (w *whims) Dial(ctx context.Context, login transport.Login) (transport.Conn, error) {
+	w.dialed()
 	inner, err := w.Dialer.Dial(ctx, login)
 	if err != nil {
 		return nil, err

@@ -48,6 +48,9 @@ func (s *drama) trial(when string, slack time.Duration) {
 		return err
 	})
 	within("GetTwin", 2*time.Minute, func(ctx context.Context) error {
+		s.getCalls.Add(1)
+		s.gets.Add(1)
+		defer s.gets.Add(-1)
 		_, err := c.GetTwin(ctx)
 		return err
 	})

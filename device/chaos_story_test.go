@@ -52,6 +52,7 @@ type drama struct {
 
 	odd      atomic.Bool  // the hub's versions, or the order of its words, may go back
 	gets     atomic.Int64 // GetTwin calls of the story that wait
+	getCalls atomic.Int64 // all of them so far
 	closing  atomic.Int64 // clients that were ended
 	anew     atomic.Int64 // twins before this one
 	shown    atomic.Int64 // anew, at the last GET that had an answer
@@ -66,6 +67,7 @@ type drama struct {
 	verdicts   []verdict
 	statements []*statement
 	guarding   bool
+	pulse      pulse
 	flying     map[string]map[string]any // patches without an answer, by request
 	guarded    map[float64]bool          // values of g that the hub may have
 }
@@ -83,7 +85,7 @@ func newDrama(t *testing.T, w *world, seed uint64, keep []int, rnd *rand.Rand) *
 	s.odd.Store(s.noVersions)
 	w.dev.Credential, w.broken, w.quotes = s.cred, true, true
 	line := w.dial()
-	s.whims = &whims{Dialer: line, noVersions: s.noVersions}
+	s.whims = &whims{Dialer: line, noVersions: s.noVersions, dialed: s.dialed}
 	w.dialer = s.whims
 	if *over == "amqp-pool" {
 		s.mates = []*mate{newMate(s, 0, line), newMate(s, 1, line)}

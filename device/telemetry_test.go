@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"reflect"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/internal/memconn"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/twin"
 )
@@ -376,6 +378,58 @@ func TestTelemetryWaitsForNoGet(t *testing.T) {
 		}
 		if took := time.Since(before); took > time.Second {
 			t.Errorf("Send took %v", took)
+		}
+	})
+}
+
+// On a slow line that telemetry floods, a desired change and a report each wait no
+// longer than one message of 256 KB needs, plus one round trip.
+func TestTwinUnderFlood(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		const rate, delay = 64 << 10, 150 * time.Millisecond
+		inner := w.stream
+		w.stream = func(ctx context.Context, target transport.Target) (net.Conn, error) {
+			conn, err := inner(ctx, target)
+			if err == nil {
+				memconn.Shape(conn, memconn.Line{Rate: rate, Delay: delay, Buffer: 16 << 10})
+			}
+			return conn, err
+		}
+		w.longToken()
+		c := w.client(&device.Options{Telemetry: device.TelemetryOptions{QueueBytes: 64 << 20}})
+		heard := make(chan time.Time, 1)
+		if _, err := c.OnDesired("n", func(context.Context, twin.Change) error { heard <- time.Now(); return nil }, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for range 200 {
+			if err := c.SendLater(t.Context(), device.Message{Body: make([]byte, 256<<10-100)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// Twice the delay, and the time of the message, the frames around it, and
+		// what the buffer held before.
+		most := 2*delay + (256<<10+16<<10+2<<10)*time.Second/rate
+		for i := range 20 {
+			time.Sleep(7300 * time.Millisecond)
+			before := time.Now()
+			w.setDesired(fmt.Sprintf(`{"n":%d}`, i))
+			if took := (<-heard).Sub(before); took > most {
+				t.Errorf("a desired change took %v, want %v at most", took, most)
+			}
+			time.Sleep(3100 * time.Millisecond)
+			before = time.Now()
+			if _, err := c.UpdateReported(t.Context(), twin.Set("n", i)); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(before); took > most {
+				t.Errorf("a report took %v, want %v at most", took, most)
+			}
+		}
+		if s := c.Stats(); s.Telemetry.Sent < 40 || s.Connects != 1 {
+			t.Errorf("%d messages arrived over %d connections; was there a flood?", s.Telemetry.Sent, s.Connects)
 		}
 	})
 }

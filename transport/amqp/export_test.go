@@ -58,3 +58,17 @@ func BatchForm(m *transport.Message) (b []byte, size int) {
 
 // Single is a message that is in no batch.
 func Single(m *transport.Message) *amqp.Message { return single(m) }
+
+// Unwritten is how many bytes wait to be written on the pool's lines.
+func (p *Pool) Unwritten() (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, all := range p.lines {
+		for _, s := range all {
+			s.line.mu.Lock()
+			n += int(s.line.wire.queued - s.line.wire.written)
+			s.line.mu.Unlock()
+		}
+	}
+	return n
+}

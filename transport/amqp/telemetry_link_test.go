@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/devicetwin/devicetwin-go/device/hubtest"
 	"github.com/devicetwin/devicetwin-go/internal/amqpwire"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
@@ -170,6 +172,35 @@ func testTelemetryEndsWithTheLine(t *testing.T, pooled bool) {
 		if errors.Is(err, context.DeadlineExceeded) || err == nil {
 			t.Errorf("%s: got %+v, %v; want the end", desc, f, err)
 		}
+		closeConn(t, c)
+	}
+}
+
+// On a line that takes nothing at most one transfer of telemetry is ahead of a
+// request, however many devices have some.
+func TestTelemetryAheadOfRequests(t *testing.T) { bubble(t, testTelemetryAheadOfRequests) }
+func testTelemetryAheadOfRequests(t *testing.T) {
+	hub := hubtest.New(t, &hubtest.Options{Logger: discard()})
+	var stalled atomic.Bool
+	p, _ := tapped(hub, func(c *tap) { c.stall = stalled.Load })
+	conns := join(t, p, addMany(t, hub, 5)...)
+	for _, c := range conns {
+		tell(t, c, "first") // attaches the link
+		wantText(t, "answer", hear(t, c, 1), "first")
+	}
+	stalled.Store(true)
+	for _, c := range conns {
+		for _, id := range []string{"a", "b"} {
+			if err := c.Send(t.Context(), event(id, strings.Repeat("x", 250<<10))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	synctest.Wait()
+	if n := p.Unwritten(); n < 250<<10 || n > transport.MaxMessage+4<<10 {
+		t.Errorf("%d bytes wait to be written; want one transfer", n)
+	}
+	for _, c := range conns {
 		closeConn(t, c)
 	}
 }

@@ -3,7 +3,6 @@ package device
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -28,7 +27,8 @@ type session struct {
 	turn     int    // the lane whose turn is next. 0 is the twin's
 	renewal  renewalState
 
-	more     bool          // there may be more to send at once
+	sending  lane          // whose long frame is being sent, nil for none
+	sent     chan error    // capacity 1: what became of it
 	busy     bool          // the Conn has no room for requests until it says Ready
 	at       time.Duration // on the elapsed clock: now
 	onlineAt time.Duration // on the elapsed clock; < 0 before
@@ -63,7 +63,8 @@ type lane interface {
 func newSession(c *Client, conn transport.Conn, due renewalTimes) *session {
 	s := &session{
 		c: c, conn: conn, onlineAt: -1, at: c.opts.Elapsed(),
-		frames: make(chan transport.Frame),
+		frames: make(chan transport.Frame, maxFrames),
+		sent:   make(chan error, 1),
 		failed: make(chan error, 1),
 	}
 	s.features = newFeatures(c)
@@ -94,6 +95,9 @@ func (s *session) run(life context.Context) error {
 	cancel()
 	closing := s.conn.Close()
 	<-ended
+	if s.sending != nil {
+		<-s.sent
+	}
 	s.renewal.wait()
 	if err == nil {
 		err = closing
@@ -123,39 +127,38 @@ func (s *session) receive(ctx context.Context) {
 func (s *session) serve(ctx context.Context) error {
 	for read := false; ; {
 		if !read {
-			s.at = s.c.opts.Elapsed()
+			s.at = s.c.recent()
 		}
 		read = false
 		due, err := s.step(ctx)
 		if err != nil {
 			return err
 		}
-		if s.more { // what came meanwhile has its turn
-			select {
-			case f := <-s.frames:
-				if err := s.take(ctx, f); err != nil {
-					return err
-				}
-			case err := <-s.failed:
-				return err
-			case <-ctx.Done():
-				return nil
-			default:
-			}
-			continue
-		}
 		s.c.sleeper.set(due, s.at)
 		select {
 		case f := <-s.frames:
-			s.at, read = s.c.opts.Elapsed(), true
+			s.at, read = s.c.recent(), true
 			if err := s.take(ctx, f); err != nil {
 				return err
 			}
+			if err := s.takeMore(ctx); err != nil {
+				return err
+			}
+		case err := <-s.sent:
+			s.at, read = s.c.recent(), true
+			from := s.sending
+			s.sending = nil
+			if err := s.handed(err, from); err != nil {
+				return err
+			}
 		case err := <-s.failed:
+			if more := s.takeMore(ctx); more != nil {
+				return more
+			}
 			return err
 		case <-s.c.work:
 		case <-s.c.renew:
-			s.renewal.ask(s.c.opts.Elapsed())
+			s.renewal.ask(s.c.elapsed())
 		case r := <-s.renewal.done:
 			if err := s.renewal.took(r, s.c.log); err != nil {
 				return err
@@ -176,8 +179,23 @@ func (s *session) take(ctx context.Context, f transport.Frame) error {
 	return s.settle(ctx, f)
 }
 
-// long reports whether a frame takes so long on a slow line that others wait.
-func long(f transport.Frame) bool { return f.Message != nil && len(f.Message.Body) > 4<<10 }
+// maxFrames is how many frames wait for the loop.
+const maxFrames = 16
+
+// takeMore takes what has come by now, with one look at the clock.
+func (s *session) takeMore(ctx context.Context) error {
+	for range maxFrames {
+		select {
+		case f := <-s.frames:
+			if err := s.take(ctx, f); err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+	}
+	return nil
+}
 
 // idle reports whether nothing waits for the hub.
 func (s *session) idle() bool { return s.twin.idle() && s.lanesIdle() }
@@ -191,8 +209,8 @@ func (s *session) lanesIdle() bool {
 	return true
 }
 
-// step does what is due, and returns when more is. After a long message it stops
-// with more set.
+// step does what is due, and returns when more is. While a long frame is being
+// sent it sends nothing.
 func (s *session) step(ctx context.Context) (time.Duration, error) {
 	now := s.at
 	if !s.features.twin() {
@@ -219,7 +237,7 @@ func (s *session) step(ctx context.Context) (time.Duration, error) {
 	if s.renewal.due(now, s.idle()) && !s.renewal.inPlace(ctx, s) {
 		return 0, errRenew
 	}
-	for s.more = false; ; {
+	for s.sending == nil {
 		f, from, ok := s.next(now)
 		if !ok {
 			break
@@ -227,14 +245,13 @@ func (s *session) step(ctx context.Context) (time.Duration, error) {
 		if err := s.send(ctx, f, from); err != nil {
 			return 0, err
 		}
-		if long(f) {
-			s.more = true
-			return 0, nil
-		}
 	}
 	due := min(s.features.due(now), s.twin.due(now), s.renewal.next(now, s.idle()))
 	for _, l := range s.lanes {
 		due = min(due, l.due(now))
+	}
+	if s.sending != nil && due <= now {
+		due = never // it is done once that is sent
 	}
 	return due, nil
 }
@@ -327,40 +344,6 @@ func text(err error) string {
 		return ""
 	}
 	return err.Error()
-}
-
-// send hands a frame to the Conn. A request that has no room waits for Ready.
-func (s *session) send(ctx context.Context, f transport.Frame, from lane) error {
-	err := s.conn.Send(ctx, f)
-	switch {
-	case err == nil && from == nil:
-		return nil
-	case err == nil:
-		if long(f) {
-			s.at = s.c.opts.Elapsed()
-		}
-		from.sent(s.at)
-		return nil
-	case errors.Is(err, transport.ErrBusy) && from != nil:
-		from.noRoom()
-		return nil
-	case from != nil && (errors.Is(err, transport.ErrTooLarge) || errors.Is(err, transport.ErrUnsupported)):
-		from.failed(err)
-		return nil
-	case errors.Is(err, transport.ErrBusy) && isRequest(f):
-		s.busy = true
-		s.twin.unsent()
-		return nil
-	case errors.Is(err, transport.ErrTooLarge) && isRequest(f):
-		s.twin.tooLarge(err)
-		return nil
-	}
-	return fmt.Errorf("send: %w", err)
-}
-
-// isRequest reports whether the twin's lane sent a frame.
-func isRequest(f transport.Frame) bool {
-	return f.Kind == transport.GetTwin || f.Kind == transport.PatchReported
 }
 
 // now is the elapsed clock when the session woke last. Reading the clock costs

@@ -63,8 +63,8 @@ func (c *Client) supervise() error {
 
 // pause waits, or returns when the client closes or Renew is called.
 func (c *Client) pause(d time.Duration) {
-	until := c.opts.Elapsed() + d
-	for left := d; left > 0; left = until - c.opts.Elapsed() {
+	until := c.elapsed() + d
+	for left := d; left > 0; left = until - c.elapsed() {
 		c.sleeper.set(until, until-left)
 		select {
 		case <-c.sleeper.C:
@@ -101,7 +101,7 @@ func (c *Client) live() (time.Duration, error) {
 	if s.onlineAt < 0 {
 		return 0, err
 	}
-	return c.opts.Elapsed() - s.onlineAt, err
+	return c.elapsed() - s.onlineAt, err
 }
 
 // never is a time on the elapsed clock that does not come.
@@ -143,12 +143,12 @@ func (c *Client) login(ctx context.Context) (login transport.Login, times renewa
 		c.token, c.tokenAt = login.Token, now.Round(0)
 	} else if now.Sub(c.tokenAt).Abs() >= tokenGrain {
 		// A given token: there is no other to renew it with before its end.
-		at := c.opts.Elapsed() + min(max(left, renewMin), never/2)
+		at := c.elapsed() + min(max(left, renewMin), never/2)
 		return login, renewalTimes{at, at}, nil
 	}
 	at := renewAfter(left)
 	by := max(at, left-renewLast, time.Duration(0.95*float64(left)))
-	return login, renewalTimes{c.opts.Elapsed() + at, c.opts.Elapsed() + by}, nil
+	return login, renewalTimes{c.elapsed() + at, c.elapsed() + by}, nil
 }
 
 // renewLast is how long before the token's end a planned reconnect waits for

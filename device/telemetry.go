@@ -104,7 +104,7 @@ func (c *Client) Send(ctx context.Context, m Message) error {
 		return err
 	}
 	it.Answer = make(chan error, 1)
-	now := c.opts.Elapsed()
+	now := c.about()
 	c.with(func() {
 		if err = c.usable(); err == nil {
 			_, err = c.courier.Offer(it, now)
@@ -152,7 +152,7 @@ func (c *Client) SendLater(ctx context.Context, m Message) error {
 	if err != nil {
 		return err
 	}
-	now := c.opts.Elapsed()
+	now := c.about()
 	c.with(func() {
 		if c.life.Err() != nil {
 			err = c.closedLocked()

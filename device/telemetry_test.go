@@ -204,7 +204,11 @@ func TestCutSendsAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
-		w.hub.Intercept(hubtest.FromHub("dev1", hubtest.Ack), hubtest.Drop().Times(3))
+		lost, want := 3, "0 1 2 3 0* 1* 2*"
+		if w.renewsInPlace() { // AMQP waits for the outcome of a batch before it sends the next
+			lost, want = 1, "0 0* 1 2 3"
+		}
+		w.hub.Intercept(hubtest.FromHub("dev1", hubtest.Ack), hubtest.Drop().Times(lost))
 		var sent sync.WaitGroup
 		for i := range 4 {
 			sent.Go(func() {
@@ -226,7 +230,7 @@ func TestCutSendsAgain(t *testing.T) {
 			}
 			ids[string(m.Body)] = m.ID
 		}
-		if got := bodies(w.stored()); got != "0 1 2 3 0* 1* 2*" {
+		if got := bodies(w.stored()); got != want {
 			t.Errorf("the hub has %s", got)
 		}
 	})

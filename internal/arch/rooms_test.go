@@ -61,6 +61,8 @@ func rooms() []room {
 		{folder: "device", own: []string{"transport", "twin", "auth", "device/internal/...", "internal/boottime", "internal/tree", "internal/errs", "internal/errtext", "internal/own"}},
 		// What brings a twin back in step: pure, as twin is.
 		{folder: "device/internal/catchup", own: []string{"twin", "internal/tree"}, barred: []string{"os/...", "net/...", "sync/...", "log/..."}},
+		// What carries messages: pure, as that is.
+		{folder: "device/internal/courier", own: []string{"transport"}, barred: []string{"os/...", "net/...", "sync/...", "log/..."}},
 		// What a client does with its store: an interface alone.
 		{folder: "device/internal/keep", own: []string{"auth"}, barred: []string{"os/...", "net/..."}},
 		// State on flash; it keeps bytes, and knows nothing of what they mean.

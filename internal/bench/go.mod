@@ -5,6 +5,7 @@ module github.com/devicetwin/devicetwin-go/internal/bench
 go 1.25.0
 
 require (
+	github.com/Azure/go-amqp v1.7.0
 	github.com/devicetwin/devicetwin-go v0.0.0
 	github.com/eclipse/paho.mqtt.golang v1.5.1
 	github.com/evanphx/json-patch/v5 v5.9.11
@@ -12,7 +13,6 @@ require (
 )
 
 require (
-	github.com/Azure/go-amqp v1.7.0 // indirect
 	github.com/gorilla/websocket v1.5.3 // indirect
 	github.com/tidwall/gjson v1.20.3 // indirect
 	github.com/tidwall/match v1.1.1 // indirect

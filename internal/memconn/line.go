@@ -50,8 +50,11 @@ func (l *line) send(n int, now time.Time) (taken int) {
 			}
 		}
 	}
-	for n = min(n, room); taken < n; {
+	for taken < n {
 		size := min(packetSize, n-taken)
+		if taken+size > room {
+			break // no crumbs: they would be packets of their own
+		}
 		if l.free.Before(now) {
 			l.free = now
 		}

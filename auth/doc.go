@@ -22,7 +22,8 @@
 // A [Credential] proves an identity, with tokens or with a certificate.
 // [SAS] makes tokens from a shared key, [StaticToken] uses a ready-made one
 // until it ends, [TokenFunc] fetches them; [X509Files] and [X509] present a
-// certificate. Anything else is a type of your own with the two methods.
+// certificate. Only this package makes one. For what it does not know, give a
+// function to [TokenFunc] or [X509Reload].
 //
 // A [Signer] holds a shared key, wherever that lives. [ParseKey] gives one in
 // memory; a type around a TPM, a secure element or PKCS#11 is one method. The
@@ -31,27 +32,27 @@
 // # Certificates
 //
 // [X509Files] reads PEM files for each connection, and so uses a renewed
-// certificate at the next one. [ParseX509] takes PEM in memory,
-// [NewCertificate] joins certificates and a key that live apart, and
-// [X509Reload] reads files of any other form. The chain is put in order and
+// certificate at the next one. [ParseX509] takes PEM in memory, and
+// [X509Reload] reads files of any other form. With [X509Options] the key may be
+// encrypted, or live elsewhere. The chain is put in order and
 // presented whole; a gap in it, a key that does not fit, and a certificate
 // that is out of its time are named, before anything is sent. Nothing in a
-// PEM file vanishes: [ParsePEM] and [ParseRoots], which reads the CAs to trust,
-// name the block that cannot be read.
+// PEM file vanishes: an error names the block that cannot be read, also
+// that of [ParseRoots], which reads the CAs to trust.
 //
 // Encrypted keys are opened by package auth/pkcs8, PFX files by auth/pfx, and a
 // module in Azure IoT Edge finds its identity by auth/edge: each is linked only
 // by firmware that imports it.
 //
 // A [Token] is what travels: a bearer secret for one audience (see
-// [Identity.Audience]), with an end. [SignToken] makes one, [ParseToken] reads
-// one.
+// [Identity.Audience]), with an end. [ParseToken] reads one, and [TokenOf] asks
+// a Credential for one.
 //
 // # Who asks when
 //
 // Package device asks the Credential anew for each connection, from one of its
 // own goroutines and holding no lock, with the wall clock that it was given. It
-// checks that clock first, with [CheckClock]: a board without a battery begins
+// checks that clock first: a board without a battery begins
 // in 1970, and a token or certificate judged there fails for a reason that
 // names neither. A credential may be used for many clients at once.
 //

@@ -1,5 +1,5 @@
 // Package device is the device's side of a twin: a [Client] that keeps it in
-// step with the hub for as long as it lives.
+// step with the hub for as long as it lives, and sends telemetry.
 //
 //	id, cred, err := auth.ParseConnectionString(os.Getenv("IOTHUB_DEVICE_CONNECTION_STRING"))
 //	…
@@ -33,6 +33,31 @@
 // called after a restart only with what changed since it last returned, and
 // Desired returns the properties as they were a second before the power went,
 // at most.
+//
+// # Telemetry
+//
+// A [Message] is anything that the device tells the hub and that is no state of
+// it. [Client.Send] returns when the hub has the message; [Client.SendLater] when
+// the client has it. The hub gets each message at least once: one whose answer was
+// lost with its connection is sent again with the same ID, by which a receiver
+// tells it from a new one. Messages that are not urgent arrive in their order, and
+// so do urgent ones. A message that the hub puts off, or at which it ends the
+// connection, may arrive after newer ones. Memory alone keeps what waits: Shutdown
+// sends it, and a power cut takes it.
+//
+//	Send returns             the message                               send it again
+//	nil                      the hub has it                            no
+//	transport.ErrMessage     no hub takes it, and it was not sent      never as it is
+//	transport.ErrTooLarge    the same, for it is over 256 KiB          in parts
+//	transport.ErrRejected    the hub refuses it for good (AMQP)        never as it is
+//	ErrPoison                the hub ends the connection at it (MQTT)  never as it is
+//	ErrUnknownOutcome        was sent, and the hub has it or not       with the same ID
+//	the context's, alone     was not sent, and will not be             as you like
+//	ErrClosed, alone         was not sent: the client is closed        with a new client
+//
+// SendLater returns the second and the third, and ErrQueueFull where
+// TelemetryOptions has it refuse what does not fit. What becomes of the message
+// later is in the log, and in Stats.Telemetry.
 //
 // # The start and the end
 //
@@ -85,6 +110,7 @@
 //	features   each is opened by itself. One that is refused is left out
 //	twin       one request in flight. GETs and patches take turns, reports go on
 //	           while the hub refuses GETs
+//	telemetry  up to 16 messages in flight, beside the twin's request
 //	renewal    a new token is fetched beside both
 //
 // # Bounds
@@ -96,6 +122,7 @@
 //	writes of the desired half to the store      one a second
 //	attempts at a store that fails               1 s … 2 min apart
 //	what waits for a store that hangs            its own bound, then ErrNotStored
+//	messages of SendLater                        1 MiB. The oldest go
 //	JSON of one report, and of one patch         128 KB
 //	JSON of all that is reported                 800 KB
 //	what is reported before the first GET        values are kept. Beyond 48 KB of JSON,

@@ -64,7 +64,7 @@ func reporter(stderr io.Writer) func(device.State) {
 	}
 }
 
-// once is get, set or report: one question, one answer, within the time-out.
+// once is get, set, report or send: one question, one answer, within the time-out.
 func (t *tool) once(ctx context.Context, dev *device.Client, out *json.Encoder) error {
 	late := fmt.Errorf("not done within %v (-timeout): %w", t.timeout, context.DeadlineExceeded)
 	ctx, cancel := context.WithTimeoutCause(ctx, t.timeout, late)
@@ -75,8 +75,11 @@ func (t *tool) once(ctx context.Context, dev *device.Client, out *json.Encoder) 
 		}
 		return err
 	}
-	if t.command == "get" {
+	switch t.command {
+	case "get":
 		return t.get(ctx, dev, out)
+	case "send":
+		return t.send(ctx, dev, out)
 	}
 	version, err := dev.UpdateReported(ctx, t.patch)
 	if errors.Is(err, device.ErrStillWanted) {

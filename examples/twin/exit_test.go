@@ -109,6 +109,16 @@ func TestFailures(t *testing.T) {
 		{"the hub does not answer a report", []string{"report", `{"a":1}`}, func(d *rig) context.Context {
 			return lost(d, hubtest.FromHub("dev1", hubtest.PatchReported), hubtest.Drop())
 		}, desk.ExitTimeout, "may have it or not"},
+		{"the hub does not answer a message", []string{"send", "x"}, func(d *rig) context.Context {
+			return lost(d, hubtest.FromDevice("dev1", hubtest.Telemetry), hubtest.Drop())
+		}, desk.ExitTimeout, "may have it or not"},
+		{"the hub takes a message, and its word of it is lost", []string{"send", "x"}, func(d *rig) context.Context {
+			return lost(d, hubtest.FromHub("dev1", hubtest.Ack), hubtest.Drop())
+		}, desk.ExitTimeout, "may have it or not"},
+		{"the line is down for a message", []string{"-timeout", "100ms", "send", "x"}, func(d *rig) context.Context {
+			d.hub.SetLine(false)
+			return nil
+		}, desk.ExitTimeout, "not done within 100ms (-timeout)"},
 		{"the hub throttles", []string{"report", `{"a":1}`}, func(d *rig) context.Context {
 			return lost(d, hubtest.FromDevice("dev1", hubtest.PatchReported), hubtest.Fail(429001).Times(-1))
 		}, desk.ExitTimeout, "may have it or not"},
@@ -164,7 +174,7 @@ func TestNothingIsSent(t *testing.T) {
 // TestOutputFails: a full disk or a reader that has gone ends the tool.
 func TestOutputFails(t *testing.T) {
 	t.Parallel()
-	for _, words := range [][]string{{"get"}, {"report", `{"a":1}`}, {"watch"}} {
+	for _, words := range [][]string{{"get"}, {"report", `{"a":1}`}, {"send", "x"}, {"watch"}} {
 		d := newRig(t)
 		var stderr bytes.Buffer
 		code := run(d.ctx, d.args(words...), desk.Console{Env: d.env, Stdout: full{}, Stderr: &stderr})

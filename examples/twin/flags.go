@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 	"github.com/devicetwin/devicetwin-go/examples/internal/desk/proxyflag"
 	"github.com/devicetwin/devicetwin-go/transport"
@@ -34,6 +35,8 @@ Commands:
   report PATCH       merge a JSON object into the reported properties, where null
                      deletes, and print the version; @FILE reads the object from a
                      file, and - from stdin
+  send BODY          send a message (telemetry), and print its ID once the hub has it:
+                     {"id":"…"}; @FILE reads the body from a file, and - from stdin
   watch [PATH]       print the desired property at PATH, such as fan.rpm, or all of
                      them; then a line for each change, until Ctrl-C:
                      {"path":"fan.rpm","version":5,"cause":"patch","value":1200,"removed":[]}
@@ -66,7 +69,12 @@ Flags, before the command:
                   this machine can see a password in it: prefer HTTPS_PROXY
   -ack            watch acknowledges what it prints, as a device does that obeys;
                   it needs a PATH
-  -timeout TIME   how long get, set and report may take; 90s by default
+  -property N=V   send gives the message a property, such as alert=true; may be given
+                  again, for another
+  -content-type TYPE
+                  send says what the body is; with application/json it also says that
+                  the encoding is utf-8, so that the hub can route by the body
+  -timeout TIME   how long get, set, report and send may take; 90s by default
   -v              log to stderr what the client does
 
 Results are JSON on stdout, one document a line. All else is on stderr.
@@ -78,8 +86,8 @@ Exit status:
   2  wrong usage: flags, arguments, connection string, CA file, certificate, key
   3  the hub refused the identity: key, token, certificate, or the device is unknown
      or disabled
-  4  refused for good: the patch is not a JSON object or breaks a limit (then nothing
-     was sent), or the hub rejects it
+  4  refused for good: the patch is not a JSON object, or patch or message break a
+     limit (then nothing was sent), or the hub rejects them
   5  not done in time: the line is down, or the hub does not answer or throttles
 `
 
@@ -95,10 +103,11 @@ type tool struct {
 	timeout time.Duration
 	verbose bool
 
-	command string     // get, set, report or watch
-	patch   twin.Patch // of set and report
-	path    string     // of get and watch
-	ack     bool       // of watch
+	command string         // get, set, report, send or watch
+	patch   twin.Patch     // of set and report
+	message device.Message // of send
+	path    string         // of get and watch
+	ack     bool           // of watch
 }
 
 // parse reads the command line and checks all that can be checked before
@@ -116,6 +125,7 @@ func parse(ctx context.Context, args []string, c desk.Console) (*tool, error) {
 	f.DurationVar(&t.timeout, "timeout", defaultTimeout, "")
 	f.BoolVar(&t.ack, "ack", false, "")
 	f.BoolVar(&t.verbose, "v", false, "")
+	t.sendFlags(f)
 	if err := desk.Parse(f, args); err != nil {
 		return nil, err
 	}
@@ -130,6 +140,9 @@ func parse(ctx context.Context, args []string, c desk.Console) (*tool, error) {
 	if err := t.readCommand(ctx, f.Args(), c.Stdin); err != nil {
 		return nil, err
 	}
+	if err := t.onlySend(f); err != nil {
+		return nil, err
+	}
 	if t.command == "watch" && desk.Given(f, "timeout") {
 		return nil, desk.Usagef("-timeout %v: not for watch, which runs until Ctrl-C", t.timeout)
 	}
@@ -140,13 +153,15 @@ func parse(ctx context.Context, args []string, c desk.Console) (*tool, error) {
 	if t.dialer, err = dialerOf(*protocol, &hub, dial); err != nil {
 		return nil, err
 	}
-	t.id, t.cred, err = w.identify(c.Env)
-	return t, err
+	if t.id, t.cred, err = w.identify(c.Env); err != nil {
+		return nil, err
+	}
+	return t, t.checkMessage()
 }
 
 // readCommand takes the words after the flags.
 func (t *tool) readCommand(ctx context.Context, words []string, stdin reader) error {
-	const commands = "want get, set, report or watch"
+	const commands = "want get, set, report, send or watch"
 	if len(words) == 0 {
 		return desk.Usagef("missing command: %s", commands)
 	}
@@ -170,6 +185,10 @@ func (t *tool) readCommand(ctx context.Context, words []string, stdin reader) er
 		}
 	case "set", "report":
 		if err := t.readPatch(ctx, rest, stdin); err != nil {
+			return err
+		}
+	case "send":
+		if err := t.readMessage(ctx, rest, stdin); err != nil {
 			return err
 		}
 	default:

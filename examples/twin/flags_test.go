@@ -47,7 +47,7 @@ func TestWrongCommandLines(t *testing.T) {
 	}
 
 	// Commands and their words.
-	wrong(good, nil, "get, set, report or watch")
+	wrong(good, nil, "get, set, report, send or watch")
 	wrong(good, words("-v"), "command")
 	wrong(good, words("delete"), `"delete"`)
 	wrong(good, words("Get"), `"Get"`)
@@ -73,6 +73,17 @@ func TestWrongCommandLines(t *testing.T) {
 	wrong(good, words("set", "a.b=1", "a=2"), "set", `"a=2"`, `"a.b"`)
 	wrong(good, words("set", "a=1", "a.b=2"), "set", `"a.b=2"`, `"a"`)
 	wrong(good, words("set", "\xff=1"), "set", `"\xff=1"`)
+
+	wrong(good, words("send"), "send", "body")
+	wrong(good, words("send", "too", "hot"), "send", `"hot"`)
+	wrong(good, words("send", "@"+none), "send", none)
+	wrong(good, words("send", "-v"), `"-v"`)
+	wrong(good, words("-property", "alert", "send", "x"), "-property", `"alert"`, "NAME=VALUE")
+	wrong(good, words("-property", "=x", "send", "x"), "-property", `"=x"`)
+	wrong(good, words("-property", "a=1", "-property", "a=2", "send", "x"), "-property", `"a=2"`)
+	wrong("", words("-property", good, "-property", good, "send", "x"), "-property")
+	wrong(good, words("-property", "a=1", "get"), "-property", "get", "send")
+	wrong(good, words("-content-type", "a/b", "watch"), "-content-type", "watch", "send")
 
 	// Patches that no hub would take.
 	refused(words("report", "fan=1"), "report", `"fan=1"`)

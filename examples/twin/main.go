@@ -1,9 +1,10 @@
-// Command twin looks at one device's twin and changes its reported half, from a
-// shell or a script: as the device, over the library's client.
+// Command twin looks at one device's twin, changes its reported half, and sends
+// messages, from a shell or a script: as the device, over the library's client.
 //
 //	export IOTHUB_DEVICE_CONNECTION_STRING='HostName=…;DeviceId=…;SharedAccessKey=…'
 //	twin get
 //	twin set fan.rpm=1150
+//	twin -property alert=true send 'too hot'
 //	twin watch fan.rpm
 //
 //	Usage: twin [flags] command
@@ -20,6 +21,8 @@
 //	  report PATCH       merge a JSON object into the reported properties, where null
 //	                     deletes, and print the version; @FILE reads the object from a
 //	                     file, and - from stdin
+//	  send BODY          send a message (telemetry), and print its ID once the hub has it:
+//	                     {"id":"…"}; @FILE reads the body from a file, and - from stdin
 //	  watch [PATH]       print the desired property at PATH, such as fan.rpm, or all of
 //	                     them; then a line for each change, until Ctrl-C:
 //	                     {"path":"fan.rpm","version":5,"cause":"patch","value":1200,"removed":[]}
@@ -52,7 +55,12 @@
 //	                  this machine can see a password in it: prefer HTTPS_PROXY
 //	  -ack            watch acknowledges what it prints, as a device does that obeys;
 //	                  it needs a PATH
-//	  -timeout TIME   how long get, set and report may take; 90s by default
+//	  -property N=V   send gives the message a property, such as alert=true; may be given
+//	                  again, for another
+//	  -content-type TYPE
+//	                  send says what the body is; with application/json it also says that
+//	                  the encoding is utf-8, so that the hub can route by the body
+//	  -timeout TIME   how long get, set, report and send may take; 90s by default
 //	  -v              log to stderr what the client does
 //
 //	Results are JSON on stdout, one document a line. All else is on stderr.
@@ -64,8 +72,8 @@
 //	  2  wrong usage: flags, arguments, connection string, CA file, certificate, key
 //	  3  the hub refused the identity: key, token, certificate, or the device is unknown
 //	     or disabled
-//	  4  refused for good: the patch is not a JSON object or breaks a limit (then nothing
-//	     was sent), or the hub rejects it
+//	  4  refused for good: the patch is not a JSON object, or patch or message break a
+//	     limit (then nothing was sent), or the hub rejects them
 //	  5  not done in time: the line is down, or the hub does not answer or throttles
 package main
 
@@ -76,6 +84,7 @@ import (
 	"fmt"
 
 	"github.com/devicetwin/devicetwin-go/auth"
+	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/examples/internal/desk"
 	"github.com/devicetwin/devicetwin-go/transport"
 	"github.com/devicetwin/devicetwin-go/twin"
@@ -108,7 +117,7 @@ func exitStatus(err error) int {
 		return status
 	case is(transport.ErrUnauthorized), is(auth.ErrTokenExpired), is(auth.ErrCertificateExpired):
 		return desk.ExitUnauthorized
-	case is(twin.ErrInvalid), is(transport.ErrRejected):
+	case is(twin.ErrInvalid), is(transport.ErrRejected), is(transport.ErrMessage), is(transport.ErrTooLarge), is(device.ErrPoison):
 		return desk.ExitRefused
 	case is(context.DeadlineExceeded):
 		return desk.ExitTimeout

@@ -39,14 +39,19 @@ func (t *tool) patchText(ctx context.Context, words []string, stdin reader) (wha
 		text, err = assign(words)
 		return "set", text, err
 	}
-	if len(words) != 1 {
-		const want = `want one JSON object, quoted for the shell: report '{"fan":{"rpm":1150}}', or @FILE, or -`
-		if len(words) == 0 {
-			return "", nil, desk.Usagef("report: missing patch: %s", want)
-		}
-		return "", nil, desk.Usagef("report: unexpected %s: %s", desk.Quote(words[1]), want)
+	return t.argument(ctx, words, stdin, "patch", `want one JSON object, quoted for the shell: report '{"fan":{"rpm":1150}}', or @FILE, or -`)
+}
+
+// argument is the one word of report and send, or what it leads to: @FILE or
+// stdin. name is what it is, and want what is said where there is not one.
+func (t *tool) argument(ctx context.Context, words []string, stdin reader, name, want string) (what string, text []byte, err error) {
+	if len(words) == 0 {
+		return "", nil, desk.Usagef("%s: missing %s: %s", t.command, name, want)
 	}
-	what = "report " + desk.Quote(words[0])
+	if len(words) > 1 {
+		return "", nil, desk.Usagef("%s: unexpected %s: %s", t.command, desk.Quote(words[1]), want)
+	}
+	what = t.command + " " + desk.Quote(words[0])
 	if words[0] == "-" {
 		if text, err = readStdin(ctx, stdin); err != nil {
 			err = fmt.Errorf("%s: %w", what, err)

@@ -34,6 +34,7 @@ func TestSignals(t *testing.T) {
 		{"SIGTERM ends watch", []string{"watch", "fan.rpm"}, syscall.SIGTERM, desk.ExitDone},
 		{"Ctrl-C ends watch", []string{"watch", "fan.rpm"}, os.Interrupt, desk.ExitDone},
 		{"SIGTERM breaks report off", []string{"report", `{"a":1}`}, syscall.SIGTERM, desk.ExitFailed},
+		{"SIGTERM breaks send off", []string{"send", "x"}, syscall.SIGTERM, desk.ExitFailed},
 	}
 	for _, tt := range tests {
 		t.Run(tt.desc, func(t *testing.T) {
@@ -41,7 +42,7 @@ func TestSignals(t *testing.T) {
 			d := newRig(t)
 			asked := make(chan struct{}, 1)
 			d.hub.Intercept(func(m hubtest.Message) bool {
-				hit := hubtest.FromDevice("dev1", hubtest.PatchReported)(m)
+				hit := hubtest.FromDevice("dev1", hubtest.PatchReported)(m) || hubtest.FromDevice("dev1", hubtest.Telemetry)(m)
 				if hit {
 					asked <- struct{}{}
 				}
@@ -72,7 +73,7 @@ func TestSignals(t *testing.T) {
 				select {
 				case <-asked:
 				case <-d.ctx.Done():
-					t.Error("the patch did not reach the hub")
+					t.Error("what is sent did not reach the hub")
 				}
 			}
 			if err := c.Process.Signal(tt.signal); err != nil {

@@ -32,6 +32,13 @@ func TestDocuments(t *testing.T) {
 			t.Error("the second go block of README.md does not stand in internal/arch/readme/firmware_test.go; copy it from there")
 		}
 	})
+	t.Run("the README's telemetry is readme/telemetry_test.go, and so it runs", func(t *testing.T) {
+		blocks := goBlocks(readme)
+		i := slices.IndexFunc(blocks, func(b string) bool { return strings.Contains(b, ".Messages(") })
+		if i < 0 || !strings.Contains(read(t, "internal/arch/readme/telemetry_test.go"), blocks[i]) {
+			t.Error("README.md has no go block that reads Messages and stands in internal/arch/readme/telemetry_test.go; copy it from there")
+		}
+	})
 	t.Run("the README's back end is an example of twin/registry, and so it runs", func(t *testing.T) {
 		blocks := goBlocks(readme)
 		i := slices.IndexFunc(blocks, func(b string) bool { return strings.Contains(b, "registry.Client") })

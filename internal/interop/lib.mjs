@@ -48,7 +48,7 @@ async function launch(program, folder, bind, httpsPort) {
   const control = path.join(folder, 'sock');
   const log = [];
   const child = spawn(program, [
-    '-bind', bind, '-https', String(httpsPort), '-info', info, '-control', control, '-dir', path.join(folder, 'made'),
+    '-bind', bind, '-https', String(httpsPort), '-events', `${bind}:0`, '-info', info, '-control', control, '-dir', path.join(folder, 'made'),
     '-device', 'dev1', '-device', 'dev1/mod1', '-x509-device', 'ca1', '-thumbprint-device', 'self1', '-device', 'other',
   ], { stdio: ['ignore', 'ignore', 'pipe'] });
   child.stderr.on('data', (text) => log.push(text));
@@ -99,6 +99,21 @@ class Hub {
       socket.on('error', reject);
       socket.on('close', () => (reply === 'ok\n' ? resolve() : reject(new Error(`${line}: ${reply}`))));
     }));
+  }
+
+  /**
+   * The messages of a device or module that the hub has: properties, those of the
+   * system that the sender set, and the body as a Buffer, or as JSON where the
+   * message says that it is.
+   */
+  async messages(id) {
+    const answer = await within('messages', fetch(`${this.info.events}/devices/${id.replace('/', '/modules/')}/messages/events?follow=0`));
+    if (!answer.ok) throw new Error(`messages of ${id}: ${answer.status}`);
+    const lines = (await answer.text()).split('\n').filter(Boolean).map((line) => JSON.parse(line));
+    return lines.map(({ SystemProperties: all, Properties: properties, Body: body }) => {
+      const system = Object.fromEntries(Object.entries(all).filter(([name]) => !/^iothub-(enqueuedtime|connection-)/.test(name)));
+      return { system, properties, body: typeof body === 'string' ? Buffer.from(body, 'base64') : body };
+    });
   }
 
   /** Leads a client of the service SDK to this hub's port and CA. */

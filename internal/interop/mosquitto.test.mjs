@@ -1,5 +1,7 @@
 // mosquitto_pub and mosquitto_sub, as Microsoft's pages show them.
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { after, describe, test } from 'node:test';
 import { createRequire } from 'node:module';
 import { build, execute, meanwhile, scratch, signature, startHub } from './lib.mjs';
@@ -35,11 +37,26 @@ function cases() {
     const root = `devices/${device}/${module ? `modules/${module}/` : ''}`;
 
     test(`${id} sends telemetry`, bounded, async () => {
+      const { length } = await hub.messages(id);
+      const body = Buffer.from('{"t":21.5}');
       for (const more of [[], ['-r']]) {
-        const { code, stderr } = await publish(id, `${root}messages/events/`, '{"t":21.5}', ...more);
+        const { code, stderr } = await publish(id, `${root}messages/events/`, String(body), ...more);
         assert.equal(code, 0, stderr);
       }
-      assert.equal((await publish(id, `${root}messages/events/$.mid=1&a=b%20c`, 'x', '-q', '0')).code, 0);
+      const bags = [ // and what the hub makes of each
+        ['%24.mid=m-1&%24.ct=text%2Fplain%3Bcharset%3Dutf-8&%24.ce=utf-8&alert=true', { 'message-id': 'm-1', 'content-type': 'text/plain;charset=utf-8', 'content-encoding': 'utf-8' }, { alert: 'true' }],
+        ['a~b-c_d.e=%21%2A%27%28%29&emoji=%F0%9F%98%80&=empty%20key&eq=a%3Db%26c&pct=100%25&sp=%20', {}, { 'a~b-c_d.e': "!*'()", emoji: '😀', '': 'empty key', eq: 'a=b&c', pct: '100%', sp: ' ' }],
+        ['%24.sub=thermostat1&%24.ct=text&%24.ce=utf-8', { 'dt-subject': 'thermostat1', 'content-type': 'text', 'content-encoding': 'utf-8' }, {}],
+        ['iothub-creation-time-utc=2026-01-01T00%3A00%3A00Z', { 'iothub-creation-time-utc': '2026-01-01T00:00:00Z' }, {}],
+        ['b=&c=1%20x/', {}, { b: '', c: '1 x' }],
+        ['$.mid=1&a=b%20c', { 'message-id': '1' }, { a: 'b c' }],
+      ];
+      for (const [bag] of bags) assert.equal((await publish(id, `${root}messages/events/${bag}`, String(body))).code, 0, bag);
+      assert.deepEqual((await hub.messages(id)).slice(length), [
+        { system: {}, properties: {}, body }, { system: {}, properties: { 'mqtt-retain': 'true' }, body },
+        ...bags.map(([, system, properties]) => ({ system, properties, body })),
+      ]);
+      assert.equal((await publish(id, `${root}messages/events/`, 'x', '-q', '0')).code, 0);
     });
 
     test(`${id} reports, and hears what is desired`, bounded, async () => {
@@ -64,6 +81,19 @@ function cases() {
       assert.match(stdout, /^\$iothub\/methods\/POST\/reboot\/\?\$rid=\S+ \{"in":5\}\n$/);
     });
   }
+
+  test('a message of 262,144 bytes is taken, and one of 262,145 refused', bounded, async () => {
+    const { length } = await hub.messages('dev1');
+    const send = async (bytes) => {
+      const file = path.join(folder, 'body');
+      writeFileSync(file, 'x'.repeat(bytes));
+      const topic = 'devices/dev1/messages/events/%24.mid=m-1&%24.ct=application%2Fjson&%24.ce=utf-8&k=v'; // 26 bytes count
+      return (await execute('mosquitto_pub', [...words('dev1'), '-q', '1', '-t', topic, '-f', file], { ms: 5_000 }).catch(() => ({ code: -1 }))).code;
+    };
+    assert.equal(await send(262_118), 0);
+    assert.notEqual(await send(262_119), 0);
+    assert.deepEqual((await hub.messages('dev1')).slice(length).map(({ body }) => body.length), [262_118]);
+  });
 
   test('what a hub refuses is refused', bounded, async () => {
     const topic = 'devices/dev1/messages/events/';

@@ -94,9 +94,11 @@ function cases(transport) {
         assert.deepEqual({ status, payload }, { status: 299, payload: { heard: true } });
         const [device, module] = id.split('/');
         const events = `devices/${device}/${module ? `modules/${module}/` : ''}messages/events/`;
+        const { length } = await hub.messages(id);
         for (const qos of [0, 1]) await within('publish', client.publishAsync(`${events}$.ct=application%2Fjson&a=b%20c`, '{"t":21.5}', { qos }));
         await client.publishAsync('$iothub/twin/GET/?$rid=9', ''); // it is still there
         await message('$iothub/twin/res/200/?$rid=9');
+        assert.deepEqual((await hub.messages(id)).slice(length), Array(2).fill({ system: { 'content-type': 'application/json' }, properties: { a: 'b c' }, body: Buffer.from('{"t":21.5}') }));
       });
     });
   }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"io/fs"
 	"strings"
@@ -34,10 +33,15 @@ func Words(program, about string, args []string, stderr io.Writer, want ...strin
 
 // NoArguments runs a program that takes none. For -h it prints the usage.
 func NoArguments(program, usage string, args []string, c Console, run func() error) int {
-	f := flag.NewFlagSet(program, flag.ContinueOnError)
+	return FlagsOnly(flag.NewFlagSet(program, flag.ContinueOnError), usage, args, c, run)
+}
+
+// FlagsOnly runs a program that takes these flags, and no words after them. For -h
+// it prints what the program is, and the flags.
+func FlagsOnly(f *flag.FlagSet, about string, args []string, c Console, run func() error) int {
 	err := Parse(f, args)
 	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprint(c.Stderr, usage)
+		Help(c.Stderr, about, f)
 		return ExitDone
 	}
 	if err == nil {
@@ -46,7 +50,7 @@ func NoArguments(program, usage string, args []string, c Console, run func() err
 	if err == nil {
 		err = run()
 	}
-	Explain(c.Stderr, program, err)
+	Explain(c.Stderr, f.Name(), err)
 	return ExitStatus(err)
 }
 

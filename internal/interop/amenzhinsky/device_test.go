@@ -95,6 +95,9 @@ func TestMethodsAndEvents(t *testing.T) {
 			if err != nil {
 				t.Errorf("send an event: %v", err)
 			}
+			h.wantEvent(w.id, "hello", map[string]string{"a": "b c"}, map[string]string{
+				"message-id": "1", "correlation-id": "ü&=", "iothub-creation-time-utc": "2023-11-14T22:13:20Z",
+			})
 		})
 	}
 }

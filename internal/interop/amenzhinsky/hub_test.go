@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"os"
 	"testing"
@@ -30,6 +31,7 @@ type hub struct {
 	ctx      context.Context
 	Hostname string
 	CA       string
+	Events   string
 	Service  struct{ ConnectionString string }
 	Devices  map[string]struct{ ConnectionString, Cert, Key string }
 	roots    *x509.CertPool
@@ -126,4 +128,39 @@ func (h *hub) service() *iotservice.Client {
 	}
 	h.Cleanup(func() { _ = c.Close() })
 	return c
+}
+
+// wantEvent compares the message that the hub has got last of a device. Of the
+// system properties only those that are wanted are looked at.
+func (h *hub) wantEvent(id, body string, properties, system map[string]string) {
+	h.Helper()
+	req, err := http.NewRequestWithContext(h.ctx, http.MethodGet, h.Events+"/devices/"+id+"/messages/events?follow=0", nil)
+	if err != nil {
+		h.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		h.Fatal(err)
+	}
+	defer resp.Body.Close()
+	type event struct {
+		SystemProperties, Properties map[string]string
+		Body                         []byte
+	}
+	var last event
+	for lines := json.NewDecoder(resp.Body); ; {
+		var e event
+		if err := lines.Decode(&e); err != nil {
+			break // there are no more
+		}
+		last = e
+	}
+	if string(last.Body) != body || !maps.Equal(last.Properties, properties) {
+		h.Errorf("the hub has %q with %q, want %q with %q", last.Body, last.Properties, body, properties)
+	}
+	for name, want := range system {
+		if got := last.SystemProperties[name]; got != want {
+			h.Errorf("%s is %q, want %q, of %q", name, got, want, last.SystemProperties)
+		}
+	}
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device/internal/catchup"
-	"github.com/devicetwin/devicetwin-go/device/internal/courier"
 	"github.com/devicetwin/devicetwin-go/internal/errtext"
 	"github.com/devicetwin/devicetwin-go/internal/own"
 	"github.com/devicetwin/devicetwin-go/transport"
@@ -44,19 +43,18 @@ type Client struct {
 	renew chan struct{} // capacity 1: Renew was called
 
 	// The supervisor's own.
-	token         auth.Token             // of the last login
-	tokenAt       time.Time              // when the credential first gave it; wall clock alone
-	sessions      tls.ClientSessionCache // of its credential
-	leaf          []byte                 // the certificate that these belong to
-	loggedIn      bool                   // the hub accepted a login
-	tidied        bool                   // a connection has sent its first GET
-	sleeper       *sleeper
-	moreLanes     func() []lane // nil but in tests
-	features      [2]featureMemory
-	getPace       pacer // what the hub wished outlives a connection
-	patchPace     pacer
-	telemetryPace pacer
-	getTrouble    int // of GETs in a row that failed, see maxGetTrouble
+	token      auth.Token             // of the last login
+	tokenAt    time.Time              // when the credential first gave it; wall clock alone
+	sessions   tls.ClientSessionCache // of its credential
+	leaf       []byte                 // the certificate that these belong to
+	loggedIn   bool                   // the hub accepted a login
+	tidied     bool                   // a connection has sent its first GET
+	sleeper    *sleeper
+	moreLanes  func() []lane // nil but in tests
+	features   [2]featureMemory
+	getPace    pacer // what the hub wished outlives a connection
+	patchPace  pacer
+	getTrouble int // of GETs in a row that failed, see maxGetTrouble
 
 	readAt time.Time // when recent has read the clock
 
@@ -66,28 +64,28 @@ type Client struct {
 
 	trouble atomic.Pointer[trouble] // what a session that is up suffers from
 
-	mu       sync.Mutex // held for moments, never across I/O or a callback
-	notes    []func()   // to be called once mu is free. See with
-	wanted   bool       // the client is to start as soon as its store is claimed
-	started  bool
-	running  bool   // main has its goroutine
-	claim    *claim // of the store, under way or made, or nil before
-	desired  catchup.Desired
-	reported catchup.Reported
-	reports  map[catchup.Ticket]chan catchup.Settlement
-	dropped  uint64 // deletions forgotten before the first GET, as far as logged
-	twinUsed bool   // firmware has used the twin
-	gets     []*getCall
-	courier  courier.Courier
-	state    State
-	journal  *journal      // nil without a store, and before it is claimed
-	states   []State       // for OnState; nil without one
-	changed  chan struct{} // closed and replaced at each new state
-	settled  chan struct{} // closed and replaced when reports settle, or nil while nobody drains
-	stats    Stats
-	told     int    // failures worth telling so far
-	attempts int    // at a connection so far
-	lastID   uint64 // of requests
+	mu        sync.Mutex // held for moments, never across I/O or a callback
+	notes     []func()   // to be called once mu is free. See with
+	wanted    bool       // the client is to start as soon as its store is claimed
+	started   bool
+	running   bool   // main has its goroutine
+	claim     *claim // of the store, under way or made, or nil before
+	desired   catchup.Desired
+	reported  catchup.Reported
+	reports   map[catchup.Ticket]chan catchup.Settlement
+	dropped   uint64 // deletions forgotten before the first GET, as far as logged
+	twinUsed  bool   // firmware has used the twin
+	gets      []*getCall
+	telemetry outgoing // nil before the first message
+	state     State
+	journal   *journal      // nil without a store, and before it is claimed
+	states    []State       // for OnState; nil without one
+	changed   chan struct{} // closed and replaced at each new state
+	settled   chan struct{} // closed and replaced when reports settle, or nil while nobody drains
+	stats     Stats
+	told      int    // failures worth telling so far
+	attempts  int    // at a connection so far
+	lastID    uint64 // of requests
 
 	messagePrefix string // of the IDs that this client gives; empty before the first
 	lastMessage   uint64
@@ -117,8 +115,6 @@ func New(id auth.Identity, cred auth.Credential, dialer transport.Dialer, opts *
 		listeners: map[catchup.ListenerID]*listener{},
 	}
 	c.log = slog.New(newBoundLog(c.opts.Logger.Handler(), id.String()))
-	t := c.opts.Telemetry
-	c.courier = courier.New(courier.Limits{Bytes: t.QueueBytes, WhenFull: t.WhenFull, PerSecond: t.MaxPerSecond, PerDay: t.MaxPerDay})
 	c.life, c.end = context.WithCancel(context.Background())
 	c.state.Since = c.opts.Now()
 	c.ownClock = opts == nil || opts.Elapsed == nil

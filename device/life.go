@@ -149,7 +149,10 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	var left, messages int
 	var stored bool
 	c.with(func() {
-		messages = c.lostMessages + c.courier.Left()
+		messages = c.lostMessages
+		if c.telemetry != nil {
+			messages += c.telemetry.leftLocked()
+		}
 		left = c.reported.Left()
 		stored = c.journal != nil && c.journal.kept
 		if stored {
@@ -181,7 +184,7 @@ func (c *Client) drain(ctx context.Context) error {
 			}
 			settled = c.settled
 			switch {
-			case !c.reported.Outstanding() && c.courier.Empty():
+			case !c.reported.Outstanding() && c.nothingToSendLocked():
 				over = true
 			case c.usable() != nil:
 				over, err = true, c.usable()
@@ -220,6 +223,8 @@ func (c *Client) failAll() {
 		g.answer <- getAnswer{err: ErrClosed}
 	}
 	c.gets = nil
-	c.lostMessages = c.courier.Left()
-	c.courier.End(ErrClosed)
+	if c.telemetry != nil {
+		c.lostMessages = c.telemetry.leftLocked()
+		c.telemetry.endLocked(ErrClosed)
+	}
 }

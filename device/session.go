@@ -24,6 +24,7 @@ type session struct {
 	features features
 	twin     twinLane
 	lanes    []lane // beside the twin's
+	sends    bool   // that of telemetry is among them
 	turn     int    // the lane whose turn is next. 0 is the twin's
 	renewal  renewalState
 
@@ -70,7 +71,6 @@ func newSession(c *Client, conn transport.Conn, due renewalTimes) *session {
 	s.features = newFeatures(c)
 	s.twin = newTwinLane(s)
 	s.renewal = renewalState{times: due, done: make(chan renewal, 1)}
-	s.lanes = []lane{&telemetryLane{c: c}}
 	if c.moreLanes != nil {
 		s.lanes = append(s.lanes, c.moreLanes()...)
 	}
@@ -213,11 +213,7 @@ func (s *session) lanesIdle() bool {
 // sent it sends nothing.
 func (s *session) step(ctx context.Context) (time.Duration, error) {
 	now := s.at
-	if !s.features.twin() {
-		if s.features.use(); !s.features.twin() {
-			s.online()
-		}
-	}
+	s.open()
 	if err := s.features.expire(now); err != nil {
 		return 0, err
 	}
@@ -254,6 +250,22 @@ func (s *session) step(ctx context.Context) (time.Duration, error) {
 		due = never // it is done once that is sent
 	}
 	return due, nil
+}
+
+// open adds what firmware has begun to use.
+func (s *session) open() {
+	if !s.sends {
+		s.c.with(func() {
+			if s.sends = s.c.telemetry != nil; s.sends {
+				s.lanes = append(s.lanes, s.c.telemetry.laneLocked())
+			}
+		})
+	}
+	if !s.features.twin() {
+		if s.features.use(); !s.features.twin() {
+			s.online()
+		}
+	}
 }
 
 // next is the next frame of the lanes, in turn, and the lane that it is from,

@@ -68,10 +68,8 @@ func (c *Client) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.stats
-	n, oldest := c.courier.Counts(now)
-	s.Telemetry = LaneStats{
-		Queued: n.Queued, QueuedBytes: n.QueuedBytes, InFlight: n.Away, Sent: n.Sent, Retried: n.Retried,
-		DroppedFull: n.Full, Refused: n.Refused, Poisonous: n.Poisonous, OldestAge: oldest,
+	if c.telemetry != nil {
+		s.Telemetry = c.telemetry.countsLocked(now)
 	}
 	s.Unsynced, s.UnsyncedSince = bytes, since
 	s.Reports = int64(c.reported.Taken())

@@ -107,7 +107,7 @@ func (c *Client) Send(ctx context.Context, m Message) error {
 	now := c.about()
 	c.with(func() {
 		if err = c.usable(); err == nil {
-			_, err = c.courier.Offer(it, now)
+			_, err = c.telemetryLocked().courier.Offer(it, now)
 		}
 	})
 	if err != nil {
@@ -122,7 +122,7 @@ func (c *Client) Send(ctx context.Context, m Message) error {
 	answer := it.Answer
 	var unknown bool
 	c.with(func() {
-		unknown = c.courier.Withdraw(it)
+		unknown = c.telemetryLocked().courier.Withdraw(it)
 		c.wakeDrainsLocked()
 	})
 	select {
@@ -159,7 +159,7 @@ func (c *Client) SendLater(ctx context.Context, m Message) error {
 			return
 		}
 		var dropped int
-		if dropped, err = c.courier.Offer(it, now); dropped > 0 {
+		if dropped, err = c.telemetryLocked().courier.Offer(it, now); dropped > 0 {
 			c.noteLocked(func() { c.log.Warn("messages were dropped: the queue is full", "count", dropped) })
 		}
 	})

@@ -75,6 +75,7 @@ type Client struct {
 	reports   map[catchup.Ticket]chan catchup.Settlement
 	dropped   uint64 // deletions forgotten before the first GET, as far as logged
 	twinUsed  bool   // firmware has used the twin
+	unchecked bool   // a report may break a limit with what the hub has: it was made before the first GET
 	gets      []*getCall
 	telemetry outgoing // nil before the first message
 	state     State

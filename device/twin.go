@@ -154,6 +154,7 @@ func (c *Client) report(ctx context.Context, want func() (catchup.Ticket, error)
 			return
 		}
 		c.useTwinLocked()
+		c.unchecked = c.unchecked || !c.reported.Known()
 		if ticket, err = want(); err == nil {
 			c.reports[ticket] = settled
 		}
@@ -221,6 +222,7 @@ func (c *Client) ReportLater(ctx context.Context, p twin.Patch) error {
 			return
 		}
 		c.useTwinLocked()
+		c.unchecked = c.unchecked || !c.reported.Known()
 		if err = c.reported.WantLater(p); err == nil && c.journal != nil {
 			stored = make(chan error, 1)
 			c.noteReport(p, func(err error) { stored <- err })
@@ -282,15 +284,35 @@ func (c *Client) bound(ctx context.Context) (context.Context, context.CancelFunc
 }
 
 // nextPatch is what the reported machine has to send, and the version that it
-// demands. Reports that it finds to be too late are told to their callers.
+// demands. Reports that it finds to be too late are told to their callers, and so
+// are those that were made before the first GET and break a limit with what that
+// brought.
 func (c *Client) nextPatch(now time.Duration) (patch twin.Patch, demand int64, ok bool) {
-	c.with(func() {
-		patch, ok = c.reported.Next(now)
-		demand = c.reported.Demand()
-	})
-	c.settle()
+	for range maxUnchecked {
+		var wrong error
+		c.with(func() {
+			patch, ok = c.reported.Next(now)
+			demand = c.reported.Demand()
+			if !ok || !c.unchecked || !c.reported.Known() {
+				return
+			}
+			if wrong = twin.Validate(c.reported.Confirmed(), patch); wrong != nil {
+				c.reported.Refused(wrong, now)
+				ok = false
+			}
+		})
+		c.settle()
+		if wrong == nil {
+			break
+		}
+		c.log.Warn("a report breaks a limit with what the hub has", "cause", wrong)
+		poke(c.work) // the rest of it
+	}
 	return patch, demand, ok
 }
+
+// maxUnchecked bounds the parts of a patch that are looked at in one turn.
+const maxUnchecked = 16
 
 // settle tells waiting callers what became of their reports.
 func (c *Client) settle() {
@@ -310,6 +332,7 @@ func (c *Client) settle() {
 			// a value that its caller knows at the hub for an old one.
 			c.barrierLocked(func() { ch <- s })
 		}
+		c.unchecked = c.unchecked && c.reported.Outstanding()
 		c.wakeDrainsLocked()
 	})
 }

@@ -222,7 +222,7 @@ func testTelemetryWithoutCredit(t *testing.T, pooled bool) {
 	}
 	wantError(t, "Send, later", c.Send(t.Context(), event("late")), transport.ErrBusy)
 	hub.call(func() { hub.hold = false })
-	wantText(t, "Receive", hear(t, c, 17), "ready:telemetry "+strings.Join(want, " "))
+	wantText(t, "Receive", hear(t, c, 17), "ready:events "+strings.Join(want, " "))
 	wantText(t, "transfers", hub.messages(), "["+strings.Join(want, " ")+"]")
 }
 
@@ -246,7 +246,7 @@ func testTelemetryAnswersAreBounded(t *testing.T) {
 	}
 	synctest.Wait()
 	wantText(t, "first", hear(t, c, 2), "g:200 0") // the twin's go first
-	if all := hear(t, c, 64); !strings.HasSuffix(all, " 63 ready:telemetry") {
+	if all := hear(t, c, 64); !strings.HasSuffix(all, " 63 ready:events") {
 		t.Errorf("then %q; want the others, and ready", all)
 	}
 }

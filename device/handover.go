@@ -9,12 +9,22 @@ import (
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
-// long reports whether a frame takes so long on a slow line that others wait.
-func long(f transport.Frame) bool { return f.Message != nil && len(f.Message.Body) > 4<<10 }
+// maxBurst is how many bytes of messages leave in one turn before others would
+// wait for them on a slow line.
+const maxBurst = 4 << 10
+
+// long reports whether a frame takes so long on a slow line, after those that have
+// left in this turn, that others wait.
+func (s *session) long(f transport.Frame) bool {
+	if f.Message != nil {
+		s.burst += f.Message.Size()
+	}
+	return s.burst > maxBurst
+}
 
 // send hands a frame to the Conn. A request that has no room waits for Ready.
 func (s *session) send(ctx context.Context, f transport.Frame, from lane) error {
-	if from != nil && long(f) { // others are served meanwhile
+	if from != nil && s.long(f) { // others are served meanwhile
 		s.sending = from
 		go func() { s.sent <- s.conn.Send(ctx, f) }()
 		return nil

@@ -37,7 +37,13 @@ func (c *Client) telemetryLocked() *telemetry {
 	return t
 }
 
-func (t *telemetry) laneLocked() lane      { return &telemetryLane{telemetry: t, c: t.c} }
+func (t *telemetry) laneLocked() lane {
+	if t.c.twinUsed {
+		t.courier.Begin(t.c.about())
+	}
+	return &telemetryLane{telemetry: t, c: t.c}
+}
+
 func (t *telemetry) emptyLocked() bool     { return t.courier.Empty() }
 func (t *telemetry) leftLocked() int       { return t.courier.Left() }
 func (t *telemetry) endLocked(cause error) { t.courier.End(cause) }
@@ -149,7 +155,9 @@ func (l *telemetryLane) answered(f transport.Frame) {
 		return
 	}
 	c.log.Warn("a message was put off", "cause", err)
-	c.putOff(&l.pace, err)
+	if c.opts.Elapsed() >= l.pace.notBefore { // the others of a batch say the same
+		c.putOff(&l.pace, err)
+	}
 	c.with(func() { l.courier.PutOff(f.ID, l.pace.notBefore) })
 }
 

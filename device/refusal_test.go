@@ -1,8 +1,10 @@
 package device_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,7 +13,9 @@ import (
 	"github.com/devicetwin/devicetwin-go/auth"
 	"github.com/devicetwin/devicetwin-go/device"
 	"github.com/devicetwin/devicetwin-go/device/hubtest"
+	"github.com/devicetwin/devicetwin-go/internal/memconn"
 	"github.com/devicetwin/devicetwin-go/transport"
+	"github.com/devicetwin/devicetwin-go/twin"
 )
 
 // A message that the hub refuses fails with the hub's words, or, where the protocol
@@ -118,6 +122,102 @@ func TestWrongTelemetryOptions(t *testing.T) {
 			c := w.bare(&device.Options{Telemetry: o})
 			if err := c.Connect(t.Context()); !errors.Is(err, auth.ErrInvalid) || !strings.Contains(err.Error(), "Options.Telemetry."+field) {
 				t.Errorf("%s: %v", field, err)
+			}
+		}
+	})
+}
+
+// Reports arrive in good time although message after message ends the connection.
+func TestTwinBesidePoison(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		w.longToken()
+		c := w.online(nil)
+		w.hub.Intercept(hubtest.FromDevice("dev1", hubtest.Telemetry), hubtest.Cut().Times(-1))
+		for range 20 {
+			if err := c.SendLater(t.Context(), device.Message{Body: []byte("bad")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range 10 {
+			if _, err := c.UpdateReported(soon(t, 5*time.Minute), twin.Set("n", i)); err != nil {
+				t.Errorf("report %d: %v", i, err)
+			}
+			time.Sleep(time.Minute)
+		}
+	})
+}
+
+// A batch that the hub puts off costs one pause, whatever its size.
+func TestPutOffBatch(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		if !w.renewsInPlace() {
+			t.Skip("MQTT has no word for it")
+		}
+		w.hub.Intercept(hubtest.FromDevice("dev1", hubtest.Telemetry), hubtest.Fail(429001))
+		c := w.online(nil)
+		for i := range 16 {
+			if err := c.SendLater(t.Context(), device.Message{Body: []byte(fmt.Sprint(i))}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(5 * time.Second)
+		if n := c.Stats().Telemetry.Sent; n != 16 {
+			t.Errorf("after 5 s %d of 16 messages arrived", n)
+		}
+	})
+}
+
+// A change is heard while a burst of messages leaves on a slow line.
+func TestHearsDuringABurst(t *testing.T) {
+	for name, m := range map[string]device.Message{
+		"bodies":     {Body: make([]byte, 4096)},
+		"properties": {Properties: map[string]string{"k": strings.Repeat("x", 60_000)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			story(t, func(t *testing.T, w *world) {
+				w.longToken()
+				inner := w.stream
+				w.stream = func(ctx context.Context, target transport.Target) (net.Conn, error) {
+					conn, err := inner(ctx, target)
+					if err == nil {
+						memconn.Shape(conn, memconn.Line{Rate: 8000, Delay: 100 * time.Millisecond, Buffer: 8000})
+					}
+					return conn, err
+				}
+				c := w.client(nil)
+				heard := make(chan time.Time, 1)
+				if _, err := c.OnDesired("n", func(context.Context, twin.Change) error { heard <- time.Now(); return nil }, nil); err != nil {
+					t.Fatal(err)
+				}
+				if err := c.Connect(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				for range 16 {
+					if err := c.SendLater(t.Context(), m); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(time.Second)
+				before := time.Now()
+				w.setDesired(`{"n":1}`)
+				if took := (<-heard).Sub(before); took > 2*time.Second {
+					t.Errorf("heard after %v", took)
+				}
+			})
+		})
+	}
+}
+
+// What waits for the hub's credit is not withdrawn any more.
+func TestSendWithoutCredit(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		c := w.online(nil)
+		if err := w.hub.Device("dev1").HoldTelemetry(true); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := c.Send(soon(t, time.Minute), device.Message{Body: []byte("1")}); !errors.Is(err, device.ErrUnknownOutcome) {
+				t.Errorf("without credit: %v", err)
 			}
 		}
 	})

@@ -30,6 +30,7 @@ type session struct {
 
 	sending  lane          // whose long frame is being sent, nil for none
 	sent     chan error    // capacity 1: what became of it
+	burst    int           // bytes of messages that left in this turn
 	busy     bool          // the Conn has no room for requests until it says Ready
 	at       time.Duration // on the elapsed clock: now
 	onlineAt time.Duration // on the elapsed clock; < 0 before
@@ -233,7 +234,7 @@ func (s *session) step(ctx context.Context) (time.Duration, error) {
 	if s.renewal.due(now, s.idle()) && !s.renewal.inPlace(ctx, s) {
 		return 0, errRenew
 	}
-	for s.sending == nil {
+	for s.burst = 0; s.sending == nil; {
 		f, from, ok := s.next(now)
 		if !ok {
 			break

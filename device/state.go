@@ -15,7 +15,9 @@ const (
 	NotStarted Phase = iota
 	// Connecting: dialling, subscribing, or getting the twin.
 	Connecting
-	// Online: connected, subscribed, and in step with the hub.
+	// Online: connected, every feature in use accepted, and the twin, if firmware
+	// uses it, read. A twin that is used later does not take Online away while it
+	// is read.
 	Online
 	// Renewing: between two connections, on purpose, to replace a token or, at
 	// Renew, a certificate. Calls are held, not failed.

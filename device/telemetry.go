@@ -85,7 +85,8 @@ func (o *TelemetryOptions) check() error {
 // A message that no hub takes is refused at once: see transport.Message.Check.
 // Offline or throttled Send waits. When ctx ends, or Options.CallTimeout where it
 // has no deadline, a message that was not sent yet is withdrawn, and the error is
-// the context's. One that was sent matches ErrUnknownOutcome as well.
+// the context's. One that was sent matches ErrUnknownOutcome as well. Over AMQP a
+// message counts as sent, too, while it waits for the hub's credit.
 //
 // One that the hub refuses for good fails with its words (AMQP), or with
 // ErrPoison (MQTT).

@@ -362,6 +362,9 @@ func TestTwinIsALane(t *testing.T) {
 		if n := <-heard; n != 1 {
 			t.Errorf("the listener hears %d, want 1", n)
 		}
+		if s := c.State(); s.Phase != device.Online || time.Since(s.Since) < time.Minute {
+			t.Errorf("with its twin read the client is %v since %v", s, time.Since(s.Since))
+		}
 		w.setDesired(`{"n":2}`)
 		if n := <-heard; n != 2 {
 			t.Errorf("the listener hears %d, want 2", n)

@@ -100,18 +100,23 @@ func (m *Message) Check(id auth.Identity) error {
 	if n := m.Size(); n > MaxMessage {
 		return fmt.Errorf("%w: the message has %d bytes; the hub's limit is %d for body and properties together", ErrTooLarge, n, MaxMessage)
 	}
-	topic := len("devices//messages/events/") + len(id.DeviceID) + 2*len("%24.mid=&")
+	topic := len("devices//messages/events/") + len(id.DeviceID) - len("&") // which stands between pairs
 	if id.ModuleID != "" {
-		topic += len("/modules/") + len(id.ModuleID)
+		topic += len("modules//") + len(id.ModuleID)
 	}
-	for _, f := range [...]struct{ name, text string }{
-		{"ContentType", m.ContentType}, {"ContentEncoding", m.ContentEncoding}, {"ID", m.ID},
-		{"CorrelationID", m.CorrelationID}, {"Component", m.Component}, {"Output", m.Output},
+	if created := m.CreatedText(); created != "" {
+		topic += len(PropertyCreated) + escapedLen(created) + len("=&")
+	}
+	for _, f := range [...]struct{ name, key, text string }{
+		{"ContentType", "%24.ct=&", m.ContentType}, {"ContentEncoding", "%24.ce=&", m.ContentEncoding}, {"ID", "%24.mid=&", m.ID},
+		{"CorrelationID", "%24.cid=&", m.CorrelationID}, {"Component", "%24.sub=&", m.Component}, {"Output", "%24.on=&", m.Output},
 	} {
 		if err := checkText(f.name, f.text); err != nil {
 			return err
 		}
-		topic += escapedLen(f.text) + len("%24.mid=&")
+		if f.text != "" {
+			topic += escapedLen(f.text) + len(f.key)
+		}
 	}
 	if y := m.Created.UTC().Year(); y < 1 || y > 9999 {
 		return fmt.Errorf("%w: Created is in the year %d", ErrMessage, y)

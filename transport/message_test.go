@@ -45,7 +45,7 @@ func TestMessageCheck(t *testing.T) {
 		{},
 		{Body: make([]byte, transport.MaxMessage)},
 		{ID: "a", ContentType: "é", Properties: map[string]string{"": "😀", "$x": "%"}},
-		{Properties: map[string]string{"k": strings.Repeat("x", 65_000)}},
+		{Properties: map[string]string{"k": strings.Repeat("x", 65_535-len("devices/dev1/messages/events/k="))}},
 	} {
 		if err := good.Check(id); err != nil {
 			t.Errorf("%.60v: %v", good, err)
@@ -64,6 +64,7 @@ func TestMessageCheck(t *testing.T) {
 	}
 	for _, large := range []transport.Message{
 		{Body: make([]byte, transport.MaxMessage), ID: "1"},
+		{Properties: map[string]string{"k": strings.Repeat("x", 65_536-len("devices/dev1/messages/events/k="))}},
 		{Properties: map[string]string{"k": strings.Repeat(" ", 22_000)}},
 		{ContentType: strings.Repeat("é", 11_000)},
 	} {

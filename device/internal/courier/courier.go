@@ -58,8 +58,9 @@ type Item struct {
 	seq    uint64 // the order of Offer
 	size   int
 	queued time.Duration
-	id     string // of the frame that carries it, empty while it waits
-	sent   time.Duration
+	id     string        // of the frame that carries it, empty while it waits
+	sent   time.Duration // when it left, its last byte if left is true
+	left   bool
 	ahead  int  // bytes on their way when it was sent, with its own
 	again  bool // it was sent before, and may have arrived
 	gone   bool // nobody wants it any more, and it is on its way
@@ -103,65 +104,24 @@ type Courier struct {
 	putOff   time.Duration // nothing is sent before
 	hold     time.Duration // since when the way is kept free for a suspect, or < 0
 	seq      uint64        // of the item offered last
+	troubled bool          // a connection ended at once when messages were sent, and none had an answer since
 	counts   Counts
+}
+
+// calm is how long nothing is sent on a new connection when the last one ended at
+// messages: others have their turn before this one may end, too.
+const calm = 10 * time.Second
+
+// Begin notes a new connection.
+func (c *Courier) Begin(now time.Duration) {
+	if c.troubled {
+		c.putOff = max(c.putOff, now+calm)
+	}
 }
 
 // New is a Courier with nothing to do.
 func New(limits Limits) Courier {
 	return Courier{limits: limits, window: newWindow(), hold: -1}
-}
-
-// Offer takes a message, unless there is no room for it. It returns how many
-// were dropped instead, itself included.
-func (c *Courier) Offer(it *Item, now time.Duration) (dropped int, err error) {
-	c.seq++
-	it.seq, it.size, it.queued = c.seq, it.Message.Size(), now
-	kind := kindOf(it)
-	if it.Answer == nil {
-		need := it.size + perItem
-		if need > c.limits.Bytes {
-			return 0, fmt.Errorf("%w: the message takes %d bytes of %d", ErrFull, need, c.limits.Bytes)
-		}
-		for c.bytes+need > c.limits.Bytes {
-			if c.limits.WhenFull == Refuse {
-				return 0, ErrFull
-			}
-			dropped++
-			if !c.dropOne(kind) {
-				c.counts.Full++
-				return dropped, nil // the new one is the one that goes
-			}
-		}
-		c.bytes += need
-	}
-	c.queues[kind] = append(c.queues[kind], it)
-	return dropped, nil
-}
-
-// dropOne makes room for a message of that kind, or returns false where that is
-// the one to go.
-func (c *Courier) dropOne(kind int) bool {
-	for _, k := range [...]int{normal, urgent} {
-		if k < kind {
-			return false // normal goes before urgent
-		}
-		if k == kind && c.limits.WhenFull == DropNewest {
-			return false
-		}
-		q := c.queues[k]
-		for i := range q {
-			if c.limits.WhenFull == DropNewest {
-				i = len(q) - 1 - i
-			}
-			if it := q[i]; it.Answer == nil {
-				c.queues[k] = slices.Delete(q, i, i+1)
-				c.bytes -= it.size + perItem
-				c.counts.Full++
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // Next takes the message to send now, if there is one, for the frame of that ID.
@@ -206,7 +166,7 @@ func (c *Courier) Next(now time.Duration, wall time.Time) (*Item, bool) {
 const maxUrgents = 7
 
 func (c *Courier) leave(it *Item, now time.Duration) {
-	it.sent, it.ahead = now, it.size
+	it.sent, it.left, it.ahead = now, false, it.size
 	for _, other := range c.flight {
 		it.ahead += other.size
 	}
@@ -223,7 +183,7 @@ func (c *Courier) Named(it *Item, id string) { it.id = id }
 func (c *Courier) Sent(id string, now time.Duration) {
 	for _, it := range c.flight {
 		if it.id == id {
-			it.sent = now
+			it.sent, it.left = now, true
 		}
 	}
 }
@@ -282,6 +242,7 @@ func (c *Courier) Accepted(id string, now time.Duration) bool {
 		return false
 	}
 	c.counts.Sent++
+	c.troubled = false
 	if c.window.acked(it, now) {
 		c.putOff = max(c.putOff, now+c.window.pause())
 	}

@@ -452,3 +452,49 @@ func TestStories(t *testing.T) {
 		}
 	}
 }
+
+// Nothing is dropped for a message that has no room even so.
+func TestNothingGoesForNothing(t *testing.T) {
+	r := start(t, courier.Limits{Bytes: 4000})
+	r.offer("u0", 1500, true)
+	r.offer("n1", 100, false)
+	r.offer("n2", 3000, false)
+	r.want("what is left", r.pump(), "[u0 n1]")
+	n, _ := r.c.Counts(r.now)
+	r.want("dropped", n.Full, 1)
+}
+
+// A line that breaks before the last byte of a message has left says nothing of it.
+func TestCutBeforeTheLastByteDoesNotCount(t *testing.T) {
+	r := start(t, courier.Limits{})
+	r.offer("m", 1, false)
+	for i := range 10 {
+		it, ok := r.c.Next(r.now, noon)
+		if !ok {
+			t.Fatalf("attempt %d: nothing to send", i)
+		}
+		r.c.Named(it, "f")
+		if p := r.c.Cut(r.now+time.Second, true, true); len(p) > 0 {
+			t.Fatal("given up")
+		}
+	}
+}
+
+// After a connection that ended at messages the next one leaves others their turn.
+func TestBeginLeavesOthersTheirTurn(t *testing.T) {
+	r := start(t, courier.Limits{})
+	r.offer("m", 1, false)
+	r.c.Begin(r.now)
+	r.want("at first", r.pump(), "[m]")
+	r.now += time.Second
+	r.c.Cut(r.now, true, true)
+	r.c.Begin(r.now)
+	r.want("after a cut", r.pump(), "[]")
+	r.due()
+	r.want("then", r.pump(), "[m]")
+	r.want("after", r.now, 11*time.Second)
+	r.accept("m")
+	r.offer("n", 1, false)
+	r.c.Begin(r.now)
+	r.want("after an answer", r.pump(), "[n]")
+}

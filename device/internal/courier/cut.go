@@ -34,7 +34,9 @@ func (c *Courier) Cut(now time.Duration, hungUp, alone bool) (poison []*Item) {
 	c.flight = nil
 	c.window.size = 1
 	last := flight[len(flight)-1]
-	soon := hungUp && now-last.sent <= atOnce
+	quick := now-last.sent <= atOnce && last.left
+	soon := hungUp && quick
+	c.troubled = c.troubled || quick
 	if soon && len(flight) > 1 {
 		c.window.halve(now)
 		c.putOff = max(c.putOff, now+c.window.pause())

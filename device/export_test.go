@@ -32,7 +32,7 @@ func (l *TestLane) next(time.Duration) (transport.Frame, bool) {
 	}
 	l.id++
 	l.n.Add(1)
-	return transport.Frame{Kind: "telemetry", ID: fmt.Sprint("lane-", l.id)}, true
+	return transport.Frame{Kind: "lane", ID: fmt.Sprint("lane-", l.id)}, true
 }
 
 func (l *TestLane) due(time.Duration) time.Duration { return never }

@@ -56,7 +56,7 @@ func isRequest(f transport.Frame) bool {
 func (s *session) handed(err error, from lane) error {
 	switch {
 	case err == nil:
-		from.sent(s.at)
+		from.sent(s.c.recent()) // the write may have taken long
 	case errors.Is(err, transport.ErrBusy):
 		from.noRoom()
 	case errors.Is(err, transport.ErrTooLarge), errors.Is(err, transport.ErrUnsupported):

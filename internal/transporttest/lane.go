@@ -11,7 +11,10 @@ import (
 // LaneFeature is the feature that the Ready frames of a Lane name.
 const LaneFeature transport.Feature = "lane"
 
-// A Lane is a Dialer whose connections also take Telemetry frames, as far as a
+// LaneKind is the kind of a Lane's frames.
+const LaneKind transport.Kind = "lane"
+
+// A Lane is a Dialer whose connections also take LaneKind frames, as far as a
 // window goes: a feature of the tests' own, which has room and answers only when
 // the test says so. It shows that work without credit or answer holds up nothing
 // else. All its connections share the window. It may be used by many goroutines.
@@ -30,7 +33,7 @@ type Lane struct {
 // frames without an answer.
 func NewLane(d transport.Dialer, window int) *Lane { return &Lane{dialer: d, window: window} }
 
-// Sent counts the Telemetry frames that had room.
+// Sent counts the LaneKind frames that had room.
 func (l *Lane) Sent() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -129,7 +132,7 @@ func (c *laneConn) pump(life context.Context) {
 
 // Send implements transport.Conn.
 func (c *laneConn) Send(ctx context.Context, f transport.Frame) error {
-	if f.Kind != "telemetry" {
+	if f.Kind != LaneKind {
 		return c.Conn.Send(ctx, f)
 	}
 	l := c.lane

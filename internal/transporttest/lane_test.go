@@ -34,7 +34,7 @@ func lane(t *testing.T) (*transporttest.Lane, transport.Conn) {
 }
 
 func telemetry(n int) transport.Frame {
-	return transport.Frame{Kind: "telemetry", ID: fmt.Sprint("t", n), Body: []byte("{}")}
+	return transport.Frame{Kind: transporttest.LaneKind, ID: fmt.Sprint("t", n), Body: []byte("{}")}
 }
 
 func wantFrame(t *testing.T, c transport.Conn, kind transport.Kind, id string) transport.Frame {

@@ -71,9 +71,11 @@ func (b *board) stored() bool { return b.mem != nil || b.real != nil }
 
 // start boots the firmware. It does not wait for the line.
 func (b *board) start() {
-	b.life++
-	b.talking = &atomic.Int64{}
 	s := b.s
+	s.mu.Lock() // hear reads it
+	b.life++
+	s.mu.Unlock()
+	b.talking = &atomic.Int64{}
 	b.anew, b.old = s.anew.Load(), false
 	s.eachMemory((*durableMemory).boot)
 	s.whims.repeat(0) // of a client that knows nothing, the first GET is all

@@ -3,6 +3,7 @@ package device_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync/atomic"
@@ -92,11 +93,14 @@ func (b *board) start() {
 	case b.real != nil:
 		opts.Store = b.real
 	}
-	b.client = s.client(opts)
-	for _, path := range slices.Sorted(maps.Keys(b.ears)) {
-		if err := b.ears[path].register(b.client, b.life, b.talking); err != nil {
-			s.Fatal(err)
-		}
+	opts.Telemetry = s.mail.opts
+	s.mail.board(b.life)
+	if s.asleep.Load() {
+		opts.Logger = slog.New(slog.NewTextHandler(s.log, nil))
+		b.client = s.bare(opts)
+	} else {
+		b.client = s.client(opts)
+		b.listen()
 	}
 	b.awaits = b.knows || b.awaits
 	b.live, b.knows = time.Time{}, false
@@ -108,6 +112,15 @@ func (b *board) start() {
 	b.look()
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) && s.tempers == 0 {
 		s.fault("ends", "Connect: %v", err)
+	}
+}
+
+// listen makes the listeners hear the client.
+func (b *board) listen() {
+	for _, path := range slices.Sorted(maps.Keys(b.ears)) {
+		if err := b.ears[path].register(b.client, b.life, b.talking); err != nil {
+			b.s.Fatal(err)
+		}
 	}
 }
 
@@ -126,6 +139,9 @@ func (b *board) connect() error {
 // whether it must be known at the next start. A flash that is slow, as it writes
 // what the last client left, is claimed after Connect has returned.
 func (b *board) look() {
+	if b.s.asleep.Load() {
+		return
+	}
 	if b.awaits && b.client.Kept().Claimed {
 		b.awaits = false
 		if !b.s.lies && b.client.Desired().Source == device.SourceNone {

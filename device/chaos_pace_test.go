@@ -1,6 +1,7 @@
 package device_test
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -85,5 +86,21 @@ func (s *drama) judgeStates() {
 	defer s.mu.Unlock()
 	if was := s.pulse.heard; s.board.tells && (was.Phase != is.Phase || was.Since != is.Since) {
 		s.fault1("states", "%v: OnState heard %v last, State is %v", time.Since(s.start), was, is)
+	}
+}
+
+// trace writes down what a short story says.
+func (s *drama) trace(m hubtest.Message) {
+	if len(s.keep) > 12 || m.Device != "dev1" || m.Op == hubtest.Ping {
+		return
+	}
+	from := "→"
+	if m.FromHub {
+		from = "←"
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.words); n < 400 {
+		s.words = append(s.words, fmt.Sprintf("    %12v    %s %v %d %s", time.Since(s.start).Round(time.Millisecond), from, m.Op, m.Status, m.Body))
 	}
 }

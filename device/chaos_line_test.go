@@ -29,7 +29,7 @@ func (w *whims) Dial(ctx context.Context, login transport.Login) (transport.Conn
 	if err != nil {
 		return nil, err
 	}
-	conn := whimsical{inner, w, &wire{m: w.mail, out: map[string]*letter{}}}
+	conn := whimsical{inner, w, &wire{m: w.mail, out: map[string]*letter{}, told: map[*letter]time.Time{}}}
 	renewer, renews := inner.(transport.Renewer)
 	resumer, resumes := inner.(transport.Resumer)
 	switch {

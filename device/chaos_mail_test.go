@@ -26,6 +26,8 @@ type letter struct {
 
 	sends    int // that a connection took
 	answered bool
+	unheard  bool // the answer came in the moment in which the connection ended
+	putOff   time.Time
 	refused  bool // for good
 	hung     int  // times that the connection ended soon, with it alone on its way
 	first    *wire
@@ -138,6 +140,7 @@ type wire struct {
 	m    *mail
 	out  map[string]*letter // without an answer, by the frame
 	sent time.Time          // the last of them
+	told map[*letter]time.Time
 	over bool
 }
 
@@ -202,7 +205,7 @@ func (w *wire) retriesFirstLocked(l *letter) {
 		if old.later {
 			waits = old.life == l.life && old.urgent == l.urgent && old.sends > 0 && !old.answered && !old.refused && old.over && old.err == nil
 		}
-		if waits && !out[old] && old.hung < 3 && (old.later || old.gone() == nil) {
+		if waits && !out[old] && old.hung < 3 && !old.putOff.Equal(time.Now()) && (old.later || old.gone() == nil) {
 			w.m.s.fault("order", "message %d leaves first, and %d waits to be sent again", l.n, old.n)
 		}
 	}
@@ -222,10 +225,11 @@ func (w *wire) heard(f transport.Frame, err error) {
 	case l == nil:
 		return
 	case f.Kind == transport.Accepted:
-		l.answered = true
+		l.answered, w.told[l] = true, time.Now()
 	case f.Kind != transport.Response:
 		return
 	default:
+		l.putOff = time.Now()
 		l.refused = l.refused || errors.Is(transport.NewStatusError(f.Status, f.Body), transport.ErrRejected)
 	}
 	delete(w.out, f.ID)
@@ -236,6 +240,9 @@ func (w *wire) endLocked() {
 		for _, l := range w.out {
 			l.hung++
 		}
+	}
+	for l, at := range w.told {
+		l.unheard = l.unheard || !w.over && at.Equal(time.Now())
 	}
 	w.over = true
 }
@@ -270,7 +277,7 @@ func (m *mail) mailLost(life int) (lost []int, open int) {
 		if !l.later || l.life != life || !l.over || l.err != nil || l.refused && m.refusals.Load() > 0 {
 			continue
 		}
-		if !l.answered {
+		if !l.answered || l.unheard {
 			open++
 		}
 		if l.arrived.IsZero() && l.hung < 6 {

@@ -1,7 +1,6 @@
 package device_test
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -111,6 +110,7 @@ func newDrama(t *testing.T, w *world, seed uint64, keep []int, rnd *rand.Rand) *
 // play lets the events of the story happen, and then judges.
 func (s *drama) play() {
 	s.board.start()
+	synctest.Wait() // a listener that begins is not removed before
 	for _, i := range s.keep {
 		s.rnd = rand.New(rand.NewPCG(s.seed, 100+uint64(i)))
 		gap := time.Duration(s.rnd.Int64N(int64(20 * time.Second)))
@@ -247,6 +247,8 @@ func (s *drama) befall() string {
 	}
 	if s.exact && op == hubtest.PatchReported {
 		acts = acts[:5] // the others may have a patch applied that the client must send again
+	} else if s.exact && op == hubtest.GetTwin {
+		acts = acts[:3] // to a hub that refuses GETs a report may be sent twice
 	}
 	act := acts[s.rnd.IntN(len(acts))]
 	late := op == hubtest.PatchReported && act.late
@@ -382,18 +384,4 @@ func (s *drama) temper() string {
 	s.tempers++
 	time.AfterFunc(d, func() { s.cred.set("") })
 	return fmt.Sprintf("for %v the credential: %s", d, mood)
-}
-
-// atHub is a number in the hub's reported half, or 0.
-func (s *drama) atHub(key string) float64 {
-	tw, err := s.hub.Device("dev1").Twin()
-	if err != nil {
-		return 0 // being created anew
-	}
-	var doc map[string]any
-	if json.Unmarshal(tw.Reported.JSON, &doc) != nil {
-		return 0
-	}
-	n, _ := doc[key].(float64)
-	return n
 }

@@ -70,6 +70,9 @@ func (b *board) open() {
 
 func (b *board) stored() bool { return b.mem != nil || b.real != nil }
 
+// requestTimeout is the board's, for an answer of the hub.
+const requestTimeout = 20 * time.Second
+
 // start boots the firmware. It does not wait for the line.
 func (b *board) start() {
 	b.life++
@@ -79,7 +82,7 @@ func (b *board) start() {
 	s.eachMemory((*durableMemory).boot)
 	s.whims.repeat(0) // of a client that knows nothing, the first GET is all
 	s.cred.set("")    // a credential that gives nothing ends a client that never logged in
-	opts := &device.Options{RequestTimeout: 20 * time.Second, CallTimeout: 24 * time.Hour}
+	opts := &device.Options{RequestTimeout: requestTimeout, CallTimeout: 24 * time.Hour}
 	if s.rnd.IntN(2) == 0 {
 		life := b.life
 		opts.OnState = func(st device.State) { s.hear(life, st); s.onState(st) }

@@ -3,6 +3,7 @@ package device_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync/atomic"
@@ -69,6 +70,9 @@ func (b *board) open() {
 
 func (b *board) stored() bool { return b.mem != nil || b.real != nil }
 
+// requestTimeout is the board's, for an answer of the hub.
+const requestTimeout = 20 * time.Second
+
 // start boots the firmware. It does not wait for the line.
 func (b *board) start() {
 	s := b.s
@@ -80,7 +84,7 @@ func (b *board) start() {
 	s.eachMemory((*durableMemory).boot)
 	s.whims.repeat(0) // of a client that knows nothing, the first GET is all
 	s.cred.set("")    // a credential that gives nothing ends a client that never logged in
-	opts := &device.Options{RequestTimeout: 20 * time.Second, CallTimeout: 24 * time.Hour}
+	opts := &device.Options{RequestTimeout: requestTimeout, CallTimeout: 24 * time.Hour}
 	if s.rnd.IntN(2) == 0 {
 		life := b.life
 		opts.OnState = func(st device.State) { s.hear(life, st); s.onState(st) }
@@ -94,11 +98,14 @@ func (b *board) start() {
 	case b.real != nil:
 		opts.Store = b.real
 	}
-	b.client = s.client(opts)
-	for _, path := range slices.Sorted(maps.Keys(b.ears)) {
-		if err := b.ears[path].register(b.client, b.life, b.talking); err != nil {
-			s.Fatal(err)
-		}
+	opts.Telemetry = s.mail.opts
+	s.mail.board(b.life)
+	if s.asleep.Load() {
+		opts.Logger = slog.New(slog.NewTextHandler(s.log, nil))
+		b.client = s.bare(opts)
+	} else {
+		b.client = s.client(opts)
+		b.listen()
 	}
 	b.awaits = b.knows || b.awaits
 	b.live, b.knows = time.Time{}, false
@@ -110,6 +117,15 @@ func (b *board) start() {
 	b.look()
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) && s.tempers == 0 {
 		s.fault("ends", "Connect: %v", err)
+	}
+}
+
+// listen makes the listeners hear the client.
+func (b *board) listen() {
+	for _, path := range slices.Sorted(maps.Keys(b.ears)) {
+		if err := b.ears[path].register(b.client, b.life, b.talking); err != nil {
+			b.s.Fatal(err)
+		}
 	}
 }
 
@@ -128,6 +144,9 @@ func (b *board) connect() error {
 // whether it must be known at the next start. A flash that is slow, as it writes
 // what the last client left, is claimed after Connect has returned.
 func (b *board) look() {
+	if b.s.asleep.Load() {
+		return
+	}
 	if b.awaits && b.client.Kept().Claimed {
 		b.awaits = false
 		if !b.s.lies && b.client.Desired().Source == device.SourceNone {

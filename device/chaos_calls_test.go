@@ -2,6 +2,7 @@ package device_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"testing/synctest"
@@ -251,4 +252,18 @@ func (s *drama) renew() string {
 	})
 	s.disturbed++
 	return "Renew"
+}
+
+// atHub is a number in the hub's reported half, or 0.
+func (s *drama) atHub(key string) float64 {
+	tw, err := s.hub.Device("dev1").Twin()
+	if err != nil {
+		return 0 // being created anew
+	}
+	var doc map[string]any
+	if json.Unmarshal(tw.Reported.JSON, &doc) != nil {
+		return 0
+	}
+	n, _ := doc[key].(float64)
+	return n
 }

@@ -135,6 +135,7 @@ func (s *drama) restart() string {
 			defer cancel()
 			return c.Shutdown(ctx)
 		})
+		s.judgePosted(what, err)
 		if left := (*device.LeftError)(nil); !b.stored() {
 			s.afterShutdown(errors.As(err, &left))
 		}

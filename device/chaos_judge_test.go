@@ -18,6 +18,7 @@ import (
 // The judges, and a change of the code that each of them was seen to find, with
 // the number of seeds that it took. Those without one were not seen to find any.
 //
+//	asleep   a client that uses no twin opens it (1)
 //	answer   an error of a listener, or its Goexit, goes without an answer (2); an
 //	         answer is not given to the store (81)
 //	back     a listener hears an older version
@@ -31,10 +32,13 @@ import (
 //	lost     Shutdown does not drain (5); a patch that left before the first GET is
 //	         forgotten (12); an image of the store that is older than the hub is
 //	         believed (44)
+//	mail     17 messages are without an answer; one in flight counts as withdrawn;
+//	         Shutdown does not count what is left; a message is lost (each below 20)
 //	memory   GetTwin calls stay in line once their callers have gone (1); a store
 //	         that failed is not tried again (44)
 //	once     in an exact story, a report or an answer is sent twice: a hub that
 //	         refuses GETs shows it, so exact stories have none
+//	order    what is sent again bears no mark, or goes after what is new (5)
 //	returns  ReportLater waits for the flash once its context has ended (18)
 //	share    nothing is suspected (3); silence owes no GET (16); a version that jumps
 //	         owes none (269)
@@ -53,7 +57,7 @@ func (s *drama) settleDown() {
 	for range 70 { // what is suspected is tried again within an hour
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		if !s.board.client.Stats().Outstanding {
+		if !s.board.client.Stats().Outstanding && s.mailRests() {
 			break
 		}
 	}
@@ -92,6 +96,9 @@ func (s *drama) calm() {
 // watch sees every message, also those that something befalls.
 func (s *drama) watch(m hubtest.Message) bool {
 	s.trace(m)
+	if m.Device == "dev1" {
+		s.opened(m)
+	}
 	if m.Device == "dev1" && m.Op == hubtest.GetTwin && m.FromHub && m.Status == 200 {
 		s.shown.Store(s.anew.Load())
 	}
@@ -147,22 +154,6 @@ func (s *drama) watch(m hubtest.Message) bool {
 	return false
 }
 
-// trace writes down what a short story says.
-func (s *drama) trace(m hubtest.Message) {
-	if len(s.keep) > 12 || m.Device != "dev1" || m.Op == hubtest.Ping {
-		return
-	}
-	from := "→"
-	if m.FromHub {
-		from = "←"
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if n := len(s.words); n < 400 {
-		s.words = append(s.words, fmt.Sprintf("    %12v    %s %v %d %s", time.Since(s.start).Round(time.Millisecond), from, m.Op, m.Status, m.Body))
-	}
-}
-
 // taken notes the answers that the hub took, and had already.
 func (s *drama) taken(again map[string]any) {
 	for key, av := range again {
@@ -192,6 +183,11 @@ func (s *drama) judge() {
 	s.judgeMates()
 	s.judgeTraffic()
 	s.judgeStates()
+	s.judgeMail()
+	s.judgePosted("at the end", nil)
+	if !s.mailRests() {
+		s.fault("mail", "at the end messages wait: %+v", s.board.client.Stats().Telemetry)
+	}
 	k := c.Kept()
 	if k.Gets+k.Reports+k.Calls+k.Returns+k.Writes+k.Wishes > 0 || k.IdleNames > 64 || k.StoreFailed && !s.lies {
 		s.fault("memory", "at rest the client keeps %+v", k)
@@ -363,6 +359,11 @@ func (s *drama) lineIsWell() {
 func (s *drama) over() {
 	s.n++
 	s.say(twin.Set("n", s.n), map[string]any{"n": s.n})
+	for range 20 {
+		if s.mail.opts.MaxPerSecond == 0 { // else a large one may take longer than Shutdown waits
+			s.postOne(true)
+		}
+	}
 	if err := s.end("Shutdown", 2*time.Minute, func() error {
 		ctx, cancel := context.WithTimeout(s.Context(), time.Minute)
 		defer cancel()
@@ -370,6 +371,7 @@ func (s *drama) over() {
 	}); err != nil {
 		s.fault("lost", "Shutdown when all is well: %v", err)
 	}
+	s.judgePosted("after Shutdown", nil)
 	if n := s.atHub("n"); n != float64(s.n) {
 		s.fault("lost", "after Shutdown the hub has n %v, want %d", n, s.n)
 	}

@@ -16,10 +16,11 @@ type whims struct {
 	transport.Dialer
 
 	mu         sync.Mutex // guards the rest
-	dialed     func()     // called at each attempt
-	noVersions bool       // the hub names no version, as IoT Edge does
-	stale      int        // so many of the next GETs are answered as the one before was
-	last       []byte     // the answer to a GET
+	mail       *mail
+	dialed     func() // called at each attempt
+	noVersions bool   // the hub names no version, as IoT Edge does
+	stale      int    // so many of the next GETs are answered as the one before was
+	last       []byte // the answer to a GET
 }
 
 func (w *whims) Dial(ctx context.Context, login transport.Login) (transport.Conn, error) {
@@ -28,7 +29,7 @@ func (w *whims) Dial(ctx context.Context, login transport.Login) (transport.Conn
 	if err != nil {
 		return nil, err
 	}
-	conn := whimsical{inner, w}
+	conn := whimsical{inner, w, &wire{m: w.mail, out: map[string]*letter{}, told: map[*letter]time.Time{}}}
 	renewer, renews := inner.(transport.Renewer)
 	resumer, resumes := inner.(transport.Resumer)
 	switch {
@@ -55,11 +56,23 @@ func (w *whims) repeat(n int) {
 
 type whimsical struct {
 	transport.Conn
-	w *whims
+	w    *whims
+	wire *wire
+}
+
+func (c whimsical) Send(ctx context.Context, f transport.Frame) error {
+	if f.Kind != transport.Telemetry {
+		return c.Conn.Send(ctx, f)
+	}
+	note := c.wire.send(f)
+	err := c.Conn.Send(ctx, f)
+	note(err)
+	return err
 }
 
 func (c whimsical) Receive(ctx context.Context) (transport.Frame, error) {
 	f, err := c.Conn.Receive(ctx)
+	c.wire.heard(f, err)
 	if err == nil {
 		c.w.change(&f)
 	}

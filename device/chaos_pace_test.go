@@ -1,6 +1,7 @@
 package device_test
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 type pulse struct {
 	dials    []time.Time // of the last minute, in this life of the board
 	got      time.Time   // the hub answered a GET that nobody called for
+	asked    time.Time   // the latest GET
 	gotConn  int         // on which connection
 	gotCalls int64       // how many calls of GetTwin there were then
 	heard    device.State
@@ -51,11 +53,14 @@ func (s *drama) paced(m hubtest.Message) {
 	switch {
 	case m.FromHub && m.Status == 200:
 		p.got, p.gotConn, p.gotCalls = now, conn, calls
-		if s.gets.Load() > 0 {
+		if s.gets.Load() > 0 || now.Sub(p.asked) >= requestTimeout { // it has given up that one, and asks again by back-off
 			p.got = time.Time{}
 		}
 	case !m.FromHub && !p.got.IsZero() && conn == p.gotConn && calls == p.gotCalls && now.Sub(p.got) < minGap:
 		s.fault1("traffic", "%v: a GET %v after the answer to the one before, and nobody called for it", now.Sub(s.start), now.Sub(p.got))
+	}
+	if !m.FromHub {
+		p.asked = now
 	}
 }
 
@@ -85,5 +90,21 @@ func (s *drama) judgeStates() {
 	defer s.mu.Unlock()
 	if was := s.pulse.heard; s.board.tells && (was.Phase != is.Phase || was.Since != is.Since) {
 		s.fault1("states", "%v: OnState heard %v last, State is %v", time.Since(s.start), was, is)
+	}
+}
+
+// trace writes down what a short story says.
+func (s *drama) trace(m hubtest.Message) {
+	if len(s.keep) > 12 || m.Device != "dev1" || m.Op == hubtest.Ping {
+		return
+	}
+	from := "→"
+	if m.FromHub {
+		from = "←"
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.words); n < 400 {
+		s.words = append(s.words, fmt.Sprintf("    %12v    %s %v %d %s", time.Since(s.start).Round(time.Millisecond), from, m.Op, m.Status, m.Body))
 	}
 }

@@ -172,3 +172,45 @@ func (s *drama) wrote() int {
 	}
 	return 0
 }
+
+// poison has the hub fail at one property for a while.
+func (s *drama) poison() string {
+	i := s.rnd.IntN(len(keyFaults))
+	if i == refusesKey {
+		s.refuse("bad")
+	}
+	d := s.forAWhile(hubtest.PatchNaming("dev1", "bad"), keyFaults[i].do())
+	return fmt.Sprintf("for %v the hub %s at bad", d, keyFaults[i].name)
+}
+
+// refuse notes that nobody knows what becomes of a key.
+func (s *drama) refuse(key string) {
+	s.refusals.Add(1)
+	s.fuzzy[key] = true
+}
+
+// keyFaults are what a hub may do at a property that it does not like.
+var keyFaults = []struct {
+	name string
+	do   func() hubtest.Action
+}{
+	{"hangs up", hubtest.Cut}, {"is silent", hubtest.Drop}, {"refuses", func() hubtest.Action { return hubtest.Answer(400, "") }},
+	{"fails with 500", func() hubtest.Action { return hubtest.Fail(500001) }}, {"throttles", func() hubtest.Action { return hubtest.Fail(429001) }},
+}
+
+const refusesKey = 2 // of keyFaults
+
+// throttle has the hub throttle one kind of request for a while.
+func (s *drama) throttle() string {
+	op := []hubtest.Op{hubtest.GetTwin, hubtest.PatchReported}[s.rnd.IntN(2)]
+	if s.exact {
+		op = hubtest.PatchReported // to a hub that refuses GETs a report may be sent twice
+	}
+	pause := time.Duration(s.rnd.IntN(3)) * 40 * time.Second
+	do := hubtest.Fail(429001)
+	if pause > 0 {
+		do = do.RetryAfter(pause)
+	}
+	d := s.forAWhile(hubtest.FromDevice("dev1", op), do)
+	return fmt.Sprintf("for %v the hub throttles %v, retry after %v", d, op, pause)
+}

@@ -1,7 +1,6 @@
 package device_test
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -35,6 +34,8 @@ type drama struct {
 	board      *board
 	acks       map[string]*ear // those that acknowledge
 	mates      []*mate         // other devices on the same connection
+	mail       *mail
+	wakeAt     int // the event before which the twin is used first
 
 	// What firmware and the back end said. The goroutine of the story owns these.
 	firmware  map[string]any
@@ -50,6 +51,7 @@ type drama struct {
 	savedAt   int64 // its version of the reported half
 	seenLive  bool
 
+	asleep   atomic.Bool  // the twin is not used yet
 	odd      atomic.Bool  // the hub's versions, or the order of its words, may go back
 	gets     atomic.Int64 // GetTwin calls of the story that wait
 	getCalls atomic.Int64 // all of them so far
@@ -94,22 +96,33 @@ func newDrama(t *testing.T, w *world, seed uint64, keep []int, rnd *rand.Rand) *
 	if s.exact {
 		kind = "none"
 	}
+	s.asleep.Store(kind == "none" && rnd.IntN(3) == 0)
+	s.wakeAt = rnd.IntN(30)
 	s.board = newBoard(s, kind)
+	s.mail = newMail(s)
+	s.whims.mail = s.mail
 	s.acks = map[string]*ear{"k": s.board.ears["k"], "o": s.board.ears["o"], "m": s.board.ears["m"]}
 	w.hub.Intercept(s.watch, hubtest.Pass())
-	s.words = append(s.words, fmt.Sprintf("store %s, exact %v, versions %v, tokens live %v", kind, s.exact, !s.noVersions, s.lifetime))
+	s.words = append(s.words, fmt.Sprintf("store %s, exact %v, versions %v, tokens live %v, twin at once %v, %+v", kind, s.exact, !s.noVersions, s.lifetime, !s.asleep.Load(), s.mail.opts))
 	return s
 }
 
 // play lets the events of the story happen, and then judges.
 func (s *drama) play() {
 	s.board.start()
+	synctest.Wait() // a listener that begins is not removed before
 	for _, i := range s.keep {
 		s.rnd = rand.New(rand.NewPCG(s.seed, 100+uint64(i)))
 		gap := time.Duration(s.rnd.Int64N(int64(20 * time.Second)))
+		if s.asleep.Load() && i >= s.wakeAt {
+			s.wake()
+		}
 		name, do := s.draw()
 		at := time.Since(s.start)
-		what := do()
+		what := ""
+		if !s.asleep.Load() || wakeful[name] {
+			what = do()
+		}
 		if what == "" {
 			what = "nothing: " + name
 		}
@@ -118,9 +131,13 @@ func (s *drama) play() {
 		s.mu.Unlock()
 		synctest.Wait()
 		s.judgeMemory()
+		s.judgeMail()
 		time.Sleep(gap)
 	}
 	s.rnd = rand.New(rand.NewPCG(s.seed, 99))
+	if s.asleep.Load() {
+		s.wake()
+	}
 	s.settleDown()
 	s.judge()
 	s.over()
@@ -140,6 +157,7 @@ func (s *drama) draw() (string, func() string) {
 		{2, "old GET", s.oldGet}, {4, "credential", s.temper}, {6, "store", s.turnStore}, {3, "power", s.losePower},
 		{4, "restart", s.restart}, {9, "mood", s.mood}, {4, "listeners", s.comeAndGo}, {1, "slow OnState", s.slowState},
 		{3, "probe", s.probe}, {1, "siege", s.siege}, {4, "mate", s.mateEvent},
+		{16, "message", s.post}, {8, "message fault", s.losePost}, {3, "bad message", s.refusePost}, {2, "hold", s.holdPost},
 	}
 	sum := 0
 	for _, e := range table {
@@ -229,6 +247,8 @@ func (s *drama) befall() string {
 	}
 	if s.exact && op == hubtest.PatchReported {
 		acts = acts[:5] // the others may have a patch applied that the client must send again
+	} else if s.exact && op == hubtest.GetTwin {
+		acts = acts[:3] // to a hub that refuses GETs a report may be sent twice
 	}
 	act := acts[s.rnd.IntN(len(acts))]
 	late := op == hubtest.PatchReported && act.late
@@ -257,48 +277,6 @@ func (s *drama) forAWhile(match func(hubtest.Message) bool, do hubtest.Action) t
 	s.faults = append(s.faults, remove)
 	s.disturbed += 20
 	return d
-}
-
-// poison has the hub fail at one property for a while.
-func (s *drama) poison() string {
-	i := s.rnd.IntN(len(keyFaults))
-	if i == refusesKey {
-		s.refuse("bad")
-	}
-	d := s.forAWhile(hubtest.PatchNaming("dev1", "bad"), keyFaults[i].do())
-	return fmt.Sprintf("for %v the hub %s at bad", d, keyFaults[i].name)
-}
-
-// refuse notes that nobody knows what becomes of a key.
-func (s *drama) refuse(key string) {
-	s.refusals.Add(1)
-	s.fuzzy[key] = true
-}
-
-// keyFaults are what a hub may do at a property that it does not like.
-var keyFaults = []struct {
-	name string
-	do   func() hubtest.Action
-}{
-	{"hangs up", hubtest.Cut}, {"is silent", hubtest.Drop}, {"refuses", func() hubtest.Action { return hubtest.Answer(400, "") }},
-	{"fails with 500", func() hubtest.Action { return hubtest.Fail(500001) }}, {"throttles", func() hubtest.Action { return hubtest.Fail(429001) }},
-}
-
-const refusesKey = 2 // of keyFaults
-
-// throttle has the hub throttle one kind of request for a while.
-func (s *drama) throttle() string {
-	op := []hubtest.Op{hubtest.GetTwin, hubtest.PatchReported}[s.rnd.IntN(2)]
-	if s.exact {
-		op = hubtest.PatchReported // to a hub that refuses GETs a report may be sent twice
-	}
-	pause := time.Duration(s.rnd.IntN(3)) * 40 * time.Second
-	do := hubtest.Fail(429001)
-	if pause > 0 {
-		do = do.RetryAfter(pause)
-	}
-	d := s.forAWhile(hubtest.FromDevice("dev1", op), do)
-	return fmt.Sprintf("for %v the hub throttles %v, retry after %v", d, op, pause)
 }
 
 func (s *drama) cutLine() string {
@@ -406,18 +384,4 @@ func (s *drama) temper() string {
 	s.tempers++
 	time.AfterFunc(d, func() { s.cred.set("") })
 	return fmt.Sprintf("for %v the credential: %s", d, mood)
-}
-
-// atHub is a number in the hub's reported half, or 0.
-func (s *drama) atHub(key string) float64 {
-	tw, err := s.hub.Device("dev1").Twin()
-	if err != nil {
-		return 0 // being created anew
-	}
-	var doc map[string]any
-	if json.Unmarshal(tw.Reported.JSON, &doc) != nil {
-		return 0
-	}
-	n, _ := doc[key].(float64)
-	return n
 }

@@ -99,6 +99,10 @@ func (a *amqpConn) refuseLink(link *amqpwire.Link, condition, text string) {
 
 // accept makes a link one of the line's.
 func (a *amqpConn) accept(l *amqpLine, ev *amqpwire.Attaching, n node) {
+	if n == nodeTwin && a.hub.opts.quirks.NoTwinLinks {
+		a.refuseLink(ev.Link, condNotAllowed, "there are no twins in this tier")
+		return
+	}
 	a.hub.mu.Lock()
 	defer a.hub.mu.Unlock()
 	a.nodes[ev.Link] = attached{n, l}

@@ -29,6 +29,7 @@ func comeBack(t *testing.T, o *hubtest.Options) {
 	}
 	c := device.New(at.Identity, at.Credential, amqp.Dialer{Stream: hub.Stream}, nil)
 	defer c.Close()
+	c.Desired() // the links are the twin's
 	if err := c.Connect(t.Context()); err != nil {
 		t.Fatalf("Connect: %v", err)
 	}

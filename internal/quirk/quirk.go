@@ -17,6 +17,9 @@ type Set struct {
 	// SuspendLinks ends AMQP links with a DETACH that does not close them, as newer
 	// gateways of IoT Hub do. Otherwise closed is true.
 	SuspendLinks bool
+	// NoTwinLinks refuses AMQP's links for the twin with amqp:not-allowed, once it is
+	// judged who wants them: a guess at what a hub of the basic tier does.
+	NoTwinLinks bool
 	// ConnectionTokens is the number of devices that one AMQP connection carries.
 	// If zero, it is 999, as with IoT Hub. One more is refused with code 403005.
 	ConnectionTokens int

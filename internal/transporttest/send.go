@@ -251,6 +251,7 @@ func sendWithoutReceive(t TB, p Peer) {
 func sendFails(t TB, p Peer) {
 	var streams tap
 	c := dialWith(t, p.Dialer(streams.wrap), login(t, p, device))
+	open(t, c, transport.TwinResponses, "open")
 	received := receiving(t.Context(), c)
 	cause := errors.New("the cable is out")
 	streams.breakWrites(cause)

@@ -79,6 +79,9 @@ func (c *conn) attachEvents() bool {
 		Properties: e.properties, SettlementMode: amqp.SenderSettleModeUnsettled.Ptr(),
 	})
 	if err != nil {
+		if c.link() == nil && e.life.Err() == nil && c.isOverForDevice(err) {
+			return false // nothing else would tell of it
+		}
 		c.refuseEvents(err)
 		return false
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/Azure/go-amqp"
 
@@ -13,14 +14,13 @@ import (
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
-// conn is one session with a hub: a device's part of a line. Its goroutines are
-// pump and, from the first telemetry on, carry. go-amqp reads and writes.
+// conn is one session with a hub: a device's part of a line. It has no goroutine
+// but serveTwin, from the first frame of the twin's on, and carry, from the first
+// telemetry on. go-amqp reads and writes.
 type conn struct {
 	line     *line
 	session  *amqp.Session
 	audience string
-	out      *amqp.Sender   // twin
-	in       *amqp.Receiver // twin
 
 	leave   func(c *conn)    // ends this part of the line, and with the last part the line
 	renewed func(auth.Token) // is called with a token that the hub has taken
@@ -30,32 +30,35 @@ type conn struct {
 	life   context.Context // ends with it
 	end    context.CancelFunc
 	frames chan transport.Frame
-	wake   chan struct{} // capacity 1: something was said
-	pumped chan struct{} // closed when the pump has ended
-	closed chan struct{} // closed when Close is done
+	wake   chan struct{}  // capacity 1: something was said
+	served sync.WaitGroup // the goroutines that attach the twin's links and take its messages
+	closed chan struct{}  // closed when Close is done
 
 	// Guarded by line.mu.
 	opened map[string]bool   // IDs of Open and Close DesiredChanges without an answer
 	said   []transport.Frame // that come from no hub: Accepted and Ready
 	queue  queue
 
+	twin   twinLinks
 	events events
 }
 
-func newConn(l *line, id auth.Identity) *conn {
+func newConn(l *line, login transport.Login) *conn {
+	id := login.Identity
 	c := &conn{
 		line:     l,
 		audience: audience(id),
 		fate:     fate.New(),
 		frames:   make(chan transport.Frame),
 		wake:     make(chan struct{}, 1),
-		pumped:   make(chan struct{}),
 		closed:   make(chan struct{}),
 		opened:   map[string]bool{},
 	}
 	c.life, c.end = context.WithCancel(context.Background())
 	c.events.life, c.events.stop = context.WithCancel(c.life)
 	c.events.work = make(chan struct{}, 1)
+	c.events.address, c.events.properties = path(id)+"/messages/events", properties(login)
+	c.twin.address = path(id) + "/twin"
 	return c
 }
 
@@ -76,7 +79,7 @@ func (c *conn) Send(ctx context.Context, f transport.Frame) error {
 		return fmt.Errorf("transport: send: %w", end)
 	}
 	if m == nil {
-		return c.accept(f.ID)
+		return c.openTwin(f)
 	}
 	if err := c.fate.TakeTurn(ctx); err != nil { // go-amqp's own mutex behind it is never contended
 		return err
@@ -95,13 +98,16 @@ func (c *conn) admit(f transport.Frame, m *amqp.Message) (now bool, err error) {
 	size := len(f.Body) + notBody
 	c.line.mu.Lock()
 	defer c.line.mu.Unlock()
-	if !c.queue.link.Takes(size) {
+	if c.queue.link != nil && !c.queue.link.Takes(size) {
 		return false, fmt.Errorf("%w: a message of %d bytes; the hub's limit on this link is %d", transport.ErrTooLarge, size, c.queue.link.Limit())
 	}
 	feature := f.Kind == transport.Open || f.Kind == transport.Close
 	if feature && len(c.opened) >= maxOpened {
 		c.queue.busy = true
 		return false, fmt.Errorf("%w: %d features wait for the hub's answer", transport.ErrBusy, len(c.opened))
+	}
+	if err := c.wantTwinLocked(); err != nil {
+		return false, err
 	}
 	now = !c.queue.draining && c.queue.link.Claim(c.line.guard.Parts(size))
 	if !now {
@@ -127,7 +133,7 @@ const notBody = 512
 // send sends a message for which there is room, and waits until it is written.
 // When ctx ends the message is on its way all the same.
 func (c *conn) send(ctx context.Context, m *amqp.Message) error {
-	err := c.out.Send(waiting{c.life}, m, nil)
+	err := c.twin.out.Send(waiting{c.life}, m, nil)
 	c.line.release(c.queue.link)
 	if err == nil {
 		err = c.line.wire.flush(ctx.Done())
@@ -140,23 +146,12 @@ func (c *conn) send(ctx context.Context, m *amqp.Message) error {
 }
 
 const (
-	// maxSaid bounds the answers that nobody has received yet.
+	// maxSaid bounds the answers that nobody has received yet, and the Open of
+	// TwinResponses without one.
 	maxSaid = 16
 	// maxOpened bounds the features that the hub has not answered.
 	maxOpened = 64
 )
-
-// accept answers a frame for which there is nothing to do.
-func (c *conn) accept(id string) error {
-	c.line.mu.Lock()
-	defer c.line.mu.Unlock()
-	if len(c.said) >= maxSaid {
-		c.queue.busy = true
-		return fmt.Errorf("%w: %d answers wait for Receive", transport.ErrBusy, len(c.said))
-	}
-	c.sayLocked(transport.Frame{Kind: transport.Accepted, ID: id})
-	return nil
-}
 
 // sayLocked gives Receive a frame that comes from no hub.
 func (c *conn) sayLocked(f transport.Frame) {
@@ -204,6 +199,10 @@ func (c *conn) Receive(ctx context.Context) (transport.Frame, error) {
 		if err := c.err(); err != nil {
 			return transport.Frame{}, err
 		}
+		link, ended := c.link(), (chan struct{})(nil)
+		if link != nil {
+			ended = link.Ended
+		}
 		if end := ctx.Err(); end != nil {
 			c.fail(linefail.Receive(end))
 			return transport.Frame{}, c.err()
@@ -223,8 +222,10 @@ func (c *conn) Receive(ctx context.Context) (transport.Frame, error) {
 		case f := <-c.frames:
 			return f, nil
 		case <-c.wake:
-		case <-c.queue.link.Ended: // go-amqp reports it to Send only
-			c.fail(detached(c.queue.link.Error))
+		case <-ended: // go-amqp reports it to Send only
+			c.fail(detached(link.Error))
+		case <-c.line.dead:
+			c.fail(c.line.err())
 		case <-ctx.Done():
 		case <-c.fate.Closing():
 		case <-c.fate.Dead():
@@ -232,13 +233,13 @@ func (c *conn) Receive(ctx context.Context) (transport.Frame, error) {
 	}
 }
 
-// pump takes the hub's messages until the connection ends, and notices that.
+// pump takes the twin's messages until the connection ends, and notices that.
 func (c *conn) pump() {
-	defer close(c.pumped)
+	in := c.twin.in
 	for {
-		m, err := c.in.Receive(c.life, nil)
+		m, err := in.Receive(c.life, nil)
 		if err == nil { // a message of the twin's is taken when it is read
-			err = c.in.AcceptMessage(c.life, m)
+			err = in.AcceptMessage(c.life, m)
 		}
 		if err != nil {
 			c.fail(c.line.amqpError(err))
@@ -270,7 +271,7 @@ func (c *conn) Close() error {
 		c.events.stop()
 		c.leave(c)
 		c.fail(transport.ErrClosed)
-		<-c.pumped
+		c.served.Wait()
 		close(c.closed)
 	}
 	<-c.closed
@@ -283,19 +284,24 @@ func (c *conn) closeParts() {
 	ctx := context.Background()
 	c.events.stop()
 	c.line.mu.Lock()
-	carried := c.events.carried
+	goroutines := []chan struct{}{c.events.carried, c.twin.tried}
 	c.line.mu.Unlock()
-	if carried != nil {
-		<-carried
+	for _, ended := range goroutines {
+		if ended != nil {
+			<-ended
+		}
 	}
+	c.line.mu.Lock()
+	out, in := c.twin.out, c.twin.in
+	c.line.mu.Unlock()
 	if c.session != nil {
 		_ = c.session.Close(ctx)
 	}
-	if c.out != nil {
-		_ = c.out.Close(ctx)
+	if out != nil {
+		_ = out.Close(ctx)
 	}
-	if c.in != nil {
-		_ = c.in.Close(ctx)
+	if in != nil {
+		_ = in.Close(ctx)
 	}
 	if c.events.sender != nil {
 		_ = c.events.sender.Close(ctx)
@@ -317,5 +323,11 @@ func (c *conn) fail(cause error) {
 	}
 }
 
-// err returns why the session is dead, or nil.
-func (c *conn) err() error { return c.fate.Err() }
+// err returns why the session is dead, or nil. It may be the first to notice that
+// the line is.
+func (c *conn) err() error {
+	if died := c.line.err(); died != nil {
+		c.fail(died)
+	}
+	return c.fate.Err()
+}

@@ -18,8 +18,8 @@ type Dialer struct {
 	Stream transport.StreamFunc
 }
 
-// Dial opens a stream, logs in, attaches the twin's links, and returns once the
-// hub has accepted them.
+// Dial opens a stream, logs in, and returns once the hub has accepted that. Without
+// a token it attaches the twin's links for it.
 //
 // A token that the hub refuses matches transport.ErrUnauthorized, and holds a
 // *transport.StatusError. A link that it refuses is a *[ConditionError]. An
@@ -37,7 +37,7 @@ func (d Dialer) Dial(ctx context.Context, login transport.Login) (transport.Conn
 	if err != nil {
 		return nil, err
 	}
-	c := newConn(l, login.Identity)
+	c := newConn(l, login)
 	c.session, c.alone, c.leave = l.session, true, leaveAlone
 	err = l.within(ctx, func() error { return c.enter(ctx, login) })
 	if err != nil {
@@ -46,7 +46,9 @@ func (d Dialer) Dial(ctx context.Context, login transport.Login) (transport.Conn
 		c.closeParts()
 		return nil, err
 	}
-	go c.pump()
+	if c.link() != nil {
+		c.served.Go(c.pump)
+	}
 	return c, nil
 }
 
@@ -67,14 +69,16 @@ func leaveAlone(c *conn) {
 	c.closeParts()
 }
 
-// enter puts the device's token, if it has one, and attaches its links.
-func (c *conn) enter(ctx context.Context, login transport.Login) error {
+// enter has the hub judge the device: by its token, or by the certificate, which it
+// does where a link is attached. A hub that has no twin has judged the certificate
+// then, too.
+func (c *conn) enter(ctx context.Context, login transport.Login) (err error) {
 	if !login.Token.IsZero() {
-		if err := c.line.tokens.give(ctx, c.audience, login.Token); err != nil {
-			return err
-		}
+		err = c.line.tokens.give(ctx, c.audience, login.Token)
+	} else if err = c.attachTwin(ctx); err != nil && hasNoTwin(err) {
+		err = nil
 	}
-	if err := c.attach(ctx, login); err != nil {
+	if err != nil {
 		return err
 	}
 	return ctx.Err()

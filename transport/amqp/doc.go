@@ -10,8 +10,9 @@
 //
 // # What goes over the line
 //
-//	login                   put-token on $cbs, then a link pair to /devices/{id}[/modules/{id}]/twin
-//	Open TwinResponses      nothing, since the login attached the pair. Accepted at once
+//	login                   put-token on $cbs
+//	Open TwinResponses      a link pair to /devices/{id}[/modules/{id}]/twin, unless it is there
+//	Accepted                once it is there. A link that is refused is a Response
 //	Open DesiredChanges     PUT /notifications/twin/properties/desired
 //	Accepted                its answer with status 2xx. Any other is a Response
 //	Request GetTwin         GET
@@ -22,9 +23,27 @@
 //	Accepted                its outcome accepted. Any other is a Response
 //
 // An X.509 device puts no token: its certificate is judged when the pair is
-// attached. No SASL layer is used, like Microsoft's SDKs for Node.js and C#. A
+// attached, so that is part of its login. No SASL layer is used, like Microsoft's SDKs for Node.js and C#. A
 // frame's ID is the correlation-id, a string. Messages are sent settled, since
 // the answer acknowledges more than a disposition would.
+//
+// # The twin's links
+//
+// They are attached for the first Open of TwinResponses, or the first frame that
+// needs them, and what is sent behind it waits in the queue. If the hub refuses them,
+// all that waits gets a Response with a status as under Telemetry, and the next such
+// frame tries again: a hub of the basic tier has no twin, and takes telemetry. To an
+// X.509 device that hub has shown that it knows it, if the status is 400, and Dial
+// succeeds.
+//
+// A hub may take a token and judge its owner at the first link. A link that it
+// refuses with a condition that means transport.ErrUnauthorized ends the connection,
+// the twin's as well as that for telemetry as long as the twin's are not there.
+//
+// A hub tells a device by its links that it was disabled or removed, or that another
+// has taken its place. One that has no link hears of it when it attaches one or
+// renews its token; of the end of the connection it hears in any case, and in a Pool
+// of the end of its session at the next frame.
 //
 // # Telemetry
 //
@@ -80,10 +99,10 @@
 //
 // # Goroutines and memory
 //
-// A connection has three goroutines of its own and seven of go-amqp's (two and five
-// with a certificate). In a Pool it has two and five, and each device one and
-// three more. The first message of telemetry adds one and one of go-amqp's to a
-// device. Close waits for all of them.
+// A connection has two goroutines of its own and five of go-amqp's, in a Pool too
+// (one and three with a certificate), and each device in a Pool one of go-amqp's
+// more. The twin's links add one and two of go-amqp's to a device, the first message
+// of telemetry one and one. Close waits for all of them.
 //
 // A hub can make a device hold 4 MB: it has credit for 8 messages, of at most 512
 // KB each. In a Pool that is each device's, but all messages of which only some
@@ -93,7 +112,7 @@
 //
 // go-amqp keeps a queue of 5,000 places for each session and each sender, and two
 // for each receiver: on a 64-bit machine 287 KB for a device by itself, and 164 KB
-// for each device in a Pool. Most of that is never touched and so takes no RAM at
+// for each device in a Pool, once the twin's links are there. Most of that is never touched and so takes no RAM at
 // first. The garbage collector counts it all the same. README.md has the figures.
 //
 // # Locks

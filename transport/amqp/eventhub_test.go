@@ -12,8 +12,8 @@ import (
 	"github.com/devicetwin/devicetwin-go/transport"
 )
 
-// An eventHub takes telemetry as a test has it. It answers every request for a
-// twin, and takes every token.
+// An eventHub takes telemetry, and the twin's links, as a test has it. It answers
+// every request for a twin, and takes every token.
 type eventHub struct {
 	t      *testing.T
 	engine *amqpwire.Conn
@@ -28,6 +28,8 @@ type eventHub struct {
 	max      string                                       // largest message in place of 1 MB, as it is encoded
 	held     []byte
 	attached []*amqpwire.Attaching // links for telemetry
+	twin     []*amqpwire.Attaching // links for the twin
+	onTwin   func(ev *amqpwire.Attaching) (taken bool)
 	got      []*amqpwire.Delivery
 	answers  map[string]*amqpwire.Link // by the address they come from
 }
@@ -113,6 +115,8 @@ func (h *eventHub) filter(out []byte) []byte {
 
 func isEvents(address string) bool { return strings.HasSuffix(address, "/messages/events") }
 
+func isTwin(ev *amqpwire.Attaching) bool { return strings.HasSuffix(ev.Source+ev.Target, "/twin") }
+
 func (h *eventHub) take(ev amqpwire.Event) {
 	switch ev := ev.(type) {
 	case *amqpwire.Attaching:
@@ -120,6 +124,12 @@ func (h *eventHub) take(ev amqpwire.Event) {
 			h.attached = append(h.attached, ev)
 			if h.refuse != nil {
 				ev.Link.Refuse(h.refuse)
+				return
+			}
+		}
+		if isTwin(ev) {
+			h.twin = append(h.twin, ev)
+			if h.onTwin != nil && h.onTwin(ev) {
 				return
 			}
 		}

@@ -2,24 +2,15 @@ package amqp
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
-	"maps"
 	"net/url"
 	"runtime"
 	"strings"
 
-	"github.com/Azure/go-amqp"
-
 	"github.com/devicetwin/devicetwin-go/auth"
-	"github.com/devicetwin/devicetwin-go/internal/amqpwire"
 	"github.com/devicetwin/devicetwin-go/internal/hubproto"
 	"github.com/devicetwin/devicetwin-go/transport"
 )
-
-// twinCredit is how many messages the hub may send ahead of Receive, each of
-// amqpwire.MaxTaken bytes at most: 4 MB.
-const twinCredit = 8
 
 // path is an identity as addresses and audiences have it.
 func path(id auth.Identity) string {
@@ -50,27 +41,6 @@ func properties(login transport.Login) map[string]any {
 		p["com.microsoft:model-id"] = login.ModelID
 	}
 	return p
-}
-
-// attach opens the twin's pair of links: sending first, as a hub expects it. Both
-// get the same properties, which pair them.
-func (c *conn) attach(ctx context.Context, login transport.Login) (err error) {
-	address := path(login.Identity) + "/twin"
-	props := properties(login)
-	c.events.address, c.events.properties = path(login.Identity)+"/messages/events", maps.Clone(props)
-	props["com.microsoft:channel-correlation-id"] = "twin:" + rand.Text()
-	c.out, err = c.session.NewSender(ctx, address, &amqp.SenderOptions{
-		Properties: props, SettlementMode: amqp.SenderSettleModeSettled.Ptr(),
-	})
-	if err != nil {
-		return err
-	}
-	c.queue.link = c.line.sender(c.out)
-	c.in, err = c.session.NewReceiver(ctx, address, &amqp.ReceiverOptions{
-		Properties: props, Credit: twinCredit, MaxMessageSize: amqpwire.MaxTaken,
-		RequestedSenderSettleMode: amqp.SenderSettleModeSettled.Ptr(),
-	})
-	return err
 }
 
 // Renew implements transport.Renewer: it puts another token on the same

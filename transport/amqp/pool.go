@@ -107,7 +107,7 @@ func (p *Pool) Dial(ctx context.Context, login transport.Login) (transport.Conn,
 		if s, err = p.acquire(ctx, login); err != nil {
 			return nil, err
 		}
-		c := newConn(s.line, login.Identity)
+		c := newConn(s.line, login)
 		if err = p.join(ctx, s, c, login); err == nil {
 			return c, nil
 		}
@@ -302,7 +302,6 @@ func (p *Pool) join(ctx context.Context, s *shared, c *conn, login transport.Log
 	select {
 	case err := <-entered:
 		if err == nil {
-			go c.pump()
 			return nil
 		}
 		err = l.loginError(ctx, err)

@@ -199,6 +199,7 @@ func testPoolDetachWithoutClose(t *testing.T) {
 	})
 	devices := addMany(t, hub, 2)
 	conns := join(t, p, devices...)
+	getTwin(t, conns[0])
 	for range 3 {
 		if err := hub.Device("dev0").SetEnabled(false); err != nil {
 			t.Fatal(err)

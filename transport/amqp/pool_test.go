@@ -91,7 +91,7 @@ func testPoolIsolation(t *testing.T) {
 			return nil
 		}, transport.ErrUnavailable},
 		{"it is there twice", func(t *testing.T, _ *hubtest.Hub, p *amqp.Pool, d hubtest.Device) error {
-			join(t, p, d)
+			getTwin(t, join(t, p, d)[0])
 			return nil
 		}, transport.ErrLost},
 	} {

@@ -17,16 +17,22 @@ const (
 // A queue holds the messages of a link for which the hub gives no room. It is
 // guarded by line.mu.
 type queue struct {
-	link     *amqpwire.GuardedLink
+	link     *amqpwire.GuardedLink // nil while there is none
 	waiting  []queued
 	bytes    int
-	draining bool // a goroutine sends what waits
+	draining bool // a goroutine sends what waits, or will
 	busy     bool // Send returned ErrBusy, and Receive owes Ready
 }
 
 type queued struct {
 	m    *amqp.Message
 	size int
+}
+
+// id is that of the frame.
+func (w queued) id() string {
+	id, _ := w.m.Properties.CorrelationID.(string)
+	return id
 }
 
 // add reports whether there was a place. If not, Ready follows.

@@ -234,6 +234,7 @@ func testSendTooLargeForTheLink(t *testing.T) {
 		body := `{"k":"` + strings.Repeat("x", size-len(`{"k":""}`)) + `"}`
 		return transport.Frame{Kind: transport.PatchReported, ID: "p", Body: []byte(body)}
 	}
+	getTwin(t, c)
 	err := c.Send(t.Context(), patch(2000))
 	wantError(t, "Send", err, transport.ErrTooLarge)
 	if !strings.Contains(err.Error(), "limit on this link is 1024") {

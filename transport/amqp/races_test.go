@@ -129,6 +129,7 @@ func TestRaceLeaveAndJoin(t *testing.T) {
 	login := loginOf(t, devices[1], time.Hour)
 	for range *rounds {
 		leaves := join(t, p, devices[0])[0]
+		getTwin(t, leaves) // by its links a hub knows that it is there
 		release := p.Hold()
 		left, joined := make(chan struct{}), make(chan transport.Conn, 1)
 		go func() {
@@ -155,6 +156,42 @@ func TestRaceLeaveAndJoin(t *testing.T) {
 		if t.Failed() {
 			return
 		}
+	}
+}
+
+// A device that leaves, or whose line dies, while the twin's links are attached
+// leaves nothing behind.
+func TestRaceLeaveUnderAttach(t *testing.T) {
+	hub := hubtest.New(t, &hubtest.Options{Logger: discard()})
+	b := &breaker{to: hub.Stream}
+	m := &meter{to: b.stream}
+	p := amqp.NewPool(amqp.Dialer{Stream: m.stream}, nil)
+	logins := loginsOf(t, hub, 8)
+	for round := range *rounds {
+		wantEnd(t, "Close while links are attached", together(logins, func(l transport.Login) {
+			c, err := p.Dial(t.Context(), l)
+			if err != nil { // else another has cut the line in this moment
+				return
+			}
+			received := make(chan struct{})
+			go func() {
+				defer close(received)
+				for err := error(nil); err == nil; {
+					_, err = c.Receive(t.Context())
+				}
+			}()
+			for _, feature := range []transport.Feature{transport.TwinResponses, transport.DesiredChanges} {
+				_ = c.Send(t.Context(), transport.Frame{Kind: transport.Open, Feature: feature, ID: string(feature[:1])})
+			}
+			_ = c.Send(t.Context(), event("e"))
+			moment(400 * time.Microsecond)
+			if round%3 == 0 {
+				b.cut()
+			}
+			closeConn(t, c)
+			wantEnd(t, "Receive", received)
+		}))
+		m.want(t, "after all", m.opened.Load(), 0)
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 func TestTelemetryLinkRefused(t *testing.T) { both(t, testTelemetryLinkRefused) }
 func testTelemetryLinkRefused(t *testing.T, pooled bool) {
 	hub, c := meetEvents(t, pooled)
+	getTwin(t, c)
 	for condition, want := range map[string]string{
 		"amqp:unauthorized-access":     "a:401 b:401",
 		"amqp:resource-limit-exceeded": "a:429 b:429",

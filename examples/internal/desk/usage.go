@@ -60,8 +60,8 @@ func mayBeSecret(value string) bool {
 	if scheme, rest, ok := strings.Cut(value, "://"); ok && scheme != "" && strings.Contains(rest, "@") {
 		return true
 	}
-	// "@" and "file:" precede the names of files.
-	if isPath(strings.TrimPrefix(strings.TrimPrefix(value, "@"), "file:")) {
+	// "@" and "file:" precede the names of files. "=" ends a key, and no file's name.
+	if !strings.Contains(value, "=") && isPath(strings.TrimPrefix(strings.TrimPrefix(value, "@"), "file:")) {
 		return false
 	}
 	for word := range strings.FieldsFuncSeq(value, notBase64) {

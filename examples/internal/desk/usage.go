@@ -100,8 +100,8 @@ func notBase64(r rune) bool {
 }
 
 // likeKey reports whether a long word is as mixed as random bytes in base64, or
-// padded like it.
+// padded like it, whatever follows.
 func likeKey(word string) bool {
-	return strings.HasSuffix(word, "=") ||
+	return strings.Contains(word, "=") ||
 		strings.ContainsAny(word, "0123456789") && strings.ToLower(word) != word && strings.ToUpper(word) != word
 }

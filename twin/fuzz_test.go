@@ -169,7 +169,7 @@ func FuzzReplace(f *testing.F) {
 		if v := treetest.PlainOf(t, string(value)); v != nil {
 			want = treetest.PlainText(treetest.PlainMerge(nil, v)) // without its nulls
 		}
-		if got := b.At(path); !got.Exists() != (want == "") || got.Exists() && treetest.PlainText(treetest.PlainOf(t, got.String())) != want {
+		if got := b.At(path); !got.Exists() != (want == "") || got.Exists() && treetest.PlainText(treetest.PlainOf(t, string(got.JSON()))) != want {
 			t.Fatalf("%q of %v replaced by %s: got %v, want %s", path, a, value, got, want)
 		}
 		merge := patchOf(tree.Resolve(p.root, a.root))

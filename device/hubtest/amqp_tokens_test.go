@@ -101,6 +101,7 @@ func testAMQPLinksAnew(t *testing.T) {
 	}
 	refused := func(when string) {
 		t.Helper()
+		synctest.Wait() // the client has heard of the links that ended
 		_, err := c.session.NewSender(t.Context(), twinAddress(d), nil)
 		wantCondition(t, when, err, amqp.ErrCondUnauthorizedAccess)
 	}
